@@ -1,0 +1,76 @@
+# opa-authz: `make run` starts it, `make test` proves it, `make demo` shows it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REGAL_VERSION := 0.39.0
+
+.PHONY: help run demo test unit rego real check fmt generate lock clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: $(BIN)/.run $(BIN)/opa ## Start the plugin with its own OPA, in the foreground (ARGS="--profile devcontainer")
+	$(BIN)/opa-authz serve $(ARGS)
+
+demo: $(BIN)/.dev $(BIN)/opa ## Guard a scratch dockerd and show what is refused (needs root)
+	$(BIN)/python -m tests.demo
+
+test: unit rego real ## Run every test
+
+unit: $(BIN)/.dev $(BIN)/opa ## Run the tests that need no dockerd
+	$(BIN)/pytest -m "not dockerd" $(ARGS)
+
+rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
+	$(BIN)/python -m tests.rego
+
+real: $(BIN)/.dev $(BIN)/opa ## Run the tests with real dockerds (needs root)
+	$(BIN)/pytest -m dockerd $(ARGS)
+
+check: $(BIN)/.dev $(BIN)/opa $(BIN)/regal ## Check style, types, layers, policies and generated files
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/opa fmt --list --fail policies
+	$(BIN)/opa check --strict --schema policies/schemas policies/docker
+	$(BIN)/regal lint policies
+	$(BIN)/python -m tests.generate --check
+
+fmt: $(BIN)/.dev $(BIN)/opa ## Format Python and Rego
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(BIN)/opa fmt --write policies
+
+generate: $(BIN)/.dev ## Write the files that are made from others
+	$(BIN)/python -m tests.generate
+
+lock: ## Pin every dependency, with hashes
+	$(PYTHON) -m venv .cache/pip-tools
+	.cache/pip-tools/bin/pip install --quiet pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" .cache/pip-tools/bin/pip-compile $(LOCK) -o requirements/run.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" .cache/pip-tools/bin/pip-compile $(LOCK) --extra dev -o requirements/dev.txt pyproject.toml
+LOCK := --quiet --no-emit-find-links --no-emit-index-url --strip-extras --allow-unsafe --generate-hashes --build-deps-for editable
+
+clean: ## Remove what was installed and downloaded
+	rm -rf $(VENV) .cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements/run.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(BIN)/.dev: requirements/dev.txt $(BIN)/.run
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(BIN)/opa: authz_plugin/engine/binary.py | $(BIN)/.run
+	$(BIN)/opa-authz install-opa --into $(BIN)
+	touch $@
+
+$(BIN)/regal: tools/regal/go.mod
+	cd tools/regal && GOBIN=$(abspath $(BIN)) go install tool

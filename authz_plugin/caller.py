@@ -1,0 +1,73 @@
+"""Who asks: what dockerd knows of its client, which is a TLS certificate or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
+
+from authz_plugin.errors import Refused
+from authz_plugin.protocol import AuthZReq
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A client certificate: ``sha256`` is its fingerprint in hex, ``not_after`` RFC 3339."""
+
+    common_name: str
+    organizations: tuple[str, ...]
+    organizational_units: tuple[str, ...]
+    sans: tuple[str, ...]
+    sha256: str
+    not_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A client of dockerd. On the unix socket all fields are empty: dockerd does not say who."""
+
+    user: str
+    method: str
+    certificates: tuple[Certificate, ...]
+
+
+def read_caller(request: AuthZReq) -> Caller:
+    """The caller of a request; raises ``Refused`` for a certificate that cannot be read."""
+    certificates = tuple(_certificate(pem) for pem in request.certificates)
+    return Caller(request.user, request.user_authn_method, certificates)
+
+
+@lru_cache(maxsize=256)
+def _certificate(pem: str) -> Certificate:
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+        return Certificate(
+            common_name=next(iter(_names(certificate, NameOID.COMMON_NAME)), ""),
+            organizations=_names(certificate, NameOID.ORGANIZATION_NAME),
+            organizational_units=_names(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME),
+            sans=_sans(certificate),
+            sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+            not_after=certificate.not_valid_after_utc.isoformat(),
+        )
+    except ValueError:
+        raise Refused(
+            "request.certificate",
+            "RequestPeerCertificates",
+            "the client certificate cannot be read",
+            "issue it as X.509 version 3",
+        ) from None
+
+
+def _names(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
+    return tuple(str(name.value) for name in certificate.subject.get_attributes_for_oid(oid))
+
+
+def _sans(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(str(name.value) for name in names)

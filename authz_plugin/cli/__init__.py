@@ -1,0 +1,40 @@
+"""The command line: ``opa-authz``.
+
+Results go to standard output, talk to standard error. The exit status is 0 for success, 1 for a
+plugin that cannot do what it was asked to, 2 for a command line or setting that is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from authz_plugin import __version__
+from authz_plugin.cli.bundle import bundle
+from authz_plugin.cli.check import check
+from authz_plugin.cli.install_opa import install_opa
+from authz_plugin.cli.serve import serve
+from authz_plugin.errors import SettingsError, SetupError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="opa-authz")
+def cli() -> None:
+    """Guard the Docker API: dockerd asks, Open Policy Agent decides."""
+
+
+for command in (serve, check, bundle, install_opa):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; errors that a person can mend are one sentence, not a traceback."""
+    try:
+        cli(prog_name="opa-authz")
+    except SettingsError as error:
+        click.echo(f"opa-authz: {error}", err=True)
+        sys.exit(2)
+    except SetupError as error:
+        click.echo(f"opa-authz: {error}", err=True)
+        sys.exit(1)

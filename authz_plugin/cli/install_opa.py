@@ -1,0 +1,25 @@
+"""``opa-authz install-opa``: bring the OPA that the plugin is tested with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from authz_plugin.engine import binary
+
+
+@click.command()
+@click.option(
+    "--into",
+    metavar="FOLDER",
+    default=Path(sys.executable).parent,
+    show_default=True,
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    help="Where to put the program.",
+)
+def install_opa(into: Path) -> None:
+    """Install OPA: the pinned release, checked, or built from source with Go."""
+    opa = binary.install(into, lambda text: click.echo(text, err=True))
+    click.echo(f"{opa.path}: OPA {opa.version}")

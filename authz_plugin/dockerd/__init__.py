@@ -1,0 +1,82 @@
+"""What dockerd will do with a request: the one door to this package is ``read``.
+
+Pure: nothing here touches a file, a socket, the clock or a log, so a request always reads the
+same. A request whose meaning is not certain is refused, never guessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from authz_plugin.dockerd import bodies, routes
+from authz_plugin.dockerd.confinement import Confinement, read_confinement
+from authz_plugin.dockerd.mounts import Mount, read_mounts
+from authz_plugin.dockerd.routes import Operation
+from authz_plugin.dockerd.uri import read_target
+from authz_plugin.errors import Refused
+
+__all__ = ["CanonicalRequest", "Confinement", "Mount", "Operation", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalRequest:
+    """A request, as dockerd will understand it.
+
+    ``path`` is decoded and without version prefix; ``ref`` is what the path names; ``body`` is
+    the canonical body or None; ``body_state`` is "none" (the operation reads none), "present" or
+    "invisible" (a stream); ``query_authoritative`` is False where a form body, which dockerd
+    reads first and never shows, could stand behind the query; ``unknown_fields`` are body fields
+    that no engine known here reads.
+    """
+
+    method: str
+    uri: str
+    path: str
+    api_version: str | None
+    query: dict[str, tuple[str, ...]]
+    query_authoritative: bool
+    headers: dict[str, str]
+    operation: Operation
+    ref: str | None
+    body: Any
+    body_state: Literal["none", "present", "invisible"]
+    unknown_fields: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    confinement: Confinement
+
+
+def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> CanonicalRequest:
+    """Read a request as dockerd shows it to a plugin; raises ``Refused`` (``request.*``).
+
+    ``uri`` is the raw request target, ``headers`` have lower-case names, ``body`` is empty where
+    there is none and where dockerd withholds it.
+    """
+    target = read_target(uri)
+    matched = routes.match(method, target.path, target.query)
+    operation = matched.operation
+    for name, values in target.query.items():
+        if len(values) > 1 and name not in operation.lists:
+            raise Refused(
+                "request.query",
+                f"query.{name}",
+                f"parameter {name} is given {len(values)} times, dockerd reads the first only",
+                "give it once",
+            )
+    content = bodies.read_body(method, operation, headers, body)
+    return CanonicalRequest(
+        method=method,
+        uri=uri,
+        path=target.path,
+        api_version=target.api_version,
+        query=target.query,
+        query_authoritative=content.query_authoritative,
+        headers=headers,
+        operation=operation,
+        ref=matched.ref,
+        body=content.body,
+        body_state=content.state,
+        unknown_fields=content.unknown_fields,
+        mounts=tuple(read_mounts(operation.id, content.body, target.query)),
+        confinement=read_confinement(operation.id, content.body),
+    )

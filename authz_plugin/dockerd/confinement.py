@@ -1,0 +1,167 @@
+"""What stands between a container and its host, in one form for containers and services.
+
+Capabilities, namespaces and security options, with dockerd's spellings undone: capability names in
+any case and with or without ``CAP_``, options with ``=`` or ``:``, bare words, every Boolean that
+Go parses. Sources: moby 28.5.2 ``oci/caps/utils.go``, ``daemon/daemon_unix.go`` (parseSecurityOpt),
+``api/types/container/hostconfig.go`` (namespace modes), ``daemon/cluster/convert/container.go``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_FLAGS: Final = frozenset({"no-new-privileges", "writable-cgroups"})
+
+_NAMESPACES: Final = (
+    ("network", "NetworkMode"),
+    ("pid", "PidMode"),
+    ("ipc", "IpcMode"),
+    ("uts", "UTSMode"),
+    ("user", "UsernsMode"),
+    ("cgroup", "CgroupnsMode"),
+    ("cgroup", "Cgroup"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """A capability that is added to dockerd's default set: upper case, without ``CAP_``."""
+
+    name: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace that is not the container's own.
+
+    ``type`` is network, pid, ipc, uts, user or cgroup; ``mode`` is ``host``, ``container`` (then
+    ``container`` names whose), ``named`` (a network) or ``unknown``.
+    """
+
+    type: str
+    mode: str
+    container: str | None
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityOption:
+    """A security option: ``no-new-privileges`` alone reads as value ``true``."""
+
+    name: str
+    value: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """How a request wants a container confined; all empty where it asks for none."""
+
+    capabilities: tuple[Capability, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()
+    security_options: tuple[SecurityOption, ...] = ()
+
+
+def read_confinement(operation: str, body: Any) -> Confinement:
+    """The confinement that a request asks for, given its operation id and canonical body."""
+    match operation:
+        case "container.create":
+            host_config = body["HostConfig"]
+            return Confinement(
+                tuple(_capabilities(host_config["CapAdd"], "HostConfig.CapAdd")),
+                tuple(_namespaces(body)),
+                tuple(_security_options(host_config["SecurityOpt"])),
+            )
+        case "service.create" | "service.update" if body["TaskTemplate"]["ContainerSpec"]:
+            spec = body["TaskTemplate"]["ContainerSpec"]
+            field = "TaskTemplate.ContainerSpec"
+            return Confinement(
+                tuple(_capabilities(spec["CapabilityAdd"], f"{field}.CapabilityAdd")),
+                tuple(_service_namespaces(body)),
+                tuple(_service_options(spec["Privileges"], f"{field}.Privileges")),
+            )
+    return Confinement()
+
+
+def _capabilities(names: list[str], field: str) -> Iterator[Capability]:
+    for i, name in enumerate(names):
+        yield Capability(name.upper().removeprefix("CAP_"), f"{field}[{i}]")
+
+
+def _namespaces(body: Any) -> Iterator[Namespace]:
+    for type_, name in _NAMESPACES:
+        namespace = _namespace(type_, body["HostConfig"][name], f"HostConfig.{name}")
+        if namespace is not None:
+            yield namespace
+    for network in body["NetworkingConfig"]["EndpointsConfig"]:
+        field = f"NetworkingConfig.EndpointsConfig[{network!r}]"
+        namespace = _namespace("network", network, field)
+        if namespace is not None:
+            yield namespace
+
+
+def _namespace(type_: str, mode: str, field: str) -> Namespace | None:
+    kind, colon, container = mode.partition(":")
+    if colon and kind == "container":
+        return Namespace(type_, "container", container, field)
+    if mode == "host":
+        return Namespace(type_, "host", None, field)
+    if type_ == "network":
+        named = mode not in {"", "default", "bridge", "none", "nat"}
+        return Namespace(type_, "named", None, field) if named else None
+    own = {"", "private", "none", "shareable"} if type_ == "ipc" else {"", "private"}
+    return None if mode in own else Namespace(type_, "unknown", None, field)
+
+
+def _service_namespaces(body: Any) -> Iterator[Namespace]:
+    for field, networks in (
+        ("TaskTemplate.Networks", body["TaskTemplate"]["Networks"]),
+        ("Networks", body["Networks"]),
+    ):
+        for i, network in enumerate(networks):
+            namespace = _namespace("network", network["Target"], f"{field}[{i}].Target")
+            if namespace is not None:
+                yield namespace
+
+
+def _security_options(options: list[str]) -> Iterator[SecurityOption]:
+    for i, option in enumerate(options):
+        field = f"HostConfig.SecurityOpt[{i}]"
+        if option in _FLAGS:
+            yield SecurityOption(option, "true", field)
+        elif option == "disable":
+            yield SecurityOption("label", "disable", field)
+        else:
+            name, _, value = option.partition("=" if "=" in option else ":")
+            yield SecurityOption(name, _flag(value) if name in _FLAGS else value, field)
+
+
+def _flag(value: str) -> str:
+    return "true" if value in _TRUE else "false" if value in _FALSE else value
+
+
+def _service_options(privileges: Any, field: str) -> Iterator[SecurityOption]:
+    if privileges is None:
+        return
+    if privileges["NoNewPrivileges"]:
+        yield SecurityOption("no-new-privileges", "true", f"{field}.NoNewPrivileges")
+    seccomp, apparmor = privileges["Seccomp"], privileges["AppArmor"]
+    if seccomp is not None and seccomp["Mode"] not in {"", "default"}:
+        yield SecurityOption("seccomp", seccomp["Mode"], f"{field}.Seccomp.Mode")
+    if apparmor is not None and apparmor["Mode"] not in {"", "default"}:
+        yield SecurityOption("apparmor", apparmor["Mode"], f"{field}.AppArmor.Mode")
+    context = privileges["SELinuxContext"]
+    if context is not None:
+        if context["Disable"]:
+            yield SecurityOption("label", "disable", f"{field}.SELinuxContext.Disable")
+        for name in ("User", "Role", "Type", "Level"):
+            if context[name]:
+                value = f"{name.lower()}:{context[name]}"
+                yield SecurityOption("label", value, f"{field}.SELinuxContext.{name}")
+    if privileges["CredentialSpec"] is not None:
+        yield SecurityOption("credentialspec", "", f"{field}.CredentialSpec")

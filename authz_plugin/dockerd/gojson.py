@@ -1,0 +1,343 @@
+"""JSON as dockerd reads it: Go's encoding/json decoding into typed structs.
+
+Field names fold (ASCII case, U+017F to s, U+212A to k), map keys do not, unknown fields are
+dropped, null leaves a field at its zero value. What two readers could understand in two ways (a
+field given twice, trailing bytes, invalid UTF-8) is refused: Go would merge or ignore it, and no
+client that means well sends it. Source: Go 1.26 ``encoding/json/decode.go`` and ``fold.go``.
+
+The canonical form has every field of a struct, under its own name, at its zero value where it was
+not given: what dockerd holds in memory. A nil slice or map is ``[]`` or ``{}``, a nil pointer
+``None``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn, Protocol
+
+from authz_plugin.errors import Refused
+
+Json = Any
+"""A JSON value: None, bool, int, float, str, list or dict (as parsed: ``Pairs``)."""
+
+_FOLDED: Final = str.maketrans(
+    {
+        **{chr(upper): chr(upper + 32) for upper in range(ord("A"), ord("Z") + 1)},
+        "\u017f": "s",
+        "\u212a": "k",
+    }
+)
+
+
+class Pairs(tuple[tuple[str, Any], ...]):
+    """A JSON object as written: its members in order, repeated names included."""
+
+    __slots__ = ()
+
+
+class Reading:
+    """What was noticed while a body was read: ``unknown`` lists fields that no engine has."""
+
+    __slots__ = ("unknown",)
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+
+
+class Shape(Protocol):
+    """A Go type, as far as decoding into it matters."""
+
+    def zero(self) -> Json:
+        """The canonical form of Go's zero value; shared, so never to be changed."""
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        """The canonical form of a parsed value at ``path``; raises ``Refused``."""
+
+
+def fold(name: str) -> str:
+    """The form under which encoding/json compares an object's key with a field's name."""
+    return name.translate(_FOLDED)
+
+
+def parse(body: bytes) -> Json:
+    """Parse one JSON document; objects become ``Pairs``.
+
+    Raises ``Refused`` (``request.body-json``) for whatever encoding/json would refuse, repair or
+    leave unread: invalid UTF-8, a byte-order mark, NaN, lone surrogates, trailing bytes, deep
+    nesting.
+    """
+    try:
+        text = body.decode()
+        value = _DECODER.decode(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError:
+        raise _not_json("it is not UTF-8") from None
+    except UnicodeEncodeError:
+        raise _not_json("it holds a lone surrogate") from None
+    except RecursionError:
+        raise _not_json("it is nested too deeply") from None
+    except ValueError as error:
+        raise _not_json(str(error)) from None
+    return value
+
+
+class Bool:
+    """``bool``."""
+
+    def zero(self) -> Json:
+        return False
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        if value is None:
+            return False
+        if isinstance(value, bool):
+            return value
+        raise _wrong_type(path, "true or false")
+
+
+class String:
+    """``string``, and Go types that read one from text, which may refuse more than this does."""
+
+    def zero(self) -> Json:
+        return ""
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        if value is None:
+            return ""
+        if isinstance(value, str):
+            return value
+        raise _wrong_type(path, "a string")
+
+
+class Integer:
+    """``int64``, ``uint16`` and so on: no fraction, no exponent, within the type's range."""
+
+    def __init__(self, bits: int, *, signed: bool) -> None:
+        self.lowest = -(1 << (bits - 1)) if signed else 0
+        self.highest = (1 << (bits - 1 if signed else bits)) - 1
+
+    def zero(self) -> Json:
+        return 0
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        if value is None:
+            return 0
+        if type(value) is int and self.lowest <= value <= self.highest:
+            return value
+        raise _wrong_type(path, f"a whole number from {self.lowest} to {self.highest}")
+
+
+class Float:
+    """``float32``: kept as written."""
+
+    def zero(self) -> Json:
+        return 0.0
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        if value is None:
+            return 0.0
+        if type(value) in {int, float} and math.isfinite(value):
+            return float(value)
+        raise _wrong_type(path, "a number")
+
+
+class Bytes:
+    """``[]byte``: a base64 string, kept as written."""
+
+    def zero(self) -> Json:
+        return ""
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        if value is None:
+            return ""
+        if isinstance(value, str):
+            try:
+                base64.b64decode(value, validate=True)
+            except (binascii.Error, ValueError):
+                pass
+            else:
+                return value
+        raise _wrong_type(path, "a base64 string")
+
+
+class Slice:
+    """``[]T``. ``nullable`` where dockerd tells nil from empty: nil is then ``None``."""
+
+    def __init__(self, element: Shape, *, nullable: bool = False) -> None:
+        self.element = element
+        self.nullable = nullable
+
+    def zero(self) -> Json:
+        return None if self.nullable else []
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        if value is None:
+            return self.zero()
+        if not isinstance(value, list):
+            raise _wrong_type(path, "a list")
+        element = self.element
+        return [element.read(item, f"{path}[{i}]", reading) for i, item in enumerate(value)]
+
+
+class StringOrSlice(Slice):
+    """``strslice.StrSlice`` (engines to 28): a plain string is a list of one."""
+
+    def __init__(self) -> None:
+        super().__init__(String())
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        return [value] if isinstance(value, str) else super().read(value, path, reading)
+
+
+class Array:
+    """``[n]T``: missing elements are zero, further ones are dropped."""
+
+    def __init__(self, element: Shape, length: int) -> None:
+        self.element = element
+        self.length = length
+
+    def zero(self) -> Json:
+        return [self.element.zero()] * self.length
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        if value is None:
+            return self.zero()
+        if not isinstance(value, list):
+            raise _wrong_type(path, "a list")
+        items = [self.element.read(v, f"{path}[{i}]", reading) for i, v in enumerate(value)]
+        return (items + self.zero())[: self.length]
+
+
+class Map:
+    """``map[string]T``: keys are kept as written.
+
+    ``key`` is the form under which an engine compares keys, where it has one: two keys of the
+    same form are refused as one key given twice.
+    """
+
+    def __init__(self, element: Shape, *, key: Callable[[str], str] | None = None) -> None:
+        self.element = element
+        self._key = key
+
+    def zero(self) -> Json:
+        return {}
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        if value is None:
+            return {}
+        if not isinstance(value, Pairs):
+            raise _wrong_type(path, "an object")
+        element = self.element
+        entries = {k: element.read(item, f"{path}[{k!r}]", reading) for k, item in value}
+        distinct = entries if self._key is None else {self._key(k) for k in entries}
+        if len(distinct) != len(value):
+            raise _duplicate(path, "holds a key twice")
+        return entries
+
+
+class Pointer:
+    """``*T``: null is nil."""
+
+    def __init__(self, element: Shape) -> None:
+        self.element = element
+
+    def zero(self) -> Json:
+        return None
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        return None if value is None else self.element.read(value, path, reading)
+
+
+class Struct:
+    """A struct: ``fields`` by their JSON names, embedded structs' fields among them.
+
+    ``refused`` names fields that some engines read and others ignore; given with anything but
+    their zero value they are refused, because the request would mean two things.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, Shape], *, refused: Mapping[str, Shape] | None = None
+    ) -> None:
+        self.fields = dict(fields)
+        self._zero = {name: shape.zero() for name, shape in fields.items()}
+        self._by_fold = {fold(name): (name, shape) for name, shape in fields.items()}
+        self._refused = {fold(name): (name, shape) for name, shape in (refused or {}).items()}
+
+    def zero(self) -> Json:
+        return self._zero
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        if value is None:
+            return self._zero
+        if not isinstance(value, Pairs):
+            raise _wrong_type(path, "an object")
+        prefix = f"{path}." if path else ""
+        read: dict[str, Json] = {}
+        for key, item in value:
+            known = self._by_fold.get(fold(key))
+            if known is None:
+                self._read_unknown(key, item, prefix, reading)
+                continue
+            name, shape = known
+            if name in read:
+                raise _duplicate(f"{prefix}{name}", "is given twice")
+            read[name] = shape.read(item, f"{prefix}{name}", reading)
+        return {**self._zero, **read}
+
+    def _read_unknown(self, key: str, item: Json, prefix: str, reading: Reading) -> None:
+        ambiguous = self._refused.get(fold(key))
+        if ambiguous is None:
+            reading.unknown.append(f"{prefix}{key}")
+            return
+        name, shape = ambiguous
+        if shape.read(item, f"{prefix}{name}", reading) != shape.zero():
+            raise Refused(
+                "request.body-old-shape",
+                f"{prefix}{name}",
+                f"{prefix}{name} stands where engines before 27 read it and later ones do not",
+                f"give it as HostConfig.{name}",
+            )
+
+
+class PointerOrZero(Pointer):
+    """``*T`` where dockerd takes nil for an empty T."""
+
+    def zero(self) -> Json:
+        return self.element.zero()
+
+    def read(self, value: Json, path: str, reading: Reading) -> Json:
+        return self.element.read(value, path, reading)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=Pairs, parse_constant=_refuse_constant)
+
+
+def _not_json(problem: str) -> Refused:
+    return Refused("request.body-json", "body", f"the body is not the JSON of one value: {problem}")
+
+
+def _wrong_type(path: str, expected: str) -> Refused:
+    return Refused(
+        "request.body-type",
+        path or "body",
+        f"{path or 'the body'} is not what dockerd accepts",
+        f"give {expected}",
+    )
+
+
+def _duplicate(path: str, problem: str) -> Refused:
+    return Refused(
+        "request.body-duplicate",
+        path,
+        f"{path} {problem}, and readers differ on what that means",
+        "give it once",
+    )

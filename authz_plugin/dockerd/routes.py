@@ -1,0 +1,263 @@
+"""The routes of the Docker Engine API, 20.10 to 29, as data, and the match that dockerd makes.
+
+One row per route, in the order in which moby registers them: the first row that matches the
+method and the decoded path (without its version prefix) wins. ``{x}`` matches ``[^/]+``,
+``{x:.*}`` and ``{x:.+}`` are greedy and take slashes. Sources: moby v20.10.24 and 28.5.2
+``api/server/router/*``, v29 ``daemon/server/router/*``; gorilla/mux 1.8.1 ``regexp.go``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from authz_plugin.dockerd import shapes
+from authz_plugin.errors import Refused
+
+Access = Literal["read", "write"]
+
+STREAM: Literal["stream"] = "stream"
+"""The body is a tar archive, a log-in or a hijacked connection: dockerd never shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What an API request does.
+
+    ``id`` is stable and what policies name (``"container.create"``); ``section`` is the switch
+    it hangs on; ``access`` is its effect, not its method (an attach by GET writes); ``kind`` is
+    the sort of thing that its path names, or None. ``body`` is the shape of its JSON body,
+    ``STREAM``, or None where dockerd reads none. ``lists`` names the query parameters that
+    dockerd reads as lists; of any other it takes the first value.
+    """
+
+    id: str
+    section: str
+    access: Access
+    kind: str | None
+    body: shapes.Shape | Literal["stream"] | None
+    lists: frozenset[str] = frozenset()
+
+
+# fmt: off
+_TABLE: Final[tuple[tuple[str, str, str, str, Access, str | None, shapes.Shape | Literal["stream"] | None], ...]] = (
+    # method, path, operation, section, access, kind of the {name} or {id}, body
+    ("HEAD",   "/containers/{name:.*}/archive",        "container.archive.stat",  "containers", "read",  "container", None),
+    ("GET",    "/containers/json",                     "container.list",          "containers", "read",  None,        None),
+    ("GET",    "/containers/{name:.*}/export",         "container.export",        "containers", "read",  "container", None),
+    ("GET",    "/containers/{name:.*}/changes",        "container.changes",       "containers", "read",  "container", None),
+    ("GET",    "/containers/{name:.*}/json",           "container.inspect",       "containers", "read",  "container", None),
+    ("GET",    "/containers/{name:.*}/top",            "container.top",           "containers", "read",  "container", None),
+    ("GET",    "/containers/{name:.*}/logs",           "container.logs",          "containers", "read",  "container", None),
+    ("GET",    "/containers/{name:.*}/stats",          "container.stats",         "containers", "read",  "container", None),
+    ("GET",    "/containers/{name:.*}/attach/ws",      "container.attach.ws",     "containers", "write", "container", None),
+    ("GET",    "/exec/{id:.*}/json",                   "exec.inspect",            "exec",       "read",  "exec",      None),
+    ("GET",    "/containers/{name:.*}/archive",        "container.archive.get",   "containers", "read",  "container", None),
+    ("POST",   "/containers/create",                   "container.create",        "containers", "write", None,        shapes.CONTAINER_CREATE),
+    ("POST",   "/containers/{name:.*}/kill",           "container.kill",          "containers", "write", "container", None),
+    ("POST",   "/containers/{name:.*}/pause",          "container.pause",         "containers", "write", "container", None),
+    ("POST",   "/containers/{name:.*}/unpause",        "container.unpause",       "containers", "write", "container", None),
+    ("POST",   "/containers/{name:.*}/restart",        "container.restart",       "containers", "write", "container", None),
+    ("POST",   "/containers/{name:.*}/start",          "container.start",         "containers", "write", "container", None),
+    ("POST",   "/containers/{name:.*}/stop",           "container.stop",          "containers", "write", "container", None),
+    ("POST",   "/containers/{name:.*}/wait",           "container.wait",          "containers", "read",  "container", None),
+    ("POST",   "/containers/{name:.*}/resize",         "container.resize",        "containers", "write", "container", None),
+    ("POST",   "/containers/{name:.*}/attach",         "container.attach",        "containers", "write", "container", None),
+    ("POST",   "/containers/{name:.*}/copy",           "container.copy",          "containers", "read",  "container", shapes.CONTAINER_COPY),
+    ("POST",   "/containers/{name:.*}/exec",           "exec.create",             "exec",       "write", "container", shapes.EXEC_CREATE),
+    ("POST",   "/exec/{name:.*}/start",                "exec.start",              "exec",       "write", "exec",      shapes.EXEC_START),
+    ("POST",   "/exec/{name:.*}/resize",               "exec.resize",             "exec",       "write", "exec",      None),
+    ("POST",   "/containers/{name:.*}/rename",         "container.rename",        "containers", "write", "container", None),
+    ("POST",   "/containers/{name:.*}/update",         "container.update",        "containers", "write", "container", shapes.CONTAINER_UPDATE),
+    ("POST",   "/containers/prune",                    "container.prune",         "containers", "write", None,        None),
+    ("POST",   "/commit",                              "container.commit",        "commit",     "write", None,        shapes.COMMIT),
+    ("PUT",    "/containers/{name:.*}/archive",        "container.archive.put",   "containers", "write", "container", STREAM),
+    ("GET",    "/containers/{name:.*}/checkpoints",    "container.checkpoint.list",   "containers", "read",  "container", None),
+    ("POST",   "/containers/{name:.*}/checkpoints",    "container.checkpoint.create", "containers", "write", "container", shapes.CHECKPOINT_CREATE),
+    ("DELETE", "/containers/{name}/checkpoints/{checkpoint}", "container.checkpoint.remove", "containers", "write", "container", None),
+    ("DELETE", "/containers/{name:.*}",                "container.remove",        "containers", "write", "container", None),
+
+    ("GET",    "/images/json",                         "image.list",              "images",     "read",  None,        None),
+    ("GET",    "/images/search",                       "image.search",            "images",     "read",  None,        None),
+    ("GET",    "/images/get",                          "image.export",            "images",     "read",  None,        None),
+    ("GET",    "/images/{name:.*}/get",                "image.export",            "images",     "read",  "image",     None),
+    ("GET",    "/images/{name:.*}/history",            "image.history",           "images",     "read",  "image",     None),
+    ("GET",    "/images/{name:.*}/json",               "image.inspect",           "images",     "read",  "image",     None),
+    ("GET",    "/images/{name:.*}/attestations",       "image.attestations",      "images",     "read",  "image",     None),
+    ("POST",   "/images/load",                         "image.load",              "images",     "write", None,        STREAM),
+    ("POST",   "/images/create",                       "image.pull",              "images",     "write", None,        None),
+    ("POST",   "/images/create",                       "image.import",            "images",     "write", None,        STREAM),  # without fromImage
+    ("POST",   "/images/{name:.*}/push",               "image.push",              "images",     "write", "image",     None),
+    ("POST",   "/images/{name:.*}/tag",                "image.tag",               "images",     "write", "image",     None),
+    ("POST",   "/images/prune",                        "image.prune",             "images",     "write", None,        None),
+    ("DELETE", "/images/{name:.*}",                    "image.remove",            "images",     "write", "image",     None),
+
+    ("OPTIONS", "/{anyroute:.*}",                      "system.options",          "ping",       "read",  None,        None),
+    ("GET",    "/_ping",                               "system.ping",             "ping",       "read",  None,        None),
+    ("HEAD",   "/_ping",                               "system.ping",             "ping",       "read",  None,        None),
+    ("GET",    "/events",                              "system.events",           "events",     "read",  None,        None),
+    ("GET",    "/info",                                "system.info",             "info",       "read",  None,        None),
+    ("GET",    "/version",                             "system.version",          "version",    "read",  None,        None),
+    ("GET",    "/system/df",                           "system.df",               "system",     "read",  None,        None),
+    ("POST",   "/auth",                                "registry.login",          "auth",       "write", None,        STREAM),
+
+    ("GET",    "/volumes",                             "volume.list",             "volumes",    "read",  None,        None),
+    ("GET",    "/volumes/{name:.*}",                   "volume.inspect",          "volumes",    "read",  "volume",    None),
+    ("POST",   "/volumes/create",                      "volume.create",           "volumes",    "write", None,        shapes.VOLUME_CREATE),
+    ("POST",   "/volumes/prune",                       "volume.prune",            "volumes",    "write", None,        None),
+    ("PUT",    "/volumes/{name:.*}",                   "volume.update",           "volumes",    "write", "volume",    shapes.VOLUME_UPDATE),
+    ("DELETE", "/volumes/{name:.*}",                   "volume.remove",           "volumes",    "write", "volume",    None),
+
+    ("POST",   "/build",                               "image.build",             "build",      "write", None,        STREAM),
+    ("POST",   "/build/prune",                         "build.prune",             "build",      "write", None,        None),
+    ("POST",   "/build/cancel",                        "build.cancel",            "build",      "write", None,        None),
+    ("POST",   "/session",                             "build.session",           "session",    "write", None,        STREAM),
+    ("POST",   "/grpc",                                "build.grpc",              "grpc",       "write", None,        STREAM),
+
+    ("POST",   "/swarm/init",                          "swarm.init",              "swarm",      "write", None,        shapes.SWARM_INIT),
+    ("POST",   "/swarm/join",                          "swarm.join",              "swarm",      "write", None,        shapes.SWARM_JOIN),
+    ("POST",   "/swarm/leave",                         "swarm.leave",             "swarm",      "write", None,        None),
+    ("GET",    "/swarm",                               "swarm.inspect",           "swarm",      "read",  None,        None),
+    ("GET",    "/swarm/unlockkey",                     "swarm.unlock-key",        "swarm",      "read",  None,        None),
+    ("POST",   "/swarm/update",                        "swarm.update",            "swarm",      "write", None,        shapes.SWARM_SPEC),
+    ("POST",   "/swarm/unlock",                        "swarm.unlock",            "swarm",      "write", None,        shapes.SWARM_UNLOCK),
+    ("GET",    "/services",                            "service.list",            "services",   "read",  None,        None),
+    ("GET",    "/services/{id}",                       "service.inspect",         "services",   "read",  "service",   None),
+    ("POST",   "/services/create",                     "service.create",          "services",   "write", None,        shapes.SERVICE),
+    ("POST",   "/services/{id}/update",                "service.update",          "services",   "write", "service",   shapes.SERVICE),
+    ("DELETE", "/services/{id}",                       "service.remove",          "services",   "write", "service",   None),
+    ("GET",    "/services/{id}/logs",                  "service.logs",            "services",   "read",  "service",   None),
+    ("GET",    "/nodes",                               "node.list",               "nodes",      "read",  None,        None),
+    ("GET",    "/nodes/{id}",                          "node.inspect",            "nodes",      "read",  "node",      None),
+    ("DELETE", "/nodes/{id}",                          "node.remove",             "nodes",      "write", "node",      None),
+    ("POST",   "/nodes/{id}/update",                   "node.update",             "nodes",      "write", "node",      shapes.NODE),
+    ("GET",    "/tasks",                               "task.list",               "tasks",      "read",  None,        None),
+    ("GET",    "/tasks/{id}",                          "task.inspect",            "tasks",      "read",  "task",      None),
+    ("GET",    "/tasks/{id}/logs",                     "task.logs",               "tasks",      "read",  "task",      None),
+    ("GET",    "/secrets",                             "secret.list",             "secrets",    "read",  None,        None),
+    ("POST",   "/secrets/create",                      "secret.create",           "secrets",    "write", None,        shapes.SECRET),
+    ("DELETE", "/secrets/{id}",                        "secret.remove",           "secrets",    "write", "secret",    None),
+    ("GET",    "/secrets/{id}",                        "secret.inspect",          "secrets",    "read",  "secret",    None),
+    ("POST",   "/secrets/{id}/update",                 "secret.update",           "secrets",    "write", "secret",    shapes.SECRET),
+    ("GET",    "/configs",                             "config.list",             "configs",    "read",  None,        None),
+    ("POST",   "/configs/create",                      "config.create",           "configs",    "write", None,        shapes.CONFIG),
+    ("DELETE", "/configs/{id}",                        "config.remove",           "configs",    "write", "config",    None),
+    ("GET",    "/configs/{id}",                        "config.inspect",          "configs",    "read",  "config",    None),
+    ("POST",   "/configs/{id}/update",                 "config.update",           "configs",    "write", "config",    shapes.CONFIG),
+
+    ("GET",    "/plugins",                             "plugin.list",             "plugins",    "read",  None,        None),
+    ("GET",    "/plugins/{name:.*}/json",              "plugin.inspect",          "plugins",    "read",  "plugin",    None),
+    ("GET",    "/plugins/privileges",                  "plugin.privileges",       "plugins",    "read",  None,        None),
+    ("DELETE", "/plugins/{name:.*}",                   "plugin.remove",           "plugins",    "write", "plugin",    None),
+    ("POST",   "/plugins/{name:.*}/enable",            "plugin.enable",           "plugins",    "write", "plugin",    None),
+    ("POST",   "/plugins/{name:.*}/disable",           "plugin.disable",          "plugins",    "write", "plugin",    None),
+    ("POST",   "/plugins/pull",                        "plugin.pull",             "plugins",    "write", None,        shapes.PLUGIN_PRIVILEGES),
+    ("POST",   "/plugins/{name:.*}/push",              "plugin.push",             "plugins",    "write", "plugin",    None),
+    ("POST",   "/plugins/{name:.*}/upgrade",           "plugin.upgrade",          "plugins",    "write", "plugin",    shapes.PLUGIN_PRIVILEGES),
+    ("POST",   "/plugins/{name:.*}/set",               "plugin.set",              "plugins",    "write", "plugin",    shapes.PLUGIN_SETTINGS),
+    ("POST",   "/plugins/create",                      "plugin.create",           "plugins",    "write", None,        STREAM),
+
+    ("GET",    "/distribution/{name:.*}/json",         "distribution.inspect",    "distribution", "read", "image",    None),
+
+    ("GET",    "/networks",                            "network.list",            "networks",   "read",  None,        None),
+    ("GET",    "/networks/",                           "network.list",            "networks",   "read",  None,        None),
+    ("GET",    "/networks/{id:.+}",                    "network.inspect",         "networks",   "read",  "network",   None),
+    ("POST",   "/networks/create",                     "network.create",          "networks",   "write", None,        shapes.NETWORK_CREATE),
+    ("POST",   "/networks/{id:.*}/connect",            "network.connect",         "networks",   "write", "network",   shapes.NETWORK_CONNECT),
+    ("POST",   "/networks/{id:.*}/disconnect",         "network.disconnect",      "networks",   "write", "network",   shapes.NETWORK_DISCONNECT),
+    ("POST",   "/networks/prune",                      "network.prune",           "networks",   "write", None,        None),
+    ("DELETE", "/networks/{id:.*}",                    "network.remove",          "networks",   "write", "network",   None),
+
+    ("ANY",    "/debug/vars",                          "debug.vars",              "debug",      "read",  None,        None),
+    ("ANY",    "/debug/pprof/",                        "debug.pprof",             "debug",      "read",  None,        None),
+    ("ANY",    "/debug/pprof/{name}",                  "debug.pprof",             "debug",      "read",  None,        None),
+)
+# fmt: on
+
+_LISTS: Final = {
+    "container.commit": frozenset({"changes"}),
+    "image.attestations": frozenset({"platform", "type"}),
+    "image.build": frozenset({"extrahosts", "securityopt", "t"}),
+    "image.export": frozenset({"names", "platform"}),
+    "image.import": frozenset({"changes"}),
+    "image.load": frozenset({"platform"}),
+    "image.remove": frozenset({"platforms"}),
+    "system.df": frozenset({"type"}),
+}
+"""Query parameters read as lists: ``r.Form["x"]`` in the routers; ``r.Form.Get`` takes the first."""
+
+OPERATIONS: Final = {
+    id_: Operation(id_, section, access, kind, body, _LISTS.get(id_, frozenset()))
+    for _, _, id_, section, access, kind, body in _TABLE
+}
+"""Every operation by its id."""
+
+ROUTES: Final = tuple((method, path, OPERATIONS[id_]) for method, path, id_, *_ in _TABLE)
+"""The table's rows as (method, path template, operation)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The operation of a request, and the ``{name}`` or ``{id}`` in its path, or None."""
+
+    operation: Operation
+    ref: str | None
+
+
+def match(method: str, path: str, query: dict[str, tuple[str, ...]]) -> Match:
+    """Find the operation of a request as dockerd's router does.
+
+    ``path`` is decoded and without version prefix. Raises ``Refused``
+    (``request.unknown-operation``) where no engine known here has a route.
+    """
+    found = _ROUTERS.get(method, _ANY_METHOD).match(path)
+    if found is None:
+        raise Refused(
+            "request.unknown-operation",
+            "path",
+            f"{method} {path} is no operation of the Docker API that is known here",
+            "docs/operations.md lists them",
+        )
+    if found.operation.id == "image.pull" and not query.get("fromImage", ("",))[0]:
+        return Match(OPERATIONS["image.import"], None)
+    return found
+
+
+class _Router:
+    """The rows of one method as one pattern, whose alternatives are tried in their order."""
+
+    def __init__(self, rows: list[tuple[str, Operation]]) -> None:
+        self._operations: dict[int, Operation] = {}
+        alternatives = []
+        group = 1
+        for template, operation in rows:
+            pattern, names = _pattern(template)
+            alternatives.append(f"({pattern})")
+            self._operations[group] = operation
+            group += 1 + names
+        self._pattern = re.compile("|".join(alternatives))
+
+    def match(self, path: str) -> Match | None:
+        found = self._pattern.fullmatch(path)
+        if found is None or found.lastindex is None:
+            return None
+        operation = self._operations[found.lastindex]
+        return Match(operation, found.group(found.lastindex + 1) if operation.kind else None)
+
+
+def _pattern(template: str) -> tuple[str, int]:
+    literals = re.split(r"\{.+?\}", template)
+    wildcards = [name.partition(":")[2] or "[^/]+" for name in re.findall(r"\{(.+?)\}", template)]
+    pattern = re.escape(literals[0])
+    for wildcard, literal in zip(wildcards, literals[1:], strict=True):
+        pattern += f"({wildcard}){re.escape(literal)}"
+    return pattern, len(wildcards)
+
+
+def _router(*methods: str) -> _Router:
+    return _Router([(path, operation) for method, path, operation in ROUTES if method in methods])
+
+
+_ROUTERS: Final = {method: _router(method, "ANY") for method, _, _ in ROUTES if method != "ANY"}
+_ANY_METHOD: Final = _router("ANY")

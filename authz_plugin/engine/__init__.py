@@ -1,0 +1,17 @@
+"""The policy engine: something that turns an input document into a decision, or fails."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from authz_plugin.decision import Decision
+
+
+class Engine(Protocol):
+    """A policy decision point."""
+
+    def decide(self, document: dict[str, Any]) -> Decision:
+        """Decide on an input document.
+
+        Raises ``EngineError`` whenever there is no complete decision within the deadline.
+        """

@@ -1,0 +1,55 @@
+"""Every error that this package raises on purpose, from general to exact.
+
+Each carries what the person who can act on it needs: what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class AuthzError(Exception):
+    """The root: catch it to tell "this product said no" from a defect."""
+
+
+class Refused(AuthzError):  # noqa: N818 - a request is refused, nothing went wrong
+    """A request that is denied before any policy is asked, because its meaning is not certain.
+
+    ``rule`` is a stable rule id of the ``request.*`` family, ``field`` the part of the request
+    that is at fault (``"HostConfig.CapAdd"``, ``"query.force"``), ``message`` what is wrong with
+    it and ``hint`` what would be accepted.
+    """
+
+    def __init__(self, rule: str, field: str, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} [{rule} {field}]")
+        self.rule = rule
+        self.field = field
+        self.message = message
+        self.hint = hint
+
+
+class EngineError(AuthzError):
+    """The policy engine gave no complete decision: the request is denied."""
+
+
+class SetupError(AuthzError):
+    """The plugin cannot start, or cannot take over a change, until a person mends something."""
+
+
+class SettingsError(SetupError):
+    """A setting is wrong.
+
+    ``where`` says who set it (``"/etc/opa-authz/config.yaml:3"``, ``"OPA_AUTHZ_PROFILE"``,
+    ``"--socket"``) and ``key`` which setting it is (``"mounts.allow[0].path"``).
+    """
+
+    def __init__(self, where: str, key: str, message: str) -> None:
+        super().__init__(f"{where}: {key}: {message}" if key else f"{where}: {message}")
+        self.where = where
+        self.key = key
+
+
+class PolicyError(SetupError):
+    """The policies do not compile, or lack something that every decision needs."""
+
+
+class EngineSetupError(SetupError):
+    """No policy engine can be found, started or reached."""

@@ -1,0 +1,52 @@
+"""Where a host path really leads: the only thing that a decision reads beside the request.
+
+dockerd follows symbolic links when it mounts a path, so a policy must judge where they end. That
+can change between the decision and the mount; what follows from it is in docs/threat-model.md.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """``resolved`` is the path after symbolic links, also where its last parts do not exist, or
+    None where that cannot be known."""
+
+    resolved: str | None
+    exists: bool
+
+
+class HostPaths(Protocol):
+    """The host's file system, as far as this plugin can see it."""
+
+    def resolve(self, path: str) -> Resolution:
+        """Follow the symbolic links of an absolute, lexically clean path."""
+
+
+class LocalHostPaths:
+    """dockerd and this plugin share one file system."""
+
+    def resolve(self, path: str) -> Resolution:
+        try:
+            resolved = os.path.realpath(path)
+        except (OSError, ValueError):
+            return Resolution(None, exists=False)
+        try:
+            os.lstat(resolved)
+        except (FileNotFoundError, NotADirectoryError):
+            return Resolution(resolved, exists=False)
+        except OSError:
+            return Resolution(None, exists=False)
+        return Resolution(resolved, exists=True)
+
+
+class UnseenHostPaths:
+    """dockerd mounts from a file system that this plugin cannot see: nothing is known."""
+
+    def resolve(self, path: str) -> Resolution:
+        del path
+        return Resolution(None, exists=False)

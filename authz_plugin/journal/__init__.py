@@ -1,0 +1,1 @@
+"""The journal: what was decided, for people and machines that read logs."""

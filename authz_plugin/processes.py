@@ -1,0 +1,25 @@
+"""Child processes on Linux: what one owes its parent, and how it starts afresh."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from typing import Final
+
+SIGNALS: Final = frozenset({signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
+"""The signals that the supervisor waits for, and so blocks."""
+
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+
+def begin_child() -> None:
+    """In a fresh child process: take signals again, and be killed when the parent ends.
+
+    The parent's death is noticed by the kernel; the session is the child's own, so that Ctrl-C
+    in a terminal reaches the parent alone, which stops its children in order.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    os.umask(0o077)

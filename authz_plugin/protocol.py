@@ -1,0 +1,170 @@
+"""Docker's AuthZ plugin messages: bytes to messages and answers to bytes.
+
+Owns the wire format of moby ``pkg/authorization/api.go`` (20.10 to 29) and nothing of what a
+message means. The field is ``RequestUri``, bodies are standard base64, and Go leaves out every
+field that is empty.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from authz_plugin.errors import Refused
+
+ACTIVATION: Final = b'{"Implements": ["authz"]}'
+"""The answer to ``/Plugin.Activate``; dockerd looks for exactly ``authz``."""
+
+CONTENT_TYPE: Final = "application/vnd.docker.plugins.v1.2+json"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthZReq:
+    """What dockerd asks: one API request, as far as dockerd shows it.
+
+    ``body`` is empty both when the request has none and when dockerd withholds it; the
+    ``dockerd`` package tells the two apart. ``headers`` has lower-case names and, for a header
+    that was sent twice, only the last value. ``certificates`` are PEM texts, the caller's first.
+    """
+
+    user: str
+    user_authn_method: str
+    method: str
+    uri: str
+    headers: dict[str, str]
+    body: bytes
+    certificates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthZRes:
+    """What dockerd reports when the API request is over: the request again, and its outcome.
+
+    ``status`` is 0 and ``body`` empty when dockerd does not know them: after a stream, a hijacked
+    connection or an error (moby ``pkg/authorization/middleware.go``).
+    """
+
+    request: AuthZReq
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What dockerd is told. ``message`` reaches the person whose request was denied."""
+
+    allow: bool
+    message: str = ""
+
+    def to_bytes(self) -> bytes:
+        """Encode for the wire. There is no ``Err``: dockerd does not read it on a 200."""
+        return orjson.dumps({"Allow": self.allow, "Msg": self.message})
+
+
+def read_request(message: bytes) -> AuthZReq:
+    """Decode the body of ``/AuthZPlugin.AuthZReq``.
+
+    Raises ``Refused`` (``request.message``) for everything that dockerd would not send. That
+    includes the empty body of its retries, which it sends after a plugin hung up on it (moby
+    ``pkg/plugins/client.go``) and after which it would run the original request.
+    """
+    return _request(_object(message))
+
+
+def read_response(message: bytes) -> AuthZRes:
+    """Decode the body of ``/AuthZPlugin.AuthZRes``; raises ``Refused`` as ``read_request`` does."""
+    fields = _object(message)
+    status = fields.get("ResponseStatusCode", 0)
+    if type(status) is not int:
+        raise _refused("ResponseStatusCode", "is not a number")
+    return AuthZRes(
+        request=_request(fields),
+        status=status,
+        headers=_headers(fields, "ResponseHeaders"),
+        body=_bytes(fields, "ResponseBody"),
+    )
+
+
+def _request(fields: dict[str, Any]) -> AuthZReq:
+    method = _text(fields, "RequestMethod")
+    uri = _text(fields, "RequestUri")
+    if not method or not uri:
+        raise _refused("RequestUri" if method else "RequestMethod", "is missing")
+    return AuthZReq(
+        user=_text(fields, "User"),
+        user_authn_method=_text(fields, "UserAuthNMethod"),
+        method=method,
+        uri=uri,
+        headers=_headers(fields, "RequestHeaders"),
+        body=_bytes(fields, "RequestBody"),
+        certificates=_certificates(fields),
+    )
+
+
+def _object(message: bytes) -> dict[str, Any]:
+    if not message:
+        raise _refused(
+            "", "dockerd's message is empty", "retry: dockerd sends this after a broken connection"
+        )
+    try:
+        fields = orjson.loads(message)
+    except orjson.JSONDecodeError:
+        raise _refused("", "dockerd's message is not JSON") from None
+    if not isinstance(fields, dict):
+        raise _refused("", "dockerd's message is not a JSON object")
+    return fields
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name, "")
+    if not isinstance(value, str):
+        raise _refused(name, "is not a string")
+    return value
+
+
+def _bytes(fields: dict[str, Any], name: str) -> bytes:
+    value = fields.get(name)
+    if value is None:
+        return b""
+    return _base64(name, value)
+
+
+def _base64(name: str, value: object) -> bytes:
+    if not isinstance(value, str):
+        raise _refused(name, "is not a string")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise _refused(name, "is not base64") from None
+
+
+def _headers(fields: dict[str, Any], name: str) -> dict[str, str]:
+    value = fields.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise _refused(name, "is not an object of strings")
+    headers = {key.lower(): text for key, text in value.items()}
+    if len(headers) != len(value):
+        raise _refused(name, "names a header twice")
+    return headers
+
+
+def _certificates(fields: dict[str, Any]) -> tuple[str, ...]:
+    name = "RequestPeerCertificates"
+    value = fields.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise _refused(name, "is not a list")
+    return tuple(_base64(name, item).decode("ascii", "replace") for item in value)
+
+
+def _refused(field: str, problem: str, hint: str = "") -> Refused:
+    message = f"dockerd's message was not understood: {field} {problem}" if field else problem
+    return Refused("request.message", field, message, hint)

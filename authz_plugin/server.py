@@ -1,0 +1,83 @@
+"""The gunicorn application: one worker with threads, on a socket that is already open.
+
+dockerd keeps its connections for as long as it likes and loses a second or more when the plugin
+hangs up first, so idle connections stay.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from authz_plugin.settings import Server
+
+_FOREVER: Final = 10 * 365 * 24 * 3600
+_LISTEN_FD: Final = 3  # systemd's socket activation protocol, which gunicorn speaks
+
+
+class Application(BaseApplication):
+    """gunicorn around a Flask application."""
+
+    def __init__(
+        self, server: Server, make_app: Callable[[], Flask], when_serving: Callable[[], None]
+    ) -> None:
+        self._server = server
+        self._make_app = make_app
+        self._when_serving = when_serving
+        super().__init__()
+
+    def load_config(self) -> None:
+        options: dict[str, Any] = {
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": self._server.threads,
+            "worker_connections": 1024,
+            "keepalive": _FOREVER,
+            "timeout": 30,
+            "graceful_timeout": 10,
+            "control_socket_disable": True,
+            "loglevel": "warning",
+            "proc_name": "opa-authz",
+            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112
+            "post_worker_init": lambda _: self._when_serving(),
+        }
+        if self._server.listen is not None:
+            options |= {
+                "certfile": str(self._server.certificate),
+                "keyfile": str(self._server.key),
+                "ca_certs": str(self._server.client_ca),
+                "cert_reqs": ssl.CERT_REQUIRED,
+                "ssl_context": _ssl_context,
+            }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:  # type: ignore[override] - Flask is a WSGI application
+        return self._make_app()
+
+
+def serve(
+    server: Server,
+    listener: int,
+    make_app: Callable[[], Flask],
+    when_serving: Callable[[], None],
+) -> None:
+    """Serve on the open socket ``listener`` (a file descriptor) until told to stop; never returns.
+
+    ``make_app`` runs in each worker, ``when_serving`` as soon as a worker is ready.
+    """
+    os.dup2(listener, _LISTEN_FD, inheritable=True)
+    os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+    os.environ.pop("NOTIFY_SOCKET", None)
+    Application(server, make_app, when_serving).run()
+
+
+def _ssl_context(_: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    context = default()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,364 @@
+"""The settings: one frozen object, read from a file, the environment and flags, in that order.
+
+Every error names the key and who set it. What the policies may and may not allow (the policy
+configuration) is carried along unread, with the place of each of its keys.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from authz_plugin.errors import SettingsError
+
+DEFAULT_FILE: Final = Path("/etc/opa-authz/config.yaml")
+DEFAULT_PROFILE: Final = "production"
+ENVIRONMENT_PREFIX: Final = "OPA_AUTHZ_"
+
+_PATH: Final = {"type": "string", "pattern": "^/"}
+
+SCHEMA: Final[dict[str, Any]] = {
+    "server": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "socket": {**_PATH, "description": "Unix socket on which dockerd finds the plugin."},
+            "group": {
+                "type": "string",
+                "description": "Group that may use the socket, beside root.",
+            },
+            "listen": {
+                "type": "string",
+                "pattern": r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
+                "description": "host:port to serve with mutual TLS, instead of the unix socket.",
+            },
+            "certificate": {**_PATH, "description": "The plugin's certificate, for listen."},
+            "key": {**_PATH, "description": "Its key."},
+            "client_ca": {**_PATH, "description": "Whose certificates dockerd must present."},
+            "threads": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 256,
+                "description": "Requests decided at the same time.",
+            },
+        },
+    },
+    "engine": {
+        "type": "string",
+        "enum": ["auto", "opa"],
+        "description": "auto takes what opa describes; there is no other engine.",
+    },
+    "opa": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "binary": {**_PATH, "description": "The OPA program, where it is not on PATH."},
+            "url": {
+                "type": "string",
+                "pattern": "^(unix:/|https?://)",
+                "description": "An OPA that you run: unix:/path, http:// or https://.",
+            },
+            "token_file": {**_PATH, "description": "File with the bearer token for opa.url."},
+            "ca": {**_PATH, "description": "Whose certificate opa.url must present."},
+            "certificate": {**_PATH, "description": "Client certificate for opa.url."},
+            "key": {**_PATH, "description": "Its key."},
+        },
+    },
+    "deadline": {
+        "type": "number",
+        "minimum": 0.05,
+        "maximum": 30,
+        "description": "Seconds that a decision may take before it is a denial.",
+    },
+    "policies": {**_PATH, "description": "Folder with your own rules."},
+    "host_paths": {
+        "type": "string",
+        "enum": ["visible", "unseen"],
+        "description": "unseen if the plugin does not share dockerd's file system.",
+    },
+    "log": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "level": {
+                "type": "string",
+                "enum": ["debug", "info", "warning", "error"],
+                "description": "debug logs every decision, info denials only.",
+            }
+        },
+    },
+}
+"""The keys of the settings file that are not policy configuration."""
+
+_ENVIRONMENT: Final = {
+    "OPA_AUTHZ_PROFILE": ("profile",),
+    "OPA_AUTHZ_MODE": ("mode",),
+    "OPA_AUTHZ_SOCKET": ("server", "socket"),
+    "OPA_AUTHZ_GROUP": ("server", "group"),
+    "OPA_AUTHZ_LISTEN": ("server", "listen"),
+    "OPA_AUTHZ_CERTIFICATE": ("server", "certificate"),
+    "OPA_AUTHZ_KEY": ("server", "key"),
+    "OPA_AUTHZ_CLIENT_CA": ("server", "client_ca"),
+    "OPA_AUTHZ_ENGINE": ("engine",),
+    "OPA_AUTHZ_OPA_BINARY": ("opa", "binary"),
+    "OPA_AUTHZ_OPA_URL": ("opa", "url"),
+    "OPA_AUTHZ_OPA_TOKEN_FILE": ("opa", "token_file"),
+    "OPA_AUTHZ_OPA_CA": ("opa", "ca"),
+    "OPA_AUTHZ_POLICIES": ("policies",),
+    "OPA_AUTHZ_HOST_PATHS": ("host_paths",),
+    "OPA_AUTHZ_LOG_LEVEL": ("log", "level"),
+}
+"""Variables of the environment and the keys that they set. OPA_AUTHZ_CONFIG names the file."""
+
+Key = tuple[str | int, ...]
+"""A key and where it stands: ``("mounts", "allow", 0, "path")``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where dockerd finds the plugin: a unix socket, or TCP with mutual TLS."""
+
+    socket: Path
+    group: str | None = None
+    listen: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+    threads: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OpaSettings:
+    """Which OPA decides: a child of the plugin, or the one at ``url``."""
+
+    binary: Path | None = None
+    url: str | None = None
+    token_file: Path | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. ``deadline`` is in seconds; ``policy`` is the policy
+    configuration as given, and ``places`` says where each of its keys was."""
+
+    server: Server
+    opa: OpaSettings
+    deadline: float
+    policies: Path | None
+    host_paths: str
+    log_level: str
+    policy: Mapping[str, Any]
+    places: Places = field(compare=False)
+
+
+class Places:
+    """Who set which key: a line of a file, a variable or a flag."""
+
+    def __init__(self, default: str) -> None:
+        self._default = default
+        self._places: dict[Key, str] = {}
+
+    def put(self, key: Key, place: str) -> None:
+        self._places[key] = place
+
+    def of(self, key: Key) -> str:
+        """The place of a key, or of the nearest key around it."""
+        for end in range(len(key), 0, -1):
+            if key[:end] in self._places:
+                return self._places[key[:end]]
+        return self._default
+
+
+def load(
+    flags: Mapping[Key, Any],
+    environment: Mapping[str, str],
+    policy_schema: Mapping[str, Any],
+) -> Settings:
+    """Read the settings; raises ``SettingsError``.
+
+    ``flags`` maps keys (``("server", "socket")``) to values given on the command line, with
+    ``("config",)`` for the file; ``policy_schema`` describes the policy configuration.
+    """
+    file, required = _file(flags, environment)
+    values, places = _read_file(file, required=required)
+    for name, value in environment.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or name == "OPA_AUTHZ_CONFIG":
+            continue
+        if name not in _ENVIRONMENT:
+            raise SettingsError(name, "", f"no such variable{_suggest(name, _ENVIRONMENT)}")
+        _put(values, _ENVIRONMENT[name], value)
+        places.put(_ENVIRONMENT[name], name)
+    for key, value in flags.items():
+        if key != ("config",) and value is not None:
+            _put(values, key, value)
+            places.put(key, f"--{str(key[-1]).replace('_', '-')}")
+    schema = {**policy_schema, "properties": {**SCHEMA, **policy_schema["properties"]}}
+    validate(values, without_required(schema), places)
+    settings = _settings(values, places)
+    _check_tls(settings)
+    return settings
+
+
+def read_yaml(file: Path) -> tuple[dict[str, Any], Places]:
+    """Read a YAML file that holds a mapping; raises ``SettingsError`` with the line."""
+    try:
+        document = YAML(typ="rt").load(file)
+    except OSError as error:
+        raise SettingsError(str(file), "", f"cannot be read: {error.strerror}") from error
+    except MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f":{error.problem_mark.line + 1}"
+        raise SettingsError(f"{file}{line}", "", f"is not YAML: {error.problem}") from error
+    except YAMLError as error:
+        raise SettingsError(str(file), "", f"is not YAML: {error}") from error
+    places = Places(str(file))
+    if document is None:
+        return {}, places
+    if not isinstance(document, CommentedMap):
+        raise SettingsError(f"{file}:1", "", "is not a mapping of settings")
+    _note_lines(document, (), file, places)
+    return _plain(document), places
+
+
+def validate(values: Mapping[str, Any], schema: Mapping[str, Any], places: Places) -> None:
+    """Check values against a JSON schema; raises ``SettingsError`` for the first fault."""
+    faults = jsonschema.Draft202012Validator(schema).iter_errors(values)
+    fault = min(faults, key=lambda fault: list(map(str, fault.absolute_path)), default=None)
+    if fault is None:
+        return
+    key: Key = tuple(fault.absolute_path)
+    message = fault.message
+    if fault.validator == "additionalProperties":
+        known = fault.schema.get("properties", {})
+        unknown = min(set(fault.instance) - set(known))
+        key = (*key, unknown)
+        message = f"no such key{_suggest(unknown, known)}"
+    elif fault.validator == "enum":
+        message = f"must be one of {', '.join(map(str, fault.validator_value))}"
+    elif fault.validator == "type":
+        message = f"must be of type {fault.validator_value}"
+    elif fault.validator == "pattern":
+        message = f"{fault.instance!r} is not of the form {fault.validator_value}"
+    raise SettingsError(places.of(key), show(key), message)
+
+
+def without_required(schema: Any) -> Any:
+    """A schema in which every key may be left out."""
+    if isinstance(schema, Mapping):
+        return {k: without_required(v) for k, v in schema.items() if k != "required"}
+    return schema
+
+
+def show(key: Key) -> str:
+    """A key as people write it: ``mounts.allow[0].path``."""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def default_socket(environment: Mapping[str, str], *, root: bool) -> Path:
+    """Where dockerd looks for the plugin, or for a user without root a place of his own."""
+    if root:
+        return Path("/run/docker/plugins/opa-authz.sock")
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime) if runtime else Path.home() / ".cache/opa-authz"
+    return folder / "docker/plugins/opa-authz.sock"
+
+
+def _file(flags: Mapping[Key, Any], environment: Mapping[str, str]) -> tuple[Path, bool]:
+    named = flags.get(("config",)) or environment.get("OPA_AUTHZ_CONFIG")
+    return (Path(named), True) if named else (DEFAULT_FILE, False)
+
+
+def _read_file(file: Path, *, required: bool) -> tuple[dict[str, Any], Places]:
+    if not required and not file.exists():
+        return {}, Places("the defaults")
+    return read_yaml(file)
+
+
+def _put(values: dict[str, Any], key: Key, value: Any) -> None:
+    *outer, last = map(str, key)
+    for name in outer:
+        inner = values.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return
+        values = inner
+    values[last] = value
+
+
+def _settings(values: dict[str, Any], places: Places) -> Settings:
+    server = values.get("server", {})
+    opa = values.get("opa", {})
+    paths = {"certificate", "key", "client_ca", "binary", "token_file", "ca", "socket"}
+
+    def typed(fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: Path(v) if k in paths else v for k, v in fields.items()}
+
+    socket = default_socket(os.environ, root=os.geteuid() == 0)
+    policies = values.get("policies")
+    return Settings(
+        server=Server(**{"socket": socket, **typed(server)}),
+        opa=OpaSettings(**typed(opa)),
+        deadline=float(values.get("deadline", 2.0)),
+        policies=Path(policies) if policies else None,
+        host_paths=values.get("host_paths", "visible"),
+        log_level=values.get("log", {}).get("level", "info"),
+        policy={k: v for k, v in values.items() if k not in SCHEMA},
+        places=places,
+    )
+
+
+def _check_tls(settings: Settings) -> None:
+    server, places = settings.server, settings.places
+    if server.listen is None:
+        return
+    for name in ("certificate", "key", "client_ca"):
+        file = getattr(server, name)
+        if file is None:
+            raise SettingsError(
+                places.of(("server", "listen")),
+                "server.listen",
+                f"needs server.{name}: TCP is served with mutual TLS only",
+            )
+        if not file.is_file():
+            key = ("server", name)
+            raise SettingsError(places.of(key), show(key), f"{file} is not a file")
+
+
+def _note_lines(node: Any, key: Key, file: Path, places: Places) -> None:
+    if isinstance(node, CommentedMap):
+        for name, value in node.items():
+            places.put((*key, name), f"{file}:{node.lc.key(name)[0] + 1}")
+            _note_lines(value, (*key, name), file, places)
+    elif isinstance(node, CommentedSeq):
+        for i, value in enumerate(node):
+            places.put((*key, i), f"{file}:{node.lc.item(i)[0] + 1}")
+            _note_lines(value, (*key, i), file, places)
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {str(k): _plain(v) for k, v in node.items()}
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        return [_plain(v) for v in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return None if node is None else str(node)
+
+
+def _suggest(word: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f", did you mean {close[0]}?" if close else f"; known: {', '.join(sorted(known))}"

@@ -1,0 +1,317 @@
+"""The processes of a running plugin: this one, gunicorn, and OPA.
+
+This process holds the listening socket, starts the other two, starts OPA again when it dies or
+hangs, takes over a changed policy when told to, and stops everything when it stops. It decides
+nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NoReturn
+
+from flask import Flask
+
+from authz_plugin import dockerd, policy, server
+from authz_plugin.app import create_app
+from authz_plugin.authorizer import Authorizer
+from authz_plugin.caller import Caller
+from authz_plugin.document import input_document
+from authz_plugin.engine import binary, child
+from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.errors import AuthzError, EngineError, PolicyError, SetupError
+from authz_plugin.hostpaths import HostPaths, LocalHostPaths, UnseenHostPaths
+from authz_plugin.journal import log
+from authz_plugin.listener import open_listener
+from authz_plugin.processes import SIGNALS, begin_child
+from authz_plugin.settings import OpaSettings, Settings
+
+_TICK: Final = 0.25
+_HEALTH_EVERY: Final = 1.0
+_UNHEALTHY_LIMIT: Final = 3
+_FIRST_DELAY: Final = 0.1
+_LONGEST_DELAY: Final = 5.0
+_STOP_LIMIT: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the plugin guards with, for people to read."""
+
+    profile: str
+    engine: str
+    revision: str
+    packages: int
+
+
+def run(
+    settings: Settings,
+    reload: Callable[[], Settings],
+    announce: Callable[[Guard], None],
+    say: Callable[[str], None],
+) -> None:
+    """Run the plugin until SIGTERM or SIGINT.
+
+    ``reload`` reads the settings anew, on SIGHUP; ``announce`` is told once when the plugin
+    serves, ``say`` whatever else an operator should know. Raises ``SetupError`` if the plugin
+    cannot start or its server ends.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    with contextlib.ExitStack() as cleanup:
+        engine = _open_engine(settings, say)
+        cleanup.callback(engine.close)
+        guard = engine.start(settings)
+        listener = open_listener(settings.server)
+        cleanup.callback(_close_listener, listener)
+        gunicorn = _Server(settings, engine.address(settings), listener)
+        cleanup.callback(gunicorn.stop)
+        gunicorn.wait_until_serving()
+        announce(guard)
+        for signal_number in _signals():
+            if signal_number in {signal.SIGTERM, signal.SIGINT}:
+                break
+            if signal_number == signal.SIGHUP:
+                _take_over(engine, reload, say)
+            gunicorn.check()
+            engine.check()
+
+
+def host_paths(settings: Settings) -> HostPaths:
+    """How the host's file system is seen under these settings."""
+    return LocalHostPaths() if settings.host_paths == "visible" else UnseenHostPaths()
+
+
+def probe(opa: OpaSettings, deadline: float) -> Guard:
+    """Ask an OPA for a decision on a ping; raises ``EngineError`` if it gives no complete one."""
+    ping = dockerd.read("GET", "/_ping", {}, b"")
+    nobody = Caller("", "", ())
+    document = input_document(ping, nobody, UnseenHostPaths(), datetime.now(UTC))
+    decision = OpaEngine(opa, policy.shipped_rules(), deadline).decide(document)
+    return Guard(
+        decision.profile, f"OPA at {opa.url}", decision.policy_revision, len(decision.evaluated)
+    )
+
+
+class _ChildEngine:
+    """An OPA of our own, one process a policy: a new one serves before the old one stops."""
+
+    def __init__(self, opa: binary.Opa, say: Callable[[str], None]) -> None:
+        self._opa = opa
+        self._say = say
+        self._folder = Path(tempfile.mkdtemp(prefix="opa-authz-", dir=_runtime_folder()))
+        self._generation = 0
+        self._running: child.ChildOpa | None = None
+        self._next_health = 0.0
+        self._unhealthy = 0
+        self._delay = _FIRST_DELAY
+        self._next_start = 0.0
+
+    def address(self, settings: Settings) -> OpaSettings:
+        del settings
+        return OpaSettings(url=f"unix:{self._folder}/opa.sock")
+
+    def start(self, settings: Settings) -> Guard:
+        """Serve the policy of these settings from now on; raises ``SetupError`` and changes
+        nothing if it cannot be served."""
+        self._generation += 1
+        folder = self._folder / str(self._generation)
+        folder.mkdir()
+        config = policy.configuration(settings, host_paths(settings))
+        bundle = policy.assemble(folder / "bundle", config, settings.policies, self._opa)
+        guard = self._serve(bundle, settings.deadline)
+        return replace(guard, engine=f"OPA {self._opa.version} ({self._opa.path})")
+
+    def check(self) -> None:
+        """Start OPA again if it died, and kill it first if it hangs."""
+        running = self._running
+        if running is None:
+            return
+        now = time.monotonic()
+        if running.is_running() and now >= self._next_health:
+            self._next_health = now + _HEALTH_EVERY
+            self._unhealthy = 0 if running.is_healthy() else self._unhealthy + 1
+            if self._unhealthy == 0:
+                self._delay = _FIRST_DELAY
+            if self._unhealthy >= _UNHEALTHY_LIMIT:
+                self._say("OPA hangs: it is killed and started again")
+                running.kill()
+        if not running.is_running() and now >= self._next_start:
+            self._restart(running.bundle)
+
+    def close(self) -> None:
+        if self._running is not None:
+            self._running.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _restart(self, bundle: policy.Bundle) -> None:
+        self._say("OPA ended: it is started again")
+        self._generation += 1
+        try:
+            self._serve(bundle, _LONGEST_DELAY)
+        except SetupError as error:
+            self._say(f"OPA cannot be started, next try in {self._delay:g} s: {error}")
+        self._next_start = time.monotonic() + self._delay
+        self._delay = min(self._delay * 2, _LONGEST_DELAY)
+
+    def _serve(self, bundle: policy.Bundle, deadline: float) -> Guard:
+        socket_ = self._folder / f"opa-{self._generation}.sock"
+        started = child.start(self._opa, bundle, socket_)
+        try:
+            guard = probe(OpaSettings(url=f"unix:{socket_}"), deadline)
+        except EngineError as error:
+            started.stop()
+            raise PolicyError(f"the policy gives no complete decision: {error}") from error
+        link = self._folder / "opa.sock"
+        new_link = self._folder / "opa.sock.new"
+        new_link.symlink_to(socket_)
+        new_link.replace(link)
+        previous, self._running = self._running, started
+        self._unhealthy = 0
+        if previous is not None:
+            previous.stop()
+            if previous.bundle.folder != bundle.folder:
+                shutil.rmtree(previous.bundle.folder.parent, ignore_errors=True)
+        return guard
+
+
+class _OperatorsEngine:
+    """An OPA that the operator runs: nothing to start, and nothing to stop."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def address(self, settings: Settings) -> OpaSettings:
+        return settings.opa
+
+    def start(self, settings: Settings) -> Guard:
+        if settings.policy or settings.policies:
+            raise SetupError(
+                "opa.url is set, so that OPA's bundle holds the policy: take "
+                f"{', '.join(settings.policy) or 'policies'} out of the settings and build them "
+                "into the bundle with `opa-authz bundle`"
+            )
+        try:
+            return probe(settings.opa, settings.deadline)
+        except EngineError as error:
+            self._say(f"every request is denied until OPA decides: {error}")
+            return Guard("unknown", f"OPA at {settings.opa.url}", "unknown", 0)
+
+    def check(self) -> None:
+        """Nothing is ours to check."""
+
+    def close(self) -> None:
+        """Nothing is ours to stop."""
+
+
+class _Server:
+    """gunicorn, in a process of its own."""
+
+    def __init__(self, settings: Settings, opa: OpaSettings, listener: socket.socket) -> None:
+        read_end, write_end = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(read_end)
+            _be_server(settings, opa, listener, write_end)
+        os.close(write_end)
+        self._serving = read_end
+        self._ended = False
+
+    def wait_until_serving(self) -> None:
+        with open(self._serving, "rb") as serving:  # noqa: PTH123 - a file descriptor
+            if not serving.read(1):
+                self._ended = True
+                os.waitpid(self._pid, 0)
+                raise SetupError("the server ended at its start")
+
+    def check(self) -> None:
+        if not self._ended and os.waitpid(self._pid, os.WNOHANG)[0] == self._pid:
+            self._ended = True
+            raise SetupError("the server ended")
+
+    def stop(self) -> None:
+        if self._ended:
+            return
+        os.kill(self._pid, signal.SIGTERM)
+        end = time.monotonic() + _STOP_LIMIT
+        while os.waitpid(self._pid, os.WNOHANG)[0] != self._pid:
+            if time.monotonic() > end:
+                os.kill(self._pid, signal.SIGKILL)
+            time.sleep(0.02)
+        self._ended = True
+
+
+def _be_server(
+    settings: Settings, opa: OpaSettings, listener: socket.socket, serving: int
+) -> NoReturn:
+    os.setsid()
+    begin_child()
+    ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
+
+    def make_app() -> Flask:
+        engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
+        authorizer = Authorizer(engine, host_paths(settings), log.write, ping_without_engine=ping)
+        return create_app(authorizer)
+
+    def when_serving() -> None:
+        with contextlib.suppress(OSError):
+            os.write(serving, b"1")
+
+    status: object = 1
+    try:
+        server.serve(settings.server, listener.detach(), make_app, when_serving)
+    except SystemExit as end:
+        status = end.code
+    finally:
+        os._exit(status if isinstance(status, int) else status is not None)
+
+
+def _open_engine(settings: Settings, say: Callable[[str], None]) -> _ChildEngine | _OperatorsEngine:
+    if settings.opa.url is not None:
+        return _OperatorsEngine(say)
+    return _ChildEngine(binary.find(settings.opa.binary), say)
+
+
+def _take_over(
+    engine: _ChildEngine | _OperatorsEngine,
+    reload: Callable[[], Settings],
+    say: Callable[[str], None],
+) -> None:
+    try:
+        guard = engine.start(reload())
+    except AuthzError as error:
+        say(f"the new policy is not taken over, the running one stays: {error}")
+    else:
+        say(f"policy revision {guard.revision} of profile {guard.profile} is in force")
+
+
+def _signals() -> Iterator[int | None]:
+    while True:
+        received = signal.sigtimedwait(SIGNALS, _TICK)
+        yield None if received is None else received.si_signo
+
+
+def _close_listener(listener: socket.socket) -> None:
+    name = listener.getsockname() if listener.family == socket.AF_UNIX else None
+    listener.close()
+    if isinstance(name, str) and os.environ.get("LISTEN_PID") != str(os.getpid()):
+        Path(name).unlink(missing_ok=True)
+
+
+def _runtime_folder() -> Path:
+    folder = (
+        Path("/run")
+        if os.geteuid() == 0
+        else Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache/opa-authz")
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,10 @@
+# METADATA
+# title: The policy configuration in force
+# description: |
+#   The only reader of `data.docker.authz.config`, which the plugin writes: a profile with the
+#   operator's changes, complete and checked against `policies/schemas/config.json`.
+package docker.authz.effective
+
+# METADATA
+# title: The configuration for this caller
+config := data.docker.authz.config

@@ -1,0 +1,75 @@
+# METADATA
+# title: Host devices
+# description: A raw disk is the host's file system, /dev/mem its memory.
+package docker.authz.rules.devices
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: A mapped device must be an allowed one
+# description: A directory maps every device below it.
+# custom:
+#   id: devices.mapping
+denials contains denial.of(
+	"devices.mapping", sprintf("HostConfig.Devices[%d]", [i]), object.get(device, "PathOnHost", null),
+	sprintf("device %s is not allowed", [object.get(device, "PathOnHost", "unknown")]),
+	denial.allowed(effective.config.devices.allow),
+) if {
+	input.operation.id == "container.create"
+	some i, device in input.body.HostConfig.Devices
+	not _allowed(device)
+}
+
+# METADATA
+# title: Device requests need permission
+# description: A request names GPUs or CDI devices; a CDI device may bring mounts and hooks.
+# custom:
+#   id: devices.request
+denials contains denial.of(
+	"devices.request", "HostConfig.DeviceRequests", null,
+	"device requests (GPUs, CDI) are not allowed",
+	"devices.requests is false",
+) if {
+	input.operation.id == "container.create"
+	not _empty("DeviceRequests")
+	not _requests_allowed
+}
+
+# METADATA
+# title: Device cgroup rules need permission
+# description: A rule for every block device lets a container make and read the host's disks.
+# custom:
+#   id: devices.cgroup-rule
+denials contains denial.of(
+	"devices.cgroup-rule", "HostConfig.DeviceCgroupRules", null,
+	"device cgroup rules are not allowed",
+	"devices.cgroup_rules is false",
+) if {
+	input.operation.id == "container.create"
+	not _empty("DeviceCgroupRules")
+	not _cgroup_rules_allowed
+}
+
+# METADATA
+# title: Devices must be readable
+# description: Denies what the rules above could not look at.
+# custom:
+#   id: devices.unreadable
+denials contains denial.of(
+	"devices.unreadable", "HostConfig.Devices", null,
+	"the request's devices cannot be read", "",
+) if {
+	input.operation.id == "container.create"
+	not _listed
+}
+
+_allowed(device) if device.PathOnHost in effective.config.devices.allow
+
+_requests_allowed if effective.config.devices.requests == true
+
+_cgroup_rules_allowed if effective.config.devices.cgroup_rules == true
+
+_empty(name) if input.body.HostConfig[name] == []
+
+_listed if is_array(input.body.HostConfig.Devices)

@@ -1,0 +1,43 @@
+# METADATA
+# title: Privileged mode
+# description: A privileged container has every capability and device of the host, so it is the host.
+package docker.authz.rules.privileged
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: A container must not be privileged
+# description: Privileged lifts seccomp, AppArmor, masked paths and device rules at once.
+# custom:
+#   id: privileged.container
+denials contains denial.of(
+	"privileged.container", "HostConfig.Privileged", true,
+	"privileged containers are not allowed",
+	"run it without --privileged",
+) if {
+	input.operation.id == "container.create"
+	not _container_unprivileged
+	not _allowed
+}
+
+# METADATA
+# title: An exec must not be privileged
+# description: A privileged exec gets every capability inside a container that has few.
+# custom:
+#   id: privileged.exec
+denials contains denial.of(
+	"privileged.exec", "Privileged", true,
+	"privileged execs are not allowed",
+	"run it without --privileged",
+) if {
+	input.operation.id == "exec.create"
+	not _exec_unprivileged
+	not _allowed
+}
+
+_allowed if effective.config.privileged.allow == true
+
+_container_unprivileged if input.body.HostConfig.Privileged == false
+
+_exec_unprivileged if input.body.Privileged == false

@@ -1,0 +1,62 @@
+# METADATA
+# title: The request itself
+# description: |
+#   Requests whose meaning is not certain. Most are refused by the plugin before any policy is
+#   asked; these are the ones that an operator may want to see differently.
+package docker.authz.rules.request
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: A body must hold known fields only
+# description: |
+#   A field that no engine known to this version reads is either a mistake or new: then a newer
+#   engine may act on what no rule has looked at.
+# custom:
+#   id: request.unknown-field
+denials contains denial.of(
+	"request.unknown-field", field, null,
+	sprintf("field %s is not known", [field]),
+	"leave it out, or set request.unknown_fields: ignore",
+) if {
+	not _unknown_ignored
+	some field in input.request.unknown_fields
+}
+
+# METADATA
+# title: The input document must be complete
+# description: Denies what the other rules could not look at.
+# custom:
+#   id: request.incomplete
+denials contains denial.of(
+	"request.incomplete", "", null,
+	"the input document is not complete", "the plugin and its policies are of different versions",
+) if {
+	not _complete
+}
+
+_unknown_ignored if effective.config.request.unknown_fields == "ignore"
+
+_complete if {
+	input.version == 1
+	input.phase == "request"
+	is_array(input.mounts)
+	is_array(input.capabilities)
+	is_array(input.namespaces)
+	is_array(input.security_options)
+	is_array(input.request.unknown_fields)
+	is_boolean(input.request.query_authoritative)
+	input.body_state in {"none", "present", "invisible"}
+	_body_complete
+}
+
+_body_complete if {
+	input.body_state == "present"
+	not is_null(input.body)
+}
+
+_body_complete if {
+	input.body_state in {"none", "invisible"}
+	is_null(input.body)
+}

@@ -1,0 +1,54 @@
+# METADATA
+# title: Sections and operations
+# description: Which parts of the Docker API may be used, section by section or one by one.
+package docker.authz.rules.sections
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: An operation must be switched on
+# description: |
+#   An operation is open if it is allowed by name, or not denied by name and its section is open
+#   for its access.
+# custom:
+#   id: sections.operation
+denials contains denial.of(
+	"sections.operation", "operation", _id,
+	sprintf("%s is not allowed in profile %s", [_id, effective.config.profile]),
+	_hint,
+) if {
+	not _open
+}
+
+_open if effective.config.operations[input.operation.id] == "allow"
+
+_open if {
+	id := input.operation.id
+	not effective.config.operations[id]
+	_section_open
+}
+
+_section_open if {
+	effective.config.sections[input.operation.section] == "write"
+	input.operation.access in {"read", "write"}
+}
+
+_section_open if {
+	effective.config.sections[input.operation.section] == "read"
+	input.operation.access == "read"
+}
+
+default _id := "this operation"
+
+_id := input.operation.id
+
+_hint := sprintf("operation %s is denied by name", [_id]) if {
+	effective.config.operations[_id] == "deny"
+} else := sprintf("open sections: %s", [concat(", ", sort(_open_sections))])
+
+_open_sections contains section if some section, "write" in effective.config.sections
+
+_open_sections contains sprintf("%s (read)", [section]) if {
+	some section, "read" in effective.config.sections
+}

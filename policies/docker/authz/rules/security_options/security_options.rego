@@ -1,0 +1,56 @@
+# METADATA
+# title: Security options
+# description: |
+#   seccomp, AppArmor, SELinux labels, no-new-privileges and masked paths: what confines a
+#   container beyond its namespaces. Options that loosen them need permission.
+package docker.authz.rules.security_options
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: A security option must be an allowed one
+# description: |
+#   seccomp=unconfined, apparmor=unconfined, label=disable and no-new-privileges=false each take
+#   a wall away. A seccomp profile given inline cannot be judged.
+# custom:
+#   id: security-options.value
+denials contains denial.of(
+	"security-options.value", object.get(option, "field", ""), object.get(option, "name", null),
+	sprintf("security option %s is not allowed", [_shown(option)]),
+	denial.allowed(_values),
+) if {
+	some option in input.security_options
+	not _allowed(option)
+}
+
+# METADATA
+# title: Masked and read-only paths must stay as they are
+# description: |
+#   A shorter list (systempaths=unconfined sends an empty one) exposes /proc/kcore,
+#   /proc/sysrq-trigger and /sys/firmware.
+# custom:
+#   id: security-options.paths
+denials contains denial.of(
+	"security-options.paths", sprintf("HostConfig.%s", [name]), null,
+	sprintf("changing %s is not allowed", [name]),
+	"leave out systempaths=unconfined",
+) if {
+	input.operation.id == "container.create"
+	not _paths_allowed
+	some name in ["MaskedPaths", "ReadonlyPaths"]
+	not _default_paths(name)
+}
+
+_allowed(option) if option.value in effective.config.security_options.allow[option.name]
+
+_paths_allowed if effective.config.security_options.paths == true
+
+_default_paths(name) if is_null(input.body.HostConfig[name])
+
+_values := [sprintf("%s=%s", [name, value]) |
+	some name, values in effective.config.security_options.allow
+	some value in values
+]
+
+_shown(option) := sprintf("%s=%s", [option.name, option.value])

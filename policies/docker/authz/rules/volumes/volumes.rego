@@ -1,0 +1,76 @@
+# METADATA
+# title: Volumes
+# description: |
+#   Named volumes outlive their container and are shared by name; a volume driver's options can
+#   mount anything.
+package docker.authz.rules.volumes
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: Named volumes need permission
+# description: A named volume that does not exist is made; one that does is shared.
+# custom:
+#   id: volumes.named
+denials contains denial.of(
+	"volumes.named", object.get(mount, "field", ""), object.get(mount, "source", null),
+	sprintf("named volume %s is not allowed", [object.get(mount, "source", "unknown")]),
+	"volumes.named is false",
+) if {
+	not _named_allowed
+	some mount in input.mounts
+	not _another_type(mount)
+	not _anonymous(mount)
+}
+
+# METADATA
+# title: A volume driver must be an allowed one
+# description: A volume plugin runs on the host and decides itself what it mounts.
+# custom:
+#   id: volumes.driver
+denials contains denial.of(
+	"volumes.driver", object.get(mount, "field", ""), object.get(mount, "driver", null),
+	sprintf("volume driver %s is not allowed", [object.get(mount, "driver", "unknown")]),
+	denial.allowed(effective.config.volumes.drivers),
+) if {
+	some mount in input.mounts
+	not _another_type(mount)
+	not _allowed_driver(mount)
+}
+
+# METADATA
+# title: Volume driver options must be harmless
+# description: |
+#   The local driver mounts what its options say: a disk, an overlay of host directories, a
+#   network share. A bind among them is judged as a bind mount.
+# custom:
+#   id: volumes.options
+denials contains denial.of(
+	"volumes.options", object.get(mount, "field", ""), null,
+	"these volume driver options are not allowed",
+	denial.allowed({"size"} | {sprintf("type=%s", [type]) | some type in effective.config.volumes.types}),
+) if {
+	some mount in input.mounts
+	not _another_type(mount)
+	not _allowed_options(mount)
+}
+
+_named_allowed if effective.config.volumes.named == true
+
+_another_type(mount) if mount.type in {"bind", "tmpfs", "image", "npipe", "cluster"}
+
+_anonymous(mount) if mount.source == ""
+
+_allowed_driver(mount) if mount.driver == ""
+
+_allowed_driver(mount) if mount.driver in effective.config.volumes.drivers
+
+_allowed_options(mount) if {
+	every name, _ in mount.options { name == "size" }
+}
+
+_allowed_options(mount) if {
+	mount.options.type in effective.config.volumes.types
+	is_null(mount.path)
+}

@@ -1,0 +1,1 @@
+"""Files that are made from others, so that the two cannot drift apart."""

@@ -1,0 +1,45 @@
+"""``python -m tests.generate [--check]``: write the made files, or say which are out of date."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.generate.examples import examples
+from tests.generate.operations import operations_page
+from tests.generate.schema import input_schema
+
+_ROOT = Path(__file__).parents[2]
+
+
+def made() -> dict[Path, str]:
+    """Every made file and its content."""
+    return {
+        _ROOT / "policies/schemas/input.json": _json(input_schema()),
+        _ROOT / "policies/docker/authz/examples/data.json": _json(examples()),
+        _ROOT / "docs/operations.md": operations_page(),
+    }
+
+
+def main() -> int:
+    """Write the files, or with ``--check`` compare them."""
+    check = "--check" in sys.argv[1:]
+    stale = [f for f, text in made().items() if not f.exists() or f.read_text() != text]
+    for file in stale:
+        print(
+            f"{file.relative_to(_ROOT)} {'is out of date: make generate' if check else 'written'}"
+        )
+        if not check:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(made()[file])
+    return 1 if check and stale else 0
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Input documents of ordinary requests, for the policies' own tests and for the docs.
+
+Each is made by the product itself from a request as a client sends it, so that a rule is tested
+on what it will really see.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from authz_plugin import dockerd
+from authz_plugin.caller import Caller
+from authz_plugin.document import input_document
+from authz_plugin.hostpaths import Resolution
+
+_JSON: Final = {"content-type": "application/json"}
+_EMPTY: Final = {"content-length": "0", "content-type": "text/plain"}
+_TAR: Final = {"content-type": "application/x-tar"}
+
+_CONTAINER: Final[dict[str, Any]] = {
+    "Image": "registry.example/app:1",
+    "Cmd": ["serve"],
+    "HostConfig": {"NetworkMode": "default", "RestartPolicy": {"Name": "no"}},
+    "NetworkingConfig": {"EndpointsConfig": {}},
+}
+_SERVICE: Final[dict[str, Any]] = {
+    "Name": "web",
+    "TaskTemplate": {"ContainerSpec": {"Image": "registry.example/app:1"}},
+    "Mode": {"Replicated": {"Replicas": 1}},
+}
+
+REQUESTS: Final[dict[str, tuple[str, str, dict[str, str], Any]]] = {
+    "container_list": ("GET", "/v1.44/containers/json?all=1", {}, None),
+    "container_create": ("POST", "/v1.44/containers/create?name=web", _JSON, _CONTAINER),
+    "container_create_bind": (
+        "POST",
+        "/v1.44/containers/create",
+        _JSON,
+        {**_CONTAINER, "HostConfig": {"Binds": ["/workspace/data:/data"]}},
+    ),
+    "container_create_volume": (
+        "POST",
+        "/v1.44/containers/create",
+        _JSON,
+        {**_CONTAINER, "HostConfig": {"Binds": ["data:/data"]}},
+    ),
+    "container_create_tmpfs": (
+        "POST",
+        "/v1.44/containers/create",
+        _JSON,
+        {**_CONTAINER, "HostConfig": {"Tmpfs": {"/tmp": "size=64m"}}},
+    ),
+    "container_create_anonymous_volume": (
+        "POST",
+        "/v1.44/containers/create",
+        _JSON,
+        {**_CONTAINER, "Volumes": {"/data": {}}},
+    ),
+    "container_start": ("POST", "/v1.44/containers/web/start", _EMPTY, None),
+    "container_remove": ("DELETE", "/v1.44/containers/web?force=1", {}, None),
+    "exec_create": ("POST", "/v1.44/containers/web/exec", _JSON, {"Cmd": ["sh"], "Tty": True}),
+    "image_pull": ("POST", "/v1.44/images/create?fromImage=alpine&tag=3", _EMPTY, None),
+    "image_build": ("POST", "/v1.44/build?t=app&networkmode=default", _TAR, None),
+    "volume_create": ("POST", "/v1.44/volumes/create", _JSON, {"Name": "data"}),
+    "volume_create_bind": (
+        "POST",
+        "/v1.44/volumes/create",
+        _JSON,
+        {"Name": "data", "DriverOpts": {"type": "none", "o": "bind", "device": "/workspace/data"}},
+    ),
+    "service_create": ("POST", "/v1.44/services/create", _JSON, _SERVICE),
+    "ping": ("GET", "/_ping", {}, None),
+}
+
+
+class _TidyHost:
+    """A host on which every path is there and leads nowhere else."""
+
+    def resolve(self, path: str) -> Resolution:
+        return Resolution(path, exists=True)
+
+
+def examples() -> dict[str, Any]:
+    """``data.docker.authz.examples``: an input document by name."""
+    return {name: _document(*request) for name, request in REQUESTS.items()}
+
+
+def _document(method: str, uri: str, headers: dict[str, str], body: Any) -> dict[str, Any]:
+    content = b"" if body is None else json.dumps(body).encode()
+    request = dockerd.read(method, uri, headers, content)
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    document = input_document(request, Caller("", "", ()), _TidyHost(), now)
+    plain: dict[str, Any] = json.loads(json.dumps(document))
+    return plain
