@@ -57,7 +57,7 @@ class Application(BaseApplication):
         for name, value in options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:  # type: ignore[override] - Flask is a WSGI application
+    def load(self) -> Any:
         return self._make_app()
 
 

@@ -12,7 +12,7 @@ def open_session() -> requests.Session:
     """A session that keeps its connections and takes nothing from the environment."""
     session = requests.Session()
     session.trust_env = False
-    session.mount("http+unix://", UnixAdapter())
+    session.mount("http+unix://", UnixAdapter())  # type: ignore[no-untyped-call]
     return session
 
 

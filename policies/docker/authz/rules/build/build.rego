@@ -25,3 +25,5 @@ denials contains denial.of(
 }
 
 _allowed(mode) if mode in effective.config.build.networks
+
+_allowed("") if "default" in effective.config.build.networks

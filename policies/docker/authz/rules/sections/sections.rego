@@ -15,7 +15,7 @@ import data.docker.authz.effective
 #   id: sections.operation
 denials contains denial.of(
 	"sections.operation", "operation", _id,
-	sprintf("%s is not allowed in profile %s", [_id, effective.config.profile]),
+	sprintf("not allowed in profile %s", [effective.config.profile]),
 	_hint,
 ) if {
 	not _open

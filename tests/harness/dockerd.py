@@ -1,0 +1,138 @@
+"""A scratch dockerd: its own data, sockets and process, gone without a trace when it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from tests.harness.engines import Engine, busybox
+
+IMAGE: Final = "busybox:test"
+
+_START_LIMIT: Final = 60.0
+_APPLETS: Final = ("cat", "echo", "false", "id", "ls", "sh", "sleep", "touch", "true")
+
+
+class Dockerd:
+    """A running dockerd."""
+
+    def __init__(self, engine: Engine, folder: Path, config: dict[str, Any]) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.socket = folder / "docker.sock"
+        self.config_file = folder / "daemon.json"
+        self.log = folder / "dockerd.log"
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until the API answers."""
+        self.config_file.write_text(json.dumps(self._config))
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self.engine.dockerd,
+                    f"--config-file={self.config_file}",
+                    f"--data-root={self.folder / 'data'}",
+                    f"--exec-root={self.folder / 'exec'}",
+                    f"--pidfile={self.folder / 'pid'}",
+                    f"--host=unix://{self.socket}",
+                    "--iptables=false",
+                    "--ip6tables=false",
+                    "--ip-masq=false",
+                    "--storage-driver=vfs",
+                ],
+                env=self.engine.environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        end = time.monotonic() + _START_LIMIT
+        while self.docker("version", check=False).returncode != 0:
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"dockerd did not start:\n{self.log.read_text()[-4000:]}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Stop it and everything it started."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def reload(self, config: dict[str, Any]) -> None:
+        """Change daemon.json and send SIGHUP."""
+        self._config = config
+        self.config_file.write_text(json.dumps(config))
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def docker(
+        self, *arguments: str, check: bool = True, text: str = "", timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the engine's own Docker CLI against it."""
+        return subprocess.run(
+            [self.engine.docker, *arguments],
+            env={
+                **self.engine.environment(),
+                "DOCKER_HOST": f"unix://{self.socket}",
+                "DOCKER_CONFIG": str(self.folder / "client"),
+            },
+            input=text,
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=timeout,
+        )
+
+    def import_image(self, name: str = IMAGE, changes: Sequence[str] = ()) -> None:
+        """Make an image of busybox, without a registry."""
+        archive = self.folder / "image.tar"
+        with tarfile.open(archive, "w") as tar:
+            tar.add(busybox(), "bin/busybox")
+            for applet in _APPLETS:
+                link = tarfile.TarInfo(f"bin/{applet}")
+                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(link)
+        options = [f"--change={change}" for change in changes]
+        self.docker("import", *options, str(archive), name)
+
+
+@contextmanager
+def scratch_dockerd(engine: Engine, config: dict[str, Any] | None = None) -> Iterator[Dockerd]:
+    """A dockerd in a folder of its own, stopped and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="opa-authz-dockerd-", dir="/run"))
+    daemon = Dockerd(engine, folder, config or {})
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.stop()
+        _unmount_below(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unmount_below(folder: Path) -> None:
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    points = [line.split()[1] for line in mounts]
+    for point in sorted((p for p in points if p.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "-l", point], check=False, capture_output=True)

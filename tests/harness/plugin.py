@@ -1,0 +1,118 @@
+"""The plugin as its users run it: the installed command, as a process of its own."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+_START_LIMIT: Final = 30.0
+
+
+class Plugin:
+    """A running ``opa-authz serve``."""
+
+    def __init__(self, process: subprocess.Popen[bytes], socket_: Path, log: Path) -> None:
+        self.process = process
+        self.socket = socket_
+        self.log_file = log
+
+    def post(self, path: str, message: Any = b"") -> Any:
+        """Send a message as dockerd does and read the answer."""
+        with Connection(self.socket) as connection:
+            return connection.post(path, message)
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def records(self) -> list[dict[str, Any]]:
+        """The decision records that were logged."""
+        lines = [line for line in self.log.splitlines() if line.startswith('{"timestamp"')]
+        return [orjson.loads(line) for line in lines]
+
+    def reload(self) -> None:
+        """Have it take over a changed policy, and wait until it says how that went."""
+        before = self.log.count("policy")
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.log.count("policy") > before, "the plugin to take note of SIGHUP")
+
+    def stop(self) -> int:
+        """Stop it in good order; its exit status."""
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+class Connection:
+    """A kept-alive connection to a unix socket, as dockerd's."""
+
+    def __init__(self, socket_: Path, timeout: float = 10) -> None:
+        self._http = http.client.HTTPConnection("plugin.moby.localhost", timeout=timeout)
+        self._http.sock = socket.socket(socket.AF_UNIX)
+        self._http.sock.settimeout(timeout)
+        self._http.sock.connect(str(socket_))
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def post(self, path: str, message: Any = b"") -> Any:
+        """Post bytes, or anything else as JSON; the answer, decoded."""
+        body = message if isinstance(message, bytes) else orjson.dumps(message)
+        self._http.request("POST", path, body)
+        response = self._http.getresponse()
+        content = response.read()
+        assert response.status == http.client.OK, (response.status, content)
+        return orjson.loads(content)
+
+
+@contextmanager
+def running_plugin(
+    folder: Path,
+    *options: str,
+    socket_: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Plugin]:
+    """Run ``opa-authz serve`` with options; its socket and log lie in a folder."""
+    socket_ = socket_ or folder / "plugin.sock"
+    log = folder / "plugin.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("opa-authz"), "serve", f"--socket={socket_}", *options],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
+    plugin = Plugin(process, socket_, log)
+    try:
+        wait_for(
+            lambda: "guards the Docker API" in plugin.log or process.poll() is not None,
+            "the plugin to serve",
+            _START_LIMIT,
+        )
+        assert process.poll() is None, plugin.log
+        yield plugin
+    finally:
+        if process.poll() is None:
+            plugin.stop()
+
+
+def wait_for(condition: Any, what: str, limit: float = 10.0) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {limit:g} s for {what}")
+        time.sleep(0.02)
