@@ -15,7 +15,7 @@ run: $(BIN)/.run $(BIN)/opa ## Start the plugin with its own OPA, in the foregro
 	$(BIN)/opa-authz serve $(ARGS)
 
 demo: $(BIN)/.dev $(BIN)/opa ## Guard a scratch dockerd and show what is refused (needs root)
-	$(BIN)/python -m tests.demo
+	$(BIN)/python -m tests.demo $(ARGS)
 
 test: unit rego real ## Run every test
 
@@ -23,7 +23,8 @@ unit: $(BIN)/.dev $(BIN)/opa ## Run the tests that need no dockerd
 	$(BIN)/pytest -m "not dockerd" $(ARGS)
 
 rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
-	$(BIN)/python -m tests.rego
+	$(BIN)/opa test --bundle policies
+	$(BIN)/opa test --bundle policies --coverage --threshold 100 --format json > /dev/null
 
 real: $(BIN)/.dev $(BIN)/opa ## Run the tests with real dockerds (needs root)
 	$(BIN)/pytest -m dockerd $(ARGS)

@@ -96,7 +96,8 @@ def probe(opa: OpaSettings, deadline: float) -> Guard:
     ping = dockerd.read("GET", "/_ping", {}, b"")
     nobody = Caller("", "", ())
     document = input_document(ping, nobody, UnseenHostPaths(), datetime.now(UTC))
-    decision = OpaEngine(opa, policy.shipped_rules(), deadline).decide(document)
+    with contextlib.closing(OpaEngine(opa, policy.shipped_rules(), deadline)) as engine:
+        decision = engine.decide(document)
     return Guard(
         decision.profile, f"OPA at {opa.url}", decision.policy_revision, len(decision.evaluated)
     )

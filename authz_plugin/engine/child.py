@@ -6,16 +6,15 @@ started it.
 
 from __future__ import annotations
 
+import http
 import subprocess
 import time
 from pathlib import Path
 from typing import Final
 
-import requests
-
 from authz_plugin.engine.binary import Opa
-from authz_plugin.engine.session import base_url, open_session
-from authz_plugin.errors import EngineSetupError
+from authz_plugin.engine.transport import UnixTransport
+from authz_plugin.errors import EngineError, EngineSetupError
 from authz_plugin.policy import Bundle
 from authz_plugin.processes import begin_child
 
@@ -29,6 +28,7 @@ class ChildOpa:
 
     def __init__(self, process: subprocess.Popen[bytes], socket: Path, bundle: Bundle) -> None:
         self._process = process
+        self._transport = UnixTransport(socket, {})
         self.socket = socket
         self.bundle = bundle
 
@@ -43,16 +43,18 @@ class ChildOpa:
     def is_healthy(self) -> bool:
         """Whether OPA answers and has its bundle."""
         try:
-            with open_session() as session:
-                url = f"{base_url(f'unix:{self.socket}')}/health"
-                return session.get(url, timeout=_HEALTH_LIMIT).ok
-        except requests.RequestException:
+            status, _ = self._transport.exchange(
+                "GET", "/health", b"", time.monotonic() + _HEALTH_LIMIT
+            )
+        except EngineError:
             return False
+        return status == http.HTTPStatus.OK
 
     def kill(self) -> None:
         """End OPA now."""
         self._process.kill()
         self._process.wait()
+        self._transport.close()
 
     def stop(self) -> None:
         """Let OPA finish what it is doing, then make sure that it is gone."""
@@ -62,6 +64,7 @@ class ChildOpa:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._transport.close()
         self.socket.unlink(missing_ok=True)
 
 

@@ -160,6 +160,7 @@ _below(path, root) if path == root
 
 _below(path, root) if {
 	is_string(path)
+	is_string(root)
 	startswith(path, concat("", [trim_suffix(root, "/"), "/"]))
 }
 

@@ -1,0 +1,189 @@
+"""HTTP to OPA: a question out, an answer back, within a deadline.
+
+Over a unix socket, where our own OPA listens, by the standard library on connections that are kept
+open; over TCP and TLS by requests.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import requests
+
+from authz_plugin.errors import EngineError, EngineSetupError
+from authz_plugin.settings import OpaSettings
+
+ANSWER_LIMIT: Final = 1 << 20
+"""Bytes of an answer, at most: a decision is a few hundred."""
+
+
+class UnreachableError(EngineError):
+    """OPA could not be asked at all; asking again may help and cannot hurt."""
+
+
+class Transport(Protocol):
+    """A way to OPA."""
+
+    def exchange(self, method: str, path: str, question: bytes, end: float) -> tuple[int, bytes]:
+        """Send a question and return status and answer.
+
+        ``end`` is the ``time.monotonic()`` by which it must be there. Raises ``EngineError``,
+        and ``UnreachableError`` where nobody answered.
+        """
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+
+
+def open_transport(opa: OpaSettings) -> Transport:
+    """The way to the OPA that the settings name; raises ``EngineSetupError``."""
+    if opa.url is None:
+        raise EngineSetupError("there is no OPA to ask: opa.url is not set")
+    headers = {"Content-Type": "application/json"}
+    if opa.token_file is not None:
+        headers["Authorization"] = f"Bearer {_token(opa.token_file)}"
+    if opa.url.startswith("unix:"):
+        return UnixTransport(Path(opa.url.removeprefix("unix:").removeprefix("//")), headers)
+    return TcpTransport(opa, headers)
+
+
+class UnixTransport:
+    """OPA on a unix socket."""
+
+    def __init__(self, socket_: Path, headers: Mapping[str, str]) -> None:
+        self._socket = str(socket_)
+        self._headers = {**headers, "Host": "opa"}
+        self._idle: list[_UnixConnection] = []
+
+    def exchange(self, method: str, path: str, question: bytes, end: float) -> tuple[int, bytes]:
+        connection = self._take_connection()
+        connection.end = end
+        try:
+            connection.request(method, path, question, self._headers)
+            answer = self._read(connection.getresponse())
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, TimeoutError):
+                raise EngineError("OPA did not answer in time") from None
+            if isinstance(error, OSError | http.client.IncompleteRead):
+                raise UnreachableError(f"OPA cannot be reached: {type(error).__name__}") from None
+            if isinstance(error, http.client.HTTPException | ValueError):
+                raise EngineError("OPA's answer is not HTTP") from None
+            raise
+        self._idle.append(connection)
+        return answer
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take_connection(self) -> _UnixConnection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _UnixConnection(self._socket)
+
+    def _read(self, response: http.client.HTTPResponse) -> tuple[int, bytes]:
+        answer = response.read(ANSWER_LIMIT)
+        if not response.isclosed():
+            raise EngineError("OPA's answer is too large to be a decision")
+        return response.status, answer
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """A connection whose every step must be done by ``end``, however small the steps are."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("opa")
+        self._path = path
+        self.end = 0.0
+
+    def connect(self) -> None:
+        self.sock = _DeadlineSocket(self)
+        self.sock.connect(self._path)
+
+    def left(self) -> float:
+        """Seconds that are left; raises ``TimeoutError`` if none are."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+class _DeadlineSocket(socket.socket):
+    """A unix socket that looks at its connection's deadline before every step."""
+
+    def __init__(self, connection: _UnixConnection) -> None:
+        super().__init__(socket.AF_UNIX)
+        self._connection = connection
+
+    def connect(self, address: Any) -> None:
+        self.settimeout(self._connection.left())
+        super().connect(address)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        self.settimeout(self._connection.left())
+        super().sendall(data, flags)
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        self.settimeout(self._connection.left())
+        return super().recv_into(buffer, nbytes, flags)
+
+
+class TcpTransport:
+    """OPA behind HTTP or HTTPS."""
+
+    def __init__(self, opa: OpaSettings, headers: Mapping[str, str]) -> None:
+        self._url = str(opa.url).rstrip("/")
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers.update(headers)
+        if opa.ca is not None:
+            self._session.verify = str(opa.ca)
+        if opa.certificate is not None:
+            self._session.cert = (str(opa.certificate), str(opa.key or opa.certificate))
+
+    def exchange(self, method: str, path: str, question: bytes, end: float) -> tuple[int, bytes]:
+        try:
+            with self._session.request(
+                method,
+                self._url + path,
+                data=question,
+                timeout=max(end - time.monotonic(), 0.001),
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                return response.status_code, _read(response, end)
+        except requests.Timeout:
+            raise EngineError("OPA did not answer in time") from None
+        except requests.ConnectionError:
+            raise UnreachableError("OPA cannot be reached") from None
+        except requests.RequestException as error:
+            raise EngineError(f"OPA cannot be asked: {type(error).__name__}") from None
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _read(response: requests.Response, end: float) -> bytes:
+    answer = io.BytesIO()
+    for part in response.iter_content(None):
+        answer.write(part)
+        if answer.tell() > ANSWER_LIMIT:
+            raise EngineError("OPA's answer is too large to be a decision")
+        if time.monotonic() > end:
+            raise EngineError("OPA did not answer in time")
+    return answer.getvalue()
+
+
+def _token(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise EngineSetupError(f"opa.token_file cannot be read: {error}") from error

@@ -1,0 +1,109 @@
+"""A real OPA as a child process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from authz_plugin import policy
+from authz_plugin.engine import binary, child
+from authz_plugin.errors import EngineSetupError
+from authz_plugin.hostpaths import LocalHostPaths
+from tests.conftest import with_policy
+from tests.harness.plugin import wait_for
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, opa: binary.Opa) -> policy.Bundle:
+    config = policy.configuration(with_policy(profile="production"), LocalHostPaths())
+    return policy.assemble(tmp_path / "bundle", config, None, opa)
+
+
+def test_it_answers_once_it_is_started(
+    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
+) -> None:
+    started = child.start(opa, bundle, tmp_path / "opa.sock")
+    try:
+        assert started.is_running()
+        assert started.is_healthy()
+    finally:
+        started.stop()
+
+
+def test_its_socket_is_for_this_user_alone(
+    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
+) -> None:
+    started = child.start(opa, bundle, tmp_path / "opa.sock")
+    try:
+        assert started.socket.stat().st_mode & 0o777 == 0o600
+    finally:
+        started.stop()
+
+
+def test_nothing_is_left_when_it_is_stopped(
+    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
+) -> None:
+    started = child.start(opa, bundle, tmp_path / "opa.sock")
+    started.stop()
+    assert not started.is_running()
+    assert not started.socket.exists()
+
+
+def test_one_that_hangs_is_running_but_not_healthy(
+    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
+) -> None:
+    started = child.start(opa, bundle, tmp_path / "opa.sock")
+    try:
+        os.kill(started.pid, signal.SIGSTOP)
+        assert started.is_running()
+        assert not started.is_healthy()
+    finally:
+        started.kill()
+    assert not started.is_running()
+
+
+def test_a_broken_bundle_stops_the_start(
+    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
+) -> None:
+    (bundle.folder / "docker/authz/decision.rego").write_text("package docker.authz\n\nallow if")
+    with pytest.raises(EngineSetupError, match="ended at its start"):
+        child.start(opa, bundle, tmp_path / "opa.sock")
+
+
+def test_it_dies_with_the_process_that_started_it(
+    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
+) -> None:
+    socket = tmp_path / "opa.sock"
+    program = (
+        "import sys, pathlib\n"
+        "from authz_plugin.engine import binary, child\n"
+        "from authz_plugin.policy import Bundle\n"
+        "folder, socket = map(pathlib.Path, sys.argv[1:])\n"
+        "started = child.start(binary.find(), Bundle(folder, '', '', frozenset()), socket)\n"
+        "print(started.pid, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program, bundle.folder, socket],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    wait_for(lambda: not _is_alive(pid), "OPA to die with its parent")
+    shutil.rmtree(bundle.folder)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
