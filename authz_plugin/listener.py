@@ -64,6 +64,9 @@ def _open_unix(path: Path, group: str | None) -> socket.socket:
     except OSError as error:
         listener.close()
         raise SetupError(f"cannot listen on {path}: {error.strerror or error}") from error
+    except SetupError:
+        listener.close()
+        raise
     return listener
 
 

@@ -324,14 +324,15 @@ def _check_tls(settings: Settings) -> None:
     server, places = settings.server, settings.places
     if server.listen is None:
         return
-    for name in ("certificate", "key", "client_ca"):
-        file = getattr(server, name)
-        if file is None:
-            raise SettingsError(
-                places.of(("server", "listen")),
-                "server.listen",
-                f"needs server.{name}: TCP is served with mutual TLS only",
-            )
+    files = {name: getattr(server, name) for name in ("certificate", "key", "client_ca")}
+    missing = [f"server.{name}" for name, file in files.items() if file is None]
+    if missing:
+        raise SettingsError(
+            places.of(("server", "listen")),
+            "server.listen",
+            f"needs {', '.join(missing)}: TCP is served with mutual TLS only",
+        )
+    for name, file in files.items():
         if not file.is_file():
             key = ("server", name)
             raise SettingsError(places.of(key), show(key), f"{file} is not a file")

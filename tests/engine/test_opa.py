@@ -200,9 +200,9 @@ def test_an_opa_that_misbehaves_on_its_socket_is_given_up_at_the_deadline(
 ) -> None:
     with talking_socket(tmp_path, talk) as url:
         started = time.monotonic()
-        with closing(OpaEngine(OpaSettings(url=url), REQUIRED, 0.5)) as asked:
-            with pytest.raises(EngineError):
-                asked.decide({})
+        asked = OpaEngine(OpaSettings(url=url), REQUIRED, 0.5)
+        with closing(asked), pytest.raises(EngineError):
+            asked.decide({})
         assert time.monotonic() - started < 1.5
 
 

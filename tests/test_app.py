@@ -1,0 +1,88 @@
+"""The HTTP face: three endpoints, and never an allow for anything else."""
+
+from __future__ import annotations
+
+import logging
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz_plugin.app import MESSAGE_LIMIT, create_app
+from authz_plugin.authorizer import Authorizer
+from authz_plugin.decision import Decision
+from authz_plugin.hostpaths import LocalHostPaths
+from authz_plugin.protocol import Answer
+from tests.test_authorizer import LIST, Engine, decision
+
+
+def client(answer: Decision | Exception) -> FlaskClient:
+    app = create_app(Authorizer(Engine(answer), LocalHostPaths(), lambda _: None))
+    return app.test_client()
+
+
+def test_activation_names_the_protocol_exactly() -> None:
+    assert client(decision()).post("/Plugin.Activate").json == {"Implements": ["authz"]}
+
+
+def test_a_request_is_answered_as_dockerd_reads_it() -> None:
+    response = client(decision()).post("/AuthZPlugin.AuthZReq", data=LIST)
+    assert response.status_code == 200
+    assert response.json == {"Allow": True, "Msg": ""}
+
+
+@pytest.mark.parametrize("path", ["/AuthZPlugin.AuthZReq", "/AuthZPlugin.AuthZRes"])
+def test_a_denial_is_a_200_because_dockerd_reads_no_other_as_one(path: str) -> None:
+    response = client(decision()).post(path, data=b"")
+    assert response.status_code == 200
+    assert response.json is not None
+    assert response.json["Allow"] is False
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/AuthZPlugin.AuthZReq"),
+        ("POST", "/"),
+        ("POST", "/authzplugin.authzreq"),
+        ("GET", "/metrics"),
+        ("POST", "/AuthZPlugin.AuthZReq/"),
+        ("OPTIONS", "/AuthZPlugin.AuthZReq"),
+    ],
+)
+def test_anything_else_is_told_so_and_is_no_allow(method: str, path: str) -> None:
+    response = client(decision()).open(path, method=method, data=LIST)
+    assert b'"Allow":true' not in response.data
+
+
+@pytest.mark.parametrize("path", ["/AuthZPlugin.AuthZReq", "/AuthZPlugin.AuthZRes"])
+def test_a_message_beyond_the_limit_is_denied_without_being_read(path: str) -> None:
+    response = client(decision()).post(path, data=b" " * (MESSAGE_LIMIT + 1))
+    assert response.status_code == 200
+    assert response.json is not None
+    assert response.json["Allow"] is False
+
+
+def test_a_defect_outside_the_authorizer_is_no_allow_and_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Authorizer):
+        def authorize(self, message: bytes) -> Answer:
+            raise KeyError(message)
+
+    app = create_app(Broken(Engine(decision()), LocalHostPaths(), lambda _: None))
+    with caplog.at_level(logging.ERROR):
+        response = app.test_client().post("/AuthZPlugin.AuthZReq", data=LIST)
+    assert response.status_code == 200
+    assert response.json is not None
+    assert response.json["Allow"] is False
+    assert "Traceback" not in caplog.text
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_answered_and_never_allowed(message: bytes) -> None:
+    response = client(decision()).post("/AuthZPlugin.AuthZReq", data=message)
+    assert response.status_code == 200
+    assert orjson.loads(response.data)["Allow"] is False

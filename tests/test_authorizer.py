@@ -1,0 +1,174 @@
+"""Fail closed: each thing that can go wrong on the way is a denial that says so."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import orjson
+import pytest
+
+from authz_plugin.authorizer import Authorizer
+from authz_plugin.decision import Decision, Denial
+from authz_plugin.errors import EngineError
+from authz_plugin.hostpaths import LocalHostPaths, Resolution
+from authz_plugin.journal.record import DecisionRecord
+
+PING = orjson.dumps({"RequestMethod": "GET", "RequestUri": "/_ping"})
+LIST = orjson.dumps({"RequestMethod": "GET", "RequestUri": "/containers/json"})
+
+
+class Engine:
+    """An engine that says what it was told to say."""
+
+    def __init__(self, answer: Decision | Exception) -> None:
+        self.answer = answer
+        self.documents: list[dict[str, Any]] = []
+
+    def decide(self, document: dict[str, Any]) -> Decision:
+        self.documents.append(document)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def decision(*denials: Denial, warnings: tuple[Denial, ...] = ()) -> Decision:
+    return Decision(not denials, denials, warnings, frozenset(), "production", "abc")
+
+
+def authorize(
+    message: bytes, answer: Decision | Exception, **options: Any
+) -> tuple[bool, str, DecisionRecord]:
+    records: list[DecisionRecord] = []
+    answered = Authorizer(Engine(answer), LocalHostPaths(), records.append, **options).authorize(
+        message
+    )
+    assert len(records) == 1
+    return answered.allow, answered.message, records[0]
+
+
+NO = Denial("mounts.source", "HostConfig.Binds[0]", "/etc", "bind mount of /etc is not allowed", "")
+
+
+def test_what_the_engine_allows_is_allowed() -> None:
+    allow, message, record = authorize(LIST, decision())
+    assert allow
+    assert message == ""
+    assert record.verdict == "allow"
+
+
+def test_what_the_engine_denies_is_denied_with_rule_field_and_decision_id() -> None:
+    allow, message, record = authorize(LIST, decision(NO))
+    assert not allow
+    assert "mounts.source HostConfig.Binds[0]" in message
+    assert message.endswith(f"(decision {record.decision_id})")
+
+
+def test_a_warning_is_recorded_and_allows() -> None:
+    allow, _, record = authorize(LIST, decision(warnings=(NO,)))
+    assert allow
+    assert record.warnings == [NO]
+
+
+@pytest.mark.parametrize(
+    ("message", "rule"),
+    [
+        (b"", "request.message"),
+        (b"\x00", "request.message"),
+        (b"[]", "request.message"),
+        (b"{}", "request.message"),
+        (
+            orjson.dumps({"RequestMethod": "GET", "RequestUri": "/nope"}),
+            "request.unknown-operation",
+        ),
+        (orjson.dumps({"RequestMethod": "GET", "RequestUri": "/a#b"}), "request.uri"),
+        (
+            orjson.dumps({"RequestMethod": "POST", "RequestUri": "/containers/create"}),
+            "request.body-withheld",
+        ),
+    ],
+)
+def test_a_request_that_is_not_understood_is_denied_unasked(message: bytes, rule: str) -> None:
+    engine = Engine(decision())
+    records: list[DecisionRecord] = []
+    answer = Authorizer(engine, LocalHostPaths(), records.append).authorize(message)
+    assert not answer.allow
+    assert rule in answer.message
+    assert engine.documents == []
+
+
+def test_an_engine_without_a_decision_denies() -> None:
+    allow, message, record = authorize(LIST, EngineError("OPA did not answer in time"))
+    assert not allow
+    assert "request.engine" in message
+    assert record.error == "OPA did not answer in time"
+
+
+@pytest.mark.parametrize("defect", [KeyError("x"), RecursionError(), MemoryError(), ValueError()])
+def test_a_defect_denies_and_tells_the_operator_where_but_not_the_user(defect: Exception) -> None:
+    allow, message, record = authorize(LIST, defect)
+    assert not allow
+    assert "request.internal" in message
+    assert "Traceback" not in message
+    assert type(defect).__name__ not in message
+    assert record.error.startswith(f"{type(defect).__name__} at tests.test_authorizer:")
+
+
+def test_a_defect_in_reading_the_host_denies() -> None:
+    class Broken:
+        def resolve(self, path: str) -> Resolution:
+            raise OSError(path)
+
+    body = orjson.dumps({"Image": "x", "HostConfig": {"Binds": ["/a:/b"]}})
+    message = {
+        "RequestMethod": "POST",
+        "RequestUri": "/containers/create",
+        "RequestBody": base64.b64encode(body).decode(),
+    }
+    answer = Authorizer(Engine(decision()), Broken(), lambda _: None).authorize(
+        orjson.dumps(message)
+    )
+    assert not answer.allow
+    assert "request.internal" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("message", "allowed", "expected"),
+    [(PING, True, True), (PING, False, False), (LIST, True, False)],
+    ids=["a ping, if that is allowed", "a ping otherwise", "nothing else"],
+)
+def test_without_an_engine_only_pings_may_pass(
+    message: bytes, allowed: bool, expected: bool
+) -> None:
+    allow, _, record = authorize(message, EngineError("down"), ping_without_engine=allowed)
+    assert allow is expected
+    assert record.error == "down"
+
+
+def test_a_ping_that_the_policy_denies_does_not_pass_for_want_of_an_engine() -> None:
+    assert not authorize(PING, decision(NO), ping_without_engine=True)[0]
+
+
+def test_no_value_of_the_request_is_recorded() -> None:
+    _, _, record = authorize(LIST, decision(Denial("x.y", "f", "s3cret", "message", "hint")))
+    assert b"s3cret" not in orjson.dumps(record.to_document())
+
+
+@pytest.mark.parametrize(
+    ("message", "allow"),
+    [
+        (PING, True),
+        (orjson.dumps({**orjson.loads(PING), "ResponseStatusCode": 500}), True),
+        (b"", False),
+        (b"nonsense", False),
+        (orjson.dumps({**orjson.loads(PING), "ResponseStatusCode": "x"}), False),
+    ],
+)
+def test_a_response_report_is_acknowledged_if_it_is_understood(message: bytes, allow: bool) -> None:
+    plugin = Authorizer(Engine(EngineError("never asked")), LocalHostPaths(), lambda _: None)
+    assert plugin.acknowledge(message).allow is allow
+
+
+def test_every_way_out_is_measured() -> None:
+    assert authorize(LIST, decision())[2].duration > 0
+    assert authorize(b"", decision())[2].duration > 0
