@@ -14,12 +14,13 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 def begin_child() -> None:
-    """In a fresh child process: take signals again, and be killed when the parent ends.
-
-    The parent's death is noticed by the kernel; the session is the child's own, so that Ctrl-C
-    in a terminal reaches the parent alone, which stops its children in order.
-    """
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    """In a fresh child process: die with the parent, take signals again, keep files private."""
+    die_with_parent()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     os.umask(0o077)
+
+
+def die_with_parent() -> None:
+    """In a fresh child process: have the kernel kill it when the parent ends, however it ends."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")

@@ -14,6 +14,7 @@ from typing import Any, Final
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from authz_plugin.processes import die_with_parent
 from authz_plugin.settings import Server
 
 _FOREVER: Final = 10 * 365 * 24 * 3600
@@ -44,6 +45,7 @@ class Application(BaseApplication):
             "loglevel": "warning",
             "proc_name": "opa-authz",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112
+            "post_fork": lambda _arbiter, _worker: die_with_parent(),
             "post_worker_init": lambda _: self._when_serving(),
         }
         if self._server.listen is not None:

@@ -254,7 +254,7 @@ class _Server:
 def _be_server(
     settings: Settings, opa: OpaSettings, listener: socket.socket, serving: int
 ) -> NoReturn:
-    os.setsid()
+    os.setsid()  # Ctrl-C in a terminal is for the supervisor, which stops its children in order
     begin_child()
     ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
 

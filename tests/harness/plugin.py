@@ -116,3 +116,19 @@ def wait_for(condition: Any, what: str, limit: float = 10.0) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"waited {limit:g} s for {what}")
         time.sleep(0.02)
+
+
+def children(pid: int, program: str) -> list[int]:
+    """The running children and grandchildren of a process that run a program."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        state, parent = rest.split()[:2]
+        if int(parent) == pid and state != "Z":
+            child = int(stat.parent.name)
+            found += [child] if name == program else []
+            found += children(child, program)
+    return found

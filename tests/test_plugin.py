@@ -1,0 +1,320 @@
+"""The plugin as a process, with its own OPA: start, reload, faults, stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
+
+LIST = {"RequestMethod": "GET", "RequestUri": "/v1.41/containers/json"}
+VOLUMES = {"RequestMethod": "GET", "RequestUri": "/v1.41/volumes"}
+REQUEST = "/AuthZPlugin.AuthZReq"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text("profile: production\n")
+    return file
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, config: Path) -> Iterator[Plugin]:
+    with running_plugin(tmp_path, f"--config={config}") as running:
+        yield running
+
+
+def allowed(plugin: Plugin, message: dict[str, Any]) -> bool:
+    answer: bool = plugin.post(REQUEST, message)["Allow"]
+    return answer
+
+
+def opa_pid(plugin: Plugin) -> int:
+    (pid,) = children(plugin.process.pid, "opa")
+    return pid
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("opa-authz"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_it_says_what_it_guards_with_and_what_to_do_next(plugin: Plugin) -> None:
+    for text in ("profile   production", "OPA 1.", "revision ", str(plugin.socket), "daemon.json"):
+        assert text in plugin.log
+
+
+def test_it_decides(plugin: Plugin) -> None:
+    assert plugin.post("/Plugin.Activate") == {"Implements": ["authz"]}
+    assert allowed(plugin, LIST)
+    assert not allowed(plugin, VOLUMES)
+
+
+def test_each_denial_is_logged_with_its_decision_id(plugin: Plugin) -> None:
+    message = plugin.post(REQUEST, VOLUMES)["Msg"]
+    (record,) = plugin.records()
+    assert record["decision_id"] in message
+    assert record["rules"] == ["sections.operation operation"]
+    assert record["operation"] == "volume.list"
+
+
+def test_nothing_is_left_when_it_stops(tmp_path: Path, config: Path) -> None:
+    before = set(Path("/run").glob("opa-authz-*"))
+    with running_plugin(tmp_path, f"--config={config}") as plugin:
+        pids = [opa_pid(plugin), *children(plugin.process.pid, "opa-authz")]
+        assert plugin.stop() == 0
+        assert not plugin.socket.exists()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert set(Path("/run").glob("opa-authz-*")) == before
+    assert "Traceback" not in plugin.log
+
+
+def test_ctrl_c_stops_it_in_order(plugin: Plugin) -> None:
+    plugin.process.send_signal(signal.SIGINT)
+    assert plugin.process.wait(20) == 0
+    assert "Traceback" not in plugin.log
+
+
+def test_a_second_one_does_not_take_the_socket_away(plugin: Plugin, config: Path) -> None:
+    second = run("serve", f"--config={config}", f"--socket={plugin.socket}")
+    assert second.returncode == 1
+    assert "another process serves" in second.stderr
+    assert allowed(plugin, LIST)
+
+
+def test_an_idle_connection_stays_open(plugin: Plugin) -> None:
+    with Connection(plugin.socket) as connection:
+        connection.post(REQUEST, LIST)
+        time.sleep(4)
+        assert connection.post(REQUEST, LIST)["Allow"]
+
+
+def test_a_request_under_way_is_answered_before_it_stops(plugin: Plugin) -> None:
+    os.kill(opa_pid(plugin), signal.SIGSTOP)
+    answers: list[Any] = []
+    asking = threading.Thread(target=lambda: answers.append(plugin.post(REQUEST, LIST)))
+    asking.start()
+    time.sleep(0.3)
+    plugin.process.terminate()
+    asking.join(20)
+    assert [answer["Allow"] for answer in answers] == [False]
+    assert "request.engine" in answers[0]["Msg"]
+    assert plugin.process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "message"),
+    [
+        ("profil: production\n", 2, "config.yaml:1: profil"),
+        ("profile: none-such\n", 2, "config.yaml:1: profile"),
+        ("profile: production\npolicies: /absent\n", 1, "/absent"),
+        ("opa:\n  binary: /bin/true\n", 1, "/bin/true"),
+    ],
+)
+def test_a_mistake_stops_the_start_in_one_sentence(
+    config: Path, tmp_path: Path, text: str, status: int, message: str
+) -> None:
+    config.write_text(text)
+    done = run("serve", f"--config={config}", f"--socket={tmp_path}/p.sock")
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "p.sock").exists()
+
+
+def test_a_policy_that_does_not_compile_stops_the_start(config: Path, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "mine.rego").write_text("package docker.authz.rules.custom_mine\n\nx := input.nope\n")
+    done = run("serve", f"--config={config}", f"--policies={rules}", f"--socket={tmp_path}/p.sock")
+    assert done.returncode == 1
+    assert "mine.rego:3" in done.stderr
+
+
+def test_a_rule_that_cannot_be_computed_denies_everything_it_looks_at(
+    tmp_path: Path, config: Path
+) -> None:
+    """Without strict builtin errors this denial would be absent, and the request allowed."""
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "mine.rego").write_text(
+        "package docker.authz.rules.custom_mine\n\n"
+        'denials contains "never reached" if time.parse_rfc3339_ns(input.request.path) < 0\n'
+    )
+    with pytest.raises(AssertionError, match="no complete decision"):  # noqa: SIM117
+        with running_plugin(tmp_path, f"--config={config}", f"--policies={rules}"):
+            pass
+
+
+def test_sighup_takes_over_a_changed_policy(plugin: Plugin, config: Path) -> None:
+    assert not allowed(plugin, VOLUMES)
+    config.write_text("profile: production\nsections:\n  volumes: read\n")
+    plugin.reload()
+    assert allowed(plugin, VOLUMES)
+    assert "is in force" in plugin.log
+
+
+def test_sighup_leaves_the_running_policy_where_the_new_one_is_wrong(
+    plugin: Plugin, config: Path
+) -> None:
+    config.write_text("profile: production\nsections:\n  volumes: reed\n")
+    plugin.reload()
+    assert "config.yaml:3: sections.volumes: must be one of none, read, write" in plugin.log
+    assert not allowed(plugin, VOLUMES)
+    assert allowed(plugin, LIST)
+
+
+def test_no_request_fails_or_is_decided_wrongly_while_the_policy_changes(
+    plugin: Plugin, config: Path
+) -> None:
+    answers: list[bool] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        with Connection(plugin.socket) as connection:
+            while not stop.is_set():
+                answers.append(connection.post(REQUEST, LIST)["Allow"])
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    for threads in range(1, 4):
+        config.write_text(f"profile: devcontainer\nserver:\n  threads: {threads}\n")
+        plugin.reload()
+    stop.set()
+    for thread in asking:
+        thread.join()
+    assert len(answers) > 100
+    assert all(answers)
+
+
+def test_a_killed_opa_is_started_again_and_nobody_is_refused_for_it(plugin: Plugin) -> None:
+    killed = opa_pid(plugin)
+    os.kill(killed, signal.SIGKILL)
+    assert allowed(plugin, LIST)
+    assert opa_pid(plugin) != killed
+
+
+def test_a_hanging_opa_denies_within_the_deadline_and_is_replaced(plugin: Plugin) -> None:
+    hanging = opa_pid(plugin)
+    os.kill(hanging, signal.SIGSTOP)
+    started = time.monotonic()
+    answer = plugin.post(REQUEST, LIST)
+    assert not answer["Allow"]
+    assert "request.engine" in answer["Msg"]
+    assert time.monotonic() - started < 3
+    wait_for(lambda: opa_pid(plugin) != hanging, "a new OPA", 15)
+    wait_for(lambda: allowed(plugin, LIST), "decisions", 5)
+
+
+def test_a_killed_worker_is_replaced(plugin: Plugin) -> None:
+    (arbiter,) = children(plugin.process.pid, "opa-authz")[:1]
+    (worker,) = children(arbiter, "opa-authz")
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: children(arbiter, "opa-authz") not in ([], [worker]), "a new worker")
+    wait_for(lambda: allowed(plugin, LIST), "decisions")
+
+
+def test_nothing_survives_a_plugin_that_is_killed(plugin: Plugin) -> None:
+    pids = [opa_pid(plugin), *children(plugin.process.pid, "opa-authz")]
+    plugin.process.kill()
+    plugin.process.wait()
+
+    def alive(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    wait_for(lambda: not any(map(alive, pids)), "all processes to end")
+
+
+def test_a_socket_left_by_a_killed_plugin_is_replaced(tmp_path: Path, config: Path) -> None:
+    with running_plugin(tmp_path, f"--config={config}") as first:
+        first.process.kill()
+        first.process.wait()
+        assert first.socket.is_socket()
+        with running_plugin(tmp_path, f"--config={config}") as second:
+            assert allowed(second, LIST)
+
+
+def test_garbage_on_the_socket_is_answered_and_harms_nobody(plugin: Plugin) -> None:
+    for garbage in (
+        b"\x00" * 1000,
+        b"GET\r\n\r\n",
+        b"POST / HTTP/9\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n",
+    ):
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.settimeout(10)
+            raw.connect(str(plugin.socket))
+            raw.sendall(garbage)
+            raw.shutdown(socket.SHUT_WR)
+            assert b'"Allow":true' not in raw.recv(65536)
+    assert allowed(plugin, LIST)
+    assert "Traceback" not in plugin.log
+
+
+def test_an_opa_of_the_operators_own_decides_with_a_bundle_that_the_plugin_made(
+    tmp_path: Path, config: Path
+) -> None:
+    config.write_text("profile: devcontainer\n")
+    bundle, opa_socket = tmp_path / "bundle.tar.gz", tmp_path / "opa.sock"
+    assert run("bundle", f"--config={config}", f"--output={bundle}").returncode == 0
+    opa = subprocess.Popen(
+        [
+            Path(sys.executable).with_name("opa"),
+            "run",
+            "--server",
+            "--log-level=error",
+            f"--addr=unix://{opa_socket}",
+            "--bundle",
+            bundle,
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    config.write_text(f"opa:\n  url: unix:{opa_socket}\n")
+    try:
+        wait_for(opa_socket.exists, "OPA")
+        with running_plugin(tmp_path, f"--config={config}") as plugin:
+            assert "profile   devcontainer" in plugin.log
+            assert children(plugin.process.pid, "opa") == []
+            assert allowed(plugin, VOLUMES)
+            opa.terminate()
+            opa.wait(10)
+            assert not allowed(plugin, VOLUMES)
+    finally:
+        opa.kill()
+        opa.wait()
+
+
+def test_without_the_operators_opa_it_starts_and_denies(tmp_path: Path, config: Path) -> None:
+    config.write_text(f"opa:\n  url: unix:{tmp_path}/absent.sock\ndeadline: 0.2\n")
+    with running_plugin(tmp_path, f"--config={config}") as plugin:
+        assert "every request is denied until OPA decides" in plugin.log
+        assert not allowed(plugin, LIST)
+
+
+def test_policy_settings_beside_the_operators_opa_are_refused_not_ignored(
+    tmp_path: Path, config: Path
+) -> None:
+    config.write_text(f"opa:\n  url: unix:{tmp_path}/opa.sock\nprofile: production\n")
+    done = run("serve", f"--config={config}", f"--socket={tmp_path}/p.sock")
+    assert done.returncode == 1
+    assert "opa-authz bundle" in done.stderr
