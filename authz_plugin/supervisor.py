@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -42,6 +43,8 @@ _UNHEALTHY_LIMIT: Final = 3
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 5.0
 _STOP_LIMIT: Final = 15.0
+_FOLDER_PREFIX: Final = "opa-authz-"
+_LOCK_NAME: Final = "plugin.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class _ChildEngine:
     def __init__(self, opa: binary.Opa, say: Callable[[str], None]) -> None:
         self._opa = opa
         self._say = say
-        self._folder = Path(tempfile.mkdtemp(prefix="opa-authz-", dir=_runtime_folder()))
+        self._folder, self._lock = _own_folder()
         self._generation = 0
         self._running: child.ChildOpa | None = None
         self._next_health = 0.0
@@ -153,6 +156,7 @@ class _ChildEngine:
         if self._running is not None:
             self._running.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
 
     def _restart(self, bundle: policy.Bundle) -> None:
         self._say("OPA ended: it is started again")
@@ -308,11 +312,31 @@ def _close_listener(listener: socket.socket) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _runtime_folder() -> Path:
-    folder = (
-        Path("/run")
-        if os.geteuid() == 0
-        else Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache/opa-authz")
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _own_folder() -> tuple[Path, int]:
+    """A private folder, and the lock that marks it as in use.
+
+    Folders that were left by plugins that were killed are removed.
+    """
+    home = Path("/run")
+    if os.geteuid() != 0:
+        home = Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache/opa-authz")
+    home.mkdir(parents=True, exist_ok=True)
+    for lock_file in home.glob(f"{_FOLDER_PREFIX}*/{_LOCK_NAME}"):
+        with contextlib.suppress(OSError):
+            os.close(_lock(lock_file))
+            shutil.rmtree(lock_file.parent)
+    folder = Path(tempfile.mkdtemp(prefix=f".{_FOLDER_PREFIX}", dir=home))
+    (folder / _LOCK_NAME).touch()
+    lock = _lock(folder / _LOCK_NAME)
+    return folder.rename(home / folder.name.removeprefix(".")), lock
+
+
+def _lock(file: Path) -> int:
+    """Lock a file until this process ends; raises ``OSError`` if another process has it."""
+    lock = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock

@@ -219,7 +219,7 @@ def test_a_hanging_opa_denies_within_the_deadline_and_is_replaced(plugin: Plugin
     assert not answer["Allow"]
     assert "request.engine" in answer["Msg"]
     assert time.monotonic() - started < 3
-    wait_for(lambda: opa_pid(plugin) != hanging, "a new OPA", 15)
+    wait_for(lambda: hanging not in children(plugin.process.pid, "opa"), "OPA's end", 15)
     wait_for(lambda: allowed(plugin, LIST), "decisions", 5)
 
 
@@ -252,6 +252,18 @@ def test_a_socket_left_by_a_killed_plugin_is_replaced(tmp_path: Path, config: Pa
         assert first.socket.is_socket()
         with running_plugin(tmp_path, f"--config={config}") as second:
             assert allowed(second, LIST)
+
+
+def test_what_a_killed_plugin_left_behind_is_removed_by_the_next(
+    tmp_path: Path, config: Path
+) -> None:
+    before = set(Path("/run").glob("opa-authz-*"))
+    with running_plugin(tmp_path, f"--config={config}") as first:
+        (left,) = set(Path("/run").glob("opa-authz-*")) - before
+        first.process.kill()
+        first.process.wait()
+        with running_plugin(tmp_path, f"--config={config}"):
+            assert not left.exists()
 
 
 def test_garbage_on_the_socket_is_answered_and_harms_nobody(plugin: Plugin) -> None:

@@ -26,13 +26,16 @@ _APPLETS: Final = ("cat", "echo", "false", "id", "ls", "sh", "sleep", "touch", "
 class Dockerd:
     """A running dockerd."""
 
-    def __init__(self, engine: Engine, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(
+        self, engine: Engine, folder: Path, config: dict[str, Any], flags: Sequence[str]
+    ) -> None:
         self.engine = engine
         self.folder = folder
         self.socket = folder / "docker.sock"
         self.config_file = folder / "daemon.json"
         self.log = folder / "dockerd.log"
         self._config = config
+        self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -51,6 +54,8 @@ class Dockerd:
                     "--ip6tables=false",
                     "--ip-masq=false",
                     "--storage-driver=vfs",
+                    "--shutdown-timeout=2",
+                    *self._flags,
                 ],
                 env=self.engine.environment(),
                 stdout=log,
@@ -58,10 +63,14 @@ class Dockerd:
                 start_new_session=True,
             )
         end = time.monotonic() + _START_LIMIT
-        while self.docker("version", check=False).returncode != 0:
+        while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"dockerd did not start:\n{self.log.read_text()[-4000:]}")
             time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        version = self.docker("version", "--format={{.Server.Version}}", check=False)
+        return version.returncode == 0
 
     def stop(self) -> None:
         """Stop it and everything it started."""
@@ -118,10 +127,12 @@ class Dockerd:
 
 
 @contextmanager
-def scratch_dockerd(engine: Engine, config: dict[str, Any] | None = None) -> Iterator[Dockerd]:
+def scratch_dockerd(
+    engine: Engine, config: dict[str, Any] | None = None, *flags: str
+) -> Iterator[Dockerd]:
     """A dockerd in a folder of its own, stopped and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="opa-authz-dockerd-", dir="/run"))
-    daemon = Dockerd(engine, folder, config or {})
+    daemon = Dockerd(engine, folder, config or {}, flags)
     try:
         daemon.start()
         yield daemon
