@@ -160,7 +160,6 @@ class _ChildEngine:
 
     def _restart(self, bundle: policy.Bundle) -> None:
         self._say("OPA ended: it is started again")
-        self._generation += 1
         try:
             self._serve(bundle, _LONGEST_DELAY)
         except SetupError as error:
@@ -169,17 +168,16 @@ class _ChildEngine:
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
 
     def _serve(self, bundle: policy.Bundle, deadline: float) -> Guard:
-        socket_ = self._folder / f"opa-{self._generation}.sock"
-        started = child.start(self._opa, bundle, socket_)
+        started = child.start(self._opa, bundle)
         try:
-            guard = probe(OpaSettings(url=f"unix:{socket_}"), deadline)
+            guard = probe(OpaSettings(url=f"unix:{started.socket}"), deadline)
         except EngineError as error:
             started.stop()
             raise PolicyError(f"the policy gives no complete decision: {error}") from error
-        link = self._folder / "opa.sock"
         new_link = self._folder / "opa.sock.new"
-        new_link.symlink_to(socket_)
-        new_link.replace(link)
+        new_link.unlink(missing_ok=True)
+        new_link.symlink_to(started.socket)
+        new_link.replace(self._folder / "opa.sock")
         previous, self._running = self._running, started
         self._unhealthy = 0
         if previous is not None:

@@ -36,8 +36,8 @@ def make_engine(opa: binary.Opa) -> Iterator[MakeEngine]:
             if key not in running:
                 home = Path(folder) / str(len(running))
                 config = policy.configuration(with_policy(**configuration), LocalHostPaths())
-                bundle = policy.assemble(home, config, None, opa)
-                running[key] = child.start(opa, bundle, home.with_suffix(".sock"))
+                bundle = policy.assemble(home / "bundle", config, None, opa)
+                running[key] = child.start(opa, bundle)
             url = f"unix:{running[key].socket}"
             engines.append(OpaEngine(OpaSettings(url=url), policy.shipped_rules(), deadline=5))
             return engines[-1]

@@ -112,7 +112,8 @@ def install(folder: Path, say: Callable[[str], None]) -> Opa:
     on_path = shutil.which("opa")
     if on_path is not None and _version(Path(on_path)) == VERSION:
         say(f"OPA {VERSION} is on PATH: {on_path}")
-        shutil.copy2(on_path, target)
+        if not (target.exists() and target.samefile(on_path)):
+            shutil.copy2(on_path, target)
         return _use(target)
     try:
         _download(target, say)

@@ -1,16 +1,20 @@
 """A private OPA: one process that serves one bundle on a unix socket of its own.
 
-The socket lies in a folder that only this user can enter, and OPA dies with the process that
-started it.
+It reads hostile input, so it runs as a user of its own that owns nothing, where this process is
+root. Its socket lies below a folder that only this process's user can enter. It dies with the
+process that started it.
 """
 
 from __future__ import annotations
 
 import http
+import os
+import pwd
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from authz_plugin.engine.binary import Opa
 from authz_plugin.engine.transport import UnixTransport
@@ -18,9 +22,11 @@ from authz_plugin.errors import EngineError, EngineSetupError
 from authz_plugin.policy import Bundle
 from authz_plugin.processes import begin_child
 
+_SOCKET: Final = "opa.sock"
 _START_LIMIT: Final = 15.0
 _STOP_LIMIT: Final = 5.0
 _HEALTH_LIMIT: Final = 1.0
+_SPARE_UIDS: Final = range(64700, 64800)
 
 
 class ChildOpa:
@@ -65,29 +71,44 @@ class ChildOpa:
             self._process.kill()
             self._process.wait()
         self._transport.close()
-        self.socket.unlink(missing_ok=True)
 
 
-def start(opa: Opa, bundle: Bundle, socket: Path) -> ChildOpa:
-    """Start OPA on a bundle and wait until it answers; raises ``EngineSetupError``."""
-    process = subprocess.Popen(
-        [
-            str(opa.path),
-            "run",
-            "--server",
-            f"--addr=unix://{socket}",
-            "--unix-socket-perm=600",
-            "--skip-version-check",
-            "--log-level=error",
-            "--optimize-store-for-read-speed",
-            "--shutdown-grace-period=2",
-            "--bundle",
-            str(bundle.folder),
-        ],
-        stdin=subprocess.DEVNULL,
-        preexec_fn=begin_child,  # noqa: PLW1509 - the supervisor has one thread
-        start_new_session=True,
-    )
+def start(opa: Opa, bundle: Bundle) -> ChildOpa:
+    """Start OPA on a bundle and wait until it answers; raises ``EngineSetupError``.
+
+    Its socket stands beside the bundle's folder, in a folder that must hold nothing else.
+    """
+    home = bundle.folder.parent
+    socket = home / _SOCKET
+    socket.unlink(missing_ok=True)
+    program = os.open(opa.path, os.O_RDONLY | os.O_CLOEXEC)
+    _link_program(home / "opa", program)
+    try:
+        process = subprocess.Popen(
+            [
+                "./opa",
+                "run",
+                "--server",
+                f"--addr=unix://{_SOCKET}",
+                "--unix-socket-perm=600",
+                "--skip-version-check",
+                "--log-level=error",
+                "--optimize-store-for-read-speed",
+                "--shutdown-grace-period=2",
+                "--bundle",
+                bundle.folder.name,
+            ],
+            cwd=home,
+            pass_fds=[program],
+            stdin=subprocess.DEVNULL,
+            preexec_fn=begin_child,  # noqa: PLW1509 - the supervisor has one thread
+            start_new_session=True,
+            **_as_nobody_else(home),
+        )
+    except OSError as error:
+        raise EngineSetupError(f"OPA cannot be started: {error}") from error
+    finally:
+        os.close(program)
     child = ChildOpa(process, socket, bundle)
     end = time.monotonic() + _START_LIMIT
     while not child.is_healthy():
@@ -98,3 +119,30 @@ def start(opa: Opa, bundle: Bundle, socket: Path) -> ChildOpa:
             raise EngineSetupError(f"OPA did not come up within {_START_LIMIT:g} s")
         time.sleep(0.02)
     return child
+
+
+def _link_program(link: Path, program: int) -> None:
+    """Name an open program, because the folder it lies in may be closed to another user."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"/proc/self/fd/{program}")
+
+
+def _as_nobody_else(home: Path) -> dict[str, Any]:
+    """Where this is root: run as a user that no account and no process has, who owns ``home``."""
+    if os.geteuid() != 0:
+        return {}
+    uid = next(_spare_uids())
+    for path in (home, *home.rglob("*")):
+        os.chown(path, uid, uid, follow_symlinks=False)
+    return {"user": uid, "group": uid, "extra_groups": []}
+
+
+def _spare_uids() -> Iterator[int]:
+    accounts = {account.pw_uid for account in pwd.getpwall()}
+    processes = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            processes.add(folder.stat().st_uid)
+        except FileNotFoundError:
+            continue
+    yield from (uid for uid in _SPARE_UIDS if uid not in accounts | processes)

@@ -63,6 +63,11 @@ def test_install_takes_the_right_version_from_path(nothing_installed: Path) -> N
     assert binary.install(target, lambda _: None).path == target / "opa"
 
 
+def test_install_leaves_the_right_version_where_it_is(nothing_installed: Path) -> None:
+    program = fake_opa(nothing_installed, binary.VERSION)
+    assert binary.install(nothing_installed, lambda _: None).path == program
+
+
 @responses.activate
 def test_install_downloads_the_pinned_release(
     nothing_installed: Path, monkeypatch: pytest.MonkeyPatch

@@ -25,10 +25,8 @@ def bundle(tmp_path: Path, opa: binary.Opa) -> policy.Bundle:
     return policy.assemble(tmp_path / "bundle", config, None, opa)
 
 
-def test_it_answers_once_it_is_started(
-    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
-) -> None:
-    started = child.start(opa, bundle, tmp_path / "opa.sock")
+def test_it_answers_once_it_is_started(opa: binary.Opa, bundle: policy.Bundle) -> None:
+    started = child.start(opa, bundle)
     try:
         assert started.is_running()
         assert started.is_healthy()
@@ -36,29 +34,35 @@ def test_it_answers_once_it_is_started(
         started.stop()
 
 
-def test_its_socket_is_for_this_user_alone(
-    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
-) -> None:
-    started = child.start(opa, bundle, tmp_path / "opa.sock")
+def test_its_socket_is_for_this_user_alone(opa: binary.Opa, bundle: policy.Bundle) -> None:
+    started = child.start(opa, bundle)
     try:
         assert started.socket.stat().st_mode & 0o777 == 0o600
     finally:
         started.stop()
 
 
-def test_nothing_is_left_when_it_is_stopped(
-    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
+def test_it_runs_as_a_user_of_its_own_where_its_parent_is_root(
+    opa: binary.Opa, bundle: policy.Bundle
 ) -> None:
-    started = child.start(opa, bundle, tmp_path / "opa.sock")
+    started = child.start(opa, bundle)
+    try:
+        owner = Path(f"/proc/{started.pid}").stat().st_uid
+    finally:
+        started.stop()
+    assert (owner in child._SPARE_UIDS) is (os.geteuid() == 0)
+    assert (owner == os.geteuid()) is (os.geteuid() != 0)
+
+
+def test_nothing_is_left_when_it_is_stopped(opa: binary.Opa, bundle: policy.Bundle) -> None:
+    started = child.start(opa, bundle)
     started.stop()
     assert not started.is_running()
     assert not started.socket.exists()
 
 
-def test_one_that_hangs_is_running_but_not_healthy(
-    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
-) -> None:
-    started = child.start(opa, bundle, tmp_path / "opa.sock")
+def test_one_that_hangs_is_running_but_not_healthy(opa: binary.Opa, bundle: policy.Bundle) -> None:
+    started = child.start(opa, bundle)
     try:
         os.kill(started.pid, signal.SIGSTOP)
         assert started.is_running()
@@ -68,29 +72,24 @@ def test_one_that_hangs_is_running_but_not_healthy(
     assert not started.is_running()
 
 
-def test_a_broken_bundle_stops_the_start(
-    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
-) -> None:
+def test_a_broken_bundle_stops_the_start(opa: binary.Opa, bundle: policy.Bundle) -> None:
     (bundle.folder / "docker/authz/decision.rego").write_text("package docker.authz\n\nallow if")
     with pytest.raises(EngineSetupError, match="ended at its start"):
-        child.start(opa, bundle, tmp_path / "opa.sock")
+        child.start(opa, bundle)
 
 
-def test_it_dies_with_the_process_that_started_it(
-    tmp_path: Path, opa: binary.Opa, bundle: policy.Bundle
-) -> None:
-    socket = tmp_path / "opa.sock"
+def test_it_dies_with_the_process_that_started_it(opa: binary.Opa, bundle: policy.Bundle) -> None:
     program = (
         "import sys, pathlib\n"
         "from authz_plugin.engine import binary, child\n"
         "from authz_plugin.policy import Bundle\n"
-        "folder, socket = map(pathlib.Path, sys.argv[1:])\n"
-        "started = child.start(binary.find(), Bundle(folder, '', '', frozenset()), socket)\n"
+        "bundle = Bundle(pathlib.Path(sys.argv[1]), '', '', frozenset())\n"
+        "started = child.start(binary.find(), bundle)\n"
         "print(started.pid, flush=True)\n"
         "sys.stdin.read()\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", program, bundle.folder, socket],
+        [sys.executable, "-c", program, bundle.folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tests.harness.engines import Engine, busybox
+from tests.harness.engines import Engine
 
 IMAGE: Final = "busybox:test"
 
@@ -57,7 +57,7 @@ class Dockerd:
                     "--shutdown-timeout=2",
                     *self._flags,
                 ],
-                env=self.engine.environment(),
+                env=self.engine.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -102,7 +102,7 @@ class Dockerd:
         return subprocess.run(
             [self.engine.docker, *arguments],
             env={
-                **self.engine.environment(),
+                **self.engine.environment,
                 "DOCKER_HOST": f"unix://{self.socket}",
                 "DOCKER_CONFIG": str(self.folder / "client"),
             },
@@ -117,7 +117,7 @@ class Dockerd:
         """Make an image of busybox, without a registry."""
         archive = self.folder / "image.tar"
         with tarfile.open(archive, "w") as tar:
-            tar.add(busybox(), "bin/busybox")
+            tar.add(self.engine.busybox, "bin/busybox")
             for applet in _APPLETS:
                 link = tarfile.TarInfo(f"bin/{applet}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"

@@ -23,59 +23,58 @@ _RUNTIME: Final = ("busybox-static", "containerd", "libdevmapper1.02.1", "libsec
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A Docker engine: ``name`` is the release that the tests know it by."""
+    """The programs of a Docker engine, and of what it runs on.
+
+    ``name`` is what people call it, ``environment`` is where its programs find each other,
+    ``busybox`` a static one to make images of.
+    """
 
     name: str
-    suite: str
-    packages: tuple[str, ...]
-
-    @property
-    def folder(self) -> Path:
-        return CACHE / self.suite
-
-    def environment(self) -> dict[str, str]:
-        """The environment in which its programs find each other and their libraries."""
-        folders = [self.folder, CACHE / "runtime"]
-        programs = [f"{folder}/usr/{bin_}" for folder in folders for bin_ in ("sbin", "bin")]
-        libraries = [f"{CACHE}/runtime/{lib}/x86_64-linux-gnu" for lib in ("usr/lib", "lib")]
-        return {
-            **os.environ,
-            "PATH": ":".join([*programs, os.environ["PATH"]]),
-            "LD_LIBRARY_PATH": ":".join(libraries),
-        }
-
-    @property
-    def dockerd(self) -> Path:
-        return self.folder / "usr/sbin/dockerd"
-
-    @property
-    def docker(self) -> Path:
-        return self.folder / "usr/bin/docker"
+    dockerd: Path
+    docker: Path
+    busybox: Path
+    environment: dict[str, str]
 
 
 ENGINES: Final = {
-    engine.name: engine
-    for engine in (
-        Engine("20.10", "bookworm", ("docker.io",)),
-        Engine("26.1", "trixie", ("docker.io", "docker-cli")),
-        Engine("28.5", "sid", ("docker.io", "docker-cli")),
-    )
+    "20.10": ("bookworm", ("docker.io",)),
+    "26.1": ("trixie", ("docker.io", "docker-cli")),
+    "28.5": ("sid", ("docker.io", "docker-cli")),
 }
+"""The engines that the tests know, by release: Debian's suite and packages."""
 
 
-def prepare(engine: Engine) -> Engine:
-    """Fetch an engine and what it runs on, unless that was done before."""
+def prepare(name: str) -> Engine:
+    """The engine of a release, fetched with what it runs on unless that was done before."""
+    suite, packages = ENGINES[name]
+    folder, runtime = CACHE / suite, CACHE / "runtime"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _unpack(_RUNTIME_SUITE, _RUNTIME, CACHE / "runtime")
-        _unpack(engine.suite, engine.packages, engine.folder)
-    return engine
+        _unpack(_RUNTIME_SUITE, _RUNTIME, runtime)
+        _unpack(suite, packages, folder)
+    programs = [f"{root}/usr/{bin_}" for root in (folder, runtime) for bin_ in ("sbin", "bin")]
+    libraries = sorted({str(library.parent) for library in runtime.glob("**/*.so.*")})
+    environment = {
+        **os.environ,
+        "PATH": ":".join([*programs, os.environ["PATH"]]),
+        "LD_LIBRARY_PATH": ":".join(libraries),
+    }
+    return Engine(
+        name=name,
+        dockerd=folder / "usr/sbin/dockerd",
+        docker=folder / "usr/bin/docker",
+        busybox=runtime / "bin/busybox",
+        environment=environment,
+    )
 
 
-def busybox() -> Path:
-    """A static busybox, to make images of."""
-    return CACHE / "runtime/bin/busybox"
+def installed() -> Engine | None:
+    """The engine of this machine, if it has one and a busybox."""
+    dockerd, docker, busybox = map(shutil.which, ("dockerd", "docker", "busybox"))
+    if dockerd is None or docker is None or busybox is None:
+        return None
+    return Engine("installed", Path(dockerd), Path(docker), Path(busybox), dict(os.environ))
 
 
 def _unpack(suite: str, packages: tuple[str, ...], target: Path) -> None:

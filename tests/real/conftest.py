@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import ENGINES, prepare
+from tests.harness.engines import prepare
 from tests.harness.plugin import Plugin, running_plugin, wait_for
 
 HERE: Final = Path(__file__).parent
@@ -87,7 +87,7 @@ def _start(engine: str, profile: str, cleanup: ExitStack) -> Guarded:
     config = folder / "config.yaml"
     roots = f"[{{path: /workspace}}, {{path: {workspace}}}]" if profile == "devcontainer" else "[]"
     config.write_text(f"profile: {profile}\nlog: {{level: debug}}\nmounts: {{allow: {roots}}}\n")
-    dockerd = cleanup.enter_context(scratch_dockerd(prepare(ENGINES[engine])))
+    dockerd = cleanup.enter_context(scratch_dockerd(prepare(engine)))
     prepare_content(dockerd)
     name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-{profile}"
     socket = Path(f"/run/docker/plugins/{name}.sock")

@@ -17,7 +17,7 @@ import pytest
 from tests.harness.certificates import Authority
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import ENGINES, prepare
+from tests.harness.engines import prepare
 from tests.harness.plugin import running_plugin, wait_for
 from tests.real.conftest import TESTED, Guard, Guarded, guard_with
 
@@ -33,7 +33,7 @@ def production(guard: Guard, request: pytest.FixtureRequest) -> Guarded:
 @pytest.fixture
 def dockerd() -> Iterator[Dockerd]:
     """A dockerd of the newest engine that asks nobody yet."""
-    with scratch_dockerd(prepare(ENGINES["28.5"])) as daemon:
+    with scratch_dockerd(prepare("28.5")) as daemon:
         yield daemon
 
 
@@ -161,7 +161,7 @@ def chunked(guarded: Guarded, body: str) -> Response:
 def test_a_daemon_that_boots_guarded_serves_nobody_unguarded(tmp_path: Path, name: str) -> None:
     with running_plugin(tmp_path, socket_=PLUGINS / f"{name}.sock"):
         config = {"authorization-plugins": [name]}
-        with scratch_dockerd(prepare(ENGINES["28.5"]), config) as booted:
+        with scratch_dockerd(prepare("28.5"), config) as booted:
             assert is_guarded(booted)
 
 
@@ -169,7 +169,7 @@ def test_a_daemon_does_not_start_without_its_plugin(name: str) -> None:
     config = {"authorization-plugins": [name]}
     with (
         pytest.raises(RuntimeError, match="failed to validate authorization plugin"),
-        scratch_dockerd(prepare(ENGINES["28.5"]), config),
+        scratch_dockerd(prepare("28.5"), config),
     ):
         pass
 
@@ -200,7 +200,7 @@ def test_sighup_switches_off_a_plugin_that_only_the_command_line_names(
     """Why README says daemon.json: dockerd takes the list from there alone when it reloads."""
     with (
         running_plugin(tmp_path, socket_=PLUGINS / f"{name}.sock"),
-        scratch_dockerd(prepare(ENGINES[engine]), {}, f"--authorization-plugin={name}") as daemon,
+        scratch_dockerd(prepare(engine), {}, f"--authorization-plugin={name}") as daemon,
     ):
         assert is_guarded(daemon)
         daemon.reload({})
@@ -264,7 +264,7 @@ def test_tcp_with_mutual_tls_through_plugin_json(
 ) -> None:
     with (
         running_plugin(tmp_path, f"--config={tls_config[0]}") as plugin,
-        scratch_dockerd(prepare(ENGINES[engine])) as daemon,
+        scratch_dockerd(prepare(engine)) as daemon,
     ):
         assert f"listens   127.0.0.1:{tls_config[1]}" in plugin.log
         guard_with(daemon, name)
