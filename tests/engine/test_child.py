@@ -65,8 +65,8 @@ def test_one_that_hangs_is_running_but_not_healthy(opa: binary.Opa, bundle: poli
     started = child.start(opa, bundle)
     try:
         os.kill(started.pid, signal.SIGSTOP)
+        wait_for(lambda: not started.is_healthy(), "OPA to stop answering")
         assert started.is_running()
-        assert not started.is_healthy()
     finally:
         started.kill()
     assert not started.is_running()
