@@ -8,3 +8,10 @@ package docker.authz.effective
 # METADATA
 # title: The configuration for this caller
 config := data.docker.authz.config
+
+# METADATA
+# title: A list of the configuration
+# description: |
+#   Empty where there is none. A denial whose text cannot be made would be no denial, so texts are
+#   made of this and never of the configuration itself.
+list(path) := object.get(config, path, [])

@@ -17,7 +17,7 @@ import data.docker.authz.effective
 denials contains denial.of(
 	"build.network", "query.networkmode", mode,
 	sprintf("building in network %s is not allowed", [mode]),
-	denial.allowed(effective.config.build.networks),
+	denial.allowed(effective.list(["build", "networks"])),
 ) if {
 	input.operation.id == "image.build"
 	some mode in object.get(input, ["request", "query", "networkmode"], ["default"])

@@ -15,7 +15,7 @@ import data.docker.authz.effective
 denials contains denial.of(
 	"capabilities.add", object.get(capability, "field", ""), object.get(capability, "name", null),
 	sprintf("capability %s is not allowed", [object.get(capability, "name", "unknown")]),
-	denial.allowed(effective.config.capabilities.allow),
+	denial.allowed(effective.list(["capabilities", "allow"])),
 ) if {
 	some capability in input.capabilities
 	not _allowed(capability)

@@ -14,7 +14,7 @@ import data.docker.authz.effective
 denials contains denial.of(
 	"devices.mapping", sprintf("HostConfig.Devices[%d]", [i]), object.get(device, "PathOnHost", null),
 	sprintf("device %s is not allowed", [object.get(device, "PathOnHost", "unknown")]),
-	denial.allowed(effective.config.devices.allow),
+	denial.allowed(effective.list(["devices", "allow"])),
 ) if {
 	input.operation.id == "container.create"
 	some i, device in input.body.HostConfig.Devices

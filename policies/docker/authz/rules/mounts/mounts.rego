@@ -65,7 +65,7 @@ denials contains denial.of(
 denials contains denial.of(
 	"mounts.type", _field(mount), object.get(mount, "type", null),
 	sprintf("mounts of type %s are not allowed", [object.get(mount, "type", "unknown")]),
-	denial.allowed(effective.config.mounts.types),
+	denial.allowed(effective.list(["mounts", "types"])),
 ) if {
 	some mount in input.mounts
 	not _allowed_type(mount)
@@ -79,7 +79,7 @@ denials contains denial.of(
 denials contains denial.of(
 	"mounts.propagation", _field(mount), object.get(mount, "propagation", null),
 	sprintf("mount propagation %s is not allowed", [object.get(mount, "propagation", "unknown")]),
-	denial.allowed(effective.config.mounts.propagation),
+	denial.allowed(effective.list(["mounts", "propagation"])),
 ) if {
 	some mount in input.mounts
 	not _allowed_propagation(mount)
@@ -164,7 +164,7 @@ _below(path, root) if {
 	startswith(path, concat("", [trim_suffix(root, "/"), "/"]))
 }
 
-_roots := [_root(root) | some root in effective.config.mounts.allow]
+_roots := [_root(root) | some root in effective.list(["mounts", "allow"])]
 
 _root(root) := sprintf("%s (read-only)", [root.path]) if root.read_only
 

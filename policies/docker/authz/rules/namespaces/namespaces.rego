@@ -66,4 +66,4 @@ _allowed(namespace) if {
 	namespace.mode == "named"
 }
 
-_hint := denial.allowed(effective.config.namespaces.allow)
+_hint := denial.allowed(effective.list(["namespaces", "allow"]))

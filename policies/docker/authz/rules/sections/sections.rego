@@ -15,7 +15,7 @@ import data.docker.authz.effective
 #   id: sections.operation
 denials contains denial.of(
 	"sections.operation", "operation", _id,
-	sprintf("not allowed in profile %s", [effective.config.profile]),
+	sprintf("not allowed in profile %s", [object.get(effective.config, "profile", "unknown")]),
 	_hint,
 ) if {
 	not _open
@@ -25,7 +25,7 @@ _open if effective.config.operations[input.operation.id] == "allow"
 
 _open if {
 	id := input.operation.id
-	not effective.config.operations[id]
+	not id in object.keys(effective.config.operations)
 	_section_open
 }
 

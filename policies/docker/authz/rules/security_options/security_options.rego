@@ -49,8 +49,11 @@ _paths_allowed if effective.config.security_options.paths == true
 _default_paths(name) if is_null(input.body.HostConfig[name])
 
 _values := [sprintf("%s=%s", [name, value]) |
-	some name, values in effective.config.security_options.allow
+	some name, values in effective.list(["security_options", "allow"])
 	some value in values
 ]
 
-_shown(option) := sprintf("%s=%s", [option.name, option.value])
+_shown(option) := sprintf("%s=%s", [
+	object.get(option, "name", "unknown"),
+	object.get(option, "value", "unknown"),
+])

@@ -32,7 +32,7 @@ denials contains denial.of(
 denials contains denial.of(
 	"volumes.driver", object.get(mount, "field", ""), object.get(mount, "driver", null),
 	sprintf("volume driver %s is not allowed", [object.get(mount, "driver", "unknown")]),
-	denial.allowed(effective.config.volumes.drivers),
+	denial.allowed(effective.list(["volumes", "drivers"])),
 ) if {
 	some mount in input.mounts
 	not _another_type(mount)

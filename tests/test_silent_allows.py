@@ -1,0 +1,193 @@
+"""The ways in which a denial can silently get lost, each tried on a real OPA: none allows.
+
+A denial that cannot be computed is absent, and absent must never mean allowed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from authz_plugin import dockerd, policy
+from authz_plugin.caller import Caller
+from authz_plugin.document import input_document
+from authz_plugin.engine import binary, child
+from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import UnixTransport
+from authz_plugin.errors import EngineError
+from authz_plugin.hostpaths import LocalHostPaths
+from authz_plugin.settings import OpaSettings
+from tests.conftest import MakeEngine, with_policy
+
+UNCOMPUTABLE = """\
+package docker.authz.rules.custom_late
+
+import data.docker.authz.denial
+
+denials contains denial.of("custom.late", "", null, "too late", "") if {
+	time.parse_rfc3339_ns(input.request.path) < 0
+}
+"""
+
+HOSTILE = '/etc"}],"allow":true,"q":[{"a":"'
+
+
+def create(**host_config: Any) -> dict[str, Any]:
+    """The input document of a container creation."""
+    body = json.dumps({"Image": "x", "HostConfig": host_config}).encode()
+    headers = {"content-type": "application/json"}
+    request = dockerd.read("POST", "/containers/create", headers, body)
+    return document(request)
+
+
+def document(request: dockerd.CanonicalRequest) -> dict[str, Any]:
+    built = input_document(request, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC))
+    copied: dict[str, Any] = orjson.loads(orjson.dumps(built))
+    return copied
+
+
+Broken = Callable[[Callable[[Path], None]], OpaEngine]
+
+
+@pytest.fixture
+def broken(tmp_path: Path, opa: binary.Opa) -> Iterator[Broken]:
+    """An engine whose bundle was damaged after it had been checked."""
+    running: list[child.ChildOpa] = []
+    engines: list[OpaEngine] = []
+
+    def start(damage: Callable[[Path], None]) -> OpaEngine:
+        config = policy.configuration(with_policy(), LocalHostPaths())
+        bundle = policy.assemble(tmp_path / "bundle", config, None, opa)
+        damage(bundle.folder / policy.ROOT)
+        running.append(child.start(opa, bundle))
+        url = f"unix:{running[0].socket}"
+        engines.append(OpaEngine(OpaSettings(url=url), policy.shipped_rules(), 2))
+        return engines[0]
+
+    yield start
+    for engine in engines:
+        engine.close()
+    for started in running:
+        started.stop()
+
+
+def test_the_undamaged_policy_allows_what_the_damaged_ones_are_asked(
+    make_engine: MakeEngine,
+) -> None:
+    assert make_engine().decide(create()).allow
+
+
+@pytest.mark.parametrize("package", sorted(policy.shipped_rules()))
+def test_a_lost_rule_package_denies(broken: Broken, package: str) -> None:
+    engine = broken(lambda root: shutil.rmtree(root / "rules" / package))
+    with pytest.raises(EngineError, match=f"did not answer: {package}"):
+        engine.decide(create())
+
+
+@pytest.mark.parametrize("lost", ["config", "bundle", "rules"])
+def test_lost_data_denies(broken: Broken, lost: str) -> None:
+    engine = broken(lambda root: shutil.rmtree(root / lost))
+    with pytest.raises(EngineError):
+        engine.decide(create())
+
+
+def ask(method: str, uri: str, **headers: str) -> dict[str, Any]:
+    """The input document of a request without a JSON body."""
+    return document(dockerd.read(method, uri, headers, b""))
+
+
+FORBIDDEN = {
+    "build": ask("POST", "/build?networkmode=host"),
+    "capabilities": create(CapAdd=["SYS_ADMIN"]),
+    "devices": create(Devices=[{"PathOnHost": "/dev/sda"}]),
+    "mode": create(Privileged=True),
+    "mounts": create(Binds=["/etc:/x"]),
+    "namespaces": create(NetworkMode="host"),
+    "operations": ask("GET", "/containers/x/export"),
+    "ping": create(Privileged=True),
+    "privileged": create(Privileged=True),
+    "profile": create(Privileged=True),
+    "request": create(Unheard=1),
+    "rules": create(Privileged=True),
+    "sections": ask("GET", "/volumes"),
+    "security_options": create(SecurityOpt=["seccomp=unconfined"]),
+    "volumes": create(Binds=["named:/x"]),
+}
+"""For each key of the configuration, something that production forbids through it."""
+
+
+@pytest.mark.parametrize("key", policy.config_schema()["required"])
+def test_a_lost_key_of_the_configuration_never_allows_what_it_forbids(
+    broken: Broken, key: str
+) -> None:
+    def lose(root: Path) -> None:
+        file = root / "config/data.json"
+        config = json.loads(file.read_text())
+        config["sections"]["build"] = "write"
+        del config[key]
+        file.write_text(json.dumps(config))
+
+    with suppress(EngineError):
+        assert not broken(lose).decide(FORBIDDEN[key]).allow
+
+
+def test_a_rule_that_cannot_be_computed_denies_because_strictness_is_asked_for(
+    broken: Broken,
+) -> None:
+    def add(root: Path) -> None:
+        (root / "rules/custom_late").mkdir()
+        (root / "rules/custom_late/custom_late.rego").write_text(UNCOMPUTABLE)
+
+    engine = broken(add)
+    with pytest.raises(EngineError, match=r"eval_builtin_error at .*custom_late\.rego:6"):
+        engine.decide(create())
+    transport = engine._transport
+    assert isinstance(transport, UnixTransport)
+    question = orjson.dumps({"input": create()})
+    path = "/v1/data/docker/authz/decision"
+    _, lax = transport.exchange("POST", path, question, time.monotonic() + 2)
+    assert orjson.loads(lax)["result"]["allow"], "without strictness OPA allows this"
+
+
+@pytest.mark.parametrize(
+    "host_config",
+    [
+        {"Binds": [f"{HOSTILE}:/x"]},
+        {"CapAdd": [HOSTILE]},
+        {"NetworkMode": f"container:{HOSTILE}"},
+        {"SecurityOpt": [f"seccomp={HOSTILE}"]},
+        {"Devices": [{"PathOnHost": HOSTILE}]},
+        {"Mounts": [{"Type": HOSTILE, "Source": HOSTILE, "Target": HOSTILE}]},
+        {"PidMode": HOSTILE},
+        {HOSTILE: 1},
+    ],
+)
+def test_a_string_that_closes_the_json_around_it_changes_nothing(
+    make_engine: MakeEngine, host_config: dict[str, Any]
+) -> None:
+    decision = make_engine().decide(create(**host_config))
+    assert not decision.allow
+    assert decision.denials
+
+
+def test_a_decision_that_is_asked_for_elsewhere_is_none(tmp_path: Path, opa: binary.Opa) -> None:
+    """An OPA that has other policies, as an operator's may, answers without a result."""
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle/other.rego").write_text("package other\n\nallow := true\n")
+    bundle = policy.Bundle(tmp_path / "bundle", "", "", frozenset())
+    started = child.start(opa, bundle)
+    try:
+        engine = OpaEngine(OpaSettings(url=f"unix:{started.socket}"), frozenset(), 2)
+        with closing(engine), pytest.raises(EngineError, match="is the policy loaded"):
+            engine.decide(create())
+    finally:
+        started.stop()
