@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -11,6 +12,13 @@ from cryptography.x509.oid import NameOID
 
 from authz_plugin.errors import Refused
 from authz_plugin.protocol import AuthZReq
+
+_UNREADABLE: Final = (
+    ValueError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +53,25 @@ def _certificate(pem: str) -> Certificate:
     try:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         return Certificate(
-            common_name=next(iter(_names(certificate, NameOID.COMMON_NAME)), ""),
+            common_name=_common_name(certificate),
             organizations=_names(certificate, NameOID.ORGANIZATION_NAME),
             organizational_units=_names(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME),
             sans=_sans(certificate),
             sha256=certificate.fingerprint(hashes.SHA256()).hex(),
             not_after=certificate.not_valid_after_utc.isoformat(),
         )
-    except ValueError:
+    except _UNREADABLE:
         raise Refused(
             "request.certificate",
             "RequestPeerCertificates",
             "the client certificate cannot be read",
             "issue it as X.509 version 3",
         ) from None
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    """The last one, which is what Go, and so dockerd's ``User``, takes."""
+    return ("", *_names(certificate, NameOID.COMMON_NAME))[-1]
 
 
 def _names(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -36,10 +37,10 @@ class LocalHostPaths:
         except (OSError, ValueError):
             return Resolution(None, exists=False)
         try:
-            os.lstat(resolved)
+            Path(resolved).stat()  # fails on what realpath left: a loop of links
         except (FileNotFoundError, NotADirectoryError):
             return Resolution(resolved, exists=False)
-        except OSError:
+        except (OSError, ValueError):
             return Resolution(None, exists=False)
         return Resolution(resolved, exists=True)
 

@@ -112,7 +112,7 @@ def _namespace(type_: str, mode: str, field: str) -> Namespace | None:
     if mode == "host":
         return Namespace(type_, "host", None, field)
     if type_ == "network":
-        named = mode not in {"", "default", "bridge", "none", "nat"}
+        named = mode not in {"", "default", "bridge", "none"}
         return Namespace(type_, "named", None, field) if named else None
     own = {"", "private", "none", "shareable"} if type_ == "ipc" else {"", "private"}
     return None if mode in own else Namespace(type_, "unknown", None, field)

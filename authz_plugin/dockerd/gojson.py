@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, Protocol
 
@@ -31,6 +30,8 @@ _FOLDED: Final = str.maketrans(
         "\u212a": "k",
     }
 )
+
+_FLOAT32_MAX: Final = 3.4028234663852886e38
 
 
 class Pairs(tuple[tuple[str, Any], ...]):
@@ -141,7 +142,7 @@ class Float:
     def read(self, value: Json, path: str, reading: Reading) -> Json:
         if value is None:
             return 0.0
-        if type(value) in {int, float} and math.isfinite(value):
+        if type(value) in {int, float} and abs(value) <= _FLOAT32_MAX:
             return float(value)
         raise _wrong_type(path, "a number")
 

@@ -24,9 +24,9 @@ class Mount:
 
     ``type`` is dockerd's (bind, volume, tmpfs, image, npipe, cluster) except that a local volume
     that binds a host path is a ``bind``; ``field`` says where it stands in the request;
-    ``source`` is as written; ``path`` is the host path it names, lexically clean, or None;
-    ``propagation`` is empty where dockerd's default applies; ``driver`` and ``options`` are the
-    volume driver's.
+    ``source`` is as written; ``path`` is the host path it names, lexically clean, or None where it
+    names none for certain; ``propagation`` is empty where dockerd's default applies; ``driver``
+    and ``options`` are the volume driver's.
     """
 
     type: str
@@ -102,13 +102,18 @@ def _of_volume(body: Any) -> Iterator[Mount]:
     options = body["DriverOpts"]
     yield _volume(
         Mount(
-            type="volume" if body["ClusterVolumeSpec"] is None else "cluster",
+            type="cluster" if _is_cluster(body) else "volume",
             field="DriverOpts" if options else "Name",
             source=body["Name"],
             driver=body["Driver"],
             options=options,
         )
     )
+
+
+def _is_cluster(body: Any) -> bool:
+    """Engines before 23.0 and API versions below 1.42 pass ClusterVolumeSpec over."""
+    return body["ClusterVolumeSpec"] is not None and body["Driver"] not in _LOCAL
 
 
 def _bind(bind: str, volume_driver: str, field: str) -> Mount:
@@ -168,10 +173,16 @@ def _volume(volume: Mount) -> Mount:
         volume,
         type="bind" if is_bind else volume.type,
         source=device if is_bind else volume.source,
-        path=clean(device),
+        path=None if is_bind and _climbs(device) else clean(device),
         read_only=volume.read_only or _is_read_only(flags),
         propagation=_propagation(flags),
     )
+
+
+def _climbs(path: str) -> bool:
+    """Whether ``..`` makes a path depend on links: the kernel gets a device as it was written,
+    while dockerd cleans every other path lexically before it follows links."""
+    return ".." in path.split("/")
 
 
 def _directory(path: str, field: str) -> Iterator[Mount]:

@@ -43,9 +43,9 @@ EMPTY: Final = Struct({})
 
 
 def _port(key: str) -> str:
-    """The port that a key names: ``80``, ``80/tcp`` and ``80/TCP`` are one."""
+    """The port that a key names: ``80``, ``080``, ``80/tcp`` and ``80/TCP`` are one."""
     number, _, protocol = key.partition("/")
-    return f"{number}/{protocol.lower() or 'tcp'}"
+    return f"{number.lstrip('0')}/{protocol.lower() or 'tcp'}"
 
 
 # --- mounts, shared by containers and services -------------------------------------------------

@@ -74,9 +74,7 @@ def _decode_path(raw: str) -> str:
 
 
 def _read_query(raw: str) -> dict[str, tuple[str, ...]]:
-    if not raw:
-        return {}
-    query: dict[str, tuple[str, ...]] = {}
+    query: dict[str, list[str]] = {}
     for pair in raw.split("&"):
         if not pair:
             continue
@@ -84,8 +82,8 @@ def _read_query(raw: str) -> dict[str, tuple[str, ...]]:
             raise _malformed(pair, "dockerd drops a pair that holds ';'")
         raw_name, _, raw_value = pair.partition("=")
         name, value = _decode_query(pair, raw_name), _decode_query(pair, raw_value)
-        query[name] = (*query.get(name, ()), value)
-    return query
+        query.setdefault(name, []).append(value)
+    return {name: tuple(values) for name, values in query.items()}
 
 
 def _decode_query(pair: str, raw: str) -> str:
