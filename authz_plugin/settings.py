@@ -99,7 +99,7 @@ SCHEMA: Final[dict[str, Any]] = {
 }
 """The keys of the settings file that are not policy configuration."""
 
-_ENVIRONMENT: Final = {
+ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "OPA_AUTHZ_PROFILE": ("profile",),
     "OPA_AUTHZ_MODE": ("mode",),
     "OPA_AUTHZ_SOCKET": ("server", "socket"),
@@ -196,10 +196,10 @@ def load(
     for name, value in environment.items():
         if not name.startswith(ENVIRONMENT_PREFIX) or name == "OPA_AUTHZ_CONFIG":
             continue
-        if name not in _ENVIRONMENT:
-            raise SettingsError(name, "", f"no such variable{_suggest(name, _ENVIRONMENT)}")
-        _put(values, _ENVIRONMENT[name], value)
-        places.put(_ENVIRONMENT[name], name)
+        if name not in ENVIRONMENT:
+            raise SettingsError(name, "", f"no such variable{_suggest(name, ENVIRONMENT)}")
+        _put(values, ENVIRONMENT[name], value)
+        places.put(ENVIRONMENT[name], name)
     for key, value in flags.items():
         if key != ("config",) and value is not None:
             _put(values, key, value)

@@ -10,6 +10,7 @@ from typing import Any
 from tests.generate.examples import examples
 from tests.generate.operations import operations_page
 from tests.generate.schema import input_schema
+from tests.generate.settings import settings_page
 
 _ROOT = Path(__file__).parents[2]
 
@@ -20,6 +21,7 @@ def made() -> dict[Path, str]:
         _ROOT / "policies/schemas/input.json": _json(input_schema()),
         _ROOT / "policies/docker/authz/examples/data.json": _json(examples()),
         _ROOT / "docs/operations.md": operations_page(),
+        _ROOT / "docs/settings.md": settings_page(),
     }
 
 
