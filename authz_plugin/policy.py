@@ -139,7 +139,7 @@ def assemble(
     if custom is not None and not custom.is_dir():
         raise PolicyError(f"{custom} is not a folder of policies")
     compiler.check(SHIPPED / "schemas", sources)
-    packages = _rule_packages(custom, compiler)
+    packages = rule_packages(custom, compiler)
     _copy_rules(SHIPPED, folder)
     if custom is not None:
         _copy_rules(custom, folder / "custom")
@@ -152,7 +152,8 @@ def assemble(
     return Bundle(folder, revision, config["profile"], packages)
 
 
-def _rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:
+def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:
+    """The names of the rule packages, an operator's folder included; raises ``PolicyError``."""
     if custom is None:
         return shipped_rules()
     found = compiler.packages([custom])

@@ -14,6 +14,7 @@ from authz_plugin import __version__
 from authz_plugin.cli.bundle import bundle
 from authz_plugin.cli.check import check
 from authz_plugin.cli.install_opa import install_opa
+from authz_plugin.cli.policy import policy
 from authz_plugin.cli.serve import serve
 from authz_plugin.errors import SettingsError, SetupError
 
@@ -24,7 +25,7 @@ def cli() -> None:
     """Guard the Docker API: dockerd asks, Open Policy Agent decides."""
 
 
-for command in (serve, check, bundle, install_opa):
+for command in (serve, check, bundle, install_opa, policy):
     cli.add_command(command)
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import click
 
-from authz_plugin import policy, supervisor
-from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.engine import binary
+from authz_plugin.cli.options import assembled, policy_options
 
 
 @click.command()
 @policy_options
 def check(**options: Any) -> None:
     """Check settings and policies without running anything."""
-    settings = load_settings(options)
-    opa = binary.find(settings.opa.binary)
-    config = policy.configuration(settings, supervisor.host_paths(settings))
-    with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
-        made = policy.assemble(Path(folder), config, settings.policies, opa)
-    click.echo(
-        f"sound: profile {made.profile}, policy revision {made.revision}, "
-        f"{len(made.packages)} rule packages"
-    )
+    with assembled(options) as (_, bundle):
+        click.echo(
+            f"sound: profile {bundle.profile}, policy revision {bundle.revision}, "
+            f"{len(bundle.packages)} rule packages"
+        )

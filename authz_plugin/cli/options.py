@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from authz_plugin import policy, settings
+from authz_plugin import policy, settings, supervisor
+from authz_plugin.engine import binary
+from authz_plugin.engine.binary import Opa
+from authz_plugin.policy import Bundle
 from authz_plugin.settings import Key, Settings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -45,6 +50,16 @@ def load_settings(options: Mapping[str, Any]) -> Settings:
     """The settings that a command's options make, over the environment and the file."""
     flags = {_OPTIONS[name]: value for name, value in options.items()}
     return settings.load(flags, os.environ, policy.config_schema())
+
+
+@contextmanager
+def assembled(options: Mapping[str, Any]) -> Iterator[tuple[Opa, Bundle]]:
+    """The bundle that a command's options make, for as long as it is used, and the OPA for it."""
+    loaded = load_settings(options)
+    opa = binary.find(loaded.opa.binary)
+    config = policy.configuration(loaded, supervisor.host_paths(loaded))
+    with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
+        yield opa, policy.assemble(Path(folder), config, loaded.policies, opa)
 
 
 def _absolute(path: str) -> str:

@@ -66,9 +66,10 @@ class Opa:
                 found.setdefault(package, []).extend(files)
         return found
 
-    def _run(self, *arguments: str) -> str:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run OPA to its end, whatever that is; raises ``EngineSetupError`` if it does not run."""
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 [str(self.path), *arguments],
                 capture_output=True,
                 text=True,
@@ -78,6 +79,9 @@ class Opa:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EngineSetupError(f"{self.path} {arguments[0]} failed: {error}") from error
+
+    def _run(self, *arguments: str) -> str:
+        done = self.run(*arguments)
         if done.returncode != 0:
             raise PolicyError((done.stderr or done.stdout).strip())
         return done.stdout
