@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.generate.examples import examples
+from tests.generate.input import input_page
 from tests.generate.operations import operations_page
 from tests.generate.schema import input_schema
 from tests.generate.settings import settings_page
@@ -20,6 +21,7 @@ def made() -> dict[Path, str]:
     return {
         _ROOT / "policies/schemas/input.json": _json(input_schema()),
         _ROOT / "policies/docker/authz/examples/data.json": _json(examples()),
+        _ROOT / "docs/input.md": input_page(),
         _ROOT / "docs/operations.md": operations_page(),
         _ROOT / "docs/settings.md": settings_page(),
     }
