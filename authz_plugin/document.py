@@ -25,7 +25,7 @@ def input_document(
     """The input document of a request; ``now`` is the time that the decision counts from."""
     operation = request.operation
     resource = None if request.ref is None else {"kind": operation.kind, "ref": request.ref}
-    confinement = request.confinement
+    confinement, workload = request.confinement, request.workload
     return {
         "version": VERSION,
         "phase": "request",
@@ -54,6 +54,19 @@ def input_document(
         "capabilities": [asdict(capability) for capability in confinement.capabilities],
         "namespaces": [asdict(namespace) for namespace in confinement.namespaces],
         "security_options": [asdict(option) for option in confinement.security_options],
+        "users": [asdict(user) for user in workload.users],
+        "limits": [asdict(limit) for limit in workload.limits],
+        "ulimits": [asdict(ulimit) for ulimit in workload.ulimits],
+        "sysctls": [asdict(sysctl) for sysctl in workload.sysctls],
+        "tmpfs": [asdict(mount) for mount in workload.tmpfs],
+        "log_drivers": [asdict(driver) for driver in workload.log_drivers],
+        "walls": None if workload.walls is None else asdict(workload.walls),
+        "images": [asdict(image) for image in request.images],
+        "ports": [asdict(port) for port in request.ports],
+        "endpoints": [asdict(endpoint) for endpoint in request.endpoints],
+        "hosts": [asdict(host) for host in request.hosts],
+        "references": [asdict(reference) for reference in request.references],
+        "filters": request.filters,
     }
 
 

@@ -11,9 +11,20 @@ from typing import Any, Literal
 
 from authz_plugin.dockerd import bodies, routes
 from authz_plugin.dockerd.confinement import Confinement, read_confinement
+from authz_plugin.dockerd.connections import (
+    Endpoint,
+    Host,
+    Port,
+    read_endpoints,
+    read_hosts,
+    read_ports,
+)
+from authz_plugin.dockerd.images import Image, read_images
 from authz_plugin.dockerd.mounts import Mount, read_mounts
+from authz_plugin.dockerd.references import Reference, read_filters, read_references
 from authz_plugin.dockerd.routes import Operation
 from authz_plugin.dockerd.uri import read_target
+from authz_plugin.dockerd.workload import Workload, read_workload
 from authz_plugin.errors import Refused
 
 __all__ = ["CanonicalRequest", "Confinement", "Mount", "Operation", "read"]
@@ -44,6 +55,13 @@ class CanonicalRequest:
     unknown_fields: tuple[str, ...]
     mounts: tuple[Mount, ...]
     confinement: Confinement
+    workload: Workload
+    images: tuple[Image, ...]
+    ports: tuple[Port, ...]
+    endpoints: tuple[Endpoint, ...]
+    hosts: tuple[Host, ...]
+    references: tuple[Reference, ...]
+    filters: dict[str, list[str]]
 
 
 def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> CanonicalRequest:
@@ -64,19 +82,40 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
                 "give it once",
             )
     content = bodies.read_body(method, operation, headers, body)
+    id_, kind, ref, query = operation.id, operation.kind, matched.ref, target.query
+    mounts = tuple(read_mounts(id_, content.body, query))
+    confinement = read_confinement(id_, content.body)
+    endpoints = tuple(read_endpoints(id_, ref, content.body))
+    references = read_references(
+        id_,
+        kind,
+        ref,
+        content.body,
+        query,
+        mounts=mounts,
+        namespaces=confinement.namespaces,
+        endpoints=endpoints,
+    )
     return CanonicalRequest(
         method=method,
         uri=uri,
         path=target.path,
         api_version=target.api_version,
-        query=target.query,
+        query=query,
         query_authoritative=content.query_authoritative,
         headers=headers,
         operation=operation,
-        ref=matched.ref,
+        ref=ref,
         body=content.body,
         body_state=content.state,
         unknown_fields=content.unknown_fields,
-        mounts=tuple(read_mounts(operation.id, content.body, target.query)),
-        confinement=read_confinement(operation.id, content.body),
+        mounts=mounts,
+        confinement=confinement,
+        workload=read_workload(id_, content.body, confinement.security_options, endpoints),
+        images=tuple(read_images(id_, ref, content.body, query)),
+        ports=tuple(read_ports(id_, content.body)),
+        endpoints=endpoints,
+        hosts=tuple(read_hosts(id_, content.body, query)),
+        references=tuple(references),
+        filters=read_filters(query),
     )

@@ -48,6 +48,27 @@ def input_schema() -> dict[str, Any]:
                     "Namespaces that are not the container's own.", _list(_NAMESPACE)
                 ),
                 "security_options": _said("Security options.", _list(_OPTION)),
+                "users": _said("Whom processes run as.", _list(_USER)),
+                "limits": _said("Ceilings of resources.", _list(_LIMIT)),
+                "ulimits": _said("Limits of processes.", _list(_ULIMIT)),
+                "sysctls": _said("Kernel parameters.", _list(_SYSCTL)),
+                "tmpfs": _said("File systems in memory.", _list(_TMPFS)),
+                "log_drivers": _said("Where output goes, if said.", _list(_LOG_DRIVER)),
+                "walls": _said(
+                    "What a new container or service does without.", _or_null(_object(_WALLS))
+                ),
+                "images": _said("Images, plugins and registries.", _list(_IMAGE)),
+                "ports": _said("Ports of the host that are opened.", _list(_PORT)),
+                "endpoints": _said("Networks that are joined.", _list(_ENDPOINT)),
+                "hosts": _said("Entries for a hosts file.", _list(_HOST)),
+                "references": _said(
+                    "Containers, networks, volumes, services, secrets and configs.",
+                    _list(_REFERENCE),
+                ),
+                "filters": _said(
+                    "Filters of a list, each with its values.",
+                    {"type": "object", "additionalProperties": _STRINGS},
+                ),
             }
         ),
     }
@@ -184,4 +205,86 @@ _OPTION: Final = {
     "name": _said("seccomp, apparmor, label, no-new-privileges and so on.", _STRING),
     "value": _said("Its value; a bare word has true.", _STRING),
     "field": _said("Where it stands in the request.", _STRING),
+}
+_FIELD: Final = _said("Where it stands in the request.", _STRING)
+_USER: Final = {
+    "process": _said("container or exec.", {**_STRING, "enum": ["container", "exec"]}),
+    "name": _said("As written, with a group behind a colon.", _STRING),
+    "sort": _said(
+        "default: the image's; named: a name that the image gives a uid, maybe root's.",
+        {**_STRING, "enum": ["default", "root", "numeric", "named"]},
+    ),
+    "field": _FIELD,
+}
+_LIMIT: Final = {
+    "resource": _said("memory, swap, cpus, pids, shm or tmpfs.", _STRING),
+    "value": _said("Bytes, CPUs or processes; -1 for no limit.", {"type": "number"}),
+    "field": _FIELD,
+}
+_ULIMIT: Final = {
+    "name": _said("nofile, nproc and so on.", _STRING),
+    "soft": _said("-1 for no limit.", {"type": "integer"}),
+    "hard": _said("-1 for no limit.", {"type": "integer"}),
+    "field": _FIELD,
+}
+_SYSCTL: Final = {"name": _STRING, "value": _STRING, "field": _FIELD}
+_TMPFS: Final = {
+    "target": _said("Path in the container.", _STRING),
+    "options": _said("Names of its mount options.", _STRINGS),
+    "field": _FIELD,
+}
+_LOG_DRIVER: Final = {
+    "name": _said("Empty for dockerd's default.", _STRING),
+    "options": {"type": "object", "additionalProperties": _STRING},
+    "field": _FIELD,
+}
+_WALLS: Final = {
+    "read_only_root": _BOOLEAN,
+    "no_new_privileges": _said("Whether the last such option says so.", _BOOLEAN),
+    "dropped": _said("Capabilities, upper case, without CAP_.", _STRINGS),
+    "healthcheck": _said("Whether the request brings one; an image may have its own.", _BOOLEAN),
+}
+_IMAGE: Final = {
+    "action": _said(
+        "name: the image is given this name.",
+        {**_STRING, "enum": ["run", "pull", "push", "name", "look-up", "search", "plugin"]},
+    ),
+    "field": _FIELD,
+    "reference": _said("As written.", _STRING),
+    "registry": _said("docker.io where none is written.", _STRING),
+    "repository": _said("library/alpine for alpine.", _STRING),
+    "name": _said("Registry and repository; empty for no valid reference.", _STRING),
+    "tag": _said("Empty where none is given, except that what runs is latest.", _STRING),
+    "digest": _said("Empty where none is given.", _STRING),
+    "may_be_id": _said("Whether dockerd could take it for an image's id.", _BOOLEAN),
+}
+_PORT: Final = {
+    "host_ip": _said("0.0.0.0 where none is written.", _STRING),
+    "first": _said("0: dockerd picks one; null: unreadable.", _or_null({"type": "integer"})),
+    "last": _said("End of the range.", _or_null({"type": "integer"})),
+    "protocol": _said("tcp, udp or sctp.", _STRING),
+    "field": _FIELD,
+}
+_ENDPOINT: Final = {
+    "network": _said("Name or id; bridge is the default network.", _STRING),
+    "field": _FIELD,
+    "addresses": _said("Addresses that the client chose.", _STRINGS),
+    "mac_address": _said("Empty where dockerd picks one.", _STRING),
+    "aliases": _said("Further names in the network.", _STRINGS),
+    "links": _said("Links to other containers.", _STRINGS),
+    "options": _said(
+        "Network driver options.", {"type": "object", "additionalProperties": _STRING}
+    ),
+}
+_HOST: Final = {
+    "name": _STRING,
+    "address": _said("host-gateway is the host.", _STRING),
+    "field": _FIELD,
+}
+_REFERENCE: Final = {
+    "kind": _said("container, network, volume, service, secret or config.", _STRING),
+    "name": _said("Without a leading slash; empty for a random name.", _STRING),
+    "use": _said("make or use.", {**_STRING, "enum": ["make", "use"]}),
+    "full_id": _said("Whether it is a whole id.", _BOOLEAN),
+    "field": _FIELD,
 }

@@ -1,0 +1,184 @@
+"""What a container is connected to: host ports and networks, of containers and services alike.
+
+Sources: docker/go-connections v0.5 ``nat/parse.go`` (a host port is a number, a range or empty, an
+empty address is every address); moby 28.5.2 ``daemon/container_operations.go`` (the network mode
+``default`` is ``bridge``), ``api/types/network/endpoint.go``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from dataclasses import field as default
+from typing import Any, Final
+
+_PORTS: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
+_SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of the host that is opened.
+
+    ``first`` and ``last`` bound a range, are 0 where dockerd picks a port, and None where the
+    request is none that dockerd can read. ``host_ip`` is ``0.0.0.0`` where every address is meant.
+    """
+
+    host_ip: str
+    first: int | None
+    last: int | None
+    protocol: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A network that a container joins: ``bridge`` is the default one, ``none`` none.
+
+    ``addresses`` and ``mac_address`` are those that the client chose, ``options`` the network
+    driver's.
+    """
+
+    network: str
+    field: str
+    addresses: tuple[str, ...] = ()
+    mac_address: str = ""
+    aliases: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    options: Mapping[str, str] = default(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A name that a container, a service's task or a build finds in its hosts file."""
+
+    name: str
+    address: str
+    field: str
+
+
+def read_ports(operation: str, body: Any) -> Iterator[Port]:
+    """The host ports that a request opens."""
+    match operation:
+        case "container.create":
+            for key, bindings in body["HostConfig"]["PortBindings"].items():
+                field = f"HostConfig.PortBindings[{key!r}]"
+                protocol = key.partition("/")[2] or "tcp"
+                for i, binding in enumerate(bindings):
+                    yield _port(binding, protocol.lower(), f"{field}[{i}]")
+                if not bindings:
+                    yield Port("0.0.0.0", 0, 0, protocol.lower(), field)  # noqa: S104 - a fact
+        case "service.create" | "service.update" if body["EndpointSpec"] is not None:
+            for i, port in enumerate(body["EndpointSpec"]["Ports"]):
+                published, field = port["PublishedPort"], f"EndpointSpec.Ports[{i}]"
+                protocol = port["Protocol"] or "tcp"
+                yield Port("0.0.0.0", published, published, protocol, field)  # noqa: S104 - a fact
+
+
+def read_endpoints(operation: str, ref: str | None, body: Any) -> Iterator[Endpoint]:
+    """The networks that a request has a container or a service join."""
+    match operation:
+        case "container.create":
+            yield from _of_container(body)
+        case "network.connect":
+            yield _endpoint(ref or "", body["EndpointConfig"], "EndpointConfig")
+        case "service.create" | "service.update":
+            for field, networks in (
+                ("TaskTemplate.Networks", body["TaskTemplate"]["Networks"]),
+                ("Networks", body["Networks"]),
+            ):
+                for i, network in enumerate(networks):
+                    yield Endpoint(
+                        network["Target"],
+                        f"{field}[{i}]",
+                        aliases=tuple(network["Aliases"]),
+                        options=network["DriverOpts"],
+                    )
+
+
+def read_hosts(operation: str, body: Any, query: Mapping[str, tuple[str, ...]]) -> Iterator[Host]:
+    """The entries that a request adds to a hosts file."""
+    entries: tuple[str, ...] | list[str] = ()
+    field = ""
+    match operation:
+        case "container.create":
+            entries, field = body["HostConfig"]["ExtraHosts"], "HostConfig.ExtraHosts"
+        case "image.build":
+            entries, field = query.get("extrahosts", ()), "query.extrahosts"
+        case "service.create" | "service.update" if body["TaskTemplate"]["ContainerSpec"]:
+            for i, entry in enumerate(body["TaskTemplate"]["ContainerSpec"]["Hosts"]):
+                address, _, name = entry.partition(" ")
+                yield Host(name, address, f"TaskTemplate.ContainerSpec.Hosts[{i}]")
+    for i, entry in enumerate(entries):
+        name, _, address = entry.partition(":")
+        yield Host(name, address, f"{field}[{i}]")
+
+
+def endpoint_sysctls(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
+    """The sysctls that a network driver's options set, as names and values."""
+    for setting in endpoint.options.get(_SYSCTLS, "").split(","):
+        if setting:
+            name, _, value = setting.partition("=")
+            yield name, value
+
+
+def _port(binding: Any, protocol: str, field: str) -> Port:
+    host_ip, text = binding["HostIp"], binding["HostPort"]
+    first, last = _range(text)
+    return Port(_address(host_ip), first, last, protocol, field)
+
+
+def _range(text: str) -> tuple[int | None, int | None]:
+    if not text:
+        return 0, 0
+    found = _PORTS.fullmatch(text)
+    if found is None:
+        return None, None
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _address(text: str) -> str:
+    """An IP address in its one short form; whatever is none stays as it is."""
+    if not text:
+        return "0.0.0.0"  # noqa: S104 - a fact
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text
+
+
+def _of_container(body: Any) -> Iterator[Endpoint]:
+    mode = body["HostConfig"]["NetworkMode"]
+    joined = body["NetworkingConfig"]["EndpointsConfig"]
+    is_network = mode != "host" and not mode.startswith("container:")
+    if is_network and not body["NetworkDisabled"]:
+        yield Endpoint(
+            _network(mode),
+            "HostConfig.NetworkMode",
+            mac_address=body["MacAddress"],
+            links=tuple(body["HostConfig"]["Links"]),
+        )
+    for network, config in joined.items():
+        yield _endpoint(network, config, f"NetworkingConfig.EndpointsConfig[{network!r}]")
+
+
+def _endpoint(network: str, config: Any, field: str) -> Endpoint:
+    if config is None:
+        return Endpoint(_network(network), field)
+    addresses = config["IPAMConfig"] or {"IPv4Address": "", "IPv6Address": "", "LinkLocalIPs": []}
+    chosen = (addresses["IPv4Address"], addresses["IPv6Address"], *addresses["LinkLocalIPs"])
+    return Endpoint(
+        _network(network),
+        field,
+        addresses=tuple(address for address in chosen if address),
+        mac_address=config["MacAddress"],
+        aliases=tuple(config["Aliases"]),
+        links=tuple(config["Links"]),
+        options=config["DriverOpts"],
+    )
+
+
+def _network(name: str) -> str:
+    return "bridge" if name in {"", "default"} else name

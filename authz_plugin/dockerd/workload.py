@@ -1,0 +1,311 @@
+"""How a container will run, in one form for containers and services: user, limits, walls, logs.
+
+Sources: moby 28.5.2 ``daemon/daemon_unix.go`` (a limit of zero is none; NanoCpus or
+CpuQuota over CpuPeriod), ``container/container_unix.go`` (UpdateContainer leaves zeros as they
+are), moby/sys user v0.4 ``user.go`` (``00`` and ``+0`` are root), ``opts/ulimit.go``,
+``daemon/cluster/convert/container.go``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from authz_plugin.dockerd.confinement import SecurityOption
+from authz_plugin.dockerd.connections import Endpoint, endpoint_sysctls
+
+_NUMBER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_SIZE: Final = re.compile(r"(\d{1,15})([kmg]?)", re.ASCII | re.IGNORECASE)
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_PERIOD: Final = 100_000
+_UNLIMITED: Final = -1
+
+_DRIVER_NAMES: Final = ("Name", "Options")
+_SERVICE: Final = "TaskTemplate.ContainerSpec"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom a process runs as.
+
+    ``sort`` is ``default`` (the image's or the container's own), ``root``, ``numeric`` (a uid
+    that is not root's) or ``named`` (a name that the image's passwd file gives a uid, maybe 0).
+    ``process`` is ``container`` or ``exec``.
+    """
+
+    process: Literal["container", "exec"]
+    name: str
+    sort: Literal["default", "root", "numeric", "named"]
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A ceiling: ``value`` is in bytes, CPUs or processes, and -1 where there is none."""
+
+    resource: str
+    value: float
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ulimit:
+    """A process limit; -1 is none."""
+
+    name: str
+    soft: int
+    hard: int
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A kernel parameter of the container's namespaces."""
+
+    name: str
+    value: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tmpfs:
+    """A file system in memory and the names of its mount options."""
+
+    target: str
+    options: tuple[str, ...]
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogDriver:
+    """Where a container's output goes; an empty name is dockerd's default."""
+
+    name: str
+    options: dict[str, str]
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """What a new container does without: the opposite of asking for more."""
+
+    read_only_root: bool
+    no_new_privileges: bool
+    dropped: tuple[str, ...]
+    healthcheck: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """How a request wants containers to run; all empty where it is not about that."""
+
+    users: tuple[User, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    sysctls: tuple[Sysctl, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    log_drivers: tuple[LogDriver, ...] = ()
+    walls: Walls | None = None
+
+
+def read_workload(
+    operation: str,
+    body: Any,
+    options: tuple[SecurityOption, ...],
+    endpoints: tuple[Endpoint, ...],
+) -> Workload:
+    """The workload of a request, given its operation id, canonical body, security options and
+    the networks that it joins."""
+    workload = _read(operation, body, options)
+    drivers = tuple(
+        Sysctl(name, value, f"{endpoint.field}.DriverOpts")
+        for endpoint in endpoints
+        for name, value in endpoint_sysctls(endpoint)
+    )
+    return replace(workload, sysctls=workload.sysctls + drivers) if drivers else workload
+
+
+def _read(operation: str, body: Any, options: tuple[SecurityOption, ...]) -> Workload:
+    match operation:
+        case "container.create":
+            host = body["HostConfig"]
+            tmpfs = tuple(_container_tmpfs(host))
+            return Workload(
+                users=(_user("container", body["User"], "User"),),
+                limits=(*_container_limits(host), *(limit for _, limit in tmpfs)),
+                ulimits=tuple(_ulimits(host["Ulimits"], "HostConfig.Ulimits")),
+                sysctls=tuple(_sysctls(host["Sysctls"], "HostConfig.Sysctls")),
+                tmpfs=tuple(mount for mount, _ in tmpfs),
+                log_drivers=tuple(
+                    _log_driver(host["LogConfig"], ("Type", "Config"), "HostConfig.LogConfig")
+                ),
+                walls=Walls(
+                    host["ReadonlyRootfs"],
+                    _no_new_privileges(options),
+                    tuple(_capability(name) for name in host["CapDrop"]),
+                    _has_healthcheck(body["Healthcheck"]),
+                ),
+            )
+        case "container.update":
+            return Workload(limits=tuple(_update_limits(body)))
+        case "exec.create":
+            return Workload(users=(_user("exec", body["User"], "User"),))
+        case "service.create" | "service.update":
+            return _service(body["TaskTemplate"], options)
+        case "swarm.init" | "swarm.update":
+            spec, prefix = (body, "") if operation == "swarm.update" else (body["Spec"], "Spec.")
+            driver = spec["TaskDefaults"]["LogDriver"]
+            field = f"{prefix}TaskDefaults.LogDriver"
+            return Workload(log_drivers=tuple(_log_driver(driver, _DRIVER_NAMES, field)))
+    return Workload()
+
+
+def _service(template: Any, options: tuple[SecurityOption, ...]) -> Workload:
+    spec = template["ContainerSpec"]
+    drivers = tuple(_log_driver(template["LogDriver"], _DRIVER_NAMES, "TaskTemplate.LogDriver"))
+    if spec is None:
+        return Workload(log_drivers=drivers)
+    tmpfs = tuple(_mounted_tmpfs(spec["Mounts"], f"{_SERVICE}.Mounts"))
+    return Workload(
+        users=(_user("container", spec["User"], f"{_SERVICE}.User"),),
+        limits=(*_service_limits(template["Resources"]), *(limit for _, limit in tmpfs)),
+        ulimits=tuple(_ulimits(spec["Ulimits"], f"{_SERVICE}.Ulimits")),
+        sysctls=tuple(_sysctls(spec["Sysctls"], f"{_SERVICE}.Sysctls")),
+        tmpfs=tuple(mount for mount, _ in tmpfs),
+        log_drivers=drivers,
+        walls=Walls(
+            spec["ReadOnly"],
+            _no_new_privileges(options),
+            tuple(_capability(name) for name in spec["CapabilityDrop"]),
+            _has_healthcheck(spec["Healthcheck"]),
+        ),
+    )
+
+
+def _user(process: Literal["container", "exec"], text: str, field: str) -> User:
+    name = text.partition(":")[0]
+    if _NUMBER.fullmatch(name):
+        return User(process, text, "root" if int(name) == 0 else "numeric", field)
+    if not name:
+        return User(process, text, "default" if text == "" else "named", field)
+    return User(process, text, "root" if name == "root" else "named", field)
+
+
+def _container_limits(host: Any) -> Iterator[Limit]:
+    field = "HostConfig."
+    yield Limit("memory", _positive(host["Memory"]), f"{field}Memory")
+    yield _cpus(host, field) or Limit("cpus", _UNLIMITED, f"{field}NanoCpus")
+    yield Limit("pids", _positive(host["PidsLimit"] or 0), f"{field}PidsLimit")
+    if host["MemorySwap"]:
+        yield Limit("swap", _swap(host), f"{field}MemorySwap")
+    if host["ShmSize"]:
+        yield Limit("shm", _positive(host["ShmSize"]), f"{field}ShmSize")
+
+
+def _update_limits(body: Any) -> Iterator[Limit]:
+    """Zero leaves a limit as it is, so only what is changed is listed."""
+    if body["Memory"]:
+        yield Limit("memory", _positive(body["Memory"]), "Memory")
+    cpus = _cpus(body, "")
+    if cpus is not None:
+        yield cpus
+    if body["PidsLimit"] is not None:
+        yield Limit("pids", _positive(body["PidsLimit"]), "PidsLimit")
+    if body["MemorySwap"]:
+        yield Limit("swap", _swap(body), "MemorySwap")
+
+
+def _service_limits(resources: Any) -> Iterator[Limit]:
+    limits = (resources or {}).get("Limits") or {"MemoryBytes": 0, "NanoCPUs": 0, "Pids": 0}
+    field = "TaskTemplate.Resources.Limits."
+    cpus = limits["NanoCPUs"] / 1e9 if limits["NanoCPUs"] > 0 else _UNLIMITED
+    yield Limit("memory", _positive(limits["MemoryBytes"]), f"{field}MemoryBytes")
+    yield Limit("cpus", cpus, f"{field}NanoCPUs")
+    yield Limit("pids", _positive(limits["Pids"]), f"{field}Pids")
+    swap = (resources or {}).get("SwapBytes")
+    if swap:
+        yield Limit("swap", _positive(swap), "TaskTemplate.Resources.SwapBytes")
+
+
+def _cpus(resources: Any, field: str) -> Limit | None:
+    """None where nothing is said; a new period under an unknown quota is no limit."""
+    nano, quota, period = resources["NanoCpus"], resources["CpuQuota"], resources["CpuPeriod"]
+    if nano:
+        return Limit("cpus", nano / 1e9 if nano > 0 else _UNLIMITED, f"{field}NanoCpus")
+    if quota:
+        cpus = quota / (period if period > 0 else _PERIOD) if quota > 0 else _UNLIMITED
+        return Limit("cpus", cpus, f"{field}CpuQuota")
+    return Limit("cpus", _UNLIMITED, f"{field}CpuPeriod") if period else None
+
+
+def _swap(resources: Any) -> int:
+    """Swap alone: Docker's number counts memory too."""
+    total: int = resources["MemorySwap"]
+    return _UNLIMITED if total < 0 else max(total - max(resources["Memory"], 0), 0)
+
+
+def _positive(value: int) -> int:
+    return value if value > 0 else _UNLIMITED
+
+
+def _ulimits(ulimits: Any, field: str) -> Iterator[Ulimit]:
+    for i, ulimit in enumerate(ulimits):
+        if ulimit is not None:
+            yield Ulimit(ulimit["Name"], ulimit["Soft"], ulimit["Hard"], f"{field}[{i}]")
+
+
+def _sysctls(sysctls: dict[str, str], field: str) -> Iterator[Sysctl]:
+    for name, value in sysctls.items():
+        yield Sysctl(name, value, f"{field}[{name!r}]")
+
+
+def _container_tmpfs(host: Any) -> Iterator[tuple[Tmpfs, Limit]]:
+    for target, text in host["Tmpfs"].items():
+        field = f"HostConfig.Tmpfs[{target!r}]"
+        options = [option.partition("=") for option in text.split(",") if option]
+        size = next((value for name, _, value in reversed(options) if name == "size"), "")
+        yield (
+            Tmpfs(target, tuple(name for name, _, _ in options), field),
+            Limit("tmpfs", _size(size), field),
+        )
+    yield from _mounted_tmpfs(host["Mounts"], "HostConfig.Mounts")
+
+
+def _mounted_tmpfs(mounts: Any, field: str) -> Iterator[tuple[Tmpfs, Limit]]:
+    for i, mount in enumerate(mounts):
+        if mount["Type"] == "tmpfs":
+            given = mount["TmpfsOptions"] or {"SizeBytes": 0, "Options": []}
+            names = tuple(option[0] for option in given["Options"] if option)
+            yield (
+                Tmpfs(mount["Target"], names, f"{field}[{i}]"),
+                Limit("tmpfs", _positive(given["SizeBytes"]), f"{field}[{i}]"),
+            )
+
+
+def _size(text: str) -> int:
+    """Bytes of a tmpfs size as mount(8) reads it; a share of memory is no bound of ours."""
+    found = _SIZE.fullmatch(text)
+    return _UNLIMITED if found is None else _positive(int(found[1]) * _UNITS[found[2].lower()])
+
+
+def _log_driver(driver: Any, names: tuple[str, str], field: str) -> Iterator[LogDriver]:
+    if driver is not None and (driver[names[0]] or driver[names[1]]):
+        yield LogDriver(driver[names[0]], driver[names[1]], field)
+
+
+def _no_new_privileges(options: tuple[SecurityOption, ...]) -> bool:
+    """The last one wins (parseSecurityOpt)."""
+    values = [option.value for option in options if option.name == "no-new-privileges"]
+    return bool(values) and values[-1] == "true"
+
+
+def _capability(name: str) -> str:
+    return name.upper().removeprefix("CAP_")
+
+
+def _has_healthcheck(healthcheck: Any) -> bool:
+    """Whether the request brings a check of its own; the image's is not known here."""
+    test = (healthcheck or {"Test": []})["Test"]
+    return bool(test) and test[0] != "NONE"
