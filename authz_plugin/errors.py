@@ -53,3 +53,7 @@ class PolicyError(SetupError):
 
 class EngineSetupError(SetupError):
     """No policy engine can be found, started or reached."""
+
+
+class EndpointError(SetupError):
+    """A Docker endpoint cannot be reached, or does not answer as one."""

@@ -6,6 +6,7 @@ plugin that cannot do what it was asked to, 2 for a command line or setting that
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -16,16 +17,20 @@ from authz_plugin.cli.check import check
 from authz_plugin.cli.install_opa import install_opa
 from authz_plugin.cli.policy import policy
 from authz_plugin.cli.serve import serve
+from authz_plugin.cli.validate import validate
 from authz_plugin.errors import SettingsError, SetupError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="opa-authz")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Guard the Docker API: dockerd asks, Open Policy Agent decides."""
+    if os.environ.get("NO_COLOR"):
+        context.color = False
 
 
-for command in (serve, check, bundle, install_opa, policy):
+for command in (serve, check, bundle, install_opa, policy, validate):
     cli.add_command(command)
 
 

@@ -17,25 +17,33 @@ from authz_plugin.engine.transport import UnreachableError, open_transport
 from authz_plugin.errors import EngineError
 from authz_plugin.settings import OpaSettings
 
-_QUERY: Final = "/v1/data/docker/authz/decision?strict-builtin-errors=true"
+_PACKAGE: Final = "docker/authz"
 _RETRY_EVERY: Final = 0.02
 
 
 class OpaEngine:
-    """Asks one OPA.
+    """Asks one OPA, of a package that has a ``decision``.
 
     ``required`` names the rule packages without which no decision is complete; ``deadline`` is
     the time in seconds that a decision may take. An OPA that cannot be reached is tried again
     until then, so that a restart costs its callers time and nothing else.
     """
 
-    def __init__(self, opa: OpaSettings, required: frozenset[str], deadline: float) -> None:
+    def __init__(
+        self, opa: OpaSettings, required: frozenset[str], deadline: float, package: str = _PACKAGE
+    ) -> None:
         self._transport = open_transport(opa)
         self._required = required
         self._deadline = deadline
+        self._package = package
 
     def decide(self, document: dict[str, Any]) -> Decision:
-        status, answer = self._ask(orjson.dumps({"input": document}))
+        return read_decision(self.ask("decision", document), self._required)
+
+    def ask(self, rule: str, document: dict[str, Any]) -> Any:
+        """What a rule of the package says of an input; raises ``EngineError`` if nothing."""
+        query = f"/v1/data/{self._package}/{rule}?strict-builtin-errors=true"
+        status, answer = self._ask(query, orjson.dumps({"input": document}))
         if status != http.HTTPStatus.OK:
             raise EngineError(_complaint(status, answer))
         try:
@@ -44,17 +52,17 @@ class OpaEngine:
             raise EngineError("OPA's answer is not JSON") from None
         if not isinstance(fields, dict) or "result" not in fields:
             raise EngineError("OPA has no decision: is the policy loaded?")
-        return read_decision(fields["result"], self._required)
+        return fields["result"]
 
     def close(self) -> None:
         """Close what is kept open to OPA."""
         self._transport.close()
 
-    def _ask(self, question: bytes) -> tuple[int, bytes]:
+    def _ask(self, query: str, question: bytes) -> tuple[int, bytes]:
         end = time.monotonic() + self._deadline
         while True:
             try:
-                return self._transport.exchange("POST", _QUERY, question, end)
+                return self._transport.exchange("POST", query, question, end)
             except UnreachableError:
                 if time.monotonic() + _RETRY_EVERY >= end:
                     raise

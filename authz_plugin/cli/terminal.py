@@ -1,0 +1,46 @@
+"""How the operator's tools talk: colour and progress on a terminal, plain text elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Final, Self
+
+import click
+
+_STYLES: Final[dict[str, dict[str, Any]]] = {
+    "good": {"fg": "green"},
+    "bad": {"fg": "red", "bold": True},
+    "warning": {"fg": "yellow"},
+    "dim": {"dim": True},
+    "head": {"bold": True},
+}
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a line in one of the styles: good, bad, warning, dim, head, or none."""
+    click.echo(click.style(text, **_STYLES[style]) if style else text)
+
+
+class Progress:
+    """One line on standard error that says how far something is, where that is a terminal."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown = sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def show(self, done: int, total: int) -> None:
+        if self._shown:
+            click.echo(f"\r\x1b[K{done}/{total} {self._what}", err=True, nl=False)
