@@ -6,46 +6,40 @@ configuration with a mistake stops the start, or leaves the running one in place
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from authz_plugin.dockerd.mounts import clean
-from authz_plugin.dockerd.routes import OPERATIONS
-from authz_plugin.errors import PolicyError, SettingsError
-from authz_plugin.hostpaths import HostPaths
-from authz_plugin.settings import (
-    DEFAULT_PROFILE,
-    Places,
-    Settings,
-    read_yaml,
-    show,
-    validate,
-    without_required,
+from authz_plugin.configuration import (
+    ROOT,
+    SHIPPED,
+    config_schema,
+    configuration,
+    profiles,
+    rule_ids,
 )
+from authz_plugin.errors import PolicyError
 
-ROOT: Final = Path("docker/authz")
-"""The folder, and so the package, that everything lives in."""
+__all__ = [
+    "ROOT",
+    "SHIPPED",
+    "Bundle",
+    "assemble",
+    "config_schema",
+    "configuration",
+    "profiles",
+    "rule_ids",
+    "rule_packages",
+    "shipped_rules",
+]
 
 _RULES: Final = "data.docker.authz.rules."
 _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
-
-_RULE_ID: Final = re.compile(r"^# custom:\n#   id: (\S+)$", re.MULTILINE)
-
-
-def _shipped() -> Path:
-    inside = Path(__file__).with_name("policies")
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "policies"
-
-
-SHIPPED: Final = _shipped()
-"""The folder of the policies that come with this package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,63 +62,10 @@ class Compiler(Protocol):
         """The packages of policies and the files that each is made of."""
 
 
-def config_schema() -> dict[str, Any]:
-    """The JSON schema of the policy configuration."""
-    schema: dict[str, Any] = json.loads((SHIPPED / "schemas/config.json").read_text())
-    return schema
-
-
-def profiles() -> list[str]:
-    """The names of the shipped profiles."""
-    return sorted(file.parent.name for file in (SHIPPED / ROOT / "profiles").glob("*/data.yaml"))
-
-
-def rule_ids() -> frozenset[str]:
-    """The ids of the shipped rules, as their metadata states them."""
-    files = (SHIPPED / ROOT / "rules").rglob("*.rego")
-    return frozenset(id_ for file in files for id_ in _RULE_ID.findall(file.read_text()))
-
-
 def shipped_rules() -> frozenset[str]:
     """The names of the shipped rule packages; every decision must come from all of them."""
     folders = (SHIPPED / ROOT / "rules").iterdir()
     return frozenset(folder.name for folder in folders if any(folder.glob("*.rego")))
-
-
-def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
-    """The policy configuration in force: a profile, changed by what the operator set.
-
-    Mappings are merged, anything else is replaced. Raises ``SettingsError`` for an unknown
-    profile, section, operation or rule.
-    """
-    name = settings.policy.get("profile", DEFAULT_PROFILE)
-    if name not in profiles():
-        where = settings.places.of(("profile",))
-        raise SettingsError(where, "profile", f"must be one of {', '.join(profiles())}")
-    profile, places = read_yaml(SHIPPED / ROOT / "profiles" / name / "data.yaml")
-    validate(profile, without_required(config_schema()), places)
-    config = {**_merged(profile, settings.policy), "profile": name}
-    config["mounts"] = _with_resolved_paths(config["mounts"], host_paths)
-    validate(config, config_schema(), settings.places)
-    _check_names(config["operations"], OPERATIONS, "operations", settings.places)
-    _check_names(config["rules"], rule_ids(), "rules", settings.places)
-    return config
-
-
-def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> dict[str, Any]:
-    """The mount rules with clean paths, each with where its symbolic links lead."""
-
-    def resolved(path: str) -> str | None:
-        return host_paths.resolve(path).resolved
-
-    roots = [
-        {"read_only": False, **root, "path": path, "resolved": resolved(path)}
-        for root in mounts["allow"]
-        for path in [clean(root["path"]) or root["path"]]
-    ]
-    denied = {clean(path) or path for path in mounts["deny"]}
-    denied |= {target for path in denied if (target := resolved(path)) is not None}
-    return {**mounts, "allow": roots, "deny": sorted(denied)}
 
 
 def assemble(
@@ -187,25 +128,3 @@ def _revision(folder: Path) -> str:
             digest.update(f"{file.relative_to(folder)}\0".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
-
-
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        inner = merged.get(key)
-        if isinstance(inner, Mapping) and isinstance(value, Mapping):
-            merged[key] = _merged(inner, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _check_names(
-    names: Iterable[str], known: Collection[str], section: str, places: Places
-) -> None:
-    for name in names:
-        if name not in known and not name.startswith("custom."):
-            key = (section, name)
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f", did you mean {close[0]}?" if close else f"; docs/{section}.md lists them"
-            raise SettingsError(places.of(key), show(key), f"is not known{hint}")

@@ -151,7 +151,8 @@ class OpaSettings:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set. ``deadline`` is in seconds; ``policy`` is the policy
-    configuration as given, and ``places`` says where each of its keys was."""
+    configuration as given, ``file`` the settings file if there is one, and ``places`` says where
+    each of the keys was."""
 
     server: Server
     opa: OpaSettings
@@ -160,6 +161,7 @@ class Settings:
     host_paths: str
     log_level: str
     policy: Mapping[str, Any]
+    file: Path | None
     places: Places = field(compare=False)
 
 
@@ -206,7 +208,7 @@ def load(
             places.put(key, f"--{str(key[-1]).replace('_', '-')}")
     schema = {**policy_schema, "properties": {**SCHEMA, **policy_schema["properties"]}}
     validate(values, without_required(schema), places)
-    settings = _settings(values, places)
+    settings = _settings(values, file if file.exists() else None, places)
     _check_tls(settings)
     return settings
 
@@ -256,8 +258,14 @@ def validate(values: Mapping[str, Any], schema: Mapping[str, Any], places: Place
 def without_required(schema: Any) -> Any:
     """A schema in which every key may be left out."""
     if isinstance(schema, Mapping):
-        return {k: without_required(v) for k, v in schema.items() if k != "required"}
+        return {k: _optional(k, v) for k, v in schema.items() if k != "required"}
     return schema
+
+
+def _optional(keyword: str, value: Any) -> Any:
+    if keyword in {"properties", "$defs"}:
+        return {name: without_required(inner) for name, inner in value.items()}
+    return without_required(value)
 
 
 def show(key: Key) -> str:
@@ -298,7 +306,7 @@ def _put(values: dict[str, Any], key: Key, value: Any) -> None:
     values[last] = value
 
 
-def _settings(values: dict[str, Any], places: Places) -> Settings:
+def _settings(values: dict[str, Any], file: Path | None, places: Places) -> Settings:
     server = values.get("server", {})
     opa = values.get("opa", {})
     paths = {"certificate", "key", "client_ca", "binary", "token_file", "ca", "socket"}
@@ -316,6 +324,7 @@ def _settings(values: dict[str, Any], places: Places) -> Settings:
         host_paths=values.get("host_paths", "visible"),
         log_level=values.get("log", {}).get("level", "info"),
         policy={k: v for k, v in values.items() if k not in SCHEMA},
+        file=file,
         places=places,
     )
 

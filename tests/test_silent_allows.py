@@ -108,21 +108,35 @@ def ask(method: str, uri: str, **headers: str) -> dict[str, Any]:
 FORBIDDEN = {
     "build": ask("POST", "/build?networkmode=host"),
     "capabilities": create(CapAdd=["SYS_ADMIN"]),
+    "containers": create(CgroupParent="system.slice"),
     "devices": create(Devices=[{"PathOnHost": "/dev/sda"}]),
-    "mode": create(Privileged=True),
+    "guard": create(Binds=["/etc/opa-authz:/x"]),
+    "images": ask("POST", "/images/x/push"),
+    "logging": create(LogConfig={"Type": "syslog"}),
     "mounts": create(Binds=["/etc:/x"]),
     "namespaces": create(NetworkMode="host"),
+    "networks": create(ExtraHosts=["host:host-gateway"]),
     "operations": ask("GET", "/containers/x/export"),
-    "ping": create(Privileged=True),
-    "privileged": create(Privileged=True),
-    "profile": create(Privileged=True),
-    "request": create(Unheard=1),
-    "rules": create(Privileged=True),
+    "plugins": ask("POST", "/plugins/x/disable"),
+    "ports": create(PortBindings={"80/tcp": [{"HostPort": "80"}]}),
+    "resources": create(OomScoreAdj=-1000),
     "sections": ask("GET", "/volumes"),
     "security_options": create(SecurityOpt=["seccomp=unconfined"]),
+    "swarm": document(
+        dockerd.read(
+            "POST",
+            "/services/x/update?version=1&rollback=previous",
+            {"content-type": "application/json"},
+            b'{"Name": "x"}',
+        )
+    ),
+    "sysctls": create(Sysctls={"kernel.msgmax": "1"}),
+    "tmpfs": create(Tmpfs={"/x": "exec"}),
+    "request": create(Unheard=1),
     "volumes": create(Binds=["named:/x"]),
 }
-"""For each key of the configuration, something that production forbids through it."""
+"""For each key of the configuration, something that production forbids through it; where there is
+nothing, a privileged container."""
 
 
 @pytest.mark.parametrize("key", policy.config_schema()["required"])
@@ -132,12 +146,12 @@ def test_a_lost_key_of_the_configuration_never_allows_what_it_forbids(
     def lose(root: Path) -> None:
         file = root / "config/data.json"
         config = json.loads(file.read_text())
-        config["sections"]["build"] = "write"
+        config["sections"] |= dict.fromkeys(("build", "images", "plugins", "services"), "write")
         del config[key]
         file.write_text(json.dumps(config))
 
     with suppress(EngineError):
-        assert not broken(lose).decide(FORBIDDEN[key]).allow
+        assert not broken(lose).decide(FORBIDDEN.get(key, create(Privileged=True))).allow
 
 
 def test_a_rule_that_cannot_be_computed_denies_because_strictness_is_asked_for(

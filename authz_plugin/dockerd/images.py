@@ -32,8 +32,10 @@ class Image:
 
     ``reference`` is as written; ``name`` is registry and repository, both normalised, or empty
     where dockerd takes the reference for none. ``tag`` and ``digest`` are empty where none is
-    given, except that a container without either runs ``latest``. ``may_be_id`` says that dockerd
-    could take the reference for an image's id.
+    given, except that a container without either runs ``latest``. ``names`` are what a pattern can
+    be compared with: the name, and the name with its digest or, without one, its tag, because
+    dockerd ignores a tag beside a digest. ``may_be_id`` says that dockerd could take the
+    reference for an image's id.
     """
 
     action: Action
@@ -44,6 +46,7 @@ class Image:
     name: str
     tag: str
     digest: str
+    names: tuple[str, ...]
     may_be_id: bool
 
 
@@ -108,15 +111,20 @@ def _image(action: Action, field: str, reference: str, tag: str = "") -> Image:
     )
     if action == "run" and not own_tag and not digest:
         own_tag = "latest"
+    whole = f"{registry}/{repository}" if sound else ""
+    names = [whole] if sound else []
+    if sound and (digest or own_tag):
+        names.append(f"{whole}@{digest}" if digest else f"{whole}:{own_tag}")
     return Image(
         action=action,
         field=field,
         reference=reference,
         registry=registry,
         repository=repository,
-        name=f"{registry}/{repository}" if sound else "",
+        name=whole,
         tag=own_tag,
         digest=digest,
+        names=tuple(names),
         may_be_id=not tag and _ID.fullmatch(reference) is not None,
     )
 

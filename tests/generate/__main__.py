@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.generate.examples import examples
+from tests.generate.examples import complete_profiles, examples
 from tests.generate.input import input_page
 from tests.generate.operations import operations_page
 from tests.generate.schema import input_schema
@@ -21,6 +21,7 @@ def made() -> dict[Path, str]:
     return {
         _ROOT / "policies/schemas/input.json": _json(input_schema()),
         _ROOT / "policies/docker/authz/examples/data.json": _json(examples()),
+        _ROOT / "policies/docker/authz/profiles/data.json": _json(complete_profiles()),
         _ROOT / "docs/input.md": input_page(),
         _ROOT / "docs/operations.md": operations_page(),
         _ROOT / "docs/settings.md": settings_page(),

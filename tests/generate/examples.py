@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from authz_plugin import dockerd
 from authz_plugin.caller import Caller
+from authz_plugin.configuration import complete_profile, profiles
 from authz_plugin.document import input_document
 from authz_plugin.hostpaths import Resolution
 
@@ -85,6 +86,11 @@ class _TidyHost:
 def examples() -> dict[str, Any]:
     """``data.docker.authz.examples``: an input document by name."""
     return {name: _document(*request) for name, request in REQUESTS.items()}
+
+
+def complete_profiles() -> dict[str, Any]:
+    """``data.docker.authz.profiles``: the shipped profiles, each complete."""
+    return {name: complete_profile(name, _TidyHost()) for name in profiles()}
 
 
 def _document(method: str, uri: str, headers: dict[str, str], body: Any) -> dict[str, Any]:

@@ -256,6 +256,9 @@ _IMAGE: Final = {
     "name": _said("Registry and repository; empty for no valid reference.", _STRING),
     "tag": _said("Empty where none is given, except that what runs is latest.", _STRING),
     "digest": _said("Empty where none is given.", _STRING),
+    "names": _said(
+        "What a pattern is compared with: the name, and with digest or else tag.", _STRINGS
+    ),
     "may_be_id": _said("Whether dockerd could take it for an image's id.", _BOOLEAN),
 }
 _PORT: Final = {

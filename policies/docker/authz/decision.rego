@@ -11,6 +11,7 @@ package docker.authz
 
 import data.docker.authz.denial
 import data.docker.authz.effective
+import data.docker.authz.pattern
 
 # METADATA
 # title: The decision
@@ -24,6 +25,7 @@ decision := {
 	"warnings": _warnings,
 	"evaluated": _evaluated,
 	"profile": effective.config.profile,
+	"role": effective.role,
 	"policy_revision": data.docker.authz.bundle.revision,
 }
 
@@ -37,6 +39,7 @@ _allow if {
 _denials contains found if {
 	some found in _found
 	not _only_warns(found)
+	not _excepted(found)
 }
 
 _denials contains denial.of(
@@ -50,6 +53,17 @@ _denials contains denial.of(
 _warnings contains found if {
 	some found in _found
 	_only_warns(found)
+}
+
+_warnings contains denial.of(
+	"exceptions.expiring", found.field, found.value,
+	sprintf("%s denies this after %s", [found.rule, exception.expires]),
+	sprintf("renew the exception, made because: %s", [exception.reason]),
+) if {
+	some found in _found
+	some exception in effective.exceptions
+	_excepts(exception, found)
+	time.parse_rfc3339_ns(input.time) >= time.parse_rfc3339_ns(exception.warn_from)
 }
 
 _found contains found if {
@@ -67,4 +81,33 @@ _only_warns(found) if effective.config.rules[found.rule] == "warn"
 _only_warns(found) if {
 	effective.config.mode == "warn"
 	not found.rule in object.keys(effective.config.rules)
+}
+
+_excepted(found) if {
+	some exception in effective.exceptions
+	_excepts(exception, found)
+}
+
+_excepts(exception, found) if {
+	exception.rule == found.rule
+	object.get(exception, "value", found.value) == found.value
+	object.get(exception, "field", found.field) == found.field
+	object.get(exception.when, "role", effective.role) == effective.role
+	_for_image(exception.when)
+	_readable(input.time)
+	time.parse_rfc3339_ns(input.time) < time.parse_rfc3339_ns(exception.until)
+}
+
+_for_image(when) if not "image" in object.keys(when)
+
+_for_image(when) if {
+	some image in input.images
+	image.action == "run"
+	some name in image.names
+	pattern.fits([when.image], name)
+}
+
+# A moment that cannot be read excepts nothing.
+_readable(moment) if {
+	regex.match(`^20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`, moment)
 }

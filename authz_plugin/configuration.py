@@ -1,0 +1,291 @@
+"""The policy configuration in force: a profile, the operator's changes, roles and exceptions.
+
+Everything that can be worked out before a request comes is worked out here: profiles are complete,
+roles are complete configurations of their own, links of paths are followed, dates are moments.
+Rules then only compare.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from authz_plugin.dockerd.mounts import clean
+from authz_plugin.dockerd.routes import OPERATIONS
+from authz_plugin.errors import SettingsError
+from authz_plugin.hostpaths import HostPaths
+from authz_plugin.settings import (
+    DEFAULT_FILE,
+    DEFAULT_PROFILE,
+    Key,
+    Places,
+    Settings,
+    read_yaml,
+    show,
+    validate,
+    without_required,
+)
+
+ROOT: Final = Path("docker/authz")
+"""The folder, and so the package, that everything lives in."""
+
+WARNED_BEFORE: Final = timedelta(days=14)
+"""How long before its end an exception is warned about."""
+
+_RULE_ID: Final = re.compile(r"^# custom:\n#   id: (\S+)$", re.MULTILINE)
+_SIZE: Final = re.compile(r"(\d+)([kmg])")
+_UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_HUB: Final = "docker.io"
+_FOR_ALL: Final = frozenset({"roles", "role_order", "default_role", "strangers", "exceptions"})
+
+
+def _shipped() -> Path:
+    inside = Path(__file__).with_name("policies")
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "policies"
+
+
+SHIPPED: Final = _shipped()
+"""The folder of the policies that come with this package."""
+
+_GUARDED: Final = (
+    "/etc/docker",
+    "/run/docker/plugins",
+    "/usr/lib/docker/plugins",
+    "/usr/local/lib/docker/plugins",
+    str(DEFAULT_FILE.parent),
+    str(SHIPPED),
+    str(Path(__file__).parent),
+)
+_GUARDED_PREFIXES: Final = ("/run/opa-authz-", "/run/.opa-authz-")
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON schema of the policy configuration."""
+    schema: dict[str, Any] = json.loads((SHIPPED / "schemas/config.json").read_text())
+    return schema
+
+
+def profiles() -> list[str]:
+    """The names of the shipped profiles."""
+    return sorted(file.stem for file in (SHIPPED / "profiles").glob("*.yaml"))
+
+
+@cache
+def _profile(name: str) -> Mapping[str, Any]:
+    profile, places = read_yaml(SHIPPED / "profiles" / f"{name}.yaml")
+    base = profile.pop("extends", None)
+    validate(profile, without_required(config_schema()), places)
+    return profile if base is None else _merged(_profile(base), profile)
+
+
+def rule_ids() -> frozenset[str]:
+    """The ids of the shipped rules, as their metadata states them."""
+    files = (SHIPPED / ROOT / "rules").rglob("*.rego")
+    return frozenset(id_ for file in files for id_ in _RULE_ID.findall(file.read_text()))
+
+
+def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
+    """The policy configuration in force: a profile, changed by what the operator set.
+
+    Mappings are merged, anything else is replaced. A role is its own profile, or else what stands
+    outside of roles, changed by what the role sets. Raises ``SettingsError`` for what the schema
+    refuses and for an unknown profile, operation, rule or role.
+    """
+    given, places = settings.policy, settings.places
+    name = given.get("profile", DEFAULT_PROFILE)
+    _check_profile(name, ("profile",), places)
+    changed = {**_merged(_profile(name), given), "profile": name}
+    guarded = _guarded(settings, host_paths)
+    config = {
+        **_completed(changed, guarded, host_paths, (), places),
+        "roles": {
+            role: _role(changed, role, guarded, host_paths, places) for role in changed["roles"]
+        },
+        "role_order": list(changed["roles"]),
+        "exceptions": [
+            _exception(exception, i, places) for i, exception in enumerate(changed["exceptions"])
+        ],
+    }
+    validate(config, config_schema(), places)
+    _check_roles(config, places)
+    for i, exception in enumerate(config["exceptions"]):
+        _check_names([exception["rule"]], rule_ids(), ("exceptions", i, "rule"), places)
+    return config
+
+
+def complete_profile(name: str, host_paths: HostPaths) -> dict[str, Any]:
+    """The configuration that a profile is by itself, without any operator."""
+    profile = {**_profile(name), "profile": name, "role_order": []}
+    guarded = {"paths": sorted(_GUARDED[:5]), "prefixes": list(_GUARDED_PREFIXES)}
+    return _completed(profile, guarded, host_paths, (), Places(name))
+
+
+def _role(
+    config: Mapping[str, Any],
+    name: str,
+    guarded: Mapping[str, Any],
+    host_paths: HostPaths,
+    places: Places,
+) -> dict[str, Any]:
+    role = config["roles"][name]
+    profile = role.get("profile")
+    if profile is not None:
+        _check_profile(profile, ("roles", name, "profile"), places)
+    base = config if profile is None else {**_profile(profile), "profile": profile}
+    own = {key: value for key, value in base.items() if key not in _FOR_ALL | {"ping"}}
+    return _completed(_merged(own, role), guarded, host_paths, ("roles", name), places)
+
+
+def _completed(
+    config: Mapping[str, Any],
+    guarded: Mapping[str, Any],
+    host_paths: HostPaths,
+    prefix: Key,
+    places: Places,
+) -> dict[str, Any]:
+    """A configuration of which rules need to work nothing out."""
+    _check_each(config["operations"], OPERATIONS, (*prefix, "operations"), places)
+    _check_each(config["rules"], rule_ids(), (*prefix, "rules"), places)
+    unguarded = config["guard"]["unguarded"]
+    resources, images, plugins = config["resources"], config["images"], config["plugins"]
+    return {
+        **config,
+        "mounts": _with_resolved_paths(config["mounts"], host_paths),
+        "resources": {
+            **resources,
+            "max": {name: _bytes(value) for name, value in resources["max"].items()},
+        },
+        "images": {
+            **images,
+            **{key: [_image(text) for text in images[key]] for key in ("allow", "names", "push")},
+        },
+        "plugins": {**plugins, "install": [_image(text) for text in plugins["install"]]},
+        "guard": {
+            "unguarded": unguarded,
+            **{
+                key: [path for path in guarded[key] if path not in unguarded]
+                for key in ("paths", "prefixes")
+            },
+        },
+    }
+
+
+def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> dict[str, Any]:
+    """The mount rules with clean paths, each with where its symbolic links lead."""
+
+    def resolved(path: str) -> str | None:
+        return host_paths.resolve(path).resolved
+
+    roots = [
+        {"read_only": False, **root, "path": path, "resolved": resolved(path)}
+        for root in mounts["allow"]
+        for path in [clean(root["path"]) or root["path"]]
+    ]
+    denied = {clean(path) or path for path in mounts["deny"]}
+    denied |= {target for path in denied if (target := resolved(path)) is not None}
+    return {**mounts, "allow": roots, "deny": sorted(denied)}
+
+
+def _guarded(settings: Settings, host_paths: HostPaths) -> dict[str, list[str]]:
+    """What must not be mounted lest the guard is switched off, under each of its names."""
+    paths = {*_GUARDED, str(settings.server.socket)}
+    paths |= {str(path.absolute()) for path in (settings.file, settings.policies) if path}
+    cleaned = {clean(path) or path for path in paths}
+    resolved = {host_paths.resolve(path).resolved for path in cleaned}
+    return {
+        "paths": sorted(cleaned | {path for path in resolved if path is not None}),
+        "prefixes": list(_GUARDED_PREFIXES),
+    }
+
+
+def _bytes(value: Any) -> Any:
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    return value if found is None else int(found[1]) * _UNITS[found[2]]
+
+
+def _image(text: str) -> str:
+    """A pattern of images with its registry, as input documents have them; a tag beside a digest
+    is left out, because dockerd does so."""
+    name, at, digest = text.partition("@")
+    if at and ":" in name.rpartition("/")[2]:
+        name = name.rpartition(":")[0]
+    host, slash, rest = name.partition("/")
+    if text == "*" or (slash and ("*" in host or "." in host or ":" in host)):
+        return f"{name}{at}{digest}"
+    if slash and host == "localhost":
+        return f"{name}{at}{digest}"
+    repository = f"{host}/{rest}" if slash else f"library/{name}"
+    return f"{_HUB}/{repository}{at}{digest}"
+
+
+def _exception(exception: Any, position: int, places: Places) -> Any:
+    """An exception with the moments of its end and of the first warning."""
+    if not isinstance(exception, Mapping) or not isinstance(exception.get("expires"), str):
+        return exception  # the schema says what is wrong
+    try:
+        last = date.fromisoformat(exception["expires"])
+    except ValueError:
+        key = ("exceptions", position, "expires")
+        raise SettingsError(places.of(key), show(key), "is no date like 2027-01-31") from None
+    end = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
+    when = exception.get("when")
+    if isinstance(when, Mapping) and isinstance(when.get("image"), str):
+        when = {**when, "image": _image(when["image"])}
+    return {
+        **exception,
+        "when": when,
+        "until": end.isoformat(),
+        "warn_from": (end - WARNED_BEFORE).isoformat(),
+    }
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merged(inner, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _check_profile(name: str, key: Key, places: Places) -> None:
+    if name not in profiles():
+        message = f"must be one of {', '.join(profiles())}"
+        raise SettingsError(places.of(key), show(key), message)
+
+
+def _check_roles(config: Mapping[str, Any], places: Places) -> None:
+    """Names of roles must be those of roles."""
+    named: list[tuple[Key, str]] = [
+        (("exceptions", i, "when", "role"), exception["when"]["role"])
+        for i, exception in enumerate(config["exceptions"])
+        if "role" in exception["when"]
+    ]
+    if config["default_role"] is not None:
+        named.append((("default_role",), config["default_role"]))
+    for key, name in named:
+        if name not in config["roles"]:
+            known = ", ".join(config["roles"]) or "none is set"
+            raise SettingsError(places.of(key), show(key), f"must be one of the roles: {known}")
+
+
+def _check_each(names: Iterable[str], known: Collection[str], key: Key, places: Places) -> None:
+    for name in names:
+        _check_names([name], known, (*key, name), places)
+
+
+def _check_names(names: Iterable[str], known: Collection[str], key: Key, places: Places) -> None:
+    for name in names:
+        if name not in known and not name.startswith("custom."):
+            close = difflib.get_close_matches(name, known, n=1)
+            section = "operations" if known is OPERATIONS else "rules"
+            hint = f", did you mean {close[0]}?" if close else f"; docs/{section}.md lists them"
+            raise SettingsError(places.of(key), show(key), f"{name} is not known{hint}")

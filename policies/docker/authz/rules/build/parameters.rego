@@ -1,0 +1,57 @@
+package docker.authz.rules.build
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: A build must be fetched from an allowed place
+# description: dockerd asks the URL itself, so it reaches what only the host can reach.
+# custom:
+#   id: build.remote
+denials contains denial.of(
+	"build.remote", "query.remote", remote,
+	sprintf("building from %v is not allowed", [remote]),
+	denial.allowed(effective.list(["build", "remotes"])),
+) if {
+	input.operation.id == "image.build"
+	some remote in object.get(input, ["request", "query", "remote"], [""])
+	not _sent_by_client(remote)
+	not _fetchable(remote)
+}
+
+# METADATA
+# title: A build must be below an allowed parent cgroup
+# description: Another parent has other limits.
+# custom:
+#   id: build.cgroup-parent
+denials contains denial.of(
+	"build.cgroup-parent", "query.cgroupparent", parent,
+	sprintf("parent cgroup %v is not allowed", [parent]),
+	denial.allowed(effective.list(["build", "cgroup_parents"])),
+) if {
+	input.operation.id == "image.build"
+	some parent in object.get(input, ["request", "query", "cgroupparent"], [""])
+	not parent in effective.list(["build", "cgroup_parents"])
+}
+
+# METADATA
+# title: Saying where a build's result goes needs permission
+# description: An exporter pushes to registries or sends the image away.
+# custom:
+#   id: build.output
+denials contains denial.of(
+	"build.output", "query.outputs", null,
+	"choosing a build's outputs is not allowed", "build.outputs is false",
+) if {
+	input.operation.id == "image.build"
+	not _outputs_allowed
+	some outputs in object.get(input, ["request", "query", "outputs"], [""])
+	not outputs in {"", "[]", "null"}
+}
+
+_sent_by_client(remote) if remote in {"", "client-session", "upload-request"}
+
+_fetchable(remote) if pattern.fits(effective.config.build.remotes, remote)
+
+_outputs_allowed if effective.config.build.outputs == true

@@ -1,0 +1,225 @@
+# METADATA
+# title: Further settings of containers
+# description: Runtimes, cgroups, groups, restarts, annotations, storage and commands.
+package docker.authz.rules.containers
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: A runtime must be an allowed one
+# description: A runtime is a program of the host that dockerd runs as root.
+# custom:
+#   id: containers.runtime
+denials contains denial.of(
+	"containers.runtime", "HostConfig.Runtime", _host("Runtime"),
+	sprintf("runtime %v is not allowed", [_host("Runtime")]),
+	_hint("runtimes"),
+) if {
+	input.operation.id == "container.create"
+	not _host("Runtime") in effective.list(["containers", "runtimes"])
+}
+
+# METADATA
+# title: A parent cgroup must be an allowed one
+# description: Another parent has other limits, or the host's services beside it.
+# custom:
+#   id: containers.cgroup-parent
+denials contains denial.of(
+	"containers.cgroup-parent", "HostConfig.CgroupParent", _host("CgroupParent"),
+	sprintf("parent cgroup %v is not allowed", [_host("CgroupParent")]),
+	_hint("cgroup_parents"),
+) if {
+	input.operation.id == "container.create"
+	not _host("CgroupParent") in effective.list(["containers", "cgroup_parents"])
+}
+
+# METADATA
+# title: A supplementary group must be an allowed one
+# description: The groups docker, disk and shadow open files of the host that are mounted.
+# custom:
+#   id: containers.group
+denials contains denial.of(
+	"containers.group", "groups", group,
+	sprintf("group %v is not allowed", [group]),
+	_hint("groups"),
+) if {
+	some group in _groups
+	not _fits("groups", group)
+}
+
+# METADATA
+# title: A restart policy must be an allowed one
+# description: A container that always starts again outlives whoever started it.
+# custom:
+#   id: containers.restart
+denials contains denial.of(
+	"containers.restart", "RestartPolicy", object.get(_restart, "Name", null),
+	sprintf("restart policy %v is not allowed", [object.get(_restart, "Name", "unknown")]),
+	_hint("restart"),
+) if {
+	_restarts
+	not _restart_allowed
+}
+
+# METADATA
+# title: Restarts on failure must be few enough
+# description: A container that fails at once and starts again for ever wears the host down.
+# custom:
+#   id: containers.restart-retries
+denials contains denial.of(
+	"containers.restart-retries", "RestartPolicy.MaximumRetryCount",
+	object.get(_restart, "MaximumRetryCount", null),
+	"on-failure restarts without or above the limit are not allowed",
+	sprintf("at most %v", [effective.list(["containers", "restart_retries"])]),
+) if {
+	_restarts
+	not _few_retries
+}
+
+# METADATA
+# title: An annotation must be an allowed one
+# description: Annotations go to the OCI runtime; some change how it isolates.
+# custom:
+#   id: containers.annotation
+denials contains denial.of(
+	"containers.annotation", "HostConfig.Annotations", name,
+	sprintf("annotation %v is not allowed", [name]),
+	_hint("annotations"),
+) if {
+	input.operation.id == "container.create"
+	some name in _names("Annotations")
+	not _fits("annotations", name)
+}
+
+# METADATA
+# title: A storage option must be an allowed one
+# description: Storage options lift quotas.
+# custom:
+#   id: containers.storage-option
+denials contains denial.of(
+	"containers.storage-option", "HostConfig.StorageOpt", name,
+	sprintf("storage option %v is not allowed", [name]),
+	_hint("storage_options"),
+) if {
+	input.operation.id == "container.create"
+	some name in _names("StorageOpt")
+	not name in effective.list(["containers", "storage_options"])
+}
+
+# METADATA
+# title: A command must hold no denied word
+# description: |
+#   Looks at the words of commands, entrypoints, health checks and execs as they are sent; what an
+#   image starts by itself is not known to any plugin.
+# custom:
+#   id: containers.command
+denials contains denial.of(
+	"containers.command", field, null,
+	"this command is not allowed", "its words are compared with containers.deny_commands",
+) if {
+	count(effective.list(["containers", "deny_commands"])) > 0
+	some field, words in _commands
+	some word in words
+	pattern.fits(effective.list(["containers", "deny_commands"]), word)
+}
+
+# METADATA
+# title: Arguments of ps must be allowed ones
+# description: dockerd runs ps on the host, as root, with what container.top says.
+# custom:
+#   id: containers.ps-arguments
+denials contains denial.of(
+	"containers.ps-arguments", "query.ps_args", arguments,
+	sprintf("ps with %v is not allowed", [arguments]),
+	_hint("ps_arguments"),
+) if {
+	input.operation.id == "container.top"
+	some arguments in object.get(input, ["request", "query", "ps_args"], [""])
+	not _fits("ps_arguments", arguments)
+}
+
+# METADATA
+# title: A container's settings must be readable
+# description: Denies what the rules above could not look at.
+# custom:
+#   id: containers.unreadable
+denials contains denial.of(
+	"containers.unreadable", "HostConfig", null,
+	"the container's settings cannot be read", "",
+) if {
+	input.operation.id == "container.create"
+	not _readable
+}
+
+_readable if {
+	is_array(input.body.HostConfig.GroupAdd)
+	is_object(input.body.HostConfig.Annotations)
+	is_object(input.body.HostConfig.StorageOpt)
+	is_array(input.body.Cmd)
+	is_array(input.body.Entrypoint)
+}
+
+_host(name) := object.get(input, ["body", "HostConfig", name], null)
+
+_names(name) := object.keys(object.get(input, ["body", "HostConfig", name], {}))
+
+_fits(key, value) if pattern.fits(effective.config.containers[key], value)
+
+_hint(key) := denial.allowed(effective.list(["containers", key]))
+
+_groups := object.get(input, ["body", "HostConfig", "GroupAdd"], []) if {
+	input.operation.id == "container.create"
+}
+
+_groups := _service("Groups") if input.operation.id in {"service.create", "service.update"}
+
+_commands := {"Cmd": object.get(input, ["body", "Cmd"], [])} if input.operation.id == "exec.create"
+
+_commands := {
+	"Cmd": object.get(input, ["body", "Cmd"], []),
+	"Entrypoint": object.get(input, ["body", "Entrypoint"], []),
+	"Healthcheck.Test": object.get(input, ["body", "Healthcheck", "Test"], []),
+} if {
+	input.operation.id == "container.create"
+}
+
+_commands := {
+	"TaskTemplate.ContainerSpec.Command": _service("Command"),
+	"TaskTemplate.ContainerSpec.Args": _service("Args"),
+	"TaskTemplate.ContainerSpec.Healthcheck.Test": _check,
+} if {
+	input.operation.id in {"service.create", "service.update"}
+}
+
+_check := object.get(input, ["body", "TaskTemplate", "ContainerSpec", "Healthcheck", "Test"], [])
+
+_service(name) := object.get(input, ["body", "TaskTemplate", "ContainerSpec", name], [])
+
+_restart := object.get(input, ["body", "HostConfig", "RestartPolicy"], {}) if {
+	input.operation.id == "container.create"
+}
+
+_restart := object.get(input, ["body", "RestartPolicy"], {}) if input.operation.id == "container.update"
+
+_restarts if input.operation.id == "container.create"
+
+_restarts if input.operation.id == "container.update"
+
+_restart_allowed if _restart.Name in effective.config.containers.restart
+
+# An update that does not speak of restarts leaves them as they are.
+_restart_allowed if {
+	input.operation.id == "container.update"
+	_restart.Name == ""
+}
+
+_few_retries if is_null(effective.config.containers.restart_retries)
+
+_few_retries if _restart.Name in {"", "no", "always", "unless-stopped"}
+
+_few_retries if {
+	_restart.MaximumRetryCount > 0
+	_restart.MaximumRetryCount <= effective.config.containers.restart_retries
+}

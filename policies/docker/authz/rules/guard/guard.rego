@@ -1,0 +1,67 @@
+# METADATA
+# title: The guard guards itself
+# description: |
+#   Whoever can write dockerd's settings, the policies or a plugin's socket can switch every other
+#   rule off.
+package docker.authz.rules.guard
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: What guards must not be mounted
+# description: |
+#   dockerd's settings and plugin sockets, this plugin's settings, policies and program, and OPA's
+#   socket: neither they, nor a directory above them, nor anything below. A path that
+#   `guard.unguarded` names may be mounted where `mounts` allows it.
+# custom:
+#   id: guard.mount
+denials contains denial.of(
+	"guard.mount", object.get(mount, "field", "mounts"), object.get(mount, "path", null),
+	sprintf("a mount of %v reaches %s", [object.get(mount, "path", "unknown"), concat(", ", sort(reached))]),
+	"these guard this host (guard.unguarded)",
+) if {
+	some mount in input.mounts
+	reached := _reached(mount)
+	count(reached) > 0
+}
+
+# METADATA
+# title: Mounts and guarded paths must be readable
+# description: Denies what the rule above could not look at.
+# custom:
+#   id: guard.unreadable
+denials contains denial.of(
+	"guard.unreadable", "mounts", null,
+	"what the request mounts cannot be compared with what is guarded", "",
+) if {
+	not _readable
+}
+
+_readable if {
+	is_array(input.mounts)
+	is_array(effective.config.guard.paths)
+	is_array(effective.config.guard.prefixes)
+}
+
+_reached(mount) := {guarded |
+	some path in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	is_string(path)
+	some guarded in _guarded(path)
+}
+
+_guarded(path) := _near(path) | _like(path)
+
+_near(path) := {guarded | some guarded in effective.config.guard.paths; _related(path, guarded)}
+
+_like(path) := {guarded | some guarded in effective.config.guard.prefixes; _meets(path, guarded)}
+
+_related(path, guarded) if path == guarded
+
+_related(path, guarded) if startswith(path, sprintf("%s/", [guarded]))
+
+_related(path, guarded) if startswith(guarded, sprintf("%s/", [trim_suffix(path, "/")]))
+
+_meets(path, prefix) if startswith(path, prefix)
+
+_meets(path, prefix) if startswith(prefix, sprintf("%s/", [trim_suffix(path, "/")]))

@@ -1,0 +1,25 @@
+# METADATA
+# title: Who asks
+# description: |
+#   Callers are known by their TLS certificate alone; on the unix socket everybody is the same.
+package docker.authz.rules.identity
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: A caller must have a role where strangers are denied
+# description: A stranger is whoever no role fits and, without a certificate, no default role is for.
+# custom:
+#   id: identity.stranger
+denials contains denial.of(
+	"identity.stranger", "caller.user", object.get(input, ["caller", "user"], ""),
+	"this caller has no role",
+	"ask with a client certificate that has one (roles)",
+) if {
+	not _known
+}
+
+_known if effective.role != ""
+
+_known if effective.strangers == "allow"

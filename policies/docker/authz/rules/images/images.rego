@@ -1,0 +1,158 @@
+# METADATA
+# title: Images
+# description: |
+#   Images by the reference that the request gives. Whoever may tag, load, import, commit or build
+#   images can put anything behind a name; a digest alone cannot be taken by another image.
+package docker.authz.rules.images
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: An image that is run or pulled must be an allowed one
+# description: alpine is docker.io/library/alpine here as everywhere.
+# custom:
+#   id: images.source
+denials contains denial.of(
+	"images.source", object.get(image, "field", "Image"), _shown(image),
+	sprintf("image %v is not allowed", [_shown(image)]), _hint("allow"),
+) if {
+	some image in input.images
+	not _other_use(image, {"run", "pull"})
+	not _allowed(image, "allow")
+	not _id_allowed(image)
+}
+
+# METADATA
+# title: An image must be named by digest where that is required
+# description: A tag may stand for another image tomorrow.
+# custom:
+#   id: images.digest
+denials contains denial.of(
+	"images.digest", object.get(image, "field", "Image"), _shown(image),
+	sprintf("image %v is not named by digest", [_shown(image)]), "add @sha256:…",
+) if {
+	not _digest_free
+	some image in input.images
+	not _other_use(image, {"run", "pull"})
+	not _pinned(image)
+	not _id_allowed(image)
+}
+
+# METADATA
+# title: latest needs permission
+# description: A container without tag or digest runs latest, whatever that is today.
+# custom:
+#   id: images.latest
+denials contains denial.of(
+	"images.latest", object.get(image, "field", "Image"), _shown(image),
+	"the tag latest is not allowed", "name a version",
+) if {
+	not _latest_allowed
+	some image in input.images
+	not _other_use(image, {"run", "pull"})
+	not _versioned(image)
+	not _id_allowed(image)
+}
+
+# METADATA
+# title: A name must be an allowed one to be given to an image
+# description: By tag, build, commit or import; who gives a trusted name makes an image trusted.
+# custom:
+#   id: images.name
+denials contains denial.of(
+	"images.name", object.get(image, "field", "query.repo"), _shown(image),
+	sprintf("giving an image the name %v is not allowed", [_shown(image)]), _hint("names"),
+) if {
+	some image in input.images
+	not _other_use(image, {"name"})
+	not _allowed(image, "names")
+}
+
+# METADATA
+# title: An image must be an allowed one to be pushed
+# description: A push takes data out.
+# custom:
+#   id: images.push
+denials contains denial.of(
+	"images.push", object.get(image, "field", "path"), _shown(image),
+	sprintf("pushing %v is not allowed", [_shown(image)]), _hint("push"),
+) if {
+	some image in input.images
+	not _other_use(image, {"push"})
+	not _allowed(image, "push")
+}
+
+# METADATA
+# title: Fetching an image from a URL needs permission
+# description: dockerd asks the URL itself, so it reaches what only the host can reach.
+# custom:
+#   id: images.url
+denials contains denial.of(
+	"images.url", "query.fromSrc", null,
+	"fetching an image from a URL is not allowed", "send the archive itself (docker import -)",
+) if {
+	input.operation.id == "image.import"
+	not _urls_allowed
+	some source in object.get(input, ["request", "query", "fromSrc"], [""])
+	not source in {"-", ""}
+}
+
+# METADATA
+# title: Images must be readable
+# description: Denies what the rules above could not look at.
+# custom:
+#   id: images.unreadable
+denials contains denial.of("images.unreadable", "images", null, "the request's images cannot be read", "") if {
+	not _readable
+}
+
+_readable if {
+	is_array(input.images)
+	is_object(input.request.query)
+	not _image_lost
+}
+
+_image_lost if {
+	input.operation.id in {"container.create", "image.pull", "image.push"}
+	count(input.images) == 0
+}
+
+_other_use(image, uses) if not object.get(image, "action", "lost") in (uses | {"lost"})
+
+_allowed(_, key) if "*" in effective.config.images[key]
+
+_allowed(image, key) if {
+	not _runs_by_id(image)
+	some name in image.names
+	pattern.fits(effective.config.images[key], name)
+}
+
+# dockerd may take such a reference for an id, and so for an image of any name.
+_runs_by_id(image) if {
+	object.get(image, "action", "run") == "run"
+	object.get(image, "may_be_id", true) == true
+}
+
+_id_allowed(image) if {
+	effective.config.images.ids == true
+	image.action == "run"
+	image.may_be_id == true
+}
+
+_digest_free if effective.config.images.digest == "any"
+
+_pinned(image) if image.digest != ""
+
+_latest_allowed if effective.config.images.latest == true
+
+_versioned(image) if image.digest != ""
+
+_versioned(image) if not image.tag in {"", "latest"}
+
+_urls_allowed if effective.config.images.import_urls == true
+
+_shown(image) := object.get(image, "reference", "unknown")
+
+_hint(key) := denial.allowed(effective.list(["images", key]))

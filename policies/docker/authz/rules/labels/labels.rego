@@ -1,0 +1,66 @@
+# METADATA
+# title: Labels
+# description: Whatever reads labels (proxies, updaters, people) does what they say.
+package docker.authz.rules.labels
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: A required label must be there
+# description: On new containers, services and their containers, networks and volumes.
+# custom:
+#   id: labels.required
+denials contains denial.of(
+	"labels.required", field, name,
+	sprintf("label %s is missing or has a value that is not allowed", [name]),
+	denial.allowed(effective.list(["labels", "required", name])),
+) if {
+	some name, _ in effective.config.labels.required
+	some field, labels in _labels
+	not _has(labels, name)
+}
+
+# METADATA
+# title: A reserved label must not be set
+# description: Labels that others act on.
+# custom:
+#   id: labels.reserved
+denials contains denial.of(
+	"labels.reserved", field, name,
+	sprintf("label %s is reserved", [name]), "leave it out (labels.reserved)",
+) if {
+	count(effective.list(["labels", "reserved"])) > 0
+	some field, labels in _labels
+	some name, _ in labels
+	pattern.fits(effective.list(["labels", "reserved"]), name)
+}
+
+# METADATA
+# title: What labels must be must be readable
+# description: Denies what the rules above could not look at.
+# custom:
+#   id: labels.unreadable
+denials contains denial.of("labels.unreadable", "Labels", null, "what labels must be cannot be read", "") if {
+	not _readable
+}
+
+_has(labels, name) if pattern.fits(effective.config.labels.required[name], labels[name])
+
+_labels := {"Labels": _own} if {
+	input.operation.id in {"container.create", "network.create", "volume.create"}
+}
+
+_labels := {"Labels": _own, "TaskTemplate.ContainerSpec.Labels": _container_labels} if {
+	input.operation.id in {"service.create", "service.update"}
+}
+
+_own := object.get(input, ["body", "Labels"], {})
+
+_container_labels := object.get(input, ["body", "TaskTemplate", "ContainerSpec", "Labels"], {})
+
+_readable if {
+	is_object(effective.config.labels.required)
+	is_array(effective.config.labels.reserved)
+}

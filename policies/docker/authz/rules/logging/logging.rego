@@ -1,0 +1,44 @@
+# METADATA
+# title: Log drivers
+# description: |
+#   dockerd itself, as root, sends what a container writes to where the driver's options say, and
+#   reads the files that they name.
+package docker.authz.rules.logging
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: A log driver must be an allowed one
+# description: syslog, fluentd, gelf, splunk and others connect to any host or socket.
+# custom:
+#   id: logging.driver
+denials contains denial.of(
+	"logging.driver", object.get(driver, "field", "HostConfig.LogConfig"),
+	object.get(driver, "name", null),
+	sprintf("log driver %v is not allowed", [object.get(driver, "name", "unknown")]),
+	denial.allowed(effective.list(["logging", "drivers"])),
+) if {
+	some driver in input.log_drivers
+	not _allowed(driver)
+}
+
+# METADATA
+# title: A log driver's option must be an allowed one
+# description: Addresses and files among them are opened by dockerd.
+# custom:
+#   id: logging.option
+denials contains denial.of(
+	"logging.option", object.get(driver, "field", "HostConfig.LogConfig"), name,
+	sprintf("log option %v is not allowed", [name]),
+	denial.allowed(effective.list(["logging", "options"])),
+) if {
+	some driver in input.log_drivers
+	some name, _ in object.get(driver, "options", {"unknown": ""})
+	not _allowed_option(name)
+}
+
+_allowed(driver) if driver.name in effective.config.logging.drivers
+
+_allowed_option(name) if pattern.fits(effective.config.logging.options, name)

@@ -1,0 +1,325 @@
+# METADATA
+# title: Networks
+# description: |
+#   Which networks may be made and joined, and how. The host's and another container's network are
+#   judged by `namespaces`.
+package docker.authz.rules.networks
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: A network must be an allowed one to be joined
+# description: By the name that the request gives; an id is none.
+# custom:
+#   id: networks.join
+denials contains denial.of(
+	"networks.join", object.get(endpoint, "field", "networks"), object.get(endpoint, "network", null),
+	sprintf("joining network %v is not allowed", [object.get(endpoint, "network", "unknown")]),
+	denial.allowed(effective.list(["networks", "join"])),
+) if {
+	some endpoint in input.endpoints
+	not _builtin(endpoint)
+	not _joinable(endpoint)
+}
+
+# METADATA
+# title: The default bridge needs permission
+# description: On the default bridge every container reaches every other.
+# custom:
+#   id: networks.default-bridge
+denials contains denial.of(
+	"networks.default-bridge", object.get(endpoint, "field", "networks"), "bridge",
+	"the default bridge network is not allowed",
+	"run it with --network NAME or --network none",
+) if {
+	not _bridge_allowed
+	some endpoint in input.endpoints
+	not _not_bridge(endpoint)
+}
+
+# METADATA
+# title: Further names in a network need permission
+# description: |
+#   Another container may have the name already and then loses part of its connections. A
+#   container's id and its own name are no further names.
+# custom:
+#   id: networks.alias
+denials contains denial.of(
+	"networks.alias", object.get(endpoint, "field", "networks"), null,
+	"aliases in a network are not allowed", "networks.aliases is false",
+) if {
+	not _aliases_allowed
+	some endpoint in input.endpoints
+	not _without(endpoint, "aliases")
+}
+
+# METADATA
+# title: Links need permission
+# description: A link makes names for another container, by which it can then be called.
+# custom:
+#   id: networks.link
+denials contains denial.of(
+	"networks.link", object.get(endpoint, "field", "networks"), null,
+	"links are not allowed", "join a network instead",
+) if {
+	not _links_allowed
+	some endpoint in input.endpoints
+	not _without(endpoint, "links")
+}
+
+# METADATA
+# title: Addresses must not be chosen without permission
+# description: A chosen address may be one that others expect somebody else at.
+# custom:
+#   id: networks.address
+denials contains denial.of(
+	"networks.address", object.get(endpoint, "field", "networks"), null,
+	"choosing an IP address is not allowed", "networks.static_addresses is false",
+) if {
+	not _addresses_allowed
+	some endpoint in input.endpoints
+	not _without(endpoint, "addresses")
+}
+
+# METADATA
+# title: MAC addresses must not be chosen without permission
+# description: A container with a neighbour's MAC address gets the neighbour's packets.
+# custom:
+#   id: networks.mac-address
+denials contains denial.of(
+	"networks.mac-address", object.get(endpoint, "field", "networks"),
+	object.get(endpoint, "mac_address", null),
+	"choosing a MAC address is not allowed", "networks.mac_addresses is false",
+) if {
+	not _macs_allowed
+	some endpoint in input.endpoints
+	not _no_mac(endpoint)
+}
+
+# METADATA
+# title: A network driver's option for an endpoint must be an allowed one
+# description: Such options set kernel parameters and interface names.
+# custom:
+#   id: networks.endpoint-option
+denials contains denial.of(
+	"networks.endpoint-option", object.get(endpoint, "field", "networks"), name,
+	sprintf("endpoint option %v is not allowed", [name]),
+	denial.allowed(effective.list(["networks", "endpoint_options"])),
+) if {
+	some endpoint in input.endpoints
+	some name, _ in object.get(endpoint, "options", {"unknown": ""})
+	not _fits("endpoint_options", name)
+}
+
+# METADATA
+# title: Entries for the hosts file need permission
+# description: In containers, services and builds; the host itself needs a permission of its own.
+# custom:
+#   id: networks.extra-host
+denials contains denial.of(
+	"networks.extra-host", object.get(host, "field", "HostConfig.ExtraHosts"),
+	object.get(host, "address", null),
+	sprintf("host entry for %v is not allowed", [object.get(host, "address", "unknown")]),
+	"networks.extra_hosts or networks.host_gateway is false",
+) if {
+	some host in input.hosts
+	not _host_allowed(host)
+}
+
+# METADATA
+# title: DNS settings need permission
+# description: A DNS server of the client's choice answers for every name that the container asks.
+# custom:
+#   id: networks.dns
+denials contains denial.of(
+	"networks.dns", field, null,
+	"choosing DNS settings is not allowed", "networks.dns is false",
+) if {
+	not _dns_allowed
+	some field in _dns_fields
+}
+
+# METADATA
+# title: A new network must have an allowed driver
+# description: macvlan and ipvlan put containers on the host's own network.
+# custom:
+#   id: networks.driver
+denials contains denial.of(
+	"networks.driver", "Driver", object.get(input.body, "Driver", null),
+	sprintf("network driver %v is not allowed", [object.get(input.body, "Driver", "unknown")]),
+	denial.allowed(effective.list(["networks", "drivers"])),
+) if {
+	input.operation.id == "network.create"
+	not input.body.Driver in effective.list(["networks", "drivers"])
+}
+
+# METADATA
+# title: A new network's driver options must be allowed ones
+# description: Options adopt bridges of the host, open addresses and switch address translation off.
+# custom:
+#   id: networks.option
+denials contains denial.of(
+	"networks.option", "Options", name,
+	sprintf("network option %v is not allowed", [name]),
+	denial.allowed(effective.list(["networks", "options"])),
+) if {
+	input.operation.id == "network.create"
+	some name, _ in object.get(input, ["body", "Options"], {"unknown": ""})
+	not _fits("options", name)
+}
+
+# METADATA
+# title: Subnets need permission
+# description: A subnet that shadows a route of the host takes its traffic.
+# custom:
+#   id: networks.subnet
+denials contains denial.of(
+	"networks.subnet", "IPAM", null,
+	"choosing subnets is not allowed", "networks.subnets is false",
+) if {
+	input.operation.id == "network.create"
+	not _subnets_allowed
+	not _plain_ipam
+}
+
+# METADATA
+# title: Options of another network need permission
+# description: They are hidden in a network that exists for its configuration alone.
+# custom:
+#   id: networks.config
+denials contains denial.of(
+	"networks.config", "ConfigFrom", null,
+	"networks for or from configuration are not allowed", "networks.config_from is false",
+) if {
+	input.operation.id == "network.create"
+	not _config_allowed
+	not _no_config
+}
+
+# METADATA
+# title: A swarm's ingress network needs permission
+# description: It is the one that published ports of services go through.
+# custom:
+#   id: networks.ingress
+denials contains denial.of(
+	"networks.ingress", "Ingress", true,
+	"ingress networks are not allowed", "networks.ingress is false",
+) if {
+	input.operation.id == "network.create"
+	not _ingress_allowed
+	not _no_ingress
+}
+
+# METADATA
+# title: A new network's scope must be an allowed one
+# description: A network of scope swarm reaches other hosts.
+# custom:
+#   id: networks.scope
+denials contains denial.of(
+	"networks.scope", "Scope", object.get(input.body, "Scope", null),
+	sprintf("network scope %v is not allowed", [object.get(input.body, "Scope", "unknown")]),
+	denial.allowed(effective.list(["networks", "scopes"])),
+) if {
+	input.operation.id == "network.create"
+	not input.body.Scope in effective.list(["networks", "scopes"])
+}
+
+# METADATA
+# title: Networks must be readable
+# description: Denies what the rules above could not look at.
+# custom:
+#   id: networks.unreadable
+denials contains denial.of("networks.unreadable", "endpoints", null, "the request's networks cannot be read", "") if {
+	not _readable
+}
+
+_readable if {
+	is_array(input.endpoints)
+	is_array(input.hosts)
+	not _body_lost
+}
+
+_body_lost if {
+	input.operation.id == "network.create"
+	not is_object(object.get(input, "body", null))
+}
+
+_builtin(endpoint) if endpoint.network in {"bridge", "none"}
+
+_joinable(endpoint) if _fits("join", endpoint.network)
+
+_bridge_allowed if effective.config.networks.default_bridge == true
+
+_not_bridge(endpoint) if endpoint.network != "bridge"
+
+_aliases_allowed if effective.config.networks.aliases == true
+
+_links_allowed if effective.config.networks.links == true
+
+_addresses_allowed if effective.config.networks.static_addresses == true
+
+_macs_allowed if effective.config.networks.mac_addresses == true
+
+_no_mac(endpoint) if endpoint.mac_address == ""
+
+_without(endpoint, list) if endpoint[list] == []
+
+_fits(key, value) if pattern.fits(effective.config.networks[key], value)
+
+_host_allowed(host) if {
+	effective.config.networks.extra_hosts == true
+	host.address != "host-gateway"
+}
+
+_host_allowed(host) if {
+	effective.config.networks.host_gateway == true
+	host.address == "host-gateway"
+}
+
+_dns_allowed if effective.config.networks.dns == true
+
+_dns_fields contains sprintf("HostConfig.%s", [name]) if {
+	input.operation.id == "container.create"
+	some name in ["Dns", "DnsOptions", "DnsSearch"]
+	object.get(input, ["body", "HostConfig", name], null) != []
+}
+
+_dns_fields contains "TaskTemplate.ContainerSpec.DNSConfig" if {
+	input.operation.id in {"service.create", "service.update"}
+	not is_null(object.get(input, ["body", "TaskTemplate", "ContainerSpec"], "lost"))
+	not _no_service_dns
+}
+
+_no_service_dns if is_null(input.body.TaskTemplate.ContainerSpec.DNSConfig)
+
+_no_service_dns if {
+	every _, values in input.body.TaskTemplate.ContainerSpec.DNSConfig { values == [] }
+}
+
+_subnets_allowed if effective.config.networks.subnets == true
+
+_plain_ipam if is_null(input.body.IPAM)
+
+_plain_ipam if {
+	input.body.IPAM.Config == []
+	input.body.IPAM.Options == {}
+	input.body.IPAM.Driver in {"", "default"}
+}
+
+_config_allowed if effective.config.networks.config_from == true
+
+_no_config if {
+	input.body.ConfigOnly == false
+	object.get(input.body.ConfigFrom, "Network", "") == ""
+}
+
+_no_config if {
+	input.body.ConfigOnly == false
+	is_null(input.body.ConfigFrom)
+}
+
+_ingress_allowed if effective.config.networks.ingress == true
+
+_no_ingress if input.body.Ingress == false

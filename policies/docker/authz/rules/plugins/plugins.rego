@@ -1,0 +1,114 @@
+# METADATA
+# title: Managed plugins
+# description: |
+#   A plugin is a program that dockerd runs as root with the privileges that the request grants,
+#   and an authorization plugin is what stands between everybody and root. dockerd does not say of
+#   what kind a plugin is, so each that may be changed is named.
+package docker.authz.rules.plugins
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: A plugin must be an allowed one to be changed
+# description: Enabled, disabled, removed, set or upgraded; an id is no name.
+# custom:
+#   id: plugins.change
+denials contains denial.of(
+	"plugins.change", "path", object.get(input.operation.resource, "ref", null),
+	sprintf("changing plugin %v is not allowed", [object.get(input.operation.resource, "ref", "unknown")]),
+	denial.allowed(effective.list(["plugins", "change"])),
+) if {
+	input.operation.id in {"plugin.disable", "plugin.enable", "plugin.remove", "plugin.set", "plugin.upgrade"}
+	not input.operation.resource.ref in effective.list(["plugins", "change"])
+}
+
+# METADATA
+# title: A plugin must be an allowed one to be installed
+# description: By pull, upgrade and services.
+# custom:
+#   id: plugins.install
+denials contains denial.of(
+	"plugins.install", object.get(image, "field", "query.remote"), object.get(image, "reference", null),
+	sprintf("installing plugin %v is not allowed", [object.get(image, "reference", "unknown")]),
+	denial.allowed(effective.list(["plugins", "install"])),
+) if {
+	input.operation.id in {"plugin.pull", "plugin.upgrade", "service.create", "service.update"}
+	some image in input.images
+	object.get(image, "action", "plugin") == "plugin"
+	not _installable(image)
+}
+
+# METADATA
+# title: A plugin must get allowed privileges only
+# description: Networks, devices, capabilities and paths of the host.
+# custom:
+#   id: plugins.privilege
+denials contains denial.of(
+	"plugins.privilege", field, name,
+	sprintf("granting a plugin %v is not allowed", [name]),
+	denial.allowed([name | some name, _ in effective.config.plugins.privileges]),
+) if {
+	some [field, name, values] in _granted
+	not _grantable(name, values)
+}
+
+# METADATA
+# title: Making plugins needs permission
+# description: The archive that a plugin is made of is never shown.
+# custom:
+#   id: plugins.create
+denials contains denial.of(
+	"plugins.create", "operation", "plugin.create",
+	"making plugins is not allowed", "plugins.create is false",
+) if {
+	input.operation.id == "plugin.create"
+	not _create_allowed
+}
+
+# METADATA
+# title: Plugins must be readable
+# description: Denies what the rules above could not look at.
+# custom:
+#   id: plugins.unreadable
+denials contains denial.of("plugins.unreadable", "body", null, "what the plugin is granted cannot be read", "") if {
+	input.operation.id in {"plugin.pull", "plugin.upgrade"}
+	not _readable
+}
+
+_readable if {
+	is_array(input.body)
+	count(input.images) > 0
+}
+
+_installable(_) if "*" in effective.config.plugins.install
+
+_installable(image) if {
+	some name in image.names
+	pattern.fits(effective.config.plugins.install, name)
+}
+
+_granted contains [field, name, values] if {
+	input.operation.id in {"plugin.pull", "plugin.upgrade"}
+	some i, privilege in input.body
+	field := sprintf("[%d]", [i])
+	name := object.get(privilege, "Name", null)
+	values := object.get(privilege, "Value", null)
+}
+
+_granted contains [field, name, values] if {
+	input.operation.id in {"service.create", "service.update"}
+	some i, privilege in input.body.TaskTemplate.PluginSpec.privileges
+	is_object(privilege)
+	field := sprintf("TaskTemplate.PluginSpec.privileges[%d]", [i])
+	name := object.get(privilege, "name", null)
+	values := object.get(privilege, "value", null)
+}
+
+_grantable(name, values) if {
+	allowed := effective.config.plugins.privileges[name]
+	every value in values { value in allowed }
+}
+
+_create_allowed if effective.config.plugins.create == true

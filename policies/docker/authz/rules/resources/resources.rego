@@ -1,0 +1,205 @@
+# METADATA
+# title: Resources
+# description: A container without limits can take the whole host from its neighbours.
+package docker.authz.rules.resources
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: A required limit must be given
+# description: Memory, CPUs, processes, and the size of tmpfs.
+# custom:
+#   id: resources.required
+denials contains denial.of(
+	"resources.required", object.get(limit, "field", "HostConfig"), object.get(limit, "value", null),
+	sprintf("a limit of %s must be given", [object.get(limit, "resource", "resources")]),
+	_hint,
+) if {
+	some limit in input.limits
+	_is_required(limit)
+	not _given(limit)
+}
+
+# METADATA
+# title: A limit must be at or below its ceiling
+# description: No limit is above every ceiling.
+# custom:
+#   id: resources.max
+denials contains denial.of(
+	"resources.max", object.get(limit, "field", "HostConfig"), object.get(limit, "value", null),
+	sprintf("%s above the ceiling", [object.get(limit, "resource", "a resource")]),
+	_hint,
+) if {
+	some limit in input.limits
+	not _low_enough(limit)
+}
+
+# METADATA
+# title: A process limit must be an allowed one
+# description: Each name has its own ceiling; -1 is above every one.
+# custom:
+#   id: resources.ulimit
+denials contains denial.of(
+	"resources.ulimit", object.get(ulimit, "field", "HostConfig.Ulimits"),
+	object.get(ulimit, "name", null),
+	sprintf("ulimit %s=%v is not allowed", [
+		object.get(ulimit, "name", "unknown"),
+		object.get(ulimit, "hard", "unknown"),
+	]),
+	denial.allowed([sprintf("%s: %v", [name, most]) | some name, most in effective.config.resources.ulimits]),
+) if {
+	some ulimit in input.ulimits
+	not _allowed(ulimit)
+}
+
+# METADATA
+# title: The OOM score must not be too low
+# description: The kernel kills processes of a higher score first, the host's own among them.
+# custom:
+#   id: resources.oom-score
+denials contains denial.of(
+	"resources.oom-score", "OomScoreAdj", _score,
+	sprintf("OOM score adjustment %v is not allowed", [_score]),
+	sprintf("at least %v", [effective.list(["resources", "oom_score"])]),
+) if {
+	_makes
+	not _score_high_enough
+}
+
+# METADATA
+# title: The OOM killer must not be disabled
+# description: A container that may not be killed stops the host when its memory runs out.
+# custom:
+#   id: resources.oom-kill
+denials contains denial.of(
+	"resources.oom-kill", "OomKillDisable", true,
+	"disabling the OOM killer is not allowed", "resources.oom_kill_disable is false",
+) if {
+	input.operation.id in {"container.create", "container.update"}
+	not _killable
+}
+
+# METADATA
+# title: CPU time with real-time priority needs permission
+# description: It goes before every ordinary process of the host.
+# custom:
+#   id: resources.realtime
+denials contains denial.of(
+	"resources.realtime", "CpuRealtimeRuntime", null,
+	"CPU time with real-time priority is not allowed", "resources.realtime is false",
+) if {
+	input.operation.id in {"container.create", "container.update"}
+	not _ordinary_priority
+}
+
+# METADATA
+# title: Limits that name devices of the host need permission
+# description: dockerd looks each path up on the host, as root.
+# custom:
+#   id: resources.block-device
+denials contains denial.of(
+	"resources.block-device", name, null,
+	sprintf("%s is not allowed", [name]), "resources.block_devices is false",
+) if {
+	input.operation.id in {"container.create", "container.update"}
+	some name in {
+		"BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps",
+		"BlkioDeviceWriteIOps",
+	}
+	not _nameless(name)
+}
+
+# METADATA
+# title: Limits must be readable
+# description: Denies what the rules above could not look at.
+# custom:
+#   id: resources.unreadable
+denials contains denial.of("resources.unreadable", "limits", null, "the request's limits cannot be read", "") if {
+	not _readable
+}
+
+_readable if {
+	is_array(input.limits)
+	is_array(input.ulimits)
+	is_array(effective.config.resources.required)
+	not _lacks_limits
+}
+
+_lacks_limits if {
+	_makes
+	count({limit.resource | some limit in input.limits} & {"cpus", "memory", "pids"}) < 3
+	_runs_container
+}
+
+_runs_container if input.operation.id == "container.create"
+
+_runs_container if is_object(input.body.TaskTemplate.ContainerSpec)
+
+_makes if input.operation.id == "container.create"
+
+_makes if input.operation.id == "service.create"
+
+_makes if input.operation.id == "service.update"
+
+_is_required(limit) if object.get(limit, "resource", "cpus") in effective.config.resources.required
+
+_given(limit) if limit.value > 0
+
+_low_enough(limit) if is_null(effective.config.resources.max[limit.resource])
+
+_low_enough(limit) if {
+	limit.value >= 0
+	limit.value <= effective.config.resources.max[limit.resource]
+}
+
+_allowed(ulimit) if is_null(effective.config.resources.ulimits[ulimit.name])
+
+_allowed(ulimit) if {
+	ulimit.hard >= 0
+	ulimit.hard <= effective.config.resources.ulimits[ulimit.name]
+	ulimit.soft >= 0
+	ulimit.soft <= ulimit.hard
+}
+
+default _score := null
+
+_score := input.body.HostConfig.OomScoreAdj if input.operation.id == "container.create"
+
+_score := input.body.TaskTemplate.ContainerSpec.OomScoreAdj if input.operation.id != "container.create"
+
+_score_high_enough if {
+	is_number(_score)
+	_score >= effective.config.resources.oom_score
+}
+
+_score_high_enough if {
+	input.operation.id != "container.create"
+	is_null(input.body.TaskTemplate.ContainerSpec)
+}
+
+_killable if effective.config.resources.oom_kill_disable == true
+
+_killable if not _field("OomKillDisable") in {true, "absent"}
+
+_ordinary_priority if effective.config.resources.realtime == true
+
+_ordinary_priority if {
+	_field("CpuRealtimeRuntime") == 0
+	_field("CpuRealtimePeriod") == 0
+}
+
+_nameless(_) if effective.config.resources.block_devices == true
+
+_nameless(name) if _field(name) == []
+
+_field(name) := object.get(input, ["body", "HostConfig", name], "absent") if {
+	input.operation.id == "container.create"
+}
+
+_field(name) := object.get(input, ["body", name], "absent") if input.operation.id == "container.update"
+
+_hint := concat(", ", sort([sprintf("%s: at most %v", [name, most]) |
+	some name, most in effective.config.resources.max
+	not is_null(most)
+]))

@@ -1,0 +1,142 @@
+# METADATA
+# title: Swarm mode
+# description: |
+#   What gives the host, or its swarm, to somebody else. Services' containers are judged by the
+#   rules that containers are judged by.
+package docker.authz.rules.swarm
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: A swarm must be an allowed one to be joined
+# description: A foreign manager runs what it likes on this host.
+# custom:
+#   id: swarm.join
+denials contains denial.of(
+	"swarm.join", "RemoteAddrs", address,
+	sprintf("joining the swarm of %v is not allowed", [address]),
+	denial.allowed(effective.list(["swarm", "join"])),
+) if {
+	input.operation.id == "swarm.join"
+	some address in object.get(input, ["body", "RemoteAddrs"], ["unknown"])
+	not _joinable(address)
+}
+
+# METADATA
+# title: A swarm's certificate authority needs permission
+# description: Who has its key can be any node of the swarm.
+# custom:
+#   id: swarm.ca
+denials contains denial.of(
+	"swarm.ca", "CAConfig", null,
+	"giving a swarm a certificate authority is not allowed", "swarm.external_cas is false",
+) if {
+	input.operation.id in {"swarm.init", "swarm.update"}
+	not _cas_allowed
+	not _own_ca
+}
+
+# METADATA
+# title: Making a node a manager needs permission
+# description: A manager runs what it likes on every node.
+# custom:
+#   id: swarm.manager
+denials contains denial.of(
+	"swarm.manager", "Role", object.get(input, ["body", "Role"], null),
+	"making a node a manager is not allowed", "swarm.managers is false",
+) if {
+	input.operation.id == "node.update"
+	not _managers_allowed
+	not _worker
+}
+
+# METADATA
+# title: A task's runtime must be an allowed one
+# description: Runtime plugin installs a plugin with the privileges that the request names.
+# custom:
+#   id: swarm.runtime
+denials contains denial.of(
+	"swarm.runtime", "TaskTemplate.Runtime", object.get(input, ["body", "TaskTemplate", "Runtime"], null),
+	"this task runtime is not allowed",
+	denial.allowed(effective.list(["swarm", "runtimes"])),
+) if {
+	input.operation.id in {"service.create", "service.update"}
+	not _runs_allowed
+}
+
+# METADATA
+# title: Setting a service back needs permission
+# description: dockerd then takes an older specification, which no rule sees, and not the body.
+# custom:
+#   id: swarm.rollback
+denials contains denial.of(
+	"swarm.rollback", "query.rollback", value,
+	"setting a service back is not allowed", "update it to what it was",
+) if {
+	input.operation.id == "service.update"
+	not _rollback_allowed
+	some value in object.get(input, ["request", "query", "rollback"], [""])
+	value != ""
+}
+
+# METADATA
+# title: Drivers and templates of secrets and configs need permission
+# description: A driver is a plugin; a template reads the node's and the service's data.
+# custom:
+#   id: swarm.driver
+denials contains denial.of(
+	"swarm.driver", field, null,
+	sprintf("%s is not allowed", [field]), "swarm.drivers is false",
+) if {
+	not _drivers_allowed
+	some field in _drivers
+}
+
+_joinable(address) if pattern.fits(effective.config.swarm.join, address)
+
+_cas_allowed if effective.config.swarm.external_cas == true
+
+_own_ca if {
+	ca := _spec.CAConfig
+	ca.ExternalCAs == []
+	ca.SigningCACert == ""
+	ca.SigningCAKey == ""
+}
+
+_spec := input.body.Spec if input.operation.id == "swarm.init"
+
+_spec := input.body if input.operation.id == "swarm.update"
+
+_managers_allowed if effective.config.swarm.managers == true
+
+_worker if input.body.Role == "worker"
+
+_runs_allowed if {
+	template := input.body.TaskTemplate
+	template.Runtime in effective.config.swarm.runtimes
+	template.Runtime in {"", "container"}
+	is_null(template.PluginSpec)
+	is_null(template.NetworkAttachmentSpec)
+}
+
+_runs_allowed if {
+	runtime := input.body.TaskTemplate.Runtime
+	runtime in effective.config.swarm.runtimes
+	not runtime in {"", "container"}
+}
+
+_rollback_allowed if effective.config.swarm.rollback == true
+
+_drivers_allowed if effective.config.swarm.drivers == true
+
+_drivers contains "Templating" if {
+	input.operation.id in {"config.create", "config.update", "secret.create", "secret.update"}
+	not is_null(object.get(input, ["body", "Templating"], "lost"))
+}
+
+_drivers contains "Driver" if {
+	input.operation.id in {"secret.create", "secret.update"}
+	not is_null(object.get(input, ["body", "Driver"], "lost"))
+}

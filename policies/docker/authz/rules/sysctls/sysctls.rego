@@ -1,0 +1,26 @@
+# METADATA
+# title: Kernel parameters
+# description: |
+#   runc sets those of the container's own namespaces; in a namespace of the host they are the
+#   host's.
+package docker.authz.rules.sysctls
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: A kernel parameter must be an allowed one
+# description: In containers, services and the options of a network's driver.
+# custom:
+#   id: sysctls.name
+denials contains denial.of(
+	"sysctls.name", object.get(sysctl, "field", "HostConfig.Sysctls"), object.get(sysctl, "name", null),
+	sprintf("sysctl %v is not allowed", [object.get(sysctl, "name", "unknown")]),
+	denial.allowed(effective.list(["sysctls", "allow"])),
+) if {
+	some sysctl in input.sysctls
+	not _allowed(sysctl)
+}
+
+_allowed(sysctl) if pattern.fits(effective.config.sysctls.allow, sysctl.name)

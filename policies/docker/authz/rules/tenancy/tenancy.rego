@@ -1,0 +1,147 @@
+# METADATA
+# title: Tenancy
+# description: |
+#   Several callers on one dockerd that do not meet, without any memory of who made what: a
+#   tenant's things have names and labels of its own, and a tenant names nothing else. Ids are a way
+#   around names, so a list must filter by the tenant's labels, and only whole ids may be used.
+package docker.authz.rules.tenancy
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+import data.docker.authz.pattern
+
+# METADATA
+# title: A thing must have one of the tenant's names
+# description: |
+#   Containers, networks, volumes, services, secrets and configs, made or used. A slash is a link's
+#   alias and names another container.
+# custom:
+#   id: tenancy.name
+denials contains denial.of(
+	"tenancy.name", object.get(reference, "field", "path"), object.get(reference, "name", null),
+	sprintf("%s %v is not this tenant's", [
+		object.get(reference, "kind", "thing"),
+		object.get(reference, "name", "unknown"),
+	]),
+	denial.allowed(effective.list(["tenancy", "names"])),
+) if {
+	not _open
+	some reference in input.references
+	not _own(reference)
+}
+
+# METADATA
+# title: What a tenant makes must have its labels
+# description: Lists are filtered by them.
+# custom:
+#   id: tenancy.label
+denials contains denial.of(
+	"tenancy.label", "Labels", name,
+	sprintf("label %s=%s is missing", [name, value]),
+	"add it (tenancy.labels)",
+) if {
+	_makes
+	some name, value in effective.config.tenancy.labels
+	not _labelled(name, value)
+}
+
+# METADATA
+# title: What a tenant lists must be filtered by its labels
+# description: Lists, events and prunes show or remove what is everybody's.
+# custom:
+#   id: tenancy.filter
+denials contains denial.of(
+	"tenancy.filter", "query.filters", name,
+	sprintf("a filter label=%s=%s is missing", [name, value]),
+	"add it (tenancy.labels)",
+) if {
+	_lists
+	some name, value in effective.config.tenancy.labels
+	not _filtered(name, value)
+}
+
+# METADATA
+# title: What shows everybody's things is no tenant's
+# description: Disk usage has no filter.
+# custom:
+#   id: tenancy.everybody
+denials contains denial.of(
+	"tenancy.everybody", "operation", input.operation.id,
+	"this shows what is other tenants'", "",
+) if {
+	input.operation.id in {"system.df", "swarm.inspect", "task.list", "task.inspect"}
+	not _alone
+}
+
+# METADATA
+# title: References must be readable
+# description: Denies what the rules above could not look at.
+# custom:
+#   id: tenancy.unreadable
+denials contains denial.of("tenancy.unreadable", "references", null, "what the request names cannot be read", "") if {
+	not _readable
+}
+
+_readable if {
+	is_array(input.references)
+	is_object(input.filters)
+	is_array(effective.config.tenancy.names)
+	is_object(effective.config.tenancy.labels)
+}
+
+_open if "*" in effective.config.tenancy.names
+
+_alone if {
+	_open
+	effective.config.tenancy.labels == {}
+}
+
+_own(reference) if {
+	not contains(reference.name, "/")
+	pattern.fits(effective.config.tenancy.names, reference.name)
+}
+
+_own(reference) if {
+	reference.use == "use"
+	reference.full_id == true
+	effective.config.tenancy.full_ids == true
+}
+
+_own(reference) if {
+	reference.name == ""
+	_may_be_empty(reference)
+}
+
+# A container or volume without name gets a random one; a service's secret has a name or an id.
+_may_be_empty(reference) if {
+	reference.use == "make"
+	effective.config.tenancy.full_ids == true
+}
+
+_may_be_empty(reference) if reference.kind in {"config", "secret"}
+
+_makes if {
+	input.operation.id in {
+		"config.create", "container.create", "network.create", "secret.create", "service.create",
+		"service.update", "volume.create",
+	}
+}
+
+_labelled(name, value) if {
+	input.body.Labels[name] == value
+	not _unlabelled_task(name, value)
+}
+
+_unlabelled_task(name, value) if {
+	input.operation.id in {"service.create", "service.update"}
+	object.get(input, ["body", "TaskTemplate", "ContainerSpec", "Labels", name], null) != value
+}
+
+_lists if {
+	input.operation.id in {
+		"config.list", "container.list", "container.prune", "network.list", "network.prune",
+		"secret.list", "service.list", "system.events", "volume.list", "volume.prune",
+	}
+}
+
+_filtered(name, value) if sprintf("%s=%s", [name, value]) in input.filters.label

@@ -1,0 +1,22 @@
+# METADATA
+# title: File systems in memory
+# description: Their sizes are judged as limits by `resources`.
+package docker.authz.rules.tmpfs
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: A tmpfs option must be an allowed one
+# description: exec, suid and dev undo what dockerd mounts a tmpfs with.
+# custom:
+#   id: tmpfs.option
+denials contains denial.of(
+	"tmpfs.option", object.get(mount, "field", "HostConfig.Tmpfs"), option,
+	sprintf("tmpfs option %v is not allowed", [option]),
+	denial.allowed(effective.list(["tmpfs", "options"])),
+) if {
+	some mount in input.tmpfs
+	some option in object.get(mount, "options", ["unknown"])
+	not option in effective.list(["tmpfs", "options"])
+}

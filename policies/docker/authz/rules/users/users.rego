@@ -1,0 +1,50 @@
+# METADATA
+# title: Users
+# description: |
+#   Root in a container is root on the host as soon as a wall breaks, unless user namespaces are
+#   on. What an image's own user or a name stands for is not known to any plugin.
+package docker.authz.rules.users
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: A container must run as an allowed user
+# description: Judges the sort of user, not its number.
+# custom:
+#   id: users.container
+denials contains denial.of(
+	"users.container", object.get(user, "field", "User"), object.get(user, "name", ""),
+	sprintf("containers must not run as %s", [_shown(user)]),
+	_hint("containers"),
+) if {
+	some user in input.users
+	not _exec(user)
+	not _allowed(user, "containers")
+}
+
+# METADATA
+# title: An exec must run as an allowed user
+# description: Without a user an exec runs as the container's own.
+# custom:
+#   id: users.exec
+denials contains denial.of(
+	"users.exec", object.get(user, "field", "User"), object.get(user, "name", ""),
+	sprintf("execs must not run as %s", [_shown(user)]),
+	_hint("execs"),
+) if {
+	some user in input.users
+	_exec(user)
+	not _allowed(user, "execs")
+}
+
+_exec(user) if user.process == "exec"
+
+_allowed(user, processes) if user.sort in effective.config.users[processes]
+
+_shown(user) := sprintf("%s (%s)", [
+	object.get(user, "name", "unknown"),
+	object.get(user, "sort", "unknown"),
+])
+
+_hint(processes) := denial.allowed(effective.list(["users", processes]))

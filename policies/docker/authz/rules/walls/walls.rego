@@ -1,0 +1,78 @@
+# METADATA
+# title: Walls
+# description: What every new container and service must do without, where the configuration says so.
+package docker.authz.rules.walls
+
+import data.docker.authz.denial
+import data.docker.authz.effective
+
+# METADATA
+# title: The root file system must be read-only
+# description: What cannot be changed in a container cannot be made to stay there.
+# custom:
+#   id: walls.read-only-root
+denials contains denial.of(
+	"walls.read-only-root", "HostConfig.ReadonlyRootfs", false,
+	"the root file system must be read-only", "run it with --read-only",
+) if {
+	_makes
+	not _enough("read_only_root")
+}
+
+# METADATA
+# title: Privileges must not grow
+# description: Without no-new-privileges a set-user-id program in the image makes anybody root.
+# custom:
+#   id: walls.no-new-privileges
+denials contains denial.of(
+	"walls.no-new-privileges", "HostConfig.SecurityOpt", null,
+	"no-new-privileges must be set", "run it with --security-opt no-new-privileges",
+) if {
+	_makes
+	not _enough("no_new_privileges")
+}
+
+# METADATA
+# title: A health check must be given
+# description: The image's own is not known to any plugin.
+# custom:
+#   id: walls.healthcheck
+denials contains denial.of(
+	"walls.healthcheck", "Healthcheck", null,
+	"a health check must be given", "run it with --health-cmd",
+) if {
+	_makes
+	not _enough("healthcheck")
+}
+
+# METADATA
+# title: Capabilities must be dropped
+# description: dockerd gives a container fourteen capabilities that few programs need.
+# custom:
+#   id: walls.drop
+denials contains denial.of(
+	"walls.drop", "HostConfig.CapDrop", null,
+	"capabilities must be dropped",
+	sprintf("run it with --cap-drop %s", [concat(" --cap-drop ", effective.list(["walls", "drop"]))]),
+) if {
+	_makes
+	not _dropped
+}
+
+_makes if input.operation.id == "container.create"
+
+_makes if input.operation.id == "service.create"
+
+_makes if input.operation.id == "service.update"
+
+_enough(wall) if input.walls[wall] == true
+
+_enough(wall) if effective.config.walls[wall] == false
+
+_dropped if {
+	every name in effective.config.walls.drop { _drops(name) }
+}
+
+_drops(name) if name in input.walls.dropped
+
+_drops(_) if "ALL" in input.walls.dropped
