@@ -14,6 +14,8 @@ import click
 from authz_plugin import __version__
 from authz_plugin.cli.bundle import bundle
 from authz_plugin.cli.check import check
+from authz_plugin.cli.identity import identity
+from authz_plugin.cli.explain import explain
 from authz_plugin.cli.install_opa import install_opa
 from authz_plugin.cli.policy import policy
 from authz_plugin.cli.serve import serve
@@ -30,7 +32,7 @@ def cli(context: click.Context) -> None:
         context.color = False
 
 
-for command in (serve, check, bundle, install_opa, policy, validate):
+for command in (serve, check, bundle, identity, install_opa, policy, validate, explain):
     cli.add_command(command)
 
 

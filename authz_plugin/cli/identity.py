@@ -1,0 +1,129 @@
+"""``opa-authz identity``: certificates for dockerd's clients, by which policies know them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from authz_plugin.identities import DEFAULT_FOLDER, ORGANIZATION, Identities, Identity
+
+_identities = click.option(
+    "--identities",
+    "folder",
+    metavar="FOLDER",
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+    help="Where the authority and its certificates are kept.",
+)
+
+
+@click.group()
+def identity() -> None:
+    """Give dockerd's clients certificates, list them, take them back.
+
+    dockerd tells a plugin who asks only if the client has a TLS certificate. These commands keep a
+    small certificate authority for that.
+    """
+
+
+@identity.command()
+@click.argument("name")
+@click.option("--role", metavar="ROLE", help="Role in the settings.  [default: NAME]")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3650))
+@click.option(
+    "--host",
+    "hosts",
+    metavar="HOST",
+    multiple=True,
+    help="Name or address under which clients reach dockerd; makes dockerd's certificate anew.",
+)
+@_identities
+def add(name: str, role: str | None, days: int, hosts: tuple[str, ...], folder: Path) -> None:
+    """Make a certificate for a client, and say what to do with it.
+
+    The first call makes the authority and dockerd's own certificate as well.
+    """
+    identities = Identities(folder)
+    made = identities.add(name, role or name, timedelta(days=days), hosts)
+    click.echo(_instructions(identities, made))
+
+
+@identity.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_identities
+def list_(folder: Path, *, as_json: bool) -> None:
+    """List the clients that have a certificate."""
+    now = datetime.now(UTC)
+    found = Identities(folder).list()
+    if as_json:
+        click.echo(json.dumps([_document(one, now) for one in found], indent=1))
+        return
+    for one in found:
+        click.echo(
+            f"{one.name:<20} {one.role:<20} {one.not_after:%Y-%m-%d} "
+            f"{one.state(now):<13} {one.sha256[:16]}"
+        )
+    if any(one.state(now) in {"expires soon", "expired"} for one in found):
+        click.echo("renew: revoke, forget, then add again", err=True)
+
+
+@identity.command()
+@click.argument("name")
+@_identities
+def revoke(name: str, folder: Path) -> None:
+    """Have a client refused from its next request on."""
+    revoked = Identities(folder).revoke(name)
+    click.echo(f"{name} is revoked: the certificate {revoked.sha256[:16]} is refused from now on")
+
+
+@identity.command()
+@click.argument("name")
+@_identities
+def forget(name: str, folder: Path) -> None:
+    """Remove the files of a revoked client, so that its name can be given again."""
+    Identities(folder).forget(name)
+    click.echo(f"the files of {name} are removed; its certificate stays revoked")
+
+
+def _document(one: Identity, now: datetime) -> dict[str, str]:
+    return {
+        "name": one.name,
+        "role": one.role,
+        "sha256": one.sha256,
+        "not_after": one.not_after.isoformat(),
+        "state": one.state(now),
+    }
+
+
+def _instructions(identities: Identities, made: Identity) -> str:
+    daemon = {
+        "authorization-plugins": ["opa-authz"],
+        "hosts": ["unix:///var/run/docker.sock", "tcp://0.0.0.0:2376"],
+        "tlsverify": True,
+        "tlscacert": str(identities.ca),
+        "tlscert": str(identities.server / "cert.pem"),
+        "tlskey": str(identities.server / "key.pem"),
+    }
+    return f"""\
+{made.name} has the role {made.role} until {made.not_after:%Y-%m-%d}: {made.folder}
+
+In the plugin's settings:
+  identities: {identities.folder}
+  roles:
+    {made.role}:
+      callers: [{{certificate: {{O: {ORGANIZATION}, OU: {made.role}}}}}]
+
+In /etc/docker/daemon.json, once (then restart dockerd):
+{json.dumps(daemon, indent=2)}
+
+For the client, in a compose file:
+  environment:
+    DOCKER_HOST: tcp://HOST:2376
+    DOCKER_TLS_VERIFY: "1"
+    DOCKER_CERT_PATH: /certificates
+  volumes:
+    - {made.folder}:/certificates:ro"""
