@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,6 @@ from authz_plugin.decision import Decision
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.errors import EngineError, PolicyError, SetupError
-from authz_plugin.hostpaths import HostPaths
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.settings import OpaSettings, Settings
 
@@ -55,16 +54,24 @@ class Judgement:
 class Trial:
     """A policy to put requests to; see ``open_trial``.
 
-    ``config`` is the configuration that counts unless another is given, ``opa`` the program.
+    ``config`` is the configuration that counts unless another is given, ``settings`` what it was
+    made of, ``opa`` the program and ``sources`` the folders that the policies come from.
     """
 
     def __init__(
-        self, opa: binary.Opa, bundle: policy.Bundle, config: dict[str, Any], paths: HostPaths
+        self,
+        opa: binary.Opa,
+        bundle: policy.Bundle,
+        settings: Settings,
+        config: dict[str, Any],
+        sources: Sequence[Path],
     ) -> None:
         self.opa = opa
         self.bundle = bundle
+        self.settings = settings
         self.config = config
-        self._paths = paths
+        self.sources = sources
+        self._paths = supervisor.host_paths(settings)
         self._opa = child.start(opa, bundle)
         address = OpaSettings(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/trial")
@@ -76,13 +83,21 @@ class Trial:
         answer = Authorizer(engine, self._paths, records.append).authorize(message)
         return Judgement(answer.allow, answer.message, records[0], engine.document)
 
-    def config_for(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The configuration that counts for the caller of a document; raises ``EngineError``."""
-        question = {"document": document, "config": self.config}
-        config = self._engine.ask("config", question)
-        if not isinstance(config, dict):
+    def configured(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration that the settings would make with another policy configuration given;
+        raises ``SettingsError`` where it is not a sound one."""
+        return policy.configuration(replace(self.settings, policy=changes), self._paths)
+
+    def config_for(
+        self, document: Mapping[str, Any], config: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """The part of a configuration that counts for the caller of a document; raises
+        ``EngineError``."""
+        question = {"document": document, "config": self.config if config is None else config}
+        answer = self._engine.ask("config", question)
+        if not isinstance(answer, dict):
             raise EngineError("the policy has no configuration for this caller")
-        return config
+        return answer
 
     def close(self) -> None:
         self._engine.close()
@@ -115,22 +130,21 @@ def open_trial(settings: Settings, edited: Path | None = None) -> Iterator[Trial
             "made of with --config or --profile"
         )
     opa = binary.find(settings.opa.binary)
-    paths = supervisor.host_paths(settings)
-    config = policy.configuration(settings, paths)
-    custom, shipped = settings.policies, None
-    if edited is not None:
-        if (edited / policy.ROOT).is_dir():
-            shipped = edited
-        else:
-            custom = edited
+    config = policy.configuration(settings, supervisor.host_paths(settings))
+    shipped, custom = policy.SHIPPED, settings.policies
+    if edited is not None and (edited / policy.ROOT).is_dir():
+        shipped = edited
+    elif edited is not None:
+        custom = edited
+    sources = [shipped / policy.ROOT, *([] if custom is None else [custom])]
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         bundle = policy.assemble(Path(folder) / "bundle", config, custom, opa)
-        if shipped is not None:
+        if shipped != policy.SHIPPED:
             _replace_shipped(bundle, shipped, opa)
         module = bundle.folder / policy.ROOT / "trial/trial.rego"
         module.parent.mkdir()
         module.write_text(_MODULE)
-        trial = Trial(opa, bundle, config, paths)
+        trial = Trial(opa, bundle, settings, config, sources)
         try:
             yield trial
         finally:

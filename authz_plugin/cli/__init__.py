@@ -14,8 +14,8 @@ import click
 from authz_plugin import __version__
 from authz_plugin.cli.bundle import bundle
 from authz_plugin.cli.check import check
-from authz_plugin.cli.identity import identity
 from authz_plugin.cli.explain import explain
+from authz_plugin.cli.identity import identity
 from authz_plugin.cli.install_opa import install_opa
 from authz_plugin.cli.policy import policy
 from authz_plugin.cli.serve import serve

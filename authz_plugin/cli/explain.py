@@ -1,0 +1,184 @@
+"""``opa-authz explain``: why is this denied, and what would allow it?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from authz_plugin.cli.endpoint import client_of_file
+from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.terminal import say
+from authz_plugin.docker_client import Request
+from authz_plugin.errors import SettingsError
+from authz_plugin.explanation import recorder, report
+from authz_plugin.explanation.changes import Change
+from authz_plugin.explanation.reasons import Explainer, Explanation
+from authz_plugin.explanation.subjects import DECISION_ID, find_record, read_subject
+from authz_plugin.shown import Client, authz_message
+from authz_plugin.trial import open_trial
+
+DENIED: Final = 3
+"""The exit status where something would be denied."""
+
+Subject = bytes | Request | Mapping[str, Any]
+
+
+@click.command()
+@policy_options
+@click.option(
+    "--policy",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Try an edited copy of the policies, or of your own rules.",
+)
+@click.option("--user", metavar="NAME", help="Ask as this TLS user.")
+@click.option(
+    "--cert",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Ask as the holder of this client certificate (PEM).",
+)
+@click.option("--log", metavar="FILE", help="Where to look for a decision's id; - is input.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED)
+def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **options: Any) -> None:
+    r"""Say why a request is denied, and what would allow it.
+
+    SUBJECT is one of:
+
+    \b
+      ID           a decision's id, looked up in --log
+      FILE or -    a request: dockerd's message to a plugin as JSON, raw
+                   HTTP, or a decision record
+      -- COMMAND   a Docker command line; docker is run against an endpoint
+                   of ours that writes down what it asks, no daemon hears it
+
+    The policy of your settings decides, as in the plugin. You see how the request was read, who
+    asks, each rule that spoke with its file and line, and the smallest change of configuration
+    that would allow it: found by trying, and decided on before it is shown.
+
+    \b
+    Exit status: 0 everything would be allowed, 3 something would be denied,
+    1 it cannot be explained, 2 wrong command line or settings.
+
+    \b
+    Examples:
+      opa-authz explain -- docker run -v /etc:/x alpine
+      journalctl -u opa-authz -o cat | opa-authz explain 3f2a9c0d51e7b846 --log -
+      opa-authz explain --profile devcontainer --user alice request.http
+      opa-authz explain --policy ./policies -- docker ps
+    """
+    client = _client(options.pop("user"), options.pop("cert"))
+    log = options.pop("log")
+    with open_trial(load_settings(options), policy) as trial:
+        explainer = Explainer(trial)
+        requests: list[tuple[str, bytes]] = []
+        records: list[Mapping[str, Any]] = []
+        for title, one in _subjects(subject, log):
+            if isinstance(one, Mapping):
+                records.append(one)
+            else:
+                message = authz_message(one, client) if isinstance(one, Request) else one
+                requests.append((title or _title(message), message))
+        explained = [explainer.explain(title, message) for title, message in requests]
+        denied = sum(not explanation.judgement.allow for explanation in explained)
+        change = explainer.change_for([m for _, m in requests]) if denied > 1 else None
+        if as_json:
+            _print_json(explained, records, change)
+        else:
+            _print(explained, denied, change)
+            for record in records:
+                _say(report.record_lines(record, explainer.sources))
+    if denied or any(record.get("verdict") != "allow" for record in records):
+        sys.exit(DENIED)
+
+
+def _print_json(
+    explained: Sequence[Explanation],
+    records: Sequence[Mapping[str, Any]],
+    change: Sequence[Change] | None,
+) -> None:
+    document = {
+        "version": 1,
+        "requests": [report.to_document(explanation) for explanation in explained],
+        "records": records,
+        "change_for_all": report.change_document(change),
+    }
+    click.echo(json.dumps(document, indent=2))
+
+
+def _print(explained: Sequence[Explanation], denied: int, change: Sequence[Change] | None) -> None:
+    for explanation in explained:
+        _say(report.lines(explanation))
+        say("")
+    if denied > 1:
+        _say(report.change_lines(change, "all of this"))
+        say("")
+    if len(explained) > 1:
+        say(f"{len(explained)} requests, {denied} denied", "bad" if denied else "good")
+
+
+def _say(lines: Iterator[report.Line]) -> None:
+    for style, text in lines:
+        say(text, style)
+
+
+def _client(user: str | None, cert: Path | None) -> Client:
+    if user is not None and cert is not None:
+        raise SettingsError("--user", "", "leave it out: the certificate of --cert names the user")
+    return client_of_file(cert) if cert is not None else Client(user or "")
+
+
+def _subjects(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Subject]]:
+    """What is to be explained, each with a title if it has one of its own."""
+    if len(words) > 1 or Path(words[0]).name in recorder.PROGRAMS:
+        yield from _command(words)
+    elif words[0] == "-":
+        yield "", read_subject(sys.stdin.buffer.read())
+    elif Path(words[0]).is_file():
+        yield "", read_subject(Path(words[0]).read_bytes())
+    elif DECISION_ID.fullmatch(words[0]):
+        yield "", find_record(words[0], _log_lines(log))
+    else:
+        raise SettingsError(
+            words[0],
+            "",
+            "is neither a decision's id, nor a file, nor a Docker command line behind --",
+        )
+
+
+def _command(words: tuple[str, ...]) -> Iterator[tuple[str, Subject]]:
+    recording = recorder.record(words, os.environ)
+    for request in recording.requests:
+        yield f"{request.method} {request.target}", request
+    if recording.status != 0:
+        how = "was stopped" if recording.status is None else f"ended with {recording.status}"
+        said = f": {recording.stderr}" if recording.stderr else ""
+        click.echo(
+            f"opa-authz: {words[0]} {how}{said}; what it would have asked next is not known",
+            err=True,
+        )
+
+
+def _log_lines(log: str | None) -> Iterator[str]:
+    if log is None:
+        raise SettingsError("--log", "", "names the log to look the decision up in, or - for input")
+    if log == "-":
+        yield from sys.stdin
+        return
+    try:
+        with Path(log).open(encoding="utf-8", errors="replace") as file:
+            yield from file
+    except OSError as error:
+        raise SettingsError("--log", "", f"{log} cannot be read: {error.strerror}") from error
+
+
+def _title(message: bytes) -> str:
+    fields = json.loads(message)
+    return f"{fields.get('RequestMethod', '')} {fields.get('RequestUri', '')}"

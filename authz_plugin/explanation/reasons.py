@@ -1,0 +1,63 @@
+"""Why: one request with everything that its decision was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authz_plugin.decision import Denial
+from authz_plugin.explanation.changes import Change, smallest_change
+from authz_plugin.explanation.sources import Source, rule_sources
+from authz_plugin.trial import Judgement, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A rule that spoke: ``source`` is None for what the plugin itself refuses, ``warns`` is
+    whether it lets the request pass all the same."""
+
+    denial: Denial
+    source: Source | None
+    warns: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One request explained: ``title`` names it, ``changes`` would allow it if it is denied
+    (None: nothing would)."""
+
+    title: str
+    judgement: Judgement
+    reasons: Sequence[Reason]
+    changes: Sequence[Change] | None
+
+
+class Explainer:
+    """Explains requests by one policy."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self.sources = rule_sources(trial.opa, trial.sources)
+
+    def explain(self, title: str, message: bytes) -> Explanation:
+        """Explain the body of an ``/AuthZPlugin.AuthZReq``."""
+        judgement = self._trial.judge(message)
+        record = judgement.record
+        reasons = [
+            *(
+                Reason(denial, self.sources.get(denial.rule), warns=False)
+                for denial in record.denials
+            ),
+            *(
+                Reason(denial, self.sources.get(denial.rule), warns=True)
+                for denial in record.warnings
+            ),
+        ]
+        changes: list[Change] | None = []
+        if not judgement.allow:
+            changes = smallest_change(self._trial, [message])
+        return Explanation(title, judgement, reasons, changes)
+
+    def change_for(self, messages: Sequence[bytes]) -> Sequence[Change] | None:
+        """The smallest change that allows all of some requests, or None if there is none."""
+        return smallest_change(self._trial, messages)
