@@ -27,7 +27,25 @@ decision := {
 	"profile": effective.config.profile,
 	"role": effective.role,
 	"policy_revision": data.docker.authz.bundle.revision,
+	"repeatable": _repeatable,
 }
+
+# Exceptions come and go with time, and rules of the operator's own may look at anything.
+default _repeatable := false
+
+_repeatable if {
+	not _own_rules
+	_timeless
+}
+
+_own_rules if {
+	some name in data.docker.authz.bundle.packages
+	startswith(name, "custom_")
+}
+
+_timeless if count(_found) == 0
+
+_timeless if count(effective.exceptions) == 0
 
 default _allow := false
 
@@ -67,13 +85,15 @@ _warnings contains denial.of(
 }
 
 _found contains found if {
-	some name, found
-	data.docker.authz.rules[name].denials[found]
+	some denials in _answers
+	some found in denials
 }
 
-_evaluated contains name if {
+_evaluated := object.keys(_answers)
+
+_answers[name] := denials if {
 	some name
-	data.docker.authz.rules[name].denials
+	denials := data.docker.authz.rules[name].denials
 }
 
 _only_warns(found) if effective.config.rules[found.rule] == "warn"

@@ -45,6 +45,7 @@ denials contains denial.of(
 	sprintf("group %v is not allowed", [group]),
 	_hint("groups"),
 ) if {
+	input.operation.access == "write"
 	some group in _groups
 	not _fits("groups", group)
 }
@@ -59,6 +60,7 @@ denials contains denial.of(
 	sprintf("restart policy %v is not allowed", [object.get(_restart, "Name", "unknown")]),
 	_hint("restart"),
 ) if {
+	input.operation.access == "write"
 	_restarts
 	not _restart_allowed
 }
@@ -74,6 +76,7 @@ denials contains denial.of(
 	"on-failure restarts without or above the limit are not allowed",
 	sprintf("at most %v", [effective.list(["containers", "restart_retries"])]),
 ) if {
+	input.operation.access == "write"
 	_restarts
 	not _few_retries
 }
@@ -119,6 +122,7 @@ denials contains denial.of(
 	"containers.command", field, null,
 	"this command is not allowed", "its words are compared with containers.deny_commands",
 ) if {
+	input.operation.access == "write"
 	count(effective.list(["containers", "deny_commands"])) > 0
 	some field, words in _commands
 	some word in words

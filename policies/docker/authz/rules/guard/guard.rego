@@ -22,6 +22,7 @@ denials contains denial.of(
 	"these guard this host (guard.unguarded)",
 ) if {
 	some mount in input.mounts
+	not _pathless(mount)
 	reached := _reached(mount)
 	count(reached) > 0
 }
@@ -42,6 +43,11 @@ _readable if {
 	is_array(input.mounts)
 	is_array(effective.config.guard.paths)
 	is_array(effective.config.guard.prefixes)
+}
+
+_pathless(mount) if {
+	is_null(mount.path)
+	is_null(mount.resolved)
 }
 
 _reached(mount) := {guarded |

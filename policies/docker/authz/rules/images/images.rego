@@ -18,6 +18,7 @@ denials contains denial.of(
 	"images.source", object.get(image, "field", "Image"), _shown(image),
 	sprintf("image %v is not allowed", [_shown(image)]), _hint("allow"),
 ) if {
+	input.operation.access == "write"
 	some image in input.images
 	not _other_use(image, {"run", "pull"})
 	not _allowed(image, "allow")
@@ -33,6 +34,7 @@ denials contains denial.of(
 	"images.digest", object.get(image, "field", "Image"), _shown(image),
 	sprintf("image %v is not named by digest", [_shown(image)]), "add @sha256:…",
 ) if {
+	input.operation.access == "write"
 	not _digest_free
 	some image in input.images
 	not _other_use(image, {"run", "pull"})
@@ -49,6 +51,7 @@ denials contains denial.of(
 	"images.latest", object.get(image, "field", "Image"), _shown(image),
 	"the tag latest is not allowed", "name a version",
 ) if {
+	input.operation.access == "write"
 	not _latest_allowed
 	some image in input.images
 	not _other_use(image, {"run", "pull"})
@@ -65,6 +68,7 @@ denials contains denial.of(
 	"images.name", object.get(image, "field", "query.repo"), _shown(image),
 	sprintf("giving an image the name %v is not allowed", [_shown(image)]), _hint("names"),
 ) if {
+	input.operation.access == "write"
 	some image in input.images
 	not _other_use(image, {"name"})
 	not _allowed(image, "names")
@@ -79,6 +83,7 @@ denials contains denial.of(
 	"images.push", object.get(image, "field", "path"), _shown(image),
 	sprintf("pushing %v is not allowed", [_shown(image)]), _hint("push"),
 ) if {
+	input.operation.access == "write"
 	some image in input.images
 	not _other_use(image, {"push"})
 	not _allowed(image, "push")
@@ -105,6 +110,7 @@ denials contains denial.of(
 # custom:
 #   id: images.unreadable
 denials contains denial.of("images.unreadable", "images", null, "the request's images cannot be read", "") if {
+	input.operation.access == "write"
 	not _readable
 }
 

@@ -17,6 +17,7 @@ denials contains denial.of(
 	sprintf("label %s is missing or has a value that is not allowed", [name]),
 	denial.allowed(effective.list(["labels", "required", name])),
 ) if {
+	input.operation.access == "write"
 	some name, _ in effective.config.labels.required
 	some field, labels in _labels
 	not _has(labels, name)
@@ -31,6 +32,7 @@ denials contains denial.of(
 	"labels.reserved", field, name,
 	sprintf("label %s is reserved", [name]), "leave it out (labels.reserved)",
 ) if {
+	input.operation.access == "write"
 	count(effective.list(["labels", "reserved"])) > 0
 	some field, labels in _labels
 	some name, _ in labels
@@ -43,6 +45,7 @@ denials contains denial.of(
 # custom:
 #   id: labels.unreadable
 denials contains denial.of("labels.unreadable", "Labels", null, "what labels must be cannot be read", "") if {
+	input.operation.access == "write"
 	not _readable
 }
 

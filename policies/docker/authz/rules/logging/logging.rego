@@ -20,6 +20,7 @@ denials contains denial.of(
 	sprintf("log driver %v is not allowed", [object.get(driver, "name", "unknown")]),
 	denial.allowed(effective.list(["logging", "drivers"])),
 ) if {
+	input.operation.access == "write"
 	some driver in input.log_drivers
 	not _allowed(driver)
 }
@@ -34,6 +35,7 @@ denials contains denial.of(
 	sprintf("log option %v is not allowed", [name]),
 	denial.allowed(effective.list(["logging", "options"])),
 ) if {
+	input.operation.access == "write"
 	some driver in input.log_drivers
 	some name, _ in object.get(driver, "options", {"unknown": ""})
 	not _allowed_option(name)

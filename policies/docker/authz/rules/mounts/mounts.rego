@@ -53,6 +53,7 @@ denials contains denial.of(
 	"these paths are protected (mounts.deny)",
 ) if {
 	some mount in input.mounts
+	not _pathless(mount)
 	reached := _reached(mount)
 	count(reached) > 0
 }
@@ -146,8 +147,14 @@ _allowed_propagation(mount) if mount.propagation == ""
 
 _allowed_propagation(mount) if mount.propagation in effective.config.mounts.propagation
 
+_pathless(mount) if {
+	is_null(mount.path)
+	is_null(mount.resolved)
+}
+
 _reached(mount) := {protected |
 	some path in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	is_string(path)
 	some protected in effective.config.mounts.deny
 	_related(path, protected)
 }

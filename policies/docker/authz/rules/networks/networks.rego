@@ -19,6 +19,7 @@ denials contains denial.of(
 	sprintf("joining network %v is not allowed", [object.get(endpoint, "network", "unknown")]),
 	denial.allowed(effective.list(["networks", "join"])),
 ) if {
+	input.operation.access == "write"
 	some endpoint in input.endpoints
 	not _builtin(endpoint)
 	not _joinable(endpoint)
@@ -34,6 +35,7 @@ denials contains denial.of(
 	"the default bridge network is not allowed",
 	"run it with --network NAME or --network none",
 ) if {
+	input.operation.access == "write"
 	not _bridge_allowed
 	some endpoint in input.endpoints
 	not _not_bridge(endpoint)
@@ -50,6 +52,7 @@ denials contains denial.of(
 	"networks.alias", object.get(endpoint, "field", "networks"), null,
 	"aliases in a network are not allowed", "networks.aliases is false",
 ) if {
+	input.operation.access == "write"
 	not _aliases_allowed
 	some endpoint in input.endpoints
 	not _without(endpoint, "aliases")
@@ -64,6 +67,7 @@ denials contains denial.of(
 	"networks.link", object.get(endpoint, "field", "networks"), null,
 	"links are not allowed", "join a network instead",
 ) if {
+	input.operation.access == "write"
 	not _links_allowed
 	some endpoint in input.endpoints
 	not _without(endpoint, "links")
@@ -78,6 +82,7 @@ denials contains denial.of(
 	"networks.address", object.get(endpoint, "field", "networks"), null,
 	"choosing an IP address is not allowed", "networks.static_addresses is false",
 ) if {
+	input.operation.access == "write"
 	not _addresses_allowed
 	some endpoint in input.endpoints
 	not _without(endpoint, "addresses")
@@ -93,6 +98,7 @@ denials contains denial.of(
 	object.get(endpoint, "mac_address", null),
 	"choosing a MAC address is not allowed", "networks.mac_addresses is false",
 ) if {
+	input.operation.access == "write"
 	not _macs_allowed
 	some endpoint in input.endpoints
 	not _no_mac(endpoint)
@@ -108,6 +114,7 @@ denials contains denial.of(
 	sprintf("endpoint option %v is not allowed", [name]),
 	denial.allowed(effective.list(["networks", "endpoint_options"])),
 ) if {
+	input.operation.access == "write"
 	some endpoint in input.endpoints
 	some name, _ in object.get(endpoint, "options", {"unknown": ""})
 	not _fits("endpoint_options", name)
@@ -124,6 +131,7 @@ denials contains denial.of(
 	sprintf("host entry for %v is not allowed", [object.get(host, "address", "unknown")]),
 	"networks.extra_hosts or networks.host_gateway is false",
 ) if {
+	input.operation.access == "write"
 	some host in input.hosts
 	not _host_allowed(host)
 }
@@ -137,6 +145,7 @@ denials contains denial.of(
 	"networks.dns", field, null,
 	"choosing DNS settings is not allowed", "networks.dns is false",
 ) if {
+	input.operation.access == "write"
 	not _dns_allowed
 	some field in _dns_fields
 }
@@ -232,6 +241,7 @@ denials contains denial.of(
 # custom:
 #   id: networks.unreadable
 denials contains denial.of("networks.unreadable", "endpoints", null, "the request's networks cannot be read", "") if {
+	input.operation.access == "write"
 	not _readable
 }
 

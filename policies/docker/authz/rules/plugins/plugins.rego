@@ -20,6 +20,7 @@ denials contains denial.of(
 	sprintf("changing plugin %v is not allowed", [object.get(input.operation.resource, "ref", "unknown")]),
 	denial.allowed(effective.list(["plugins", "change"])),
 ) if {
+	input.operation.access == "write"
 	input.operation.id in {"plugin.disable", "plugin.enable", "plugin.remove", "plugin.set", "plugin.upgrade"}
 	not input.operation.resource.ref in effective.list(["plugins", "change"])
 }
@@ -34,6 +35,7 @@ denials contains denial.of(
 	sprintf("installing plugin %v is not allowed", [object.get(image, "reference", "unknown")]),
 	denial.allowed(effective.list(["plugins", "install"])),
 ) if {
+	input.operation.access == "write"
 	input.operation.id in {"plugin.pull", "plugin.upgrade", "service.create", "service.update"}
 	some image in input.images
 	object.get(image, "action", "plugin") == "plugin"
@@ -50,6 +52,7 @@ denials contains denial.of(
 	sprintf("granting a plugin %v is not allowed", [name]),
 	denial.allowed([name | some name, _ in effective.config.plugins.privileges]),
 ) if {
+	input.operation.access == "write"
 	some [field, name, values] in _granted
 	not _grantable(name, values)
 }
@@ -73,6 +76,7 @@ denials contains denial.of(
 # custom:
 #   id: plugins.unreadable
 denials contains denial.of("plugins.unreadable", "body", null, "what the plugin is granted cannot be read", "") if {
+	input.operation.access == "write"
 	input.operation.id in {"plugin.pull", "plugin.upgrade"}
 	not _readable
 }

@@ -17,6 +17,7 @@ denials contains denial.of(
 	sprintf("host port %s is not allowed", [_shown(port)]),
 	denial.allowed(_ranges),
 ) if {
+	input.operation.access == "write"
 	some port in input.ports
 	not _in_range(port)
 }
@@ -32,6 +33,7 @@ denials contains denial.of(
 	sprintf("host address %v is not allowed", [object.get(port, "host_ip", "unknown")]),
 	denial.allowed(effective.list(["ports", "addresses"])),
 ) if {
+	input.operation.access == "write"
 	some port in input.ports
 	not _on_allowed_address(port)
 }

@@ -48,7 +48,24 @@ _complete if {
 	is_array(input.request.unknown_fields)
 	is_boolean(input.request.query_authoritative)
 	input.body_state in {"none", "present", "invisible"}
+	input.operation.access in {"read", "write"}
 	_body_complete
+	_lists_complete
+}
+
+_lists_complete if {
+	is_array(input.users)
+	is_array(input.limits)
+	is_array(input.ulimits)
+	is_array(input.sysctls)
+	is_array(input.tmpfs)
+	is_array(input.log_drivers)
+	is_array(input.images)
+	is_array(input.ports)
+	is_array(input.endpoints)
+	is_array(input.hosts)
+	is_array(input.references)
+	is_object(input.filters)
 }
 
 _body_complete if {

@@ -16,6 +16,7 @@ denials contains denial.of(
 	sprintf("a limit of %s must be given", [object.get(limit, "resource", "resources")]),
 	_hint,
 ) if {
+	input.operation.access == "write"
 	some limit in input.limits
 	_is_required(limit)
 	not _given(limit)
@@ -31,6 +32,7 @@ denials contains denial.of(
 	sprintf("%s above the ceiling", [object.get(limit, "resource", "a resource")]),
 	_hint,
 ) if {
+	input.operation.access == "write"
 	some limit in input.limits
 	not _low_enough(limit)
 }
@@ -49,6 +51,7 @@ denials contains denial.of(
 	]),
 	denial.allowed([sprintf("%s: %v", [name, most]) | some name, most in effective.config.resources.ulimits]),
 ) if {
+	input.operation.access == "write"
 	some ulimit in input.ulimits
 	not _allowed(ulimit)
 }
@@ -63,6 +66,7 @@ denials contains denial.of(
 	sprintf("OOM score adjustment %v is not allowed", [_score]),
 	sprintf("at least %v", [effective.list(["resources", "oom_score"])]),
 ) if {
+	input.operation.access == "write"
 	_makes
 	not _score_high_enough
 }
@@ -76,6 +80,7 @@ denials contains denial.of(
 	"resources.oom-kill", "OomKillDisable", true,
 	"disabling the OOM killer is not allowed", "resources.oom_kill_disable is false",
 ) if {
+	input.operation.access == "write"
 	input.operation.id in {"container.create", "container.update"}
 	not _killable
 }
@@ -89,6 +94,7 @@ denials contains denial.of(
 	"resources.realtime", "CpuRealtimeRuntime", null,
 	"CPU time with real-time priority is not allowed", "resources.realtime is false",
 ) if {
+	input.operation.access == "write"
 	input.operation.id in {"container.create", "container.update"}
 	not _ordinary_priority
 }
@@ -102,6 +108,7 @@ denials contains denial.of(
 	"resources.block-device", name, null,
 	sprintf("%s is not allowed", [name]), "resources.block_devices is false",
 ) if {
+	input.operation.access == "write"
 	input.operation.id in {"container.create", "container.update"}
 	some name in {
 		"BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps",
@@ -116,6 +123,7 @@ denials contains denial.of(
 # custom:
 #   id: resources.unreadable
 denials contains denial.of("resources.unreadable", "limits", null, "the request's limits cannot be read", "") if {
+	input.operation.access == "write"
 	not _readable
 }
 

@@ -33,6 +33,7 @@ denials contains denial.of(
 	"swarm.ca", "CAConfig", null,
 	"giving a swarm a certificate authority is not allowed", "swarm.external_cas is false",
 ) if {
+	input.operation.access == "write"
 	input.operation.id in {"swarm.init", "swarm.update"}
 	not _cas_allowed
 	not _own_ca
@@ -62,6 +63,7 @@ denials contains denial.of(
 	"this task runtime is not allowed",
 	denial.allowed(effective.list(["swarm", "runtimes"])),
 ) if {
+	input.operation.access == "write"
 	input.operation.id in {"service.create", "service.update"}
 	not _runs_allowed
 }
@@ -90,6 +92,7 @@ denials contains denial.of(
 	"swarm.driver", field, null,
 	sprintf("%s is not allowed", [field]), "swarm.drivers is false",
 ) if {
+	input.operation.access == "write"
 	not _drivers_allowed
 	some field in _drivers
 }

@@ -19,6 +19,7 @@ denials contains denial.of(
 	sprintf("sysctl %v is not allowed", [object.get(sysctl, "name", "unknown")]),
 	denial.allowed(effective.list(["sysctls", "allow"])),
 ) if {
+	input.operation.access == "write"
 	some sysctl in input.sysctls
 	not _allowed(sysctl)
 }

@@ -16,6 +16,7 @@ denials contains denial.of(
 	sprintf("tmpfs option %v is not allowed", [option]),
 	denial.allowed(effective.list(["tmpfs", "options"])),
 ) if {
+	input.operation.access == "write"
 	some mount in input.tmpfs
 	some option in object.get(mount, "options", ["unknown"])
 	not option in effective.list(["tmpfs", "options"])

@@ -18,6 +18,7 @@ denials contains denial.of(
 	sprintf("containers must not run as %s", [_shown(user)]),
 	_hint("containers"),
 ) if {
+	input.operation.access == "write"
 	some user in input.users
 	not _exec(user)
 	not _allowed(user, "containers")
@@ -33,6 +34,7 @@ denials contains denial.of(
 	sprintf("execs must not run as %s", [_shown(user)]),
 	_hint("execs"),
 ) if {
+	input.operation.access == "write"
 	some user in input.users
 	_exec(user)
 	not _allowed(user, "execs")

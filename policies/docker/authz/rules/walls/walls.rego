@@ -15,6 +15,7 @@ denials contains denial.of(
 	"walls.read-only-root", "HostConfig.ReadonlyRootfs", false,
 	"the root file system must be read-only", "run it with --read-only",
 ) if {
+	input.operation.access == "write"
 	_makes
 	not _enough("read_only_root")
 }
@@ -28,6 +29,7 @@ denials contains denial.of(
 	"walls.no-new-privileges", "HostConfig.SecurityOpt", null,
 	"no-new-privileges must be set", "run it with --security-opt no-new-privileges",
 ) if {
+	input.operation.access == "write"
 	_makes
 	not _enough("no_new_privileges")
 }
@@ -41,6 +43,7 @@ denials contains denial.of(
 	"walls.healthcheck", "Healthcheck", null,
 	"a health check must be given", "run it with --health-cmd",
 ) if {
+	input.operation.access == "write"
 	_makes
 	not _enough("healthcheck")
 }
@@ -55,6 +58,7 @@ denials contains denial.of(
 	"capabilities must be dropped",
 	sprintf("run it with --cap-drop %s", [concat(" --cap-drop ", effective.list(["walls", "drop"]))]),
 ) if {
+	input.operation.access == "write"
 	_makes
 	not _dropped
 }
