@@ -47,7 +47,8 @@ class Decision:
     """The decision document.
 
     ``evaluated`` names the rule packages that answered, ``warnings`` what rules in warn mode
-    would have denied.
+    would have denied. ``repeatable`` says that the decision depends on nothing but the policy and
+    the input document without its time.
     """
 
     allow: bool
@@ -56,6 +57,7 @@ class Decision:
     evaluated: frozenset[str]
     profile: str
     policy_revision: str
+    repeatable: bool = False
 
 
 def read_decision(document: object, required: frozenset[str]) -> Decision:
@@ -73,6 +75,7 @@ def read_decision(document: object, required: frozenset[str]) -> Decision:
         evaluated=_names(fields, "evaluated"),
         profile=_typed(fields, "profile", str),
         policy_revision=_typed(fields, "policy_revision", str),
+        repeatable=fields.get("repeatable") is True,
     )
     missing = sorted(required - decision.evaluated)
     if missing:

@@ -16,6 +16,7 @@ from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import Key, OpaSettings, Settings
 
 MakeEngine = Callable[..., OpaEngine]
+MakeOpa = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -25,28 +26,38 @@ def opa() -> binary.Opa:
 
 
 @pytest.fixture(scope="session")
-def make_engine(opa: binary.Opa) -> Iterator[MakeEngine]:
-    """Engines with a real OPA behind them, one process for each policy configuration."""
+def make_opa(opa: binary.Opa) -> Iterator[MakeOpa]:
+    """The sockets of real OPAs, one process for each policy configuration."""
     running: dict[str, child.ChildOpa] = {}
-    engines: list[OpaEngine] = []
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
 
-        def make(**configuration: Any) -> OpaEngine:
+        def make(**configuration: Any) -> Path:
             key = repr(configuration)
             if key not in running:
                 home = Path(folder) / str(len(running))
                 config = policy.configuration(with_policy(**configuration), LocalHostPaths())
                 bundle = policy.assemble(home / "bundle", config, None, opa)
                 running[key] = child.start(opa, bundle)
-            url = f"unix:{running[key].socket}"
-            engines.append(OpaEngine(OpaSettings(url=url), policy.shipped_rules(), deadline=5))
-            return engines[-1]
+            return running[key].socket
 
         yield make
-        for engine in engines:
-            engine.close()
         for started in running.values():
             started.stop()
+
+
+@pytest.fixture(scope="session")
+def make_engine(make_opa: MakeOpa) -> Iterator[MakeEngine]:
+    """Engines with a real OPA behind them."""
+    engines: list[OpaEngine] = []
+
+    def make(**configuration: Any) -> OpaEngine:
+        opa = OpaSettings(url=f"unix:{make_opa(**configuration)}")
+        engines.append(OpaEngine(opa, policy.shipped_rules(), deadline=5))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.close()
 
 
 def with_policy(**configuration: Any) -> Settings:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from contextvars import ContextVar
+from typing import Any, Final, Protocol
 
 from authz_plugin.decision import Decision
+
+DECISION_ID: Final[ContextVar[str]] = ContextVar("decision_id", default="")
+"""The id of the decision under way in this thread, for an engine that writes it down."""
 
 
 class Engine(Protocol):

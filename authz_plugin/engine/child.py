@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from authz_plugin.engine.binary import Opa
+from authz_plugin.engine.opa import DECISION_ID_HEADER
 from authz_plugin.engine.transport import UnixTransport
 from authz_plugin.errors import EngineError, EngineSetupError
 from authz_plugin.policy import Bundle
@@ -27,6 +28,11 @@ _START_LIMIT: Final = 15.0
 _STOP_LIMIT: Final = 5.0
 _HEALTH_LIMIT: Final = 1.0
 _SPARE_UIDS: Final = range(64700, 64800)
+_DECISION_LOG: Final = (
+    "--set=decision_logs.console=true",
+    "--set=decision_logs.mask_decision=/docker/authz/journal/mask",
+    f"--set=decision_logs.request_context.http.headers[0]={DECISION_ID_HEADER}",
+)
 
 
 class ChildOpa:
@@ -73,9 +79,11 @@ class ChildOpa:
         self._transport.close()
 
 
-def start(opa: Opa, bundle: Bundle) -> ChildOpa:
+def start(opa: Opa, bundle: Bundle, *, decision_log: bool = False) -> ChildOpa:
     """Start OPA on a bundle and wait until it answers; raises ``EngineSetupError``.
 
+    ``decision_log`` has it log its decisions on standard error, as far as the policy's mask lets
+    it (``docker.authz.journal``), with our decision ids.
     Its socket stands beside the bundle's folder, in a folder that must hold nothing else.
     """
     home = bundle.folder.parent
@@ -95,6 +103,7 @@ def start(opa: Opa, bundle: Bundle) -> ChildOpa:
                 "--log-level=error",
                 "--optimize-store-for-read-speed",
                 "--shutdown-grace-period=2",
+                *(_DECISION_LOG if decision_log else ()),
                 "--bundle",
                 bundle.folder.name,
             ],

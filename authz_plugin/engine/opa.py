@@ -13,9 +13,13 @@ from typing import Any, Final
 import orjson
 
 from authz_plugin.decision import Decision, read_decision
+from authz_plugin.engine import DECISION_ID
 from authz_plugin.engine.transport import UnreachableError, open_transport
 from authz_plugin.errors import EngineError
 from authz_plugin.settings import OpaSettings
+
+DECISION_ID_HEADER: Final = "X-Decision-Id"
+"""The header that carries our decision id, for OPA's own decision log."""
 
 _PACKAGE: Final = "docker/authz"
 _RETRY_EVERY: Final = 0.02
@@ -60,9 +64,10 @@ class OpaEngine:
 
     def _ask(self, query: str, question: bytes) -> tuple[int, bytes]:
         end = time.monotonic() + self._deadline
+        headers = {DECISION_ID_HEADER: DECISION_ID.get()}
         while True:
             try:
-                return self._transport.exchange("POST", query, question, end)
+                return self._transport.exchange("POST", query, question, end, headers)
             except UnreachableError:
                 if time.monotonic() + _RETRY_EVERY >= end:
                     raise

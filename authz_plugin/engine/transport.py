@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import socket
 import time
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ from authz_plugin.settings import OpaSettings
 ANSWER_LIMIT: Final = 1 << 20
 """Bytes of an answer, at most: a decision is a few hundred."""
 
+_NONE: Final[Mapping[str, str]] = {}
+
 
 class UnreachableError(EngineError):
     """OPA could not be asked at all; asking again may help and cannot hurt."""
@@ -30,10 +33,17 @@ class UnreachableError(EngineError):
 class Transport(Protocol):
     """A way to OPA."""
 
-    def exchange(self, method: str, path: str, question: bytes, end: float) -> tuple[int, bytes]:
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        question: bytes,
+        end: float,
+        headers: Mapping[str, str] = _NONE,
+    ) -> tuple[int, bytes]:
         """Send a question and return status and answer.
 
-        ``end`` is the ``time.monotonic()`` by which it must be there. Raises ``EngineError``,
+        ``headers`` go beside those of every question. ``end`` is the ``time.monotonic()`` by which it must be there. Raises ``EngineError``,
         and ``UnreachableError`` where nobody answered.
         """
 
@@ -54,18 +64,29 @@ def open_transport(opa: OpaSettings) -> Transport:
 
 
 class UnixTransport:
-    """OPA on a unix socket."""
+    """OPA on a unix socket.
+
+    Where the socket's name is a link, a connection is used for as long as the link leads to where
+    it was opened: who moves the link can be sure that the next question goes to the new place.
+    """
 
     def __init__(self, socket_: Path, headers: Mapping[str, str]) -> None:
         self._socket = str(socket_)
         self._headers = {**headers, "Host": "opa"}
         self._idle: list[_UnixConnection] = []
 
-    def exchange(self, method: str, path: str, question: bytes, end: float) -> tuple[int, bytes]:
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        question: bytes,
+        end: float,
+        headers: Mapping[str, str] = _NONE,
+    ) -> tuple[int, bytes]:
         connection = self._take_connection()
         connection.end = end
         try:
-            connection.request(method, path, question, self._headers)
+            connection.request(method, path, question, {**self._headers, **headers})
             answer = self._read(connection.getresponse())
         except BaseException as error:
             connection.close()
@@ -84,10 +105,19 @@ class UnixTransport:
             self._idle.pop().close()
 
     def _take_connection(self) -> _UnixConnection:
+        place = self._place()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.place == place:
+                return connection
+            connection.close()
+        return _UnixConnection(place)
+
+    def _place(self) -> str:
         try:
-            return self._idle.pop()
-        except IndexError:
-            return _UnixConnection(self._socket)
+            return os.readlink(self._socket)  # noqa: PTH115 - three times as quick
+        except OSError:
+            return self._socket
 
     def _read(self, response: http.client.HTTPResponse) -> tuple[int, bytes]:
         answer = response.read(ANSWER_LIMIT)
@@ -99,14 +129,14 @@ class UnixTransport:
 class _UnixConnection(http.client.HTTPConnection):
     """A connection whose every step must be done by ``end``, however small the steps are."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, place: str) -> None:
         super().__init__("opa")
-        self._path = path
+        self.place = place
         self.end = 0.0
 
     def connect(self) -> None:
         self.sock = _DeadlineSocket(self)
-        self.sock.connect(self._path)
+        self.sock.connect(self.place)
 
     def left(self) -> float:
         """Seconds that are left; raises ``TimeoutError`` if none are."""
@@ -149,12 +179,20 @@ class TcpTransport:
         if opa.certificate is not None:
             self._session.cert = (str(opa.certificate), str(opa.key or opa.certificate))
 
-    def exchange(self, method: str, path: str, question: bytes, end: float) -> tuple[int, bytes]:
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        question: bytes,
+        end: float,
+        headers: Mapping[str, str] = _NONE,
+    ) -> tuple[int, bytes]:
         try:
             with self._session.request(
                 method,
                 self._url + path,
                 data=question,
+                headers=dict(headers),
                 timeout=max(end - time.monotonic(), 0.001),
                 stream=True,
                 allow_redirects=False,

@@ -156,12 +156,12 @@ denials contains denial.of(
 # custom:
 #   id: networks.driver
 denials contains denial.of(
-	"networks.driver", "Driver", object.get(input.body, "Driver", null),
-	sprintf("network driver %v is not allowed", [object.get(input.body, "Driver", "unknown")]),
+	"networks.driver", "Driver", object.get(input, ["body", "Driver"], null),
+	sprintf("network driver %v is not allowed", [object.get(input, ["body", "Driver"], "unknown")]),
 	denial.allowed(effective.list(["networks", "drivers"])),
 ) if {
 	input.operation.id == "network.create"
-	not input.body.Driver in effective.list(["networks", "drivers"])
+	not _listed("Driver", "drivers")
 }
 
 # METADATA
@@ -227,12 +227,12 @@ denials contains denial.of(
 # custom:
 #   id: networks.scope
 denials contains denial.of(
-	"networks.scope", "Scope", object.get(input.body, "Scope", null),
-	sprintf("network scope %v is not allowed", [object.get(input.body, "Scope", "unknown")]),
+	"networks.scope", "Scope", object.get(input, ["body", "Scope"], null),
+	sprintf("network scope %v is not allowed", [object.get(input, ["body", "Scope"], "unknown")]),
 	denial.allowed(effective.list(["networks", "scopes"])),
 ) if {
 	input.operation.id == "network.create"
-	not input.body.Scope in effective.list(["networks", "scopes"])
+	not _listed("Scope", "scopes")
 }
 
 # METADATA
@@ -308,6 +308,8 @@ _no_service_dns if {
 	every _, values in input.body.TaskTemplate.ContainerSpec.DNSConfig { values == [] }
 }
 
+_listed(field, key) if input.body[field] in effective.config.networks[key]
+
 _subnets_allowed if effective.config.networks.subnets == true
 
 _plain_ipam if is_null(input.body.IPAM)
@@ -322,7 +324,7 @@ _config_allowed if effective.config.networks.config_from == true
 
 _no_config if {
 	input.body.ConfigOnly == false
-	object.get(input.body.ConfigFrom, "Network", "") == ""
+	input.body.ConfigFrom.Network == ""
 }
 
 _no_config if {
