@@ -59,7 +59,7 @@ def lines(explanation: Explanation) -> Iterator[Line]:
     verdict = ("good", "ALLOWED") if judgement.allow else ("bad", "DENIED")
     yield verdict[0], f"{verdict[1]}  {explanation.title}"
     if judgement.document is None:
-        yield "", "  read as     nothing: the plugin refuses it before any policy is asked"
+        yield "", "  read as     nothing: it is refused before any policy is asked"
     else:
         for label, text in _facts(judgement.document):
             yield "", f"  {label:<11} {text}"
@@ -120,7 +120,7 @@ def _reason_lines(reason: Reason) -> Iterator[Line]:
 
 def _source_lines(source: Source | None) -> Iterator[Line]:
     if source is None:
-        yield "dim", "    said by the plugin itself: it does not let pass what may mean two things"
+        yield "dim", "    said by the plugin itself, not by a rule of the policy"
         return
     yield "dim", f"    {_near(source.file)}:{source.row}"
     yield "dim", f"    {source.title}. {source.description}"

@@ -98,7 +98,7 @@ def unknown_image(config: Config) -> str:
 
 def boundaries(config: Config, base: Mapping[str, Any]) -> Iterator[Attempt]:
     """The attempts for a configuration; ``base`` is the body of a container that it allows."""
-    create = _Creator(base)
+    create = Creator(base)
     yield create("privileged", "a privileged container", config["privileged"]["allow"],
                  ("privileged.container",), Privileged=True)  # fmt: skip
     yield from _namespaces(config, create)
@@ -112,16 +112,25 @@ def boundaries(config: Config, base: Mapping[str, Any]) -> Iterator[Attempt]:
     yield from _disguises(config, base)
 
 
-class _Creator:
+class Creator:
     """Makes attempts to create a container whose HostConfig differs from an allowed one's."""
 
     def __init__(self, base: Mapping[str, Any]) -> None:
         self._base = base
 
     def __call__(
-        self, id_: str, title: str, promised: bool, rules: tuple[str, ...], **changes: Any
+        self,
+        id_: str,
+        title: str,
+        promised: bool,
+        rules: tuple[str, ...],
+        *,
+        top: Mapping[str, Any] | None = None,
+        **changes: Any,
     ) -> Attempt:
-        body = {**self._base, "HostConfig": {**self._base["HostConfig"], **changes}}
+        """An attempt; ``changes`` are of HostConfig, ``top`` of what stands beside it."""
+        host = {**self._base["HostConfig"], **changes}
+        body = {**self._base, **(top or {}), "HostConfig": host}
         request = Request.of_json("POST", "/containers/create", body)
         return Attempt(id_, title, request, promised, rules)
 
@@ -131,24 +140,26 @@ class _Creator:
         return list(self._base["HostConfig"].get("SecurityOpt", []))
 
 
-def _namespaces(config: Config, create: _Creator) -> Iterator[Attempt]:
+def _namespaces(config: Config, create: Creator) -> Iterator[Attempt]:
     for kind, field in _NAMESPACES:
         promised = shares_namespace(config, kind, "host")
         title = f"the host's {kind} namespace"
         rules = ("namespaces.host",)
-        yield create(f"namespaces.{kind}.host", title, promised, rules, **{field: "host"})
+        host: dict[str, Any] = {field: "host"}
+        yield create(f"namespaces.{kind}.host", title, promised, rules, **host)
     fields = dict(_NAMESPACES)
     for kind in _SHARED:
+        other: dict[str, Any] = {fields[kind]: f"container:{NOTHING}"}
         yield create(
             f"namespaces.{kind}.container",
             f"another container's {kind} namespace",
             shares_namespace(config, kind, "container"),
             ("namespaces.container",),
-            **{fields[kind]: f"container:{NOTHING}"},
+            **other,
         )
 
 
-def _capabilities(config: Config, create: _Creator) -> Iterator[Attempt]:
+def _capabilities(config: Config, create: Creator) -> Iterator[Attempt]:
     for name in sorted({*_CAPABILITIES, *config["capabilities"]["allow"]}):
         promised = gives_capability(config, name)
         title = f"capability {name}"
@@ -159,7 +170,7 @@ def _capabilities(config: Config, create: _Creator) -> Iterator[Attempt]:
                  ("capabilities.add",), CapAdd=["cap_sys_admin"])  # fmt: skip
 
 
-def _devices(config: Config, create: _Creator) -> Iterator[Attempt]:
+def _devices(config: Config, create: Creator) -> Iterator[Attempt]:
     devices = config["devices"]
     for path in ("/dev/mem", "/dev/sda", "/dev"):
         mapping = {"PathOnHost": path, "PathInContainer": "/dev/x", "CgroupPermissions": "rwm"}
@@ -174,7 +185,7 @@ def _devices(config: Config, create: _Creator) -> Iterator[Attempt]:
                  ("devices.request",), DeviceRequests=[gpu])  # fmt: skip
 
 
-def _security_options(config: Config, create: _Creator) -> Iterator[Attempt]:
+def _security_options(config: Config, create: Creator) -> Iterator[Attempt]:
     rules = ("security-options.value",)
     for name, value in _OPTIONS:
         promised = takes_security_option(config, name, value)
@@ -189,7 +200,7 @@ def _security_options(config: Config, create: _Creator) -> Iterator[Attempt]:
                  ReadonlyPaths=[])  # fmt: skip
 
 
-def _binds(config: Config, create: _Creator) -> Iterator[Attempt]:
+def _binds(config: Config, create: Creator) -> Iterator[Attempt]:
     for path in (*_PATHS, *_PROTECTED):
         promised = mounts_path(config, path)
         yield create(f"mounts.{path}", f"bind mount of {path}", promised, _PLACE,
@@ -208,7 +219,7 @@ def _binds(config: Config, create: _Creator) -> Iterator[Attempt]:
                          rules, Binds=[f"{path}:/data"])  # fmt: skip
 
 
-def _around_root(config: Config, create: _Creator, root: str) -> Iterator[Attempt]:
+def _around_root(config: Config, create: Creator, root: str) -> Iterator[Attempt]:
     """What only looks as if it lay below an allowed path."""
     for id_, path in (("sibling", f"{root}2"), ("parent", f"{root}/../etc")):
         promised = mounts_path(config, path)
@@ -216,7 +227,7 @@ def _around_root(config: Config, create: _Creator, root: str) -> Iterator[Attemp
                      Binds=[f"{path}:/data"])  # fmt: skip
 
 
-def _disguised_binds(config: Config, create: _Creator) -> Iterator[Attempt]:
+def _disguised_binds(config: Config, create: Creator) -> Iterator[Attempt]:
     promised = mounts_path(config, "/etc")
     options = {"type": "none", "o": "bind", "device": "/etc"}
     mounts: Mapping[str, dict[str, Any]] = {
@@ -243,7 +254,7 @@ def _disguised_binds(config: Config, create: _Creator) -> Iterator[Attempt]:
                  VolumesFrom=[NOTHING])  # fmt: skip
 
 
-def _volumes(config: Config, create: _Creator) -> Iterator[Attempt]:
+def _volumes(config: Config, create: Creator) -> Iterator[Attempt]:
     volumes = config["volumes"]
     named = volumes["named"] and "volume" in config["mounts"]["types"]
     rules = ("volumes.named", "mounts.type")

@@ -19,7 +19,8 @@ from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.shown import Client, authz_message
 from authz_plugin.trial import Judgement, Trial
 from authz_plugin.validation import promises
-from authz_plugin.validation.boundaries import Attempt, boundaries, container
+from authz_plugin.validation.boundaries import Attempt, Creator, boundaries, container
+from authz_plugin.validation.limits import limits
 from authz_plugin.validation.probes import PROBES
 
 Group = Literal[
@@ -167,7 +168,10 @@ class Validation:
         operations: list[tuple[Group | None, Attempt]] = [
             (None, self._operation(id_, probe)) for id_, probe in probes.items()
         ]
-        crossings = boundaries(self.config, self._base)
+        crossings = [
+            *boundaries(self.config, self._base),
+            *limits(self.config, Creator(self._base)),
+        ]
         return operations + [("security boundaries", attempt) for attempt in crossings]
 
     def _operation(self, id_: str, probe: Request) -> Attempt:
@@ -236,7 +240,7 @@ class Validation:
         id_, title = "life", "a container of an image of this host is made, inspected and removed"
         image = self._image_here()
         if image is None:
-            detail = "this caller sees no image of this host"
+            detail = "there is no image here that this caller may see and run"
             return Result(id_, group, title, None, detail=detail)
         name = f"opa-authz-validate-{secrets.token_hex(6)}"
         make = Request.of_json(
@@ -327,7 +331,7 @@ def _as_predicted(tried: _Tried) -> bool:
 
 def _refused(rules: Iterable[str]) -> bool:
     """Whether the plugin itself refused, which depends on what the engine shows it."""
-    return all(rule.startswith("request.") for rule in rules)
+    return all(rule.startswith("request.body-") for rule in rules)
 
 
 def _explains_itself(observation: Observation) -> bool:

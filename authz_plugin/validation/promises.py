@@ -7,7 +7,8 @@ less.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from authz_plugin.dockerd.mounts import clean
@@ -64,3 +65,19 @@ def only_warns(config: Config, rule: str) -> bool:
     """Whether a rule is in warn mode, so that what it denies is allowed."""
     mode = config["rules"].get(rule, config["mode"])
     return bool(mode == "warn")
+
+
+def fits(patterns: Iterable[str], text: str) -> bool:
+    """Whether a text fits one of some patterns, in which ``*`` stands for any text."""
+    return any(
+        re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL)
+        for pattern in patterns
+    )
+
+
+def opens_port(config: Config, port: int) -> bool:
+    """Whether a port may be opened on every address of the host."""
+    ports = config["ports"]
+    return fits(ports["addresses"], "0.0.0.0") and any(  # noqa: S104 - an address to judge
+        range_["first"] <= port <= range_["last"] for range_ in ports["ranges"]
+    )
