@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Final
 
 from flask import Flask, Response, request
@@ -14,8 +16,11 @@ MESSAGE_LIMIT: Final = 24 << 20
 """Bytes of a message, at most: dockerd shows bodies of up to 4 MiB, in base64, twice."""
 
 
-def create_app(authorizer: Authorizer) -> Flask:
-    """The WSGI application that answers dockerd with the decisions of an authorizer."""
+def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambda _: None) -> Flask:
+    """The WSGI application that answers dockerd with the decisions of an authorizer.
+
+    ``answered`` is told the seconds that the answer to each report of an outcome took.
+    """
     app = Flask("opa-authz", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MESSAGE_LIMIT
 
@@ -29,7 +34,10 @@ def create_app(authorizer: Authorizer) -> Flask:
 
     @app.post("/AuthZPlugin.AuthZRes")
     def authz_response() -> Response:
-        return _reply(authorizer.acknowledge(request.get_data(cache=False)))
+        started = time.perf_counter()
+        answer = authorizer.acknowledge(request.get_data(cache=False))
+        answered(time.perf_counter() - started)
+        return _reply(answer)
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:

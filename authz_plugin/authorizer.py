@@ -6,20 +6,18 @@ of the product stands here.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 from authz_plugin import dockerd, protocol
 from authz_plugin.caller import read_caller
 from authz_plugin.decision import Denial, denial_message
 from authz_plugin.document import input_document
-from authz_plugin.engine import Engine
+from authz_plugin.engine import DECISION_ID, Engine
 from authz_plugin.errors import EngineError, Refused
 from authz_plugin.hostpaths import HostPaths
-from authz_plugin.journal.record import DecisionRecord, new_decision_id
-from authz_plugin.protocol import Answer
+from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.protocol import Answer, AuthZRes
 
 _UNKNOWN_OPERATION: Final = "request"
 
@@ -27,8 +25,9 @@ _UNKNOWN_OPERATION: Final = "request"
 class Authorizer:
     """Decides requests with an engine.
 
-    ``record`` is given every decision record. ``ping_without_engine`` lets pings pass while the
-    engine is down; nothing else ever does.
+    ``record`` is given every decision record, ``close`` every report of an outcome, and
+    ``hindrance`` says why a request must not pass unrecorded, where that is so.
+    ``ping_without_engine`` lets pings pass while the engine is down; nothing else ever does.
     """
 
     def __init__(
@@ -37,29 +36,34 @@ class Authorizer:
         host_paths: HostPaths,
         record: Callable[[DecisionRecord], None],
         *,
+        close: Callable[[AuthZRes], None] = lambda _: None,
+        hindrance: Callable[[], Denial | None] = lambda: None,
         ping_without_engine: bool = False,
     ) -> None:
         self._engine = engine
         self._host_paths = host_paths
         self._record = record
+        self._close = close
+        self._hindrance = hindrance
         self._ping_without_engine = ping_without_engine
 
     def authorize(self, message: bytes) -> Answer:
         """Answer the body of an ``/AuthZPlugin.AuthZReq``; never raises."""
-        record = DecisionRecord(new_decision_id(), datetime.now(UTC))
-        started = time.perf_counter()
+        record = DecisionRecord.begin()
+        DECISION_ID.set(record.decision_id)
         try:
             self._decide(message, record)
         except Refused as refusal:
-            record.denials.append(Denial.from_refusal(refusal))
+            record.refuse(Denial.from_refusal(refusal))
         except EngineError as error:
             self._without_engine(record, error)
         except Exception as error:  # noqa: BLE001 - a defect must deny, not crash
             record.error = f"{type(error).__name__} at {_origin(error)}"
-            record.denials.append(_INTERNAL)
-        if record.denials:
-            record.verdict = "deny"
-        record.duration = time.perf_counter() - started
+            record.refuse(_INTERNAL)
+        hindrance = self._hindrance()
+        if hindrance is not None:
+            record.refuse(hindrance)
+        record.close()
         self._record(record)
         if record.verdict == "allow":
             return Answer(allow=True)
@@ -76,30 +80,28 @@ class Authorizer:
         The request was decided before it ran, so a report that is understood is acknowledged.
         """
         try:
-            protocol.read_response(message)
+            response = protocol.read_response(message)
         except Refused as refusal:
             return Answer(allow=False, message=str(refusal))
+        self._close(response)
         return Answer(allow=True)
 
     def _decide(self, message: bytes, record: DecisionRecord) -> None:
         request = protocol.read_request(message)
-        record.user, record.method = request.user, request.method
+        record.is_from(request)
         canonical = dockerd.read(request.method, request.uri, request.headers, request.body)
-        record.operation, record.resource = canonical.operation.id, canonical.ref
         caller = read_caller(request)
+        record.reads_as(canonical, caller)
         document = input_document(canonical, caller, self._host_paths, record.time)
-        decision = self._engine.decide(document)
-        record.profile, record.policy_revision = decision.profile, decision.policy_revision
-        record.denials.extend(decision.denials)
-        record.warnings.extend(decision.warnings)
-        record.verdict = "allow" if decision.allow else "deny"
+        record.asks("opa")
+        record.decided(self._engine.decide(document))
 
     def _without_engine(self, record: DecisionRecord, error: EngineError) -> None:
         record.error = str(error)
         if self._ping_without_engine and record.operation == "system.ping":
-            record.verdict = "allow"
+            record.pass_without_engine()
             return
-        record.denials.append(
+        record.refuse(
             Denial(
                 "request.engine",
                 "",

@@ -48,6 +48,12 @@ def read_caller(request: AuthZReq) -> Caller:
     return Caller(request.user, request.user_authn_method, certificates)
 
 
+def certificate_cache() -> tuple[int, int, int]:
+    """Hits, misses and entries of the cache of certificates that were read."""
+    info = _certificate.cache_info()
+    return info.hits, info.misses, info.currsize
+
+
 @lru_cache(maxsize=256)
 def _certificate(pem: str) -> Certificate:
     try:

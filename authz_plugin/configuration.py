@@ -84,9 +84,9 @@ def _profile(name: str) -> Mapping[str, Any]:
     return profile if base is None else _merged(_profile(base), profile)
 
 
-def rule_ids() -> frozenset[str]:
-    """The ids of the shipped rules, as their metadata states them."""
-    files = (SHIPPED / ROOT / "rules").rglob("*.rego")
+def rule_ids(folder: Path = SHIPPED / ROOT / "rules") -> frozenset[str]:
+    """The ids of the rules in a folder, of the shipped ones by default, as metadata states them."""
+    files = folder.rglob("*.rego")
     return frozenset(id_ for file in files for id_ in _RULE_ID.findall(file.read_text()))
 
 

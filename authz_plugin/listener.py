@@ -31,6 +31,13 @@ def open_listener(server: Server) -> socket.socket:
     return _open_unix(server.socket, server.group)
 
 
+def open_address(address: str) -> socket.socket:
+    """Listen on ``unix:/path`` (for this user alone) or ``host:port``; raises ``SetupError``."""
+    if address.startswith("unix:"):
+        return _open_unix(Path(address.removeprefix("unix:")), None)
+    return _open_tcp(address)
+
+
 def _open_tcp(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     try:

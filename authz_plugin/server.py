@@ -6,11 +6,14 @@ hangs up first, so idle connections stay.
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
+import gunicorn.glogging
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
@@ -25,11 +28,16 @@ class Application(BaseApplication):
     """gunicorn around a Flask application."""
 
     def __init__(
-        self, server: Server, make_app: Callable[[], Flask], when_serving: Callable[[], None]
+        self,
+        server: Server,
+        make_app: Callable[[], Flask],
+        when_serving: Callable[[], None],
+        when_done: Callable[[], None],
     ) -> None:
         self._server = server
         self._make_app = make_app
         self._when_serving = when_serving
+        self._when_done = when_done
         super().__init__()
 
     def load_config(self) -> None:
@@ -43,10 +51,13 @@ class Application(BaseApplication):
             "graceful_timeout": 10,
             "control_socket_disable": True,
             "loglevel": "warning",
+            "logger_class": _Logger,
             "proc_name": "opa-authz",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112
             "post_fork": lambda _arbiter, _worker: die_with_parent(),
             "post_worker_init": lambda _: self._when_serving(),
+            "worker_exit": lambda _arbiter, _worker: self._when_done(),
+            "when_ready": lambda _: _stay_one(),
         }
         if self._server.listen is not None:
             options |= {
@@ -68,15 +79,33 @@ def serve(
     listener: int,
     make_app: Callable[[], Flask],
     when_serving: Callable[[], None],
+    when_done: Callable[[], None],
 ) -> None:
     """Serve on the open socket ``listener`` (a file descriptor) until told to stop; never returns.
 
-    ``make_app`` runs in each worker, ``when_serving`` as soon as a worker is ready.
+    ``make_app`` runs in the worker, ``when_serving`` as soon as it is ready, ``when_done`` in it
+    when it has answered its last request.
     """
     os.dup2(listener, _LISTEN_FD, inheritable=True)
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
     os.environ.pop("NOTIFY_SOCKET", None)
-    Application(server, make_app, when_serving).run()
+    Application(server, make_app, when_serving, when_done).run()
+
+
+class _Logger(gunicorn.glogging.Logger):
+    """gunicorn's events go where all others go."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.error_log.setLevel(logging.WARNING)
+        self.error_log.propagate = True
+
+
+def _stay_one() -> None:
+    """Have gunicorn ignore the signals by which it would run two workers, for a moment or longer:
+    open requests, counters and the audit file belong to one process."""
+    for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _ssl_context(_: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

@@ -71,6 +71,10 @@ SCHEMA: Final[dict[str, Any]] = {
             "ca": {**_PATH, "description": "Whose certificate opa.url must present."},
             "certificate": {**_PATH, "description": "Client certificate for opa.url."},
             "key": {**_PATH, "description": "Its key."},
+            "decision_log": {
+                "type": "boolean",
+                "description": "Have the plugin's OPA log its decisions too, without bodies.",
+            },
         },
     },
     "deadline": {
@@ -92,8 +96,81 @@ SCHEMA: Final[dict[str, Any]] = {
             "level": {
                 "type": "string",
                 "enum": ["debug", "info", "warning", "error"],
-                "description": "debug logs every decision, info denials only.",
-            }
+                "description": "error: failures; warning: denials too; info: allowed writes too; "
+                "debug: everything.",
+            },
+            "format": {
+                "type": "string",
+                "enum": ["auto", "json", "text"],
+                "description": "auto is text on a terminal, JSON lines elsewhere.",
+            },
+            "reads": {
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+                "description": "Share of the allowed reads that level info logs; default 0.",
+            },
+            "queue": {
+                "type": "integer",
+                "minimum": 100,
+                "maximum": 1000000,
+                "description": "Events that may wait to be logged; more are dropped and counted.",
+            },
+        },
+    },
+    "audit": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "file": {**_PATH, "description": "The audit file; without it there is none."},
+            "sync": {
+                "type": "string",
+                "enum": ["always", "interval", "never"],
+                "description": "To the disk with each batch, once a second (default), or when "
+                "the kernel likes.",
+            },
+            "on_failure": {
+                "type": "string",
+                "enum": ["continue", "deny"],
+                "description": "What becomes of requests while the file cannot be written; "
+                "default continue.",
+            },
+            "max_size": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 1024,
+                "description": "MiB after which a file is put aside; default 64.",
+            },
+            "max_age": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 8760,
+                "description": "Hours after which a file is put aside; default 24.",
+            },
+            "retention": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 3650,
+                "description": "Days that files are kept after their last line; default 90.",
+            },
+            "queue": {
+                "type": "integer",
+                "minimum": 100,
+                "maximum": 1000000,
+                "description": "Entries that may wait for the disk; more are dropped and counted.",
+            },
+        },
+    },
+    "metrics": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "listen": {
+                "type": "string",
+                "pattern": r"^(off|unix:/.+|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5})$",
+                "description": "Where metrics and health are served: host:port, unix:/path or off; "
+                "default 127.0.0.1:9717.",
+            },
         },
     },
 }
@@ -116,6 +193,9 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "OPA_AUTHZ_POLICIES": ("policies",),
     "OPA_AUTHZ_HOST_PATHS": ("host_paths",),
     "OPA_AUTHZ_LOG_LEVEL": ("log", "level"),
+    "OPA_AUTHZ_LOG_FORMAT": ("log", "format"),
+    "OPA_AUTHZ_AUDIT_FILE": ("audit", "file"),
+    "OPA_AUTHZ_METRICS_LISTEN": ("metrics", "listen"),
 }
 """Variables of the environment and the keys that they set. OPA_AUTHZ_CONFIG names the file."""
 
@@ -146,6 +226,38 @@ class OpaSettings:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    decision_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged and how: ``reads`` is a share from 0 to 1, ``queue`` a number of events."""
+
+    level: str = "info"
+    format: str = "auto"
+    reads: float = 0.0
+    queue: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The audit file: ``max_size`` in MiB, ``max_age`` in hours, ``retention`` in days."""
+
+    file: Path | None = None
+    sync: str = "interval"
+    on_failure: str = "continue"
+    max_size: int = 64
+    max_age: int = 24
+    retention: int = 90
+    queue: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where metrics and health are served. An address that nobody chose may be taken."""
+
+    listen: str = "127.0.0.1:9717"
+    is_default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +271,9 @@ class Settings:
     deadline: float
     policies: Path | None
     host_paths: str
-    log_level: str
+    log: Log
+    audit: Audit
+    metrics: Metrics
     policy: Mapping[str, Any]
     file: Path | None
     places: Places = field(compare=False)
@@ -210,6 +324,10 @@ def load(
     validate(values, without_required(schema), places)
     settings = _settings(values, file if file.exists() else None, places)
     _check_tls(settings)
+    if settings.opa.decision_log and settings.opa.url is not None:
+        where = places.of(("opa", "decision_log"))
+        message = "is for the plugin's own OPA; the one at opa.url has a configuration of its own"
+        raise SettingsError(where, "opa.decision_log", message)
     return settings
 
 
@@ -309,7 +427,7 @@ def _put(values: dict[str, Any], key: Key, value: Any) -> None:
 def _settings(values: dict[str, Any], file: Path | None, places: Places) -> Settings:
     server = values.get("server", {})
     opa = values.get("opa", {})
-    paths = {"certificate", "key", "client_ca", "binary", "token_file", "ca", "socket"}
+    paths = {"certificate", "key", "client_ca", "binary", "token_file", "ca", "socket", "file"}
 
     def typed(fields: Mapping[str, Any]) -> dict[str, Any]:
         return {k: Path(v) if k in paths else v for k, v in fields.items()}
@@ -322,7 +440,9 @@ def _settings(values: dict[str, Any], file: Path | None, places: Places) -> Sett
         deadline=float(values.get("deadline", 2.0)),
         policies=Path(policies) if policies else None,
         host_paths=values.get("host_paths", "visible"),
-        log_level=values.get("log", {}).get("level", "info"),
+        log=Log(**values.get("log", {})),
+        audit=Audit(**typed(values.get("audit", {}))),
+        metrics=Metrics(**values.get("metrics", {}), is_default="metrics" not in values),
         policy={k: v for k, v in values.items() if k not in SCHEMA},
         file=file,
         places=places,

@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from flask import Flask
 
-from authz_plugin import dockerd, policy, server
+from authz_plugin import dockerd, policy, server, systemd
 from authz_plugin.app import create_app
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.caller import Caller
@@ -32,10 +32,13 @@ from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.errors import AuthzError, EngineError, PolicyError, SetupError
 from authz_plugin.hostpaths import HostPaths, LocalHostPaths, UnseenHostPaths
-from authz_plugin.journal import log
-from authz_plugin.listener import open_listener
+from authz_plugin.journal import address
+from authz_plugin.journal.board import Board
+from authz_plugin.journal.journal import Journal
+from authz_plugin.journal.log import route_logging
+from authz_plugin.listener import open_address, open_listener
 from authz_plugin.processes import SIGNALS, begin_child
-from authz_plugin.settings import OpaSettings, Settings
+from authz_plugin.settings import Metrics, OpaSettings, Settings
 
 _TICK: Final = 0.25
 _HEALTH_EVERY: Final = 1.0
@@ -43,6 +46,9 @@ _UNHEALTHY_LIMIT: Final = 3
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 5.0
 _STOP_LIMIT: Final = 15.0
+_PROBE_EVERY: Final = 5.0
+_PROBE_LIMIT: Final = 1.0
+_SILENCE_LIMIT: Final = 10.0
 _FOLDER_PREFIX: Final = "opa-authz-"
 _LOCK_NAME: Final = "plugin.lock"
 
@@ -55,6 +61,7 @@ class Guard:
     engine: str
     revision: str
     packages: int
+    metrics: str = "off"
 
 
 def run(
@@ -71,22 +78,31 @@ def run(
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     with contextlib.ExitStack() as cleanup:
-        engine = _open_engine(settings, say)
+        board = Board()
+        engine = _open_engine(settings, board, say)
         cleanup.callback(engine.close)
         guard = engine.start(settings)
+        observed = _open_metrics(settings.metrics, say)
+        if observed is not None:
+            cleanup.callback(_close_listener, observed)
         listener = open_listener(settings.server)
         cleanup.callback(_close_listener, listener)
-        gunicorn = _Server(settings, engine.address(settings), listener)
+        opa = engine.address(settings)
+        gunicorn = _Server(lambda end: _be_server(settings, opa, (listener, observed), board, end))
         cleanup.callback(gunicorn.stop)
         gunicorn.wait_until_serving()
-        announce(guard)
+        announce(replace(guard, metrics=_shown(settings.metrics, observed)))
+        cleanup.callback(systemd.notify, "STOPPING=1")
+        systemd.notify("READY=1")
         for signal_number in _signals():
             if signal_number in {signal.SIGTERM, signal.SIGINT}:
                 break
             if signal_number == signal.SIGHUP:
-                _take_over(engine, reload, say)
+                _take_over(engine, reload, board, say)
             gunicorn.check()
             engine.check()
+            if board.silence() < _SILENCE_LIMIT:
+                systemd.notify("WATCHDOG=1")
 
 
 def host_paths(settings: Settings) -> HostPaths:
@@ -109,9 +125,12 @@ def probe(opa: OpaSettings, deadline: float) -> Guard:
 class _ChildEngine:
     """An OPA of our own, one process a policy: a new one serves before the old one stops."""
 
-    def __init__(self, opa: binary.Opa, say: Callable[[str], None]) -> None:
+    def __init__(self, opa: binary.Opa, board: Board, say: Callable[[str], None]) -> None:
         self._opa = opa
+        self._board = board
         self._say = say
+        self._restarts = 0
+        self._decision_log = False
         self._folder, self._lock = _own_folder()
         self._generation = 0
         self._running: child.ChildOpa | None = None
@@ -132,7 +151,16 @@ class _ChildEngine:
         folder.mkdir()
         config = policy.configuration(settings, host_paths(settings))
         bundle = policy.assemble(folder / "bundle", config, settings.policies, self._opa)
+        self._decision_log = settings.opa.decision_log
         guard = self._serve(bundle, settings.deadline)
+        custom = policy.rule_ids(settings.policies) if settings.policies else ()
+        ends = [datetime.fromisoformat(item["until"]) for item in config["exceptions"]]
+        self._board.post(
+            **_in_force(guard),
+            engine=f"opa {self._opa.version}",
+            custom_rules=sorted(custom),
+            exceptions=[end.timestamp() for end in ends],
+        )
         return replace(guard, engine=f"OPA {self._opa.version} ({self._opa.path})")
 
     def check(self) -> None:
@@ -146,6 +174,7 @@ class _ChildEngine:
             self._unhealthy = 0 if running.is_healthy() else self._unhealthy + 1
             if self._unhealthy == 0:
                 self._delay = _FIRST_DELAY
+            self._board.post(engine_up=self._unhealthy == 0)
             if self._unhealthy >= _UNHEALTHY_LIMIT:
                 self._say("OPA hangs: it is killed and started again")
                 running.kill()
@@ -160,6 +189,8 @@ class _ChildEngine:
 
     def _restart(self, bundle: policy.Bundle) -> None:
         self._say("OPA ended: it is started again")
+        self._restarts += 1
+        self._board.post(engine_up=False, engine_restarts=self._restarts)
         try:
             self._serve(bundle, _LONGEST_DELAY)
         except SetupError as error:
@@ -168,7 +199,7 @@ class _ChildEngine:
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
 
     def _serve(self, bundle: policy.Bundle, deadline: float) -> Guard:
-        started = child.start(self._opa, bundle)
+        started = child.start(self._opa, bundle, decision_log=self._decision_log)
         try:
             guard = probe(OpaSettings(url=f"unix:{started.socket}"), deadline)
         except EngineError as error:
@@ -180,6 +211,7 @@ class _ChildEngine:
         new_link.replace(self._folder / "opa.sock")
         previous, self._running = self._running, started
         self._unhealthy = 0
+        self._board.post(engine_up=True)
         if previous is not None:
             previous.stop()
             if previous.bundle.folder != bundle.folder:
@@ -190,8 +222,11 @@ class _ChildEngine:
 class _OperatorsEngine:
     """An OPA that the operator runs: nothing to start, and nothing to stop."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, opa: OpaSettings, board: Board, say: Callable[[str], None]) -> None:
+        self._opa = opa
+        self._board = board
         self._say = say
+        self._next_probe = 0.0
 
     def address(self, settings: Settings) -> OpaSettings:
         return settings.opa
@@ -203,14 +238,28 @@ class _OperatorsEngine:
                 f"{', '.join(settings.policy) or 'policies'} out of the settings and build them "
                 "into the bundle with `opa-authz bundle`"
             )
+        self._board.post(engine="opa of the operator")
         try:
-            return probe(settings.opa, settings.deadline)
+            guard = probe(settings.opa, settings.deadline)
         except EngineError as error:
             self._say(f"every request is denied until OPA decides: {error}")
             return Guard("unknown", f"OPA at {settings.opa.url}", "unknown", 0)
+        self._board.post(engine_up=True, **_in_force(guard))
+        return guard
 
     def check(self) -> None:
-        """Nothing is ours to check."""
+        """See now and then whether it decides, and by which policy."""
+        now = time.monotonic()
+        if now < self._next_probe:
+            return
+        self._next_probe = now + _PROBE_EVERY
+        try:
+            guard = probe(self._opa, _PROBE_LIMIT)
+        except EngineError:
+            self._board.post(engine_up=False)
+        else:
+            changed = self._board.read()["revision"] != guard.revision
+            self._board.post(engine_up=True, **(_in_force(guard) if changed else {}))
 
     def close(self) -> None:
         """Nothing is ours to stop."""
@@ -219,12 +268,13 @@ class _OperatorsEngine:
 class _Server:
     """gunicorn, in a process of its own."""
 
-    def __init__(self, settings: Settings, opa: OpaSettings, listener: socket.socket) -> None:
+    def __init__(self, be_server: Callable[[int], NoReturn]) -> None:
+        """Start it. ``be_server`` is given the end of a pipe to write to when it serves."""
         read_end, write_end = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(read_end)
-            _be_server(settings, opa, listener, write_end)
+            be_server(write_end)
         os.close(write_end)
         self._serving = read_end
         self._ended = False
@@ -254,46 +304,98 @@ class _Server:
 
 
 def _be_server(
-    settings: Settings, opa: OpaSettings, listener: socket.socket, serving: int
+    settings: Settings,
+    opa: OpaSettings,
+    sockets: tuple[socket.socket, socket.socket | None],
+    board: Board,
+    serving: int,
 ) -> NoReturn:
+    """Serve dockerd on the first socket, and metrics and health on the second, if there is one."""
+    listener, observed = sockets
     os.setsid()  # Ctrl-C in a terminal is for the supervisor, which stops its children in order
     begin_child()
     ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
+    journals: list[Journal] = []
 
     def make_app() -> Flask:
         engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
-        authorizer = Authorizer(engine, host_paths(settings), log.write, ping_without_engine=ping)
-        return create_app(authorizer)
+        journal = Journal(settings.log, settings.audit, board, policy.rule_ids())
+        journals.append(journal)
+        route_logging(journal.put, settings.log.level)
+        if observed is not None:
+            address.serve(observed, journal)
+        authorizer = Authorizer(
+            engine,
+            host_paths(settings),
+            journal.record,
+            close=journal.close,
+            hindrance=journal.hindrance,
+            ping_without_engine=ping,
+        )
+        return create_app(authorizer, journal.metrics.answered)
 
     def when_serving() -> None:
         with contextlib.suppress(OSError):
             os.write(serving, b"1")
 
+    def when_done() -> None:
+        for journal in journals:
+            journal.stop()
+
     status: object = 1
     try:
-        server.serve(settings.server, listener.detach(), make_app, when_serving)
+        server.serve(settings.server, listener.detach(), make_app, when_serving, when_done)
     except SystemExit as end:
         status = end.code
     finally:
         os._exit(status if isinstance(status, int) else status is not None)
 
 
-def _open_engine(settings: Settings, say: Callable[[str], None]) -> _ChildEngine | _OperatorsEngine:
+def _open_engine(
+    settings: Settings, board: Board, say: Callable[[str], None]
+) -> _ChildEngine | _OperatorsEngine:
     if settings.opa.url is not None:
-        return _OperatorsEngine(say)
-    return _ChildEngine(binary.find(settings.opa.binary), say)
+        return _OperatorsEngine(settings.opa, board, say)
+    return _ChildEngine(binary.find(settings.opa.binary), board, say)
+
+
+def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> socket.socket | None:
+    """The socket for metrics and health; raises ``SetupError`` if a chosen one cannot be had."""
+    if metrics.listen == "off":
+        return None
+    try:
+        return open_address(metrics.listen)
+    except SetupError as error:
+        if not metrics.is_default:
+            raise
+        say(f"metrics and health are not served, name an address of your own: {error}")
+        return None
+
+
+def _shown(metrics: Metrics, observed: socket.socket | None) -> str:
+    return "off" if observed is None else f"{metrics.listen} (/metrics, /healthz, /readyz)"
+
+
+def _in_force(guard: Guard) -> dict[str, Any]:
+    return {"profile": guard.profile, "revision": guard.revision, "loaded_at": time.time()}
 
 
 def _take_over(
     engine: _ChildEngine | _OperatorsEngine,
     reload: Callable[[], Settings],
+    board: Board,
     say: Callable[[str], None],
 ) -> None:
+    reloads = board.read()["reloads"]
     try:
         guard = engine.start(reload())
     except AuthzError as error:
+        reloads["refused"] += 1
+        board.post(reloads=reloads, reload_successful=False)
         say(f"the new policy is not taken over, the running one stays: {error}")
     else:
+        reloads["taken_over"] += 1
+        board.post(reloads=reloads, reload_successful=True)
         say(f"policy revision {guard.revision} of profile {guard.profile} is in force")
 
 

@@ -57,7 +57,13 @@ def main() -> int:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="opa-authz-demo-")))
         _say("Starting the plugin with its own OPA ...")
         plugin = cleanup.enter_context(
-            running_plugin(folder, "--config=/dev/null", "--profile=production", socket_=SOCKET)
+            running_plugin(
+                folder,
+                "--config=/dev/null",
+                "--profile=production",
+                socket_=SOCKET,
+                environment={"OPA_AUTHZ_LOG_FORMAT": "text"},
+            )
         )
         click.echo(plugin.log.partition("Next,")[0].rstrip())
         engine = installed() or prepare("28.5")

@@ -55,9 +55,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_says_what_it_guards_with_and_what_to_do_next(plugin: Plugin) -> None:
-    for text in ("profile   production", "OPA 1.", "revision ", str(plugin.socket), "daemon.json"):
-        assert text in plugin.log
+def test_it_says_what_it_guards_with_and_what_to_do_next(tmp_path: Path, config: Path) -> None:
+    environment = {"OPA_AUTHZ_LOG_FORMAT": "text"}
+    with running_plugin(tmp_path, f"--config={config}", environment=environment) as plugin:
+        texts = ("profile   production", "OPA 1.", "revision ", str(plugin.socket), "daemon.json")
+        for text in texts:
+            assert text in plugin.log
 
 
 def test_it_decides(plugin: Plugin) -> None:
@@ -309,7 +312,7 @@ def test_an_opa_of_the_operators_own_decides_with_a_bundle_that_the_plugin_made(
     try:
         wait_for(opa_socket.exists, "OPA")
         with running_plugin(tmp_path, f"--config={config}") as plugin:
-            assert "profile   devcontainer" in plugin.log
+            assert '"profile":"devcontainer"' in plugin.log
             assert children(plugin.process.pid, "opa") == []
             assert allowed(plugin, VOLUMES)
             opa.terminate()

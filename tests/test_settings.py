@@ -57,7 +57,7 @@ def test_the_environment_goes_over_the_file_and_flags_over_both(file: Path) -> N
         flags={("profile",): "from-flag"},
     )
     assert loaded.policy["profile"] == "from-flag"
-    assert loaded.log_level == "debug"
+    assert loaded.log.level == "debug"
     assert loaded.policies == Path("/from/file")
 
 
@@ -69,7 +69,7 @@ def test_the_environment_can_name_the_file(file: Path) -> None:
 
 
 def test_other_programs_variables_are_left_alone() -> None:
-    assert load(environment={"DOCKER_HOST": "tcp://x", "OPA_LOG_LEVEL": "x"}).log_level == "info"
+    assert load(environment={"DOCKER_HOST": "tcp://x", "OPA_LOG_LEVEL": "x"}).log.level == "info"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from authz_plugin import __version__, supervisor
 from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.journal import log
 from authz_plugin.settings import Settings
 
 
@@ -25,13 +25,37 @@ def serve(**options: Any) -> None:
     the plugin after it has answered what it was asked.
     """
     settings = load_settings(options)
-    logging.basicConfig(format="%(message)s", level=settings.log_level.upper())
+    render = log.renderer(settings.log)
+    lines = log.Lines(render)
+
+    def put(event: log.Event) -> None:
+        lines.write([event])
+
+    def announce(guard: supervisor.Guard) -> None:
+        if render is log.as_text:
+            click.echo(_announcement(settings, guard), err=True)
+        else:
+            put(log.notice("started", "opa-authz guards the Docker API", **_facts(settings, guard)))
+
+    log.route_logging(put, settings.log.level)
     supervisor.run(
         settings,
         reload=lambda: load_settings(options),
-        announce=lambda guard: click.echo(_announcement(settings, guard), err=True),
-        say=lambda text: click.echo(f"opa-authz: {text}", err=True),
+        announce=announce,
+        say=lambda text: put(log.notice("message", text, "warning")),
     )
+
+
+def _facts(settings: Settings, guard: supervisor.Guard) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "profile": guard.profile,
+        "engine": guard.engine,
+        "policy_revision": guard.revision,
+        "packages": guard.packages,
+        "listens": str(settings.server.listen or settings.server.socket),
+        "metrics": guard.metrics,
+    }
 
 
 def _announcement(settings: Settings, guard: supervisor.Guard) -> str:
@@ -41,6 +65,7 @@ opa-authz {__version__} guards the Docker API.
   engine    {guard.engine}
   policy    revision {guard.revision}, {guard.packages} rule packages
   listens   {settings.server.listen or settings.server.socket}
+  metrics   {guard.metrics}
 {_next_step(settings)}"""
 
 

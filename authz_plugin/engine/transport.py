@@ -43,8 +43,9 @@ class Transport(Protocol):
     ) -> tuple[int, bytes]:
         """Send a question and return status and answer.
 
-        ``headers`` go beside those of every question. ``end`` is the ``time.monotonic()`` by which it must be there. Raises ``EngineError``,
-        and ``UnreachableError`` where nobody answered.
+        ``headers`` go beside those of every question; ``end`` is the ``time.monotonic()`` by
+        which the answer must be there. Raises ``EngineError``, and ``UnreachableError`` where
+        nobody answered.
         """
 
     def close(self) -> None:

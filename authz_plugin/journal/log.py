@@ -1,23 +1,141 @@
-"""Decision records as JSON lines on standard error, where journald and container logs find them."""
+"""The log: events as lines on standard error, for journald, container logs and people.
+
+JSON lines have the fields of ``record``; the human form is for terminals. Python's own logging
+(gunicorn, Flask) comes out in the same form, without the texts of exceptions, which may quote what
+was sent.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Final
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import orjson
 
-from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.journal.record import SOURCE, DecisionRecord, Outcome
+from authz_plugin.settings import Log
 
-_LOGGER: Final = logging.getLogger("authz_plugin.decisions")
+Event = DecisionRecord | Outcome | Mapping[str, Any]
+"""What a line can tell: a decision, its outcome, or anything else as a document."""
+
+Render = Callable[[Mapping[str, Any]], bytes]
+
+_LEVELS: Final = {"error": 40, "warning": 30, "info": 20, "debug": 10}
+_NAMES: Final = {level: name for name, level in _LEVELS.items()}
+_STANDARD_ERROR: Final = 2
+_COLUMNS: Final = {"allowed_operation": "allow", "blocked_operation": "DENY"}
 
 
-def write(record: DecisionRecord) -> None:
-    """Log a record: denials and warnings as they come, allowed requests at level debug."""
-    level = logging.INFO
-    if record.error:
-        level = logging.ERROR
-    elif record.verdict == "allow" and not record.warnings:
-        level = logging.DEBUG
-    if _LOGGER.isEnabledFor(level):
-        _LOGGER.log(level, "%s", orjson.dumps(record.to_document()).decode())
+class Filter:
+    """Which events are logged: those of a level, and a share of the allowed reads."""
+
+    def __init__(self, log: Log) -> None:
+        self._level = _LEVELS[log.level]
+        self._reads = int(log.reads * (1 << 32))
+
+    def wants(self, record: DecisionRecord) -> bool:
+        """Whether a decision is logged, and so its outcome."""
+        if record.error:
+            return True
+        if record.denials or record.warnings:
+            return self._level <= _LEVELS["warning"]
+        if self._level <= _LEVELS["debug"]:
+            return True
+        if self._level > _LEVELS["info"]:
+            return False
+        return record.access != "read" or int(record.decision_id[:8], 16) < self._reads
+
+
+def notice(event: str, details: str, level: str = "info", **fields: Any) -> dict[str, Any]:
+    """An event that is no decision."""
+    return {
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "source": SOURCE,
+        "event": event,
+        "level": level,
+        "details": details,
+        **fields,
+    }
+
+
+def as_json(document: Mapping[str, Any]) -> bytes:
+    """A JSON line."""
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def as_text(document: Mapping[str, Any]) -> bytes:
+    """A line for a person."""
+    time = str(document["timestamp"])[11:19]
+    event = document["event"]
+    if event in _COLUMNS:
+        words = [time, f"{_COLUMNS[event]:<5}", document["operation"] or "-"]
+        words += [document["resource"]] if document["resource"] else []
+        words += [f"by {document['user']}"] if document["user"] else []
+        words += [f"[{', '.join(document['rules'] or document['warnings'])}]"]
+        words += [document["details"], document["error"]]
+        words += [f"(decision {document['decision_id']}, {document['duration_ms']} ms)"]
+    elif event == "finished_operation":
+        status = "unknown" if document["status"] is None else str(document["status"])
+        words = [time, "done ", document["operation"] or "-", f"status {status}"]
+        words += [*document["created"], f"(decision {document['decision_id'] or 'unknown'})"]
+    else:
+        words = [
+            time,
+            document["level"] if document["level"] != "info" else "",
+            document["details"],
+        ]
+    text = " ".join(word for word in words if word and word != "[]")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text).encode() + b"\n"
+
+
+def renderer(log: Log) -> Render:
+    """The form that the settings ask for; ``auto`` is the human one on a terminal."""
+    is_text = log.format == "text" or (log.format == "auto" and os.isatty(_STANDARD_ERROR))
+    return as_text if is_text else as_json
+
+
+class Lines:
+    """Writes events to standard error."""
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+        self.lost = 0
+
+    def write(self, events: list[Event]) -> bool:
+        """Write a batch; one that cannot be written is lost and counted."""
+        text = memoryview(b"".join(self._render(_document(event)) for event in events))
+        try:
+            while text:
+                text = text[os.write(_STANDARD_ERROR, text) :]
+        except OSError:
+            self.lost += len(events)
+        return True
+
+
+class Handler(logging.Handler):
+    """Python's logging as events."""
+
+    def __init__(self, put: Callable[[Event], Any]) -> None:
+        super().__init__()
+        self._put = put
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = _NAMES.get(record.levelno, "error")
+        details = record.getMessage()
+        if record.exc_info and record.exc_info[0] is not None:
+            details = f"{record.exc_info[0].__name__} in {record.name}"
+        self._put(notice("message", details, level, logger=record.name))
+
+
+def route_logging(put: Callable[[Event], Any], level: str) -> None:
+    """Have Python's logging come out as events of at least a level."""
+    root = logging.getLogger()
+    root.handlers = [Handler(put)]
+    root.setLevel(level.upper())
+
+
+def _document(event: Event) -> Mapping[str, Any]:
+    return event if isinstance(event, Mapping) else event.to_document()

@@ -51,8 +51,8 @@ def prepare(name: str) -> Engine:
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _unpack(_RUNTIME_SUITE, _RUNTIME, runtime)
-        _unpack(suite, packages, folder)
+        unpack(_RUNTIME_SUITE, _RUNTIME, runtime)
+        unpack(suite, packages, folder)
     programs = [f"{root}/usr/{bin_}" for root in (folder, runtime) for bin_ in ("sbin", "bin")]
     libraries = sorted({str(library.parent) for library in runtime.glob("**/*.so.*")})
     environment = {
@@ -77,7 +77,8 @@ def installed() -> Engine | None:
     return Engine("installed", Path(dockerd), Path(docker), Path(busybox), dict(os.environ))
 
 
-def _unpack(suite: str, packages: tuple[str, ...], target: Path) -> None:
+def unpack(suite: str, packages: tuple[str, ...], target: Path) -> None:
+    """Fetch packages of a Debian suite and unpack them into a folder, unless it is there."""
     if target.is_dir():
         return
     missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]

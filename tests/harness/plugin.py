@@ -93,7 +93,7 @@ def running_plugin(
             [Path(sys.executable).with_name("opa-authz"), "serve", f"--socket={socket_}", *options],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, "OPA_AUTHZ_METRICS_LISTEN": "off", **(environment or {})},
         )
     plugin = Plugin(process, socket_, log)
     try:

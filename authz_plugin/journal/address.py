@@ -1,0 +1,87 @@
+"""Where the journal can be asked: ``/metrics``, ``/healthz`` and ``/readyz``, apart from dockerd's
+socket."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+
+import orjson
+
+from authz_plugin.journal.journal import Health, Journal
+
+_JSON: Final = "application/json"
+_CONNECTIONS: Final = 8
+
+
+def serve(listener: socket.socket, journal: Journal) -> None:
+    """Answer on an open socket, in threads of its own, until the process ends."""
+    server = _Server(listener, journal)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+
+
+class _Server(ThreadingMixIn, HTTPServer):
+    """At most a few connections at a time: whoever asks too much waits, dockerd does not."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, journal: Journal) -> None:
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.journal = journal
+        self._free = threading.BoundedSemaphore(_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._free.acquire()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no event."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    server_version = "opa-authz"
+    sys_version = ""
+    timeout = 5
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        journal = self.server.journal
+        if path == "/metrics":
+            content, content_type = journal.metrics.render(self.headers.get("Accept", ""))
+            self._answer(HTTPStatus.OK, content, content_type)
+        elif path == "/healthz":
+            health = journal.health()
+            self._tell(health, is_good=not health.faults)
+        elif path == "/readyz":
+            health = journal.health()
+            self._tell(health, is_good=health.is_ready)
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, b"/metrics, /healthz, /readyz\n", "text/plain")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        """Scrapes are no events."""
+
+    def _tell(self, health: Health, *, is_good: bool) -> None:
+        document = {"status": "ok" if is_good else "failing", "faults": dict(health.faults)}
+        status = HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE
+        self._answer(status, orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE), _JSON)
+
+    def _answer(self, status: HTTPStatus, content: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)

@@ -1,0 +1,227 @@
+"""The audit file: every decision and outcome, kept so that it can be proved later.
+
+Lines are only ever appended. A batch goes to the file at once and, as ``audit.sync`` says, to the
+disk. When that fails, everybody is told (``failure``), the batch is kept and tried again, and the
+chain goes on from whatever got to the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from authz_plugin.journal.chain import (
+    CLOSED,
+    OPENED,
+    REMOVED,
+    Position,
+    end_of,
+    first_number,
+    forge,
+    read_line,
+    rotated,
+    rotated_name,
+)
+from authz_plugin.journal.log import notice
+from authz_plugin.journal.record import DecisionRecord, Outcome
+from authz_plugin.settings import Audit
+
+_RETRY: Final = 1.0
+_SYNC_EVERY: Final = 1.0
+_CHECKPOINT_EVERY: Final = 3600.0
+_HOUR: Final = 3600
+_DAY: Final = 86400
+
+
+class AuditFile:
+    """Appends to the audit file, from one thread.
+
+    ``tell`` is given what the log should say of the file: failures, and now and then the number
+    and hash of the last line, because only they can show that the file's end was cut off.
+    """
+
+    def __init__(self, file: Path, audit: Audit, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        self._file = file
+        self._audit = audit
+        self._tell = tell
+        self._fd = -1
+        self._lock = -1
+        self._first = 1
+        self._began = 0.0
+        self._is_dirty = False
+        self._done = 0
+        self._batch_from: int | None = None
+        self._next_try = 0.0
+        self._next_sync = 0.0
+        self._next_checkpoint = time.monotonic() + _CHECKPOINT_EVERY
+        self.end = Position()
+        self.size = 0
+        self.failure = ""
+        self.failures = 0
+        self._try(self._open)
+
+    def write(self, batch: list[DecisionRecord | Outcome]) -> bool:
+        """Append a batch; whether it is in the file."""
+        if self.failure and time.monotonic() < self._next_try:
+            return False
+        return self._try(lambda: self._write(batch))
+
+    def close(self) -> None:
+        """Mark the end of the chain and let go of the file."""
+        if self._fd >= 0 and self._try(self._finish):
+            self._checkpoint()
+        self._release()
+
+    def _try(self, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except OSError as error:
+            self._fail(error.strerror or type(error).__name__)
+            return False
+        if self.failure:
+            self.failure = ""
+            self._tell(notice("audit_resumed", f"{self._file} is written again", "warning"))
+        return True
+
+    def _fail(self, reason: str) -> None:
+        self._release()
+        self.failures += 1
+        self._next_try = time.monotonic() + _RETRY
+        if self.failure != reason:
+            self.failure = reason
+            self._tell(
+                notice("audit_failing", f"{self._file} cannot be written: {reason}", "error")
+            )
+
+    def _release(self) -> None:
+        for fd in (self._fd, self._lock):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._lock = -1
+
+    def _write(self, batch: list[DecisionRecord | Outcome]) -> None:
+        if self._fd < 0:
+            self._open()
+        if batch:
+            if self._is_full():
+                self._rotate()
+            self._batch_from = self.end.seq
+            self._append([entry.to_document() for entry in batch[self._done :]])
+        now = time.monotonic()
+        if self._audit.sync == "always" or now >= self._next_sync:
+            self._sync()
+            self._next_sync = now + _SYNC_EVERY
+        self._batch_from, self._done = None, 0
+        if now >= self._next_checkpoint:
+            self._next_checkpoint = now + _CHECKPOINT_EVERY
+            self._checkpoint()
+            self._remove_old()
+
+    def _finish(self) -> None:
+        self._append([notice(CLOSED, "the plugin stops")])
+        self._sync()
+
+    def _open(self) -> None:
+        """Open the file where its chain ends, and say so in it."""
+        self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if self._lock < 0:
+            self._lock = _locked(self._file.with_name(f".{self._file.name}.lock"))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(self._file, flags, 0o600)
+        end = end_of(self._file)
+        older = rotated(self._file)
+        self.end = end.position
+        if end.position.seq == 0 and older:
+            self.end = end_of(older[-1]).position
+        if self._batch_from is not None:
+            self._done += max(0, self.end.seq - self._batch_from)
+            self._batch_from = None
+        self.size = os.fstat(self._fd).st_size
+        self._first, self._began = self._beginning()
+        if not end.has_newline:
+            self._put(b"\n")
+        fields = {"torn": hashlib.sha256(end.torn).hexdigest()} if end.torn else {}
+        self._append([notice(OPENED, f"line {self.end.seq} was the last", **fields)])
+        self._sync()
+        self._checkpoint()
+
+    def _beginning(self) -> tuple[int, float]:
+        """Number and time of the file's first line; its number and now, if it has none yet."""
+        with self._file.open("rb") as lines:
+            link = read_line(lines.readline().removesuffix(b"\n"))
+        if link is None:
+            return self.end.seq + 1, time.time()
+        return link.seq, datetime.fromisoformat(link.document["timestamp"]).timestamp()
+
+    def _append(self, documents: list[dict[str, Any]]) -> None:
+        end, lines = self.end, []
+        for document in documents:
+            line, end = forge(document, end)
+            lines.append(line)
+        self._put(b"".join(lines))
+        self.end = end
+
+    def _put(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+        self.size += len(content)
+        self._is_dirty = True
+
+    def _sync(self) -> None:
+        if self._is_dirty and self._audit.sync != "never":
+            os.fsync(self._fd)
+        self._is_dirty = False
+
+    def _is_full(self) -> bool:
+        too_old = time.time() - self._began >= self._audit.max_age * _HOUR
+        return self.size >= self._audit.max_size << 20 or too_old
+
+    def _rotate(self) -> None:
+        """Put the file aside and begin the next; the chain goes on in it."""
+        self._sync()
+        self._checkpoint()
+        self._file.rename(rotated_name(self._file, self._first))
+        os.close(self._fd)
+        self._fd = -1
+        self._open()
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        oldest = time.time() - self._audit.retention * _DAY
+        files = rotated(self._file)
+        gone = []
+        for file in files:
+            if file.stat().st_mtime >= oldest:
+                break
+            gone.append(file)
+        if not gone:
+            return
+        left = [first_number(file) for file in files[len(gone) :]] + [self._first]
+        names = ", ".join(file.name for file in gone)
+        removed = notice(REMOVED, f"older than {self._audit.retention} days: {names}")
+        self._append([{**removed, "up_to": left[0] - 1}])
+        for file in gone:
+            file.unlink()
+
+    def _checkpoint(self) -> None:
+        place = f"line {self.end.seq} of {self._file}"
+        self._tell(notice("audit_checkpoint", place, seq=self.end.seq, hash=self.end.hash))
+
+
+def _locked(file: Path) -> int:
+    """Lock a file until this process ends; raises ``OSError`` if another process has it."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise OSError(errno.EBUSY, "another process writes it") from None
+    return lock

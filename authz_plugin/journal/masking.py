@@ -1,0 +1,55 @@
+"""Secrets in texts: what a denial says of a request, without what only its sender may know.
+
+The shipped rules name fields and never quote what stands in a secret one. This is the second lock:
+for rules of an operator's own, and for secrets inside values that rules do quote (an address with a
+password, a volume's options).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from authz_plugin.decision import Denial
+
+HIDDEN: Final = "***"
+
+_SECRET_FIELD: Final = re.compile(
+    r"(?:^|[.\[])(?:Env|EnvFile|Data|JoinToken|JoinTokens|UnlockKey|SigningCACert|SigningCAKey"
+    r"|buildargs|changes|(?:proxy-)?authorization|cookie|x-registry-(?:auth|config))(?:$|[.\[])",
+    re.IGNORECASE,
+)
+_ADDRESS: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s@]*@", re.IGNORECASE)
+_ASSIGNMENT: Final = re.compile(
+    r"(?P<name>[\w-]*(?:pass|passwd|password|passphrase|secret|token|credentials?|auth|key)"
+    r"\s?=\s?)[^\s&,;]+",
+    re.IGNORECASE,
+)
+_SWARM: Final = re.compile(r"SWM(?:TKN|KEY)-[\w-]+")
+
+
+def masked(denial: Denial) -> Denial:
+    """A denial whose texts hold no secret; its value is as it was."""
+    message, hint = denial.message, denial.hint
+    if _SECRET_FIELD.search(denial.field) and denial.value is not None:
+        for secret in _parts(str(denial.value)):
+            message, hint = message.replace(secret, HIDDEN), hint.replace(secret, HIDDEN)
+    return replace(
+        denial,
+        field=masked_text(denial.field),
+        message=masked_text(message),
+        hint=masked_text(hint),
+    )
+
+
+def masked_text(text: str) -> str:
+    """A text without the secrets that show by their form: ``https://u:p@h``, ``password=x``."""
+    text = _ADDRESS.sub(rf"\g<scheme>{HIDDEN}@", text)
+    text = _ASSIGNMENT.sub(rf"\g<name>{HIDDEN}", text)
+    return _SWARM.sub(HIDDEN, text)
+
+
+def _parts(value: str) -> list[str]:
+    """A value, and for ``NAME=value`` what follows the name; the longer first."""
+    return [part for part in (value, value.partition("=")[2]) if part]

@@ -1,0 +1,342 @@
+"""The metrics: what is counted and measured, under which names.
+
+Labels hold only what this product or its operator named: operations, verdicts, and the ids of rules
+that the bundle states. Whatever else a rule of an operator's own may come up with is ``other``.
+
+One process with threads answers dockerd (``server``), so one registry in it has everything; what
+the supervisor knows comes from the board.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.process_collector import ProcessCollector
+
+from authz_plugin import __version__
+from authz_plugin.caller import certificate_cache
+from authz_plugin.dockerd.routes import OPERATIONS
+from authz_plugin.journal.record import DecisionRecord, Outcome
+
+UNKNOWN: Final = "unknown"
+OTHER: Final = "other"
+
+EXPIRES_SOON: Final = timedelta(days=14)
+
+REPEATED: Final = 10
+"""Denials of one caller within a minute, beyond which somebody should look."""
+
+_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
+_VERDICTS: Final = ("allow", "deny")
+_STATUS: Final = {"allow": "200", "deny": "403"}
+_CALLERS: Final = 1000
+_DENIALS_KEPT: Final = 1000
+_MINUTE: Final = 60.0
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """Counts decisions and outcomes, and renders everything for Prometheus.
+
+    ``rules`` are the rule ids that are known from the start; ``facts`` reads the board, and
+    ``figures`` what the journal knows of itself, as gauges and counters by name.
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[str],
+        facts: Callable[[], Mapping[str, Any]],
+        figures: Callable[[], Iterable[Metric]],
+    ) -> None:
+        self._facts = facts
+        self._registry = CollectorRegistry()
+        self.callers = Callers()
+        self._requests_family = requests = Counter(
+            "opa_authz_requests",
+            "Requests decided.",
+            ("operation", "verdict"),
+            registry=self._registry,
+        )
+        self._requests = {
+            (operation, verdict): requests.labels(operation or UNKNOWN, verdict)
+            for operation in (*OPERATIONS, "")
+            for verdict in _VERDICTS
+        }
+        self._denials = _ByRule(
+            "opa_authz_denials", "Denials, by rule.", rules, self._registry, facts
+        )
+        self._warnings = _ByRule(
+            "opa_authz_warnings",
+            "Denials that rules in warn mode would have made.",
+            rules,
+            self._registry,
+            facts,
+        )
+        privileged = Counter(
+            "opa_authz_privileged_requests",
+            "Requests for a privileged container or exec.",
+            ("verdict",),
+            registry=self._registry,
+        )
+        self._privileged = {verdict: privileged.labels(verdict) for verdict in _VERDICTS}
+        outcomes = Counter(
+            "opa_authz_outcomes",
+            "Reports of dockerd on requests that ran, by class of status.",
+            ("status",),
+            registry=self._registry,
+        )
+        classes = ("1xx", "2xx", "3xx", "4xx", "5xx", UNKNOWN)
+        self._outcomes = {name: outcomes.labels(name) for name in classes}
+        self._unmatched = Counter(
+            "opa_authz_outcomes_without_decision",
+            "Reports of dockerd on requests for which no decision is known.",
+            registry=self._registry,
+        )
+        self._engine_errors = Counter(
+            "opa_authz_engine_errors",
+            "Requests on which the engine gave no decision.",
+            registry=self._registry,
+        )
+        duration = self._histogram(
+            "opa_authz_phase_duration_seconds", "Time to answer dockerd.", "phase"
+        )
+        self._request_time = duration.labels("request")
+        self._response_time = duration.labels("response")
+        steps = self._histogram(
+            "opa_authz_step_duration_seconds", "Time in the steps of a decision.", "step"
+        )
+        self._read_time, self._document_time = steps.labels("read"), steps.labels("document")
+        self._engine_time = Histogram(
+            "opa_authz_engine_duration_seconds",
+            "Time that the engine takes to decide.",
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        for collect in (self._aliases, self._from_board, self._caches, self._others, figures):
+            self._registry.register(_Collected(collect))
+        ProcessCollector(registry=self._registry)
+
+    def decided(self, record: DecisionRecord) -> None:
+        """Count a decision."""
+        self._requests[record.operation, record.verdict].inc()
+        self._request_time.observe(record.duration)
+        if record.read_time:
+            self._read_time.observe(record.read_time)
+        if record.engine:
+            self._document_time.observe(record.document_time)
+            self._engine_time.observe(record.engine_time)
+            if not record.by_policy and record.error:
+                self._engine_errors.inc()
+        if record.privileged:
+            self._privileged[record.verdict].inc()
+        for rule in {denial.rule for denial in record.denials}:
+            self._denials.count(rule, by_policy=record.by_policy)
+        for rule in {denial.rule for denial in record.warnings}:
+            self._warnings.count(rule, by_policy=True)
+
+    def answered(self, seconds: float) -> None:
+        """Count an answer to a report."""
+        self._response_time.observe(seconds)
+
+    def finished(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        if outcome.record is None:
+            self._unmatched.inc()
+        name = UNKNOWN if outcome.status is None else f"{outcome.status // 100}xx"
+        self._outcomes.get(name, self._outcomes[UNKNOWN]).inc()
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Everything in the format that a scraper accepts, and the name of that format."""
+        encode, content_type = prometheus_client.exposition.choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def _histogram(self, name: str, text: str, label: str) -> Histogram:
+        return Histogram(name, text, (label,), buckets=_BUCKETS, registry=self._registry)
+
+    def _aliases(self) -> Iterator[Metric]:
+        """The names that a monitoring of socket proxies may know; only what is not zero."""
+        requests = CounterMetricFamily(
+            "docker_proxy_requests",
+            "Alias of opa_authz_requests: status is 403 for a denial, else 200.",
+            labels=("operation", "status"),
+        )
+        blocked: dict[str, float] = {}
+        for sample in (s for family in self._requests_family.collect() for s in family.samples):
+            operation, verdict = sample.labels["operation"], sample.labels["verdict"]
+            if not sample.value:
+                continue
+            requests.add_metric((operation, _STATUS[verdict]), sample.value)
+            if verdict == "deny":
+                kind = operation.partition(".")[0]
+                blocked[kind] = blocked.get(kind, 0) + sample.value
+        yield requests
+        yield _counters(
+            "docker_proxy_blocked_operations",
+            "Denials by the first part of the operation.",
+            "type",
+            blocked,
+        )
+
+    def _from_board(self) -> Iterator[Metric]:
+        facts = self._facts()
+        yield _gauge("opa_authz_engine_up", "Whether OPA answers.", facts["engine_up"])
+        yield _counter(
+            "opa_authz_engine_restarts", "Starts of OPA after it ended.", facts["engine_restarts"]
+        )
+        policy = GaugeMetricFamily(
+            "opa_authz_policy_info", "The policy in force.", labels=("profile", "revision")
+        )
+        policy.add_metric((facts["profile"], facts["revision"]), 1)
+        yield policy
+        yield _gauge(
+            "opa_authz_policy_loaded_timestamp_seconds",
+            "When the policy in force was loaded.",
+            facts["loaded_at"],
+        )
+        yield _counters(
+            "opa_authz_policy_reloads", "Reloads of the policy.", "result", facts["reloads"]
+        )
+        yield _gauge(
+            "opa_authz_policy_reload_successful",
+            "Whether the last reload was taken over.",
+            facts["reload_successful"],
+        )
+        build = GaugeMetricFamily(
+            "opa_authz_build_info", "What runs.", labels=("version", "engine")
+        )
+        build.add_metric((__version__, facts["engine"]), 1)
+        yield build
+        yield from _exceptions(facts["exceptions"])
+
+    def _caches(self) -> Iterator[Metric]:
+        hits, misses, entries = certificate_cache()
+        for name, text, value in (("hits", "Hits.", hits), ("misses", "Misses.", misses)):
+            yield _counters(f"opa_authz_cache_{name}", text, "cache", {"certificates": value})
+        family = GaugeMetricFamily("opa_authz_cache_entries", "Entries.", labels=("cache",))
+        family.add_metric(("certificates",), entries)
+        yield family
+
+    def _others(self) -> Iterator[Metric]:
+        yield _gauge(
+            "opa_authz_denials_of_one_caller_last_minute",
+            "Denials within the last minute of the caller that had the most.",
+            self.callers.most(),
+        )
+
+
+class Callers:
+    """Denials of each caller within the last minute; of at most a thousand callers."""
+
+    def __init__(self) -> None:
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def denied(self, caller: str) -> int:
+        """Count a denial; how many this caller has had within a minute."""
+        now = time.monotonic()
+        with self._lock:
+            times = self._times.pop(caller, None) or deque(maxlen=_DENIALS_KEPT)
+            self._times[caller] = times
+            times.append(now)
+            if len(self._times) > _CALLERS:
+                self._times.popitem(last=False)
+            return _recent(times, now)
+
+    def most(self) -> int:
+        """The count of the caller that has the most."""
+        now = time.monotonic()
+        with self._lock:
+            return max((_recent(times, now) for times in self._times.values()), default=0)
+
+
+class _ByRule:
+    """A counter by rule id, with a fixed set of ids and one for all others."""
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        rules: Iterable[str],
+        registry: CollectorRegistry,
+        facts: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._family = Counter(name, text, ("rule",), registry=registry)
+        self._facts = facts
+        self._known = {rule: self._family.labels(rule) for rule in (*rules, OTHER)}
+
+    def count(self, rule: str, *, by_policy: bool) -> None:
+        """Count a denial; what is not ``by_policy`` has an id of this product's own."""
+        counter = self._known.get(rule)
+        if counter is None:
+            is_named = not by_policy or rule in self._facts()["custom_rules"]
+            counter = self._family.labels(rule) if is_named else self._known[OTHER]
+            if is_named:
+                self._known[rule] = counter
+        counter.inc()
+
+
+class _Collected:
+    """A collector that asks a function."""
+
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self.collect = collect
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing to compare names with: they are all in this module and the journal."""
+        return ()
+
+
+def _recent(times: deque[float], now: float) -> int:
+    while times and times[0] < now - _MINUTE:
+        times.popleft()
+    return len(times)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(value))
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=float(value))
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for key, value in values.items():
+        family.add_metric((key,), value)
+    return family
+
+
+def _exceptions(ends: Iterable[float]) -> Iterator[Metric]:
+    """``ends`` are the times at which exceptions of the policy end, in seconds since 1970."""
+    now = datetime.now(UTC).timestamp()
+    counts = {"active": 0, "expiring": 0, "expired": 0}
+    coming = []
+    for end in ends:
+        left = end - now
+        state = "active" if left > EXPIRES_SOON.total_seconds() else "expiring"
+        counts[state if left > 0 else "expired"] += 1
+        coming += [end] if left > 0 else []
+    family = GaugeMetricFamily(
+        "opa_authz_exceptions",
+        "Exceptions of the policy; expiring within 14 days.",
+        labels=("state",),
+    )
+    for state, count in counts.items():
+        family.add_metric((state,), count)
+    yield family
+    if coming:
+        yield _gauge(
+            "opa_authz_exception_next_expiry_timestamp_seconds",
+            "When the next exception ends.",
+            min(coming),
+        )

@@ -1,0 +1,94 @@
+"""A queue and the thread that empties it, so that nobody waits for a disk or a terminal.
+
+``put`` costs a request next to nothing and never blocks: when the queue is full, what is put into
+it is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+GATHERING: Final = 0.02
+"""Seconds that the thread waits for more before it writes a batch."""
+
+_IDLE: Final = 1.0
+_BATCH: Final = 500
+_STOP_LIMIT: Final = 5.0
+
+
+class Writer(Generic[T]):
+    """Hands what is put into it to ``write``, in order, in batches, in a thread of its own.
+
+    ``write`` is also called with nothing, once a second, for what has to be done from time to
+    time. It returns whether the batch is done with; one that is not is tried again, and what
+    comes meanwhile waits in the queue. It must not raise.
+    """
+
+    def __init__(self, name: str, write: Callable[[list[T]], bool], limit: int) -> None:
+        self._write = write
+        self._limit = limit
+        self._items: deque[T] = deque()
+        self._batch: list[T] = []
+        self._wake = threading.Event()
+        self._stopping = False
+        self._count_lock = threading.Lock()
+        self.dropped = 0
+        self.written = 0
+        self._last_seen = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        return len(self._items) + len(self._batch)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._items) >= self._limit
+
+    def is_stuck(self, limit: float) -> bool:
+        """Whether the thread has been busy with one batch for longer than ``limit`` seconds."""
+        return time.monotonic() - self._last_seen > limit
+
+    def put(self, item: T) -> None:
+        """Have an item written, or drop it where too many wait."""
+        if len(self._items) >= self._limit:
+            with self._count_lock:
+                self.dropped += 1
+            return
+        self._items.append(item)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Write what is waiting, as far as that is possible in a few seconds, and end."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(_STOP_LIMIT)
+
+    def _run(self) -> None:
+        next_round = time.monotonic() + _IDLE
+        while not self._stopping:
+            if self._wake.wait(_IDLE) and not self._stopping:
+                time.sleep(GATHERING)
+            self._wake.clear()
+            self._empty()
+            self._last_seen = time.monotonic()
+            if self._last_seen >= next_round:
+                next_round = self._last_seen + _IDLE
+                self._write([])
+        self._empty()
+
+    def _empty(self) -> None:
+        while self._batch or self._items:
+            while self._items and len(self._batch) < _BATCH:
+                self._batch.append(self._items.popleft())
+            if not self._write(self._batch):
+                return
+            self.written += len(self._batch)
+            self._batch = []
