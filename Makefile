@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 REGAL_VERSION := 0.39.0
 
-.PHONY: help run demo test unit rego real check fmt generate lock clean
+.PHONY: help run demo test unit rego real bench check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
 
 real: $(BIN)/.dev $(BIN)/opa ## Run the tests with real dockerds (needs root)
 	$(BIN)/pytest -m dockerd $(ARGS)
+
+bench: $(BIN)/.dev $(BIN)/opa ## Measure the plugin beside a Go plugin with OPA inside (needs Go)
+	$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(BIN)/.dev $(BIN)/opa $(BIN)/regal ## Check style, types, layers, policies and generated files
 	$(BIN)/ruff format --check

@@ -1,0 +1,192 @@
+"""``make bench``: how long dockerd waits for the plugin, beside a Go plugin with OPA inside.
+
+All rivals serve the same policy to the same load generator, in turns, so that what else the machine
+does meets them alike. Writes docs/benchmarks.md and docs/benchmarks.svg.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from tests.bench import cases
+from tests.bench.page import page, picture
+from tests.harness.plugin import running_plugin, wait_for
+
+ROOT: Final = Path(__file__).parents[2]
+TOOLS: Final = ROOT / ".cache/bench"
+CONFIG: Final = (
+    "profile: devcontainer\nmounts: {allow: [{path: /workspace}]}\nlog: {level: debug}\n"
+)
+
+OURS: Final = "opa-authz"
+FILE: Final = "Go, policy compiled per request"
+SDK: Final = "Go, OPA's SDK"
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What is asked in one measurement."""
+
+    name: str
+    connections: int
+    cases: list[dict[str, Any]]
+    rivals: tuple[str, ...] = (OURS, SDK, FILE)
+
+
+@dataclass
+class Measured:
+    """Microseconds, and requests a second, of one rival in one mix: one number for each round."""
+
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
+
+    def add(self, report: dict[str, Any]) -> None:
+        weights = {name: case["count"] for name, case in report["cases"].items()}
+        total = sum(weights.values())
+        for series, key in ((self.p50, "p50"), (self.p99, "p99")):
+            share = (report["cases"][n][key] * w for n, w in weights.items() if w)
+            series.append(sum(share) / total)
+        self.rate.append(report["rate"])
+
+    def medians(self) -> dict[str, float]:
+        return {name: statistics.median(getattr(self, name)) for name in ("p50", "p99", "rate")}
+
+
+def mixes() -> list[Mix]:
+    """A list, a create that comes again and one that never does, nine to one, and the response."""
+    ninety_ten = [cases.case("list", 9), cases.case("distinct create")]
+    found = []
+    for connections in (1, 8):
+        found += [
+            Mix("list", connections, [cases.case("list")]),
+            Mix("create, repeated", connections, [cases.case("create")]),
+            Mix("create, never the same", connections, [cases.case("distinct create")]),
+            Mix("90 % list, 10 % create", connections, ninety_ten),
+            Mix("AuthZRes", connections, [cases.response_case("create")], (OURS, SDK)),
+        ]
+    return found
+
+
+@click.command()
+@click.option("--seconds", default=2.0, show_default=True, help="Length of one measurement.")
+@click.option("--rounds", default=5, show_default=True, help="Measurements of each, in turns.")
+@click.option("--write/--print", default=True, help="Write the page, or print it.")
+def main(seconds: float, rounds: int, *, write: bool) -> None:
+    """Measure, and write the page."""
+    build_tools()
+    results: dict[tuple[str, int], dict[str, Measured]] = {}
+    with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="opa-authz-")))
+        sockets = start(folder, cleanup)
+        plan = mixes()
+        steps = [(mix, rival) for _ in range(rounds) for mix in plan for rival in mix.rivals]
+        with click.progressbar(steps, label="measuring") as progress:
+            for mix, rival in progress:
+                measured = results.setdefault((mix.name, mix.connections), {})
+                report = load(folder, sockets[rival], mix, seconds)
+                measured.setdefault(rival, Measured()).add(report)
+    medians = {
+        key: {rival: measured.medians() for rival, measured in rivals.items()}
+        for key, rivals in results.items()
+    }
+    text = page(medians, rounds, seconds)
+    if not write:
+        click.echo(text)
+        return
+    (ROOT / "docs/benchmarks.md").write_text(text)
+    (ROOT / "docs/benchmarks.svg").write_text(picture(medians))
+
+
+def build_tools() -> None:
+    """Build the load generator and the rival with Go."""
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        ["go", "build", "-o", f"{TOOLS}/", "./..."],
+        cwd=ROOT / "tools/bench",
+        env={**os.environ, "GOFLAGS": "-mod=readonly"},
+        check=True,
+    )
+
+
+def start(folder: Path, cleanup: ExitStack) -> dict[str, Path]:
+    """Start the rivals; their sockets."""
+    config = folder / "config.yaml"
+    config.write_text(CONFIG)
+    plugin = running_plugin(folder, f"--config={config}", socket_=folder / "plugin.sock")
+    ours = cleanup.enter_context(plugin)
+    archive = folder / "bundle.tar.gz"
+    subprocess.run(
+        ["opa-authz", "bundle", f"--config={config}", f"--output={archive}"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder / "bundle", filter="data")
+    (folder / "documents.json").write_text(json.dumps(cases.documents()))
+    return {
+        OURS: ours.socket,
+        FILE: cleanup.enter_context(_peer(folder, "file", folder / "bundle")),
+        SDK: cleanup.enter_context(_peer(folder, "sdk", archive)),
+    }
+
+
+def load(folder: Path, socket: Path, mix: Mix, seconds: float) -> dict[str, Any]:
+    """One measurement."""
+    file = folder / "cases.json"
+    file.write_text(json.dumps(mix.cases))
+    done = subprocess.run(
+        [
+            TOOLS / "load",
+            f"-socket={socket}",
+            f"-cases={file}",
+            f"-connections={mix.connections}",
+            f"-duration={seconds}s",
+            "-warmup=500ms",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise click.ClickException(done.stderr)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+@contextmanager
+def _peer(folder: Path, mode: str, bundle: Path) -> Iterator[Path]:
+    socket = folder / f"{mode}.sock"
+    process = subprocess.Popen(
+        [
+            TOOLS / "peer",
+            f"-mode={mode}",
+            f"-bundle={bundle}",
+            f"-documents={folder}/documents.json",
+            f"-socket={socket}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(socket.exists, "the rival to serve")
+        yield socket
+    finally:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What the benchmarks ask: requests as dockerd passes them on, and their input documents."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from authz_plugin import dockerd
+from authz_plugin.caller import Caller
+from authz_plugin.document import input_document
+from authz_plugin.hostpaths import LocalHostPaths
+
+NUMBER: Final = "@@@@@@@@"
+"""Stands for a number that is another one in every request."""
+
+_CREATE: Final[dict[str, Any]] = {
+    "Hostname": "",
+    "User": "1000:1000",
+    "AttachStdout": True,
+    "AttachStderr": True,
+    "ExposedPorts": {"8080/tcp": {}},
+    "Env": [f"SETTING_{n}=value of setting number {n}" for n in range(20)],
+    "Cmd": ["serve", "--port", "8080", "--data", "/data"],
+    "Image": "registry.example.com/team/app:1.4.2",
+    "WorkingDir": "/app",
+    "Labels": {f"com.example.label-{n}": f"label {n}" for n in range(8)},
+    "HostConfig": {
+        "Binds": ["/workspace/app:/app:ro", "/workspace/data:/data"],
+        "NetworkMode": "app-net",
+        "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3},
+        "CapAdd": ["NET_BIND_SERVICE", "CHOWN"],
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "Mounts": [
+            {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"SizeBytes": 67108864}},
+            {"Type": "volume", "Source": "app-cache", "Target": "/cache"},
+        ],
+        "Memory": 268435456,
+        "NanoCpus": 500000000,
+        "PidsLimit": 100,
+    },
+    "NetworkingConfig": {"EndpointsConfig": {"app-net": {"Aliases": ["app"]}}},
+}
+
+_LIST: Final = ("GET", "/v1.48/containers/json?all=1", None)
+_JSON: Final = {"Content-Type": "application/json"}
+_COMMON: Final = {"User-Agent": "Docker-Client/28.2.2 (linux)"}
+
+REQUESTS: Final[dict[str, tuple[str, str, dict[str, Any] | None]]] = {
+    "list": _LIST,
+    "create": ("POST", "/v1.48/containers/create?name=web", _CREATE),
+    "distinct create": ("POST", f"/v1.48/containers/create?name=web-{NUMBER}", _CREATE),
+}
+
+
+def message(name: str) -> dict[str, Any]:
+    """The AuthZReq of a case."""
+    method, uri, body = REQUESTS[name]
+    fields: dict[str, Any] = {"RequestMethod": method, "RequestUri": uri}
+    headers = {**_COMMON, "X-Case": name}
+    if body is not None:
+        text = json.dumps(body).encode()
+        headers |= {**_JSON, "Content-Length": str(len(text))}
+        fields["RequestBody"] = base64.b64encode(text).decode()
+    return {**fields, "RequestHeaders": headers}
+
+
+def documents() -> dict[str, Any]:
+    """The input document of each case, which the stand-in for a Go plugin gets ready-made."""
+    return {name: _document(message(name)) for name in REQUESTS}
+
+
+def case(name: str, weight: int = 1) -> dict[str, Any]:
+    """An AuthZReq as the load generator takes it."""
+    path = "/AuthZPlugin.AuthZReq"
+    return _case(name, path, message(name), weight)
+
+
+def response_case(name: str) -> dict[str, Any]:
+    """The AuthZRes of a request, as the load generator takes it."""
+    fields = {
+        **message(name),
+        "ResponseStatusCode": 201,
+        "ResponseHeaders": _JSON,
+        "ResponseBody": base64.b64encode(b'{"Id":"0123456789abcdef","Warnings":[]}').decode(),
+    }
+    return _case(name, "/AuthZPlugin.AuthZRes", fields, 1)
+
+
+def _case(name: str, path: str, fields: dict[str, Any], weight: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "path": path,
+        "message": json.dumps(fields),
+        "weight": weight,
+        "allow": True,
+    }
+
+
+def _document(fields: dict[str, Any]) -> dict[str, Any]:
+    request = dockerd.read(
+        fields["RequestMethod"],
+        fields["RequestUri"],
+        {key.lower(): value for key, value in fields["RequestHeaders"].items()},
+        base64.b64decode(fields.get("RequestBody", "")),
+    )
+    return input_document(request, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC))

@@ -1,0 +1,107 @@
+"""docs/benchmarks.md and its picture, from what was measured."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from html import escape
+from typing import Final
+
+from authz_plugin.engine import binary
+
+Medians = Mapping[tuple[str, int], Mapping[str, Mapping[str, float]]]
+"""(mix, connections) → rival → p50, p99 (microseconds) and rate (a second)."""
+
+_HEAD: Final = """\
+# Benchmarks
+
+How long dockerd waits for an answer. Made by `make bench`; ratios count, not microseconds: they
+depend on the machine, which also runs the load generator.
+
+![AuthZReq, median microseconds](benchmarks.svg)
+"""
+
+_METHOD: Final = """\
+## What was measured
+
+Keep-alive HTTP on a unix socket, as dockerd asks: one connection, and eight. Each number is the
+median of {rounds} measurements of {seconds:g} s each, taken in turns with its rivals'. The full
+policy library, profile `devcontainer`, decision log on. OPA {opa}, Python {python}.
+
+- **list**: `GET /containers/json`. **create**: a container of 2 KB with binds, a volume,
+  capabilities and ceilings; *repeated*: the same each time; *never the same*: another name each
+  time.
+- **opa-authz**: this plugin as `opa-authz serve` runs it. Decisions that depend on nothing but the
+  request and the policy are remembered until the policy changes, so *list* and *create, repeated*
+  show that, and *create, never the same* shows a decision of OPA each time.
+- **Go, OPA's SDK** and **Go, policy compiled per request**: a plugin in Go with OPA as a library
+  ([tools/bench/peer](../tools/bench/peer/main.go)), in the two ways in which opa-docker-authz works
+  (its bundle mode and its policy-file mode). It evaluates *our* policy, and is given the finished
+  input document: it does none of the reading of requests that makes a decision sound, which
+  flatters it. opa-docker-authz itself can only evaluate policies over the raw request.
+"""
+
+
+def page(medians: Medians, rounds: int, seconds: float) -> str:
+    """The page as Markdown."""
+    lines = [_HEAD]
+    for connections in sorted({connections for _, connections in medians}):
+        noun = "connection" if connections == 1 else "connections"
+        lines += [f"## {connections} {noun}", ""]
+        lines += ["| | plugin | p50 µs | p99 µs | requests/s |", "|---|---|---:|---:|---:|"]
+        for (mix, on), rivals in medians.items():
+            if on == connections:
+                lines += [
+                    f"| {mix} | {rival} | {m['p50']:.0f} | {m['p99']:.0f} | {m['rate']:.0f} |"
+                    for rival, m in rivals.items()
+                ]
+        lines.append("")
+    lines.append(
+        _METHOD.format(
+            rounds=rounds,
+            seconds=seconds,
+            opa=binary.find().version,
+            python=platform.python_version(),
+        )
+    )
+    return "\n".join(lines)
+
+
+_COLOURS: Final = ("#2d6cdf", "#9aa5b1", "#d9822b")
+_BAR: Final = 16
+_LEFT: Final = 210
+_WIDTH: Final = 900
+
+
+def picture(medians: Medians) -> str:
+    """Bars of the medians on one connection."""
+    groups = [(mix, rivals) for (mix, on), rivals in medians.items() if on == 1]
+    rivals = list(dict.fromkeys(rival for _, found in groups for rival in found))
+    highest = max(m["p50"] for _, found in groups for m in found.values())
+    y, parts = 40, []
+    for i, rival in enumerate(rivals):
+        x = _LEFT + 230 * i
+        parts.append(f'<rect x="{x}" y="12" width="12" height="12" fill="{_COLOURS[i]}"/>')
+        parts.append(f'<text x="{x + 18}" y="22">{escape(rival)}</text>')
+    for mix, found in groups:
+        parts.append(f'<text x="{_LEFT - 10}" y="{y + 26}" text-anchor="end">{escape(mix)}</text>')
+        for rival, m in found.items():
+            length = _length(m["p50"], highest)
+            colour = _COLOURS[rivals.index(rival)]
+            parts.append(
+                f'<rect x="{_LEFT}" y="{y}" width="{length:.0f}" height="{_BAR - 3}" '
+                f'fill="{colour}"/>'
+                f'<text x="{_LEFT + length + 6:.0f}" y="{y + 11}">{m["p50"]:.0f} µs</text>'
+            )
+            y += _BAR
+        y += 14
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" '
+        'font-family="sans-serif" font-size="12" fill="#333">'
+        f'<rect width="{_WIDTH}" height="{y}" fill="#fff"/>{"".join(parts)}</svg>\n'
+    )
+
+
+def _length(microseconds: float, highest: float) -> float:
+    """A linear bar that always can be seen."""
+    return max(2.0, (_WIDTH - _LEFT - 90) * microseconds / highest)
