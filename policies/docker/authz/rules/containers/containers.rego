@@ -153,11 +153,26 @@ denials contains denial.of(
 	"containers.unreadable", "HostConfig", null,
 	"the container's settings cannot be read", "",
 ) if {
-	input.operation.id == "container.create"
+	input.operation.access == "write"
 	not _readable
 }
 
 _readable if {
+	is_array(effective.config.containers.deny_commands)
+	not _lost
+}
+
+_lost if {
+	input.operation.id == "container.create"
+	not _whole
+}
+
+_lost if {
+	input.operation.id == "exec.create"
+	not is_array(object.get(input, ["body", "Cmd"], null))
+}
+
+_whole if {
 	is_array(input.body.HostConfig.GroupAdd)
 	is_object(input.body.HostConfig.Annotations)
 	is_object(input.body.HostConfig.StorageOpt)

@@ -16,13 +16,13 @@ import data.docker.authz.pattern
 # custom:
 #   id: plugins.change
 denials contains denial.of(
-	"plugins.change", "path", object.get(input.operation.resource, "ref", null),
-	sprintf("changing plugin %v is not allowed", [object.get(input.operation.resource, "ref", "unknown")]),
+	"plugins.change", "path", object.get(input, ["operation", "resource", "ref"], null),
+	sprintf("changing plugin %v is not allowed", [object.get(input, ["operation", "resource", "ref"], "unknown")]),
 	denial.allowed(effective.list(["plugins", "change"])),
 ) if {
 	input.operation.access == "write"
 	input.operation.id in {"plugin.disable", "plugin.enable", "plugin.remove", "plugin.set", "plugin.upgrade"}
-	not input.operation.resource.ref in effective.list(["plugins", "change"])
+	not _changeable
 }
 
 # METADATA
@@ -80,6 +80,8 @@ denials contains denial.of("plugins.unreadable", "body", null, "what the plugin 
 	input.operation.id in {"plugin.pull", "plugin.upgrade"}
 	not _readable
 }
+
+_changeable if input.operation.resource.ref in effective.config.plugins.change
 
 _readable if {
 	is_array(input.body)

@@ -1,0 +1,51 @@
+package docker.authz.rules.labels_test
+
+import data.docker.authz.examples
+import data.docker.authz.profiles
+import data.docker.authz.rules.labels
+
+test_denied[name] if {
+	some name, [request, changes, rules] in {
+		"a missing label": [examples.container_create, _team, {"labels.required"}],
+		"another value": [
+			object.union(examples.network_create, {"body": {"Labels": {"team": "green"}}}),
+			_team,
+			{"labels.required"},
+		],
+		"a volume without label": [examples.volume_create, _team, {"labels.required"}],
+		"a service whose containers have none": [
+			object.union(examples.service_create, {"body": {"Labels": {"team": "blue"}}}),
+			_team,
+			{"labels.required"},
+		],
+		"labels that are not known": [
+			json.remove(examples.container_create_full, ["/body/Labels"]),
+			_team,
+			{"labels.required"},
+		],
+		"a reserved label": [
+			examples.container_create_full,
+			{"labels": {"reserved": ["te*"]}},
+			{"labels.reserved"},
+		],
+		"rules that are not known": [examples.container_create_full, {"labels": null}, {"labels.unreadable"}],
+	}
+	found := labels.denials with input as request
+		with data.docker.authz.config as object.union(profiles.closed, changes)
+	{denial.rule | some denial in found} == rules
+}
+
+test_allowed[name] if {
+	some name, [request, changes] in {
+		"a label": [examples.container_create_full, _team],
+		"a network's": [examples.network_create, _team],
+		"nothing asked for": [examples.container_create, {}],
+		"no reserved label": [examples.container_create_full, {"labels": {"reserved": ["traefik.*"]}}],
+		"a list": [examples.container_list, _team],
+	}
+	found := labels.denials with input as request
+		with data.docker.authz.config as object.union(profiles.closed, changes)
+	count(found) == 0
+}
+
+_team := {"labels": {"required": {"team": ["blue", "red"]}}}
