@@ -1,0 +1,137 @@
+"""How dockerd was told to ask plugins, whom it listens to, and whose root its containers have."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from authz_plugin.doctor.finding import Finding
+from authz_plugin.doctor.host import Host
+
+_KEY: Final = "authorization-plugins"
+_FLAG: Final = "--authorization-plugin"
+_OWN_FILE: Final = '{"authorization-plugins": ["opa-authz"]}'
+
+
+def look_at_dockerd(host: Host) -> Iterator[Finding]:
+    if host.dockerd is None:
+        yield Finding(
+            "dockerd.unseen",
+            "info",
+            "dockerd's process cannot be seen from here",
+            "what it was told on its command line is not known",
+            "run doctor as root on dockerd's own host (--root, if its files lie elsewhere)",
+        )
+    yield from _daemon_file(host)
+    yield from _named(host)
+    yield from _listeners(host)
+    yield from _user_namespace(host)
+
+
+def _daemon_file(host: Host) -> Iterator[Finding]:
+    file = host.daemon_file
+    if file.problem:
+        yield Finding(
+            "dockerd.file",
+            "warning",
+            f"{file.path} {file.problem}",
+            "dockerd refuses to start with it, and takes nothing over at a reload",
+            f"mend {file.path}: `dockerd --validate --config-file {file.path}`",
+        )
+    for key in file.settings:
+        if key != _KEY and difflib.get_close_matches(key, [_KEY], cutoff=0.8):
+            yield Finding(
+                "dockerd.key-misspelt",
+                "critical",
+                f"{file.path} says {key!r}, the key is {_KEY!r}",
+                "dockerd asks no plugin because of it; the name of the flag is even accepted "
+                "without an error",
+                f"write {_OWN_FILE} and reload dockerd",
+            )
+
+
+def _named(host: Host) -> Iterator[Finding]:
+    by_file = list(host.daemon_file.settings.get(_KEY) or [])
+    by_flag = [] if host.dockerd is None else host.dockerd.values(_FLAG)
+    if by_file and by_flag:
+        yield Finding(
+            "dockerd.plugin-twice",
+            "warning",
+            f"plugins are named by flag ({', '.join(by_flag)}) and in {host.daemon_file.path}",
+            "dockerd will not start again like this",
+            f"take {_FLAG} off dockerd's command line",
+        )
+    elif by_file:
+        named = ", ".join(map(str, by_file))
+        yield Finding("dockerd.plugin", "ok", f"{host.daemon_file.path} names {named}")
+    elif by_flag:
+        yield Finding(
+            "dockerd.plugin-by-flag",
+            "critical",
+            f"plugin {', '.join(by_flag)} is named on dockerd's command line alone",
+            "at SIGHUP (`systemctl reload docker`) dockerd takes the list from daemon.json alone: "
+            "authorization is then off, without a word",
+            f"write {_OWN_FILE} into {host.daemon_file.path}, take the flag away, restart dockerd",
+        )
+    elif host.dockerd is not None or host.daemon_file.exists:
+        yield Finding(
+            "dockerd.plugin-none",
+            "critical",
+            "dockerd is told of no authorization plugin, by flag or file",
+            "it does whatever it is asked",
+            f"write {_OWN_FILE} into {host.daemon_file.path} and reload dockerd",
+        )
+
+
+def _listeners(host: Host) -> Iterator[Finding]:
+    verified = _is_on(host, "--tlsverify", "tlsverify")
+    encrypted = verified or _is_on(host, "--tls", "tls")
+    for url in host.setting("--host", "hosts"):
+        if not url.startswith("tcp:"):
+            continue
+        if verified:
+            yield Finding("dockerd.tcp", "ok", f"{url} asks clients for certificates")
+            continue
+        local = _is_loopback(url)
+        who = "every process and container of this host" if local else "everybody who can reach it"
+        yield Finding(
+            "dockerd.tcp-open",
+            "warning" if local else "critical",
+            f"dockerd listens on {url} and asks clients for no certificate"
+            + (" (encrypted, but open)" if encrypted else ""),
+            f"{who} may send requests, and the policy cannot tell who it is",
+            "serve it with --tlsverify and a CA of your own, or not at all",
+        )
+
+
+def _user_namespace(host: Host) -> Iterator[Finding]:
+    if host.dockerd is None:
+        return
+    remapped = [value for value in host.setting("--userns-remap", "userns-remap") if value]
+    if host.is_rootless:
+        yield Finding("dockerd.user", "ok", f"dockerd is rootless: uid {host.dockerd.uid}")
+    elif remapped:
+        yield Finding("dockerd.user", "ok", f"root in containers is not root here: {remapped[-1]}")
+    else:
+        yield Finding(
+            "dockerd.user",
+            "info",
+            "root in a container is root of this host (no userns-remap, not rootless)",
+            "what breaks out of a container, or writes to a bind mount, does so as root",
+            'consider {"userns-remap": "default"} in daemon.json; images are stored anew then',
+        )
+
+
+def _is_on(host: Host, flag: str, key: str) -> bool:
+    return bool({"true", "1"} & set(host.setting(flag, key)))
+
+
+def _is_loopback(url: str) -> bool:
+    name = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
