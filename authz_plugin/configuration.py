@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -63,6 +64,28 @@ _GUARDED: Final = (
     str(Path(__file__).parent),
 )
 _GUARDED_PREFIXES: Final = ("/run/opa-authz-", "/run/.opa-authz-")
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """An exception for people to read.
+
+    ``days`` are whole days until it ends, below 0 once it has ended; ``ending`` says that this is
+    soon or past.
+    """
+
+    rule: str
+    what: str
+    whom: str
+    expires: str
+    days: int
+    ending: bool
+    reason: str
+
+    def __str__(self) -> str:
+        state = f"{self.days} days left" if self.days >= 0 else "over"
+        until = f"until {self.expires} ({state})"
+        return f"{self.rule} {self.what} for {self.whom}: {until}, {self.reason}"
 
 
 def config_schema() -> dict[str, Any]:
@@ -289,3 +312,20 @@ def _check_names(names: Iterable[str], known: Collection[str], key: Key, places:
             section = "operations" if known is OPERATIONS else "rules"
             hint = f", did you mean {close[0]}?" if close else f"; docs/{section}.md lists them"
             raise SettingsError(places.of(key), show(key), f"{name} is not known{hint}")
+
+
+def exceptions(config: Mapping[str, Any], now: datetime) -> list[Exemption]:
+    """The exceptions of a configuration, the first to end first."""
+    made = [
+        Exemption(
+            rule=exception["rule"],
+            what=str(exception.get("value", exception.get("field"))),
+            whom=", ".join(f"{key} {name}" for key, name in exception["when"].items()),
+            expires=exception["expires"],
+            days=(datetime.fromisoformat(exception["until"]) - now).days,
+            ending=now >= datetime.fromisoformat(exception["warn_from"]),
+            reason=exception["reason"],
+        )
+        for exception in config["exceptions"]
+    ]
+    return sorted(made, key=lambda exemption: (exemption.expires, exemption.rule))

@@ -12,14 +12,17 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from authz_plugin.configuration import (
     ROOT,
     SHIPPED,
+    Exemption,
     config_schema,
     configuration,
+    exceptions,
     profiles,
     rule_ids,
 )
@@ -29,9 +32,11 @@ __all__ = [
     "ROOT",
     "SHIPPED",
     "Bundle",
+    "Exemption",
     "assemble",
     "config_schema",
     "configuration",
+    "exceptions",
     "profiles",
     "rule_ids",
     "rule_packages",
@@ -44,12 +49,14 @@ _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checked policy: ``folder`` is what OPA loads, ``revision`` names its content."""
+    """A checked policy: ``folder`` is what OPA loads, ``revision`` names its content, ``ending``
+    are the exceptions that ended when it was made, or will soon."""
 
     folder: Path
     revision: str
     profile: str
     packages: frozenset[str]
+    ending: tuple[Exemption, ...] = ()
 
 
 class Compiler(Protocol):
@@ -90,7 +97,8 @@ def assemble(
     _write_data(folder / ROOT / "bundle/data.json", about)
     manifest = {"revision": revision, "roots": [str(ROOT)], "rego_version": 1}
     _write_data(folder / ".manifest", manifest)
-    return Bundle(folder, revision, config["profile"], packages)
+    ending = [exemption for exemption in exceptions(config, datetime.now(UTC)) if exemption.ending]
+    return Bundle(folder, revision, config["profile"], packages, tuple(ending))
 
 
 def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from authz_plugin import policy
 from authz_plugin.engine import binary
 from authz_plugin.errors import PolicyError, SettingsError
 from authz_plugin.hostpaths import LocalHostPaths
+from authz_plugin.settings import load
 from tests.conftest import with_policy
 
 
@@ -162,3 +165,193 @@ def test_a_rule_that_does_not_compile_is_told_by_file_and_line(
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, opa: binary.Opa) -> None:
     with pytest.raises(PolicyError, match="not a folder"):
         policy.assemble(tmp_path / "bundle", configuration(), tmp_path / "absent", opa)
+
+
+def test_a_profile_extends_another_and_says_what_is_different() -> None:
+    production, closed = configuration(profile="production"), configuration(profile="closed")
+    assert production["sysctls"] == closed["sysctls"]
+    assert production["sections"] == {
+        **closed["sections"],
+        **dict.fromkeys(("events", "images", "info"), "read"),
+        "containers": "write",
+    }
+
+
+def test_a_role_is_everybodys_configuration_with_its_own_changes() -> None:
+    config = configuration(
+        sections={"exec": "write"},
+        roles={"ci": {"callers": [{"user": "ci-*"}], "privileged": {"allow": True}}},
+    )
+    role = config["roles"]["ci"]
+    assert role["callers"] == [{"user": "ci-*"}]
+    assert role["profile"] == "production"
+    assert role["sections"]["exec"] == "write"
+    assert role["privileged"] == {"allow": True}
+    assert config["privileged"] == {"allow": False}
+    assert set(role) >= set(policy.config_schema()["required"]) - {
+        "roles",
+        "role_order",
+        "default_role",
+        "strangers",
+        "exceptions",
+        "ping",
+    }
+
+
+def test_a_role_with_a_profile_of_its_own_takes_nothing_from_everybodys() -> None:
+    config = configuration(
+        sections={"exec": "write"},
+        roles={"proxy": {"callers": [{"user": "traefik"}], "profile": "traefik"}},
+    )
+    role = config["roles"]["proxy"]
+    assert role["sections"]["exec"] == "none"
+    assert role["operations"]["container.list"] == "allow"
+
+
+def test_roles_keep_their_order() -> None:
+    names = ["zeta", "alpha", "mid"]
+    config = configuration(roles={name: {"callers": [{"user": name}]} for name in names})
+    assert config["role_order"] == names
+
+
+EXCEPTION = {
+    "rule": "capabilities.add",
+    "value": "SYS_PTRACE",
+    "when": {"image": "debugger:1"},
+    "expires": "2027-01-31",
+    "reason": "crashes",
+}
+
+
+def test_an_exception_ends_with_its_day_and_is_warned_about_two_weeks_before() -> None:
+    exception = configuration(exceptions=[EXCEPTION])["exceptions"][0]
+    assert exception["until"] == "2027-02-01T00:00:00+00:00"
+    assert exception["warn_from"] == "2027-01-18T00:00:00+00:00"
+    assert exception["when"] == {"image": "docker.io/library/debugger:1"}
+
+
+@pytest.mark.parametrize(
+    ("now", "shown", "ending"),
+    [
+        ("2026-12-31T12:00:00+00:00", "31 days left", False),
+        ("2027-01-20T12:00:00+00:00", "11 days left", True),
+        ("2027-02-01T00:00:01+00:00", "over", True),
+    ],
+)
+def test_exceptions_are_listed_with_the_days_that_are_left(
+    now: str, shown: str, ending: bool
+) -> None:
+    config = configuration(exceptions=[EXCEPTION])
+    (exemption,) = policy.exceptions(config, datetime.fromisoformat(now))
+    assert exemption.ending == ending
+    assert str(exemption) == (
+        "capabilities.add SYS_PTRACE for image docker.io/library/debugger:1: "
+        f"until 2027-01-31 ({shown}), crashes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ({"walls": {"read_only": True}}, "walls.read_only"),
+        ({"resources": {"required": ["disk"]}}, "resources.required[0]"),
+        ({"resources": {"max": {"memory": "4 GB"}}}, "resources.max.memory"),
+        ({"images": {"allow": ["app[1]"]}}, "images.allow[0]"),
+        ({"users": {"execs": ["somebody"]}}, "users.execs[0]"),
+        ({"default_role": "ci"}, "default_role"),
+        ({"roles": {"ci": {}}}, "roles.ci"),
+        ({"roles": {"ci": {"callers": [{}]}}}, "roles.ci.callers[0]"),
+        ({"roles": {"ci": {"callers": [], "profile": "none"}}}, "roles.ci.profile"),
+        ({"roles": {"ci": {"callers": [], "ping": {}}}}, "roles.ci.ping"),
+        (
+            {"roles": {"ci": {"callers": [], "operations": {"container.strat": "deny"}}}},
+            "roles.ci.operations.container.strat",
+        ),
+        ({"exceptions": [{**EXCEPTION, "expires": "2027-02-30"}]}, "exceptions[0].expires"),
+        ({"exceptions": [{**EXCEPTION, "expires": "soon"}]}, "exceptions[0].expires"),
+        ({"exceptions": [{**EXCEPTION, "rule": "mounts.sauce"}]}, "exceptions[0].rule"),
+        ({"exceptions": [{**EXCEPTION, "when": {"role": "ci"}}]}, "exceptions[0].when.role"),
+        ({"exceptions": [{**EXCEPTION, "when": {}}]}, "exceptions[0].when"),
+        (
+            {"exceptions": [{k: v for k, v in EXCEPTION.items() if k != "value"}]},
+            "exceptions[0]",
+        ),
+        (
+            {"exceptions": [{k: v for k, v in EXCEPTION.items() if k != "reason"}]},
+            "exceptions[0]",
+        ),
+    ],
+)
+def test_what_is_not_sound_is_refused_by_its_key(setting: dict[str, Any], key: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        configuration(**setting)
+    assert raised.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("alpine", "docker.io/library/alpine"),
+        ("alpine:3.*", "docker.io/library/alpine:3.*"),
+        ("team/app", "docker.io/team/app"),
+        ("team/*", "docker.io/team/*"),
+        ("registry.example/app", "registry.example/app"),
+        ("registry:5000/app:1", "registry:5000/app:1"),
+        ("localhost/app", "localhost/app"),
+        ("*.example/app", "*.example/app"),
+        ("*", "*"),
+        ("app:1@sha256:0*", "docker.io/library/app@sha256:0*"),
+    ],
+)
+def test_a_pattern_of_images_has_its_registry(written: str, meant: str) -> None:
+    assert configuration(images={"allow": [written]})["images"]["allow"] == [meant]
+
+
+def test_sizes_are_bytes() -> None:
+    sizes = {"memory": "4g", "shm": "64m", "swap": 5, "tmpfs": None}
+    ceilings = configuration(resources={"max": sizes})["resources"]["max"]
+    assert ceilings["memory"] == 4 << 30
+    assert ceilings["shm"] == 64 << 20
+    assert ceilings["swap"] == 5
+    assert ceilings["tmpfs"] is None
+
+
+def test_the_guards_own_files_are_guarded_under_each_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "link").symlink_to("rules")
+    file = tmp_path / "config.yaml"
+    file.write_text(f"policies: {tmp_path}/link\nserver: {{socket: {tmp_path}/plugin.sock}}\n")
+    settings = load({("config",): str(file)}, {}, policy.config_schema())
+    guarded = policy.configuration(settings, LocalHostPaths())["guard"]
+    assert set(guarded["paths"]) >= {
+        "/etc/docker",
+        "/etc/opa-authz",
+        "/run/docker/plugins",
+        str(file),
+        f"{tmp_path}/link",
+        f"{tmp_path}/rules",
+        f"{tmp_path}/plugin.sock",
+    }
+    assert "/run/opa-authz-" in guarded["prefixes"]
+
+
+def test_what_the_configuration_names_is_not_guarded() -> None:
+    guarded = configuration(guard={"unguarded": ["/etc/docker"]})["guard"]
+    assert "/etc/docker" not in guarded["paths"]
+    assert "/etc/opa-authz" in guarded["paths"]
+
+
+def test_every_key_of_the_configuration_is_described() -> None:
+    assert list(_undescribed(policy.config_schema(), "")) == []
+
+
+def _undescribed(schema: dict[str, Any], key: str) -> Iterator[str]:
+    for name, inner in schema.get("properties", {}).items():
+        is_role_key = key.endswith("*role") and set(inner) == {"$ref"}
+        if not is_role_key and "description" not in inner:
+            yield f"{key}.{name}"
+        yield from _undescribed(inner, f"{key}.{name}")
+    if isinstance(schema.get("items"), dict):
+        yield from _undescribed(schema["items"], f"{key}[]")
+    for name, inner in schema.get("$defs", {}).items():
+        yield from _undescribed(inner, f"*{name}")
