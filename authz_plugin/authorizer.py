@@ -25,9 +25,10 @@ _UNKNOWN_OPERATION: Final = "request"
 class Authorizer:
     """Decides requests with an engine.
 
-    ``record`` is given every decision record, ``close`` every report of an outcome, and
-    ``hindrance`` says why a request must not pass unrecorded, where that is so.
-    ``ping_without_engine`` lets pings pass while the engine is down; nothing else ever does.
+    ``record`` is given every decision record, ``close`` every report of an outcome; ``revoked``
+    gives the fingerprints of certificates that were taken back; ``hindrance`` says why a request
+    must not pass unrecorded, where that is so. ``ping_without_engine`` lets pings pass while the
+    engine is down; nothing else ever does.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Authorizer:
         *,
         close: Callable[[AuthZRes], None] = lambda _: None,
         hindrance: Callable[[], Denial | None] = lambda: None,
+        revoked: Callable[[], frozenset[str]] = frozenset,
         ping_without_engine: bool = False,
     ) -> None:
         self._engine = engine
@@ -45,6 +47,7 @@ class Authorizer:
         self._record = record
         self._close = close
         self._hindrance = hindrance
+        self._revoked = revoked
         self._ping_without_engine = ping_without_engine
 
     def authorize(self, message: bytes) -> Answer:
@@ -90,7 +93,7 @@ class Authorizer:
         request = protocol.read_request(message)
         record.is_from(request)
         canonical = dockerd.read(request.method, request.uri, request.headers, request.body)
-        caller = read_caller(request)
+        caller = read_caller(request, self._revoked)
         record.reads_as(canonical, caller)
         document = input_document(canonical, caller, self._host_paths, record.time)
         record.asks("opa")

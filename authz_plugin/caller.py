@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -35,17 +36,28 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A client of dockerd. On the unix socket all fields are empty: dockerd does not say who."""
+    """A client of dockerd. On the unix socket all fields are empty: dockerd does not say who.
+
+    ``revoked`` says that one of the certificates was taken back.
+    """
 
     user: str
     method: str
     certificates: tuple[Certificate, ...]
+    revoked: bool = False
 
 
-def read_caller(request: AuthZReq) -> Caller:
-    """The caller of a request; raises ``Refused`` for a certificate that cannot be read."""
+def read_caller(request: AuthZReq, revoked: Callable[[], frozenset[str]] = frozenset) -> Caller:
+    """The caller of a request; raises ``Refused`` for a certificate that cannot be read.
+
+    ``revoked`` gives the fingerprints that were taken back; a caller without certificate needs
+    none of them.
+    """
+    if not request.certificates:
+        return Caller(request.user, request.user_authn_method, ())
     certificates = tuple(_certificate(pem) for pem in request.certificates)
-    return Caller(request.user, request.user_authn_method, certificates)
+    is_revoked = not revoked().isdisjoint(certificate.sha256 for certificate in certificates)
+    return Caller(request.user, request.user_authn_method, certificates, is_revoked)
 
 
 def certificate_cache() -> tuple[int, int, int]:

@@ -74,6 +74,7 @@ def _caller(caller: Caller) -> dict[str, Any]:
     return {
         "user": caller.user,
         "method": caller.method,
+        "revoked": caller.revoked,
         "certificates": [
             {
                 "subject": {

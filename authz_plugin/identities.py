@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from authz_plugin.errors import SetupError
+from authz_plugin.errors import Refused, SetupError
 
 DEFAULT_FOLDER: Final = Path("/etc/opa-authz/identities")
 ORGANIZATION: Final = "opa-authz"
@@ -182,15 +182,20 @@ class Revocations:
         self._revoked: frozenset[str] = frozenset()
 
     def current(self) -> frozenset[str]:
-        """Read the list again if it was replaced; raises ``SetupError`` if that fails."""
+        """Read the list again if it was replaced; raises ``Refused`` if that fails."""
         try:
             state = (self._folder / _REVOKED).stat()
-        except OSError as error:
-            raise SetupError(f"{self._folder / _REVOKED} cannot be read: {error}") from error
-        seen = (state.st_ino, state.st_size, state.st_mtime_ns)
-        if seen != self._seen:
-            self._revoked = read_revoked(self._folder)
-            self._seen = seen
+            seen = (state.st_ino, state.st_size, state.st_mtime_ns)
+            if seen != self._seen:
+                self._revoked = read_revoked(self._folder)
+                self._seen = seen
+        except (OSError, SetupError):
+            raise Refused(
+                "request.certificate",
+                "RequestPeerCertificates",
+                "the list of revoked certificates cannot be read",
+                "tell the operator of this host",
+            ) from None
         return self._revoked
 
 

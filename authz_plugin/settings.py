@@ -84,6 +84,10 @@ SCHEMA: Final[dict[str, Any]] = {
         "description": "Seconds that a decision may take before it is a denial.",
     },
     "policies": {**_PATH, "description": "Folder with your own rules."},
+    "identities": {
+        **_PATH,
+        "description": "Folder of `opa-authz identity`, whose revoked certificates are refused.",
+    },
     "host_paths": {
         "type": "string",
         "enum": ["visible", "unseen"],
@@ -191,6 +195,7 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "OPA_AUTHZ_OPA_TOKEN_FILE": ("opa", "token_file"),
     "OPA_AUTHZ_OPA_CA": ("opa", "ca"),
     "OPA_AUTHZ_POLICIES": ("policies",),
+    "OPA_AUTHZ_IDENTITIES": ("identities",),
     "OPA_AUTHZ_HOST_PATHS": ("host_paths",),
     "OPA_AUTHZ_LOG_LEVEL": ("log", "level"),
     "OPA_AUTHZ_LOG_FORMAT": ("log", "format"),
@@ -270,6 +275,7 @@ class Settings:
     opa: OpaSettings
     deadline: float
     policies: Path | None
+    identities: Path | None
     host_paths: str
     log: Log
     audit: Audit
@@ -433,12 +439,13 @@ def _settings(values: dict[str, Any], file: Path | None, places: Places) -> Sett
         return {k: Path(v) if k in paths else v for k, v in fields.items()}
 
     socket = default_socket(os.environ, root=os.geteuid() == 0)
-    policies = values.get("policies")
+    folders = {name: Path(values[name]) for name in ("policies", "identities") if name in values}
     return Settings(
         server=Server(**{"socket": socket, **typed(server)}),
         opa=OpaSettings(**typed(opa)),
         deadline=float(values.get("deadline", 2.0)),
-        policies=Path(policies) if policies else None,
+        policies=folders.get("policies"),
+        identities=folders.get("identities"),
         host_paths=values.get("host_paths", "visible"),
         log=Log(**values.get("log", {})),
         audit=Audit(**typed(values.get("audit", {}))),

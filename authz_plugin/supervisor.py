@@ -26,16 +26,19 @@ from flask import Flask
 from authz_plugin import dockerd, policy, server, systemd
 from authz_plugin.app import create_app
 from authz_plugin.authorizer import Authorizer
-from authz_plugin.caller import Caller
+from authz_plugin.caller import Caller, certificate_cache
 from authz_plugin.document import input_document
-from authz_plugin.engine import binary, child
+from authz_plugin.engine import Engine, binary, child
+from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.errors import AuthzError, EngineError, PolicyError, SetupError
 from authz_plugin.hostpaths import HostPaths, LocalHostPaths, UnseenHostPaths
+from authz_plugin.identities import Revocations, read_revoked
 from authz_plugin.journal import address
 from authz_plugin.journal.board import Board
 from authz_plugin.journal.journal import Journal
 from authz_plugin.journal.log import route_logging
+from authz_plugin.journal.metrics import Figures
 from authz_plugin.listener import open_address, open_listener
 from authz_plugin.processes import SIGNALS, begin_child
 from authz_plugin.settings import Metrics, OpaSettings, Settings
@@ -77,6 +80,8 @@ def run(
     cannot start or its server ends.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    if settings.identities is not None:
+        read_revoked(settings.identities)
     with contextlib.ExitStack() as cleanup:
         board = Board()
         engine = _open_engine(settings, board, say)
@@ -318,8 +323,11 @@ def _be_server(
     journals: list[Journal] = []
 
     def make_app() -> Flask:
-        engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
-        journal = Journal(settings.log, settings.audit, board, policy.rule_ids())
+        engine = _engine(settings, opa)
+        caches: dict[str, Figures] = {"certificates": certificate_cache}
+        if isinstance(engine, CachingEngine):
+            caches["decisions"] = engine.figures
+        journal = Journal(settings.log, settings.audit, board, policy.rule_ids(), caches)
         journals.append(journal)
         route_logging(journal.put, settings.log.level)
         if observed is not None:
@@ -330,6 +338,7 @@ def _be_server(
             journal.record,
             close=journal.close,
             hindrance=journal.hindrance,
+            revoked=_revoked(settings),
             ping_without_engine=ping,
         )
         return create_app(authorizer, journal.metrics.answered)
@@ -349,6 +358,19 @@ def _be_server(
         status = end.code
     finally:
         os._exit(status if isinstance(status, int) else status is not None)
+
+
+def _engine(settings: Settings, opa: OpaSettings) -> Engine:
+    """OPA, and before our own a memory of what it decided: of another one nobody says when its
+    policy changes."""
+    engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
+    if settings.opa.url is not None or settings.opa.decision_log:
+        return engine
+    return CachingEngine(engine, Path(str(opa.url).removeprefix("unix:")))
+
+
+def _revoked(settings: Settings) -> Callable[[], frozenset[str]]:
+    return frozenset if settings.identities is None else Revocations(settings.identities).current
 
 
 def _open_engine(

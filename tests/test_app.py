@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import orjson
 import pytest
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from authz_plugin.app import MESSAGE_LIMIT, create_app
 from authz_plugin.authorizer import Authorizer
-from authz_plugin.decision import Decision
+from authz_plugin.decision import Decision, Denial
 from authz_plugin.hostpaths import LocalHostPaths
-from authz_plugin.protocol import Answer
+from authz_plugin.protocol import CONTENT_TYPE, Answer
 from tests.test_authorizer import LIST, Engine, decision
 
 
@@ -65,8 +66,26 @@ def test_a_message_beyond_the_limit_is_denied_without_being_read(path: str) -> N
     assert response.json["Allow"] is False
 
 
+DENIAL = Denial("mounts.source", "", None, "not allowed", "")
+CHUNKED = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
+WAYS = pytest.mark.parametrize("way", [{}, CHUNKED], ids=["with a length", "in chunks"])
+
+
+@WAYS
+def test_a_message_is_answered_the_same_whichever_way_it_comes(way: dict[str, Any]) -> None:
+    for denials in ((), (DENIAL,)):
+        posted = client(decision(*denials)).post(
+            "/AuthZPlugin.AuthZReq", data=LIST, environ_overrides=way
+        )
+        assert posted.status_code == 200
+        assert posted.headers["Content-Type"] == CONTENT_TYPE
+        assert posted.json is not None
+        assert posted.json["Allow"] is (not denials)
+
+
+@WAYS
 def test_a_defect_outside_the_authorizer_is_no_allow_and_no_traceback(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, way: dict[str, Any]
 ) -> None:
     class Broken(Authorizer):
         def authorize(self, message: bytes) -> Answer:
@@ -74,7 +93,7 @@ def test_a_defect_outside_the_authorizer_is_no_allow_and_no_traceback(
 
     app = create_app(Broken(Engine(decision()), LocalHostPaths(), lambda _: None))
     with caplog.at_level(logging.ERROR):
-        response = app.test_client().post("/AuthZPlugin.AuthZReq", data=LIST)
+        response = app.test_client().post("/AuthZPlugin.AuthZReq", data=LIST, environ_overrides=way)
     assert response.status_code == 200
     assert response.json is not None
     assert response.json["Allow"] is False

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 from cryptography import x509
 
-from authz_plugin.errors import SetupError
+from authz_plugin.errors import Refused, SetupError
 from authz_plugin.identities import Identities, Revocations
 
 YEAR: Final = timedelta(days=365)
@@ -160,7 +160,7 @@ def test_a_lost_list_of_revocations_is_an_error_and_not_an_empty_list(
     revocations = Revocations(identities.folder)
     revocations.current()
     (identities.folder / "revoked").unlink()
-    with pytest.raises(SetupError, match="revoked cannot be read"):
+    with pytest.raises(Refused, match="revoked certificates cannot be read"):
         revocations.current()
 
 

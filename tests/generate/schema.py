@@ -125,6 +125,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 _CALLER: Final = {
     "user": _said("The common name of the client certificate, or empty.", _STRING),
     "method": _said("TLS, or empty on the unix socket.", _STRING),
+    "revoked": _said("Whether a certificate of the caller's was taken back.", _BOOLEAN),
     "certificates": _said(
         "The client's certificate chain.",
         _list(
@@ -265,7 +266,7 @@ _PORT: Final = {
     "host_ip": _said("0.0.0.0 where none is written.", _STRING),
     "first": _said("0: dockerd picks one; null: unreadable.", _or_null({"type": "integer"})),
     "last": _said("End of the range.", _or_null({"type": "integer"})),
-    "protocol": _said("tcp, udp or sctp.", _STRING),
+    "protocol": _said("tcp, udp, sctp or unknown.", _STRING),
     "field": _FIELD,
 }
 _ENDPOINT: Final = {

@@ -38,14 +38,18 @@ class Plugin:
 
     def records(self) -> list[dict[str, Any]]:
         """The decision records that were logged."""
-        lines = [line for line in self.log.splitlines() if line.startswith('{"timestamp"')]
+        lines = [line for line in self.log.splitlines() if '"decision_id"' in line]
         return [orjson.loads(line) for line in lines]
 
     def reload(self) -> None:
         """Have it take over a changed policy, and wait until it says how that went."""
-        before = self.log.count("policy")
+
+        def notes() -> int:
+            return self.log.count("is in force") + self.log.count("is not taken over")
+
+        before = notes()
         self.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: self.log.count("policy") > before, "the plugin to take note of SIGHUP")
+        wait_for(lambda: notes() > before, "the plugin to take note of SIGHUP")
 
     def stop(self) -> int:
         """Stop it in good order; its exit status."""

@@ -20,6 +20,21 @@ denials contains denial.of(
 	not _known
 }
 
+# METADATA
+# title: A certificate must not have been taken back
+# description: "`opa-authz identity revoke` takes a certificate back, from the next request on."
+# custom:
+#   id: identity.revoked
+denials contains denial.of(
+	"identity.revoked", "caller.certificates", object.get(input, ["caller", "user"], ""),
+	"this certificate was revoked",
+	"ask the operator of this host for another",
+) if {
+	not _in_good_standing
+}
+
+_in_good_standing if input.caller.revoked == false
+
 _known if effective.role != ""
 
 _known if effective.strangers == "allow"

@@ -11,6 +11,16 @@ test_denied[name] if {
 			{"strangers": "deny"},
 			{"identity.stranger"},
 		],
+		"a certificate that was taken back": [
+			json.patch(examples.container_list, [{"op": "replace", "path": "/caller/revoked", "value": true}]),
+			{},
+			{"identity.revoked"},
+		],
+		"nobody knows whether a certificate was taken back": [
+			json.remove(examples.container_list, ["/caller/revoked"]),
+			{},
+			{"identity.revoked"},
+		],
 		"what strangers get is not known": [examples.container_list, {"strangers": null}, {"identity.stranger"}],
 	}
 	found := identity.denials with input as request
