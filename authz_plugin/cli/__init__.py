@@ -12,8 +12,11 @@ import sys
 import click
 
 from authz_plugin import __version__
+from authz_plugin.cli.audit import audit
 from authz_plugin.cli.bundle import bundle
 from authz_plugin.cli.check import check
+from authz_plugin.cli.doctor import doctor
+from authz_plugin.cli.exceptions import exceptions
 from authz_plugin.cli.explain import explain
 from authz_plugin.cli.identity import identity
 from authz_plugin.cli.install_opa import install_opa
@@ -32,7 +35,19 @@ def cli(context: click.Context) -> None:
         context.color = False
 
 
-for command in (serve, check, bundle, identity, install_opa, policy, validate, explain):
+for command in (
+    serve,
+    audit,
+    check,
+    bundle,
+    identity,
+    install_opa,
+    policy,
+    validate,
+    doctor,
+    exceptions,
+    explain,
+):
     cli.add_command(command)
 
 

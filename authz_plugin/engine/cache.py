@@ -37,6 +37,12 @@ class CachingEngine:
         self._size = size
         self._remembered: OrderedDict[bytes, Decision] = OrderedDict()
         self._lock = threading.Lock()
+        self._hits = 0
+        self._misses = 0
+
+    def figures(self) -> tuple[int, int, int]:
+        """Hits, misses and entries."""
+        return self._hits, self._misses, len(self._remembered)
 
     def decide(self, document: dict[str, Any]) -> Decision:
         policy = self._policy()
@@ -47,7 +53,9 @@ class CachingEngine:
             decision = self._remembered.get(key)
             if decision is not None:
                 self._remembered.move_to_end(key)
+                self._hits += 1
                 return decision
+            self._misses += 1
         decision = self._engine.decide(document)
         if decision.repeatable:
             with self._lock:

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import orjson
 
+from authz_plugin.errors import SetupError
+
 _SIZE: Final = 1 << 18
 _HEAD: Final = struct.Struct("<QQ")
 _BEAT: Final = struct.Struct("<d")
@@ -42,11 +44,15 @@ class Board:
         )
 
     def post(self, **facts: Any) -> None:
-        """Change facts; others stay. Only the process that made the board may."""
-        self._facts |= facts
-        content = orjson.dumps(self._facts)
+        """Change facts; others stay. Only the process that made the board may.
+
+        Raises ``SetupError`` if they are too many, and changes nothing.
+        """
+        changed = self._facts | facts
+        content = orjson.dumps(changed)
         if len(content) > _SIZE - _FACTS_AT:
-            raise ValueError("too many facts for the board")
+            raise SetupError("the policy has too many exceptions or custom rules to show")
+        self._facts = changed
         self._version += 2
         _HEAD.pack_into(self._page, 0, self._version - 1, len(content))
         self._page[_FACTS_AT : _FACTS_AT + len(content)] = content

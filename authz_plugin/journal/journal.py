@@ -18,7 +18,7 @@ from authz_plugin.decision import Denial
 from authz_plugin.journal import log
 from authz_plugin.journal.audit import AuditFile
 from authz_plugin.journal.board import Board
-from authz_plugin.journal.metrics import REPEATED, Metrics
+from authz_plugin.journal.metrics import REPEATED, Figures, Metrics
 from authz_plugin.journal.outcomes import Open
 from authz_plugin.journal.record import DecisionRecord, Outcome
 from authz_plugin.journal.writer import Writer
@@ -41,10 +41,17 @@ class Journal:
     """Records decisions and their outcomes.
 
     One of these lives in the process that answers dockerd. ``rules`` are the ids of the shipped
-    rules; the board brings what the supervisor knows.
+    rules, ``caches`` the caches of that process; the board brings what the supervisor knows.
     """
 
-    def __init__(self, log_: Log, audit: Audit, board: Board, rules: Iterable[str]) -> None:
+    def __init__(
+        self,
+        log_: Log,
+        audit: Audit,
+        board: Board,
+        rules: Iterable[str],
+        caches: Mapping[str, Figures],
+    ) -> None:
         self._board = board
         self._denies_unrecorded = audit.on_failure == "deny"
         self._filter = log.Filter(log_)
@@ -55,7 +62,7 @@ class Journal:
             self._file = AuditFile(audit.file, audit, self._log.put)
             self._audit = Writer("audit", self._file.write, audit.queue)
         self._open = Open()
-        self.metrics = Metrics(rules, board.read, self._figures)
+        self.metrics = Metrics(rules, board.read, self._figures, caches)
         self._stopped = threading.Event()
         threading.Thread(target=self._beat, name="beat", daemon=True).start()
 

@@ -22,17 +22,38 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
 
 from authz_plugin import __version__
-from authz_plugin.caller import certificate_cache
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.journal.record import DecisionRecord, Outcome
 
 UNKNOWN: Final = "unknown"
 OTHER: Final = "other"
 
+OWN_RULES: Final = (
+    "request.audit",
+    "request.body-duplicate",
+    "request.body-form",
+    "request.body-json",
+    "request.body-old-shape",
+    "request.body-size",
+    "request.body-type",
+    "request.body-withheld",
+    "request.certificate",
+    "request.engine",
+    "request.internal",
+    "request.message",
+    "request.query",
+    "request.unknown-operation",
+    "request.uri",
+)
+"""The rules that deny before a policy is asked, or when it cannot be."""
+
 EXPIRES_SOON: Final = timedelta(days=14)
 
 REPEATED: Final = 10
 """Denials of one caller within a minute, beyond which somebody should look."""
+
+Figures = Callable[[], tuple[int, int, int]]
+"""Hits, misses and entries of a cache."""
 
 _BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
 _VERDICTS: Final = ("allow", "deny")
@@ -47,8 +68,9 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 class Metrics:
     """Counts decisions and outcomes, and renders everything for Prometheus.
 
-    ``rules`` are the rule ids that are known from the start; ``facts`` reads the board, and
-    ``figures`` what the journal knows of itself, as gauges and counters by name.
+    ``rules`` are the rule ids of the policies that are known from the start; ``facts`` reads the
+    board, ``figures`` what the journal knows of itself, and ``caches`` has for each cache a
+    function that gives its hits, misses and entries.
     """
 
     def __init__(
@@ -56,8 +78,10 @@ class Metrics:
         rules: Iterable[str],
         facts: Callable[[], Mapping[str, Any]],
         figures: Callable[[], Iterable[Metric]],
+        caches: Mapping[str, Figures],
     ) -> None:
         self._facts = facts
+        self._cache_figures = caches
         self._registry = CollectorRegistry()
         self.callers = Callers()
         self._requests_family = requests = Counter(
@@ -218,12 +242,15 @@ class Metrics:
         yield from _exceptions(facts["exceptions"])
 
     def _caches(self) -> Iterator[Metric]:
-        hits, misses, entries = certificate_cache()
-        for name, text, value in (("hits", "Hits.", hits), ("misses", "Misses.", misses)):
-            yield _counters(f"opa_authz_cache_{name}", text, "cache", {"certificates": value})
-        family = GaugeMetricFamily("opa_authz_cache_entries", "Entries.", labels=("cache",))
-        family.add_metric(("certificates",), entries)
-        yield family
+        hits = CounterMetricFamily("opa_authz_cache_hits", "Found.", labels=("cache",))
+        misses = CounterMetricFamily("opa_authz_cache_misses", "Not found.", labels=("cache",))
+        entries = GaugeMetricFamily("opa_authz_cache_entries", "Entries.", labels=("cache",))
+        for name, figures in self._cache_figures.items():
+            found, missed, kept = figures()
+            hits.add_metric((name,), found)
+            misses.add_metric((name,), missed)
+            entries.add_metric((name,), kept)
+        yield from (hits, misses, entries)
 
     def _others(self) -> Iterator[Metric]:
         yield _gauge(
@@ -271,7 +298,8 @@ class _ByRule:
     ) -> None:
         self._family = Counter(name, text, ("rule",), registry=registry)
         self._facts = facts
-        self._known = {rule: self._family.labels(rule) for rule in (*rules, OTHER)}
+        known = {*rules, *OWN_RULES, OTHER}
+        self._known = {rule: self._family.labels(rule) for rule in sorted(known)}
 
     def count(self, rule: str, *, by_policy: bool) -> None:
         """Count a denial; what is not ``by_policy`` has an id of this product's own."""
