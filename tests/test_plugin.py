@@ -71,6 +71,7 @@ def test_it_decides(plugin: Plugin) -> None:
 
 def test_each_denial_is_logged_with_its_decision_id(plugin: Plugin) -> None:
     message = plugin.post(REQUEST, VOLUMES)["Msg"]
+    wait_for(plugin.records, "the record")
     (record,) = plugin.records()
     assert record["decision_id"] in message
     assert record["rules"] == ["sections.operation operation"]
