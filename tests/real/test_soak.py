@@ -1,0 +1,20 @@
+"""Endurance in short; ``make soak`` is the hour of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.real.conftest import TESTED
+from tests.soak.__main__ import soak
+
+
+@pytest.mark.parametrize("engine", TESTED)
+def test_no_answer_is_wrong_while_the_policy_changes_and_opa_dies(engine: str) -> None:
+    report = soak(seconds=40, rate=100, every=8, engine=engine)
+    assert report.wrong == []
+    assert report.outcomes["allowed"] > 500
+    assert report.outcomes["denied"] > 300
+    assert report.outcomes.get("failed", 0) == 0
+    assert (report.reloads, report.kills) == (5, 4)
+    assert report.slowest < 10
+    assert abs(report.last.descriptors - report.first.descriptors) < 20

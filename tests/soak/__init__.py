@@ -1,0 +1,1 @@
+"""Endurance: a guarded dockerd under mixed load, while its policy changes and its OPA dies."""
