@@ -7,6 +7,7 @@ request must know what was sent, byte by byte.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -124,14 +125,9 @@ class Endpoint:
         """Open a connection; raises ``EndpointError``."""
         try:
             if self.unix is not None:
-                connection = socket.socket(socket.AF_UNIX)
-                connection.settimeout(timeout)
-                connection.connect(str(self.unix))
-                return connection
+                return _connect_unix(self.unix, timeout)
             plain = socket.create_connection(self.address, timeout)
-            if self.tls is None:
-                return plain
-            return self.tls.context().wrap_socket(plain, server_hostname=self.address[0])
+            return plain if self.tls is None else _secured(plain, self.tls, self.address[0])
         except OSError as error:
             raise EndpointError(f"no Docker API at {self.url}: {error}") from error
 
@@ -172,15 +168,33 @@ def exchange_bytes(endpoint: Endpoint, request: bytes, method: str, timeout: flo
     with endpoint.connect(timeout) as connection:
         try:
             _send(connection, request)
-            response = http.client.HTTPResponse(connection, method=method)
-            response.begin()
-            with response:
-                return Reply(response.status, _headers(response), _body(response))
+            with contextlib.closing(http.client.HTTPResponse(connection, method=method)) as answer:
+                answer.begin()
+                return Reply(answer.status, _headers(answer), _body(answer))
         except TimeoutError as error:
             raise EndpointError(f"{endpoint.url} did not answer within {timeout:g} s") from error
         except (OSError, http.client.HTTPException) as error:
             reason = type(error).__name__
             raise EndpointError(f"{endpoint.url} gave no answer: {reason}") from error
+
+
+def _connect_unix(path: Path, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _secured(plain: socket.socket, tls: Tls, name: str) -> socket.socket:
+    try:
+        return tls.context().wrap_socket(plain, server_hostname=name)
+    except (OSError, EndpointError):
+        plain.close()
+        raise
 
 
 def _send(connection: socket.socket, request: bytes) -> None:

@@ -44,7 +44,11 @@ Subject = bytes | Request | Mapping[str, Any]
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Ask as the holder of this client certificate (PEM).",
 )
-@click.option("--log", metavar="FILE", help="Where to look for a decision's id; - is input.")
+@click.option(
+    "--log",
+    metavar="FILE",
+    help="Where to look a decision's id up: audit file or log; - is input.  [default: audit.file]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED)
 def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **options: Any) -> None:
@@ -76,7 +80,10 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
     """
     client = _client(options.pop("user"), options.pop("cert"))
     log = options.pop("log")
-    with open_trial(load_settings(options), policy) as trial:
+    settings = load_settings(options)
+    if log is None and settings.audit.file is not None:
+        log = str(settings.audit.file)
+    with open_trial(settings, policy) as trial:
         explainer = Explainer(trial)
         requests: list[tuple[str, bytes]] = []
         records: list[Mapping[str, Any]] = []
@@ -168,7 +175,9 @@ def _command(words: tuple[str, ...]) -> Iterator[tuple[str, Subject]]:
 
 def _log_lines(log: str | None) -> Iterator[str]:
     if log is None:
-        raise SettingsError("--log", "", "names the log to look the decision up in, or - for input")
+        raise SettingsError(
+            "--log", "", "name the audit file or log to look the decision up in, or - for input"
+        )
     if log == "-":
         yield from sys.stdin
         return

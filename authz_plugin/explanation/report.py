@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from authz_plugin.explanation.changes import Change, with_changes
 from authz_plugin.explanation.reasons import Explanation, Reason
 from authz_plugin.explanation.sources import Source
+from authz_plugin.journal.masking import masked_text
 
 Line = tuple[str, str]
 """How a line is meant (see ``cli.terminal``), and its text."""
@@ -37,7 +38,7 @@ def to_document(explanation: Explanation) -> dict[str, Any]:
         "message": judgement.message,
         "profile": judgement.record.profile,
         "policy_revision": judgement.record.policy_revision,
-        "facts": {name: value for name, value in document.items() if name not in _HIDDEN},
+        "facts": _masked({k: v for k, v in document.items() if k not in _HIDDEN}),
         "rules": [_reason(reason) for reason in explanation.reasons],
         "change": change_document(explanation.changes),
     }
@@ -81,6 +82,11 @@ def record_lines(record: Mapping[str, Any], sources: Mapping[str, Source]) -> It
             yield "", f"  {name.replace('_', ' '):<15} {record[name]}"
     if record.get("details"):
         yield "", f"  {'details':<15} {record['details']}"
+    outcome = record.get("outcome")
+    if outcome:
+        status = outcome.get("status") or "not reported"
+        made = ", ".join(outcome.get("created") or [])
+        yield "", f"  {'outcome':<15} status {status}{f', made {made}' if made else ''}"
     for kind in ("rules", "warnings"):
         for named in record.get(kind) or []:
             rule, _, field = str(named).partition(" ")
@@ -97,7 +103,7 @@ def _reason(reason: Reason) -> dict[str, Any]:
     return {
         "rule": denial.rule,
         "field": denial.field,
-        "value": denial.value,
+        "value": _masked(denial.value),
         "message": denial.message,
         "hint": denial.hint,
         "warns": reason.warns,
@@ -106,6 +112,15 @@ def _reason(reason: Reason) -> dict[str, Any]:
         "title": source.title if source else None,
         "description": source.description if source else None,
     }
+
+
+def _masked(value: Any) -> Any:
+    """A value without secrets that show by their form, such as a volume's mount options."""
+    if isinstance(value, Mapping):
+        return {name: _masked(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(inner) for inner in value]
+    return masked_text(value) if isinstance(value, str) else value
 
 
 def _reason_lines(reason: Reason) -> Iterator[Line]:

@@ -16,23 +16,35 @@ _REQUEST_LINE: Final = re.compile(r"(\S+) (\S+) HTTP/1\.[01]")
 
 
 def find_record(decision_id: str, lines: Iterable[str]) -> dict[str, Any]:
-    """The record of a decision in a log of JSON lines, whatever stands before the JSON.
+    """The record of a decision in a log or audit file, whatever stands before the JSON of a line.
 
-    Raises ``SetupError`` if it is not there.
+    What dockerd reported when the request was over is under ``outcome``. Raises ``SetupError`` if
+    the decision is not there.
     """
+    decision: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
     for line in lines:
-        if decision_id not in line or "{" not in line:
+        fields = _record(line) if decision_id in line else {}
+        if fields.get("decision_id") != decision_id:
             continue
-        try:
-            record = json.loads(line[line.index("{") :])
-        except ValueError:
-            continue
-        if isinstance(record, dict) and record.get("decision_id") == decision_id:
-            return record
-    raise SetupError(
-        f"the log has no decision {decision_id}; allowed requests are logged at log.level debug "
-        "only"
-    )
+        if "verdict" in fields:
+            decision = fields
+        else:
+            outcome = fields
+    if not decision:
+        raise SetupError(
+            f"no decision {decision_id} there; allowed requests are in the audit file, and in the "
+            "log at log.level debug only"
+        )
+    return {**decision, "outcome": outcome} if outcome else decision
+
+
+def _record(line: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(line[line.index("{") :])
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def read_subject(data: bytes) -> bytes | Request | Mapping[str, Any]:

@@ -1,0 +1,105 @@
+"""A trial decides as the plugin does, with a real OPA, and can be told other configurations."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from authz_plugin import policy, settings
+from authz_plugin.docker_client import Request
+from authz_plugin.errors import PolicyError, SetupError
+from authz_plugin.settings import Key
+from authz_plugin.shown import Client, authz_message
+from authz_plugin.trial import Trial, open_trial
+from tests.conftest import with_policy
+
+PRIVILEGED = Request.of_json(
+    "POST", "/containers/create", {"Image": "a", "HostConfig": {"Privileged": True}}
+)
+
+
+def message(request: Request = PRIVILEGED, user: str = "") -> bytes:
+    return authz_message(request, Client(user))
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    role = {"callers": [{"user": "root"}], "privileged": {"allow": True}}
+    with open_trial(with_policy(profile="production", roles={"boss": role})) as opened:
+        yield opened
+
+
+def test_it_denies_with_the_rule_and_shows_what_the_policies_saw(trial: Trial) -> None:
+    judgement = trial.judge(message())
+    assert not judgement.allow
+    assert [denial.rule for denial in judgement.record.denials] == ["privileged.container"]
+    assert "[privileged.container HostConfig.Privileged]" in judgement.message
+    assert judgement.document is not None
+    assert judgement.document["body"]["HostConfig"]["Privileged"] is True
+
+
+def test_a_request_that_is_refused_has_no_document(trial: Trial) -> None:
+    judgement = trial.judge(b"")
+    assert not judgement.allow
+    assert judgement.document is None
+
+
+def test_another_configuration_counts_for_one_question_only(trial: Trial) -> None:
+    config = trial.configured({"profile": "production", "privileged": {"allow": True}})
+    assert trial.judge(message(), config).allow
+    assert not trial.judge(message()).allow
+
+
+def test_the_configuration_for_a_caller_is_that_of_the_callers_role(trial: Trial) -> None:
+    nobody, boss = trial.judge(message()).document, trial.judge(message(user="root")).document
+    assert nobody is not None
+    assert boss is not None
+    assert trial.config_for(nobody)["privileged"]["allow"] is False
+    assert trial.config_for(boss)["privileged"]["allow"] is True
+
+
+def edited(tmp_path: Path, change: tuple[str, str]) -> Path:
+    """A copy of the shipped policies in which one text of the privileged rule is another."""
+    folder = tmp_path / "policies"
+    shutil.copytree(policy.SHIPPED, folder)
+    rule = folder / policy.ROOT / "rules/privileged/privileged.rego"
+    assert change[0] in rule.read_text()
+    rule.write_text(rule.read_text().replace(*change))
+    return folder
+
+
+def test_edited_policies_decide_in_place_of_the_shipped_ones(tmp_path: Path) -> None:
+    folder = edited(tmp_path, ("Privileged == false", "Privileged in {true, false}"))
+    with open_trial(with_policy(profile="production"), folder) as opened:
+        assert opened.judge(message()).allow
+        assert opened.sources == [folder / policy.ROOT]
+
+
+def test_edited_policies_that_do_not_compile_are_an_error(tmp_path: Path) -> None:
+    folder = edited(tmp_path, ("Privileged == false", "Privileged == nothing"))
+    with (
+        pytest.raises(PolicyError, match=r"privileged\.rego"),
+        open_trial(with_policy(profile="production"), folder),
+    ):
+        pass
+
+
+def test_a_folder_of_own_rules_is_tried_beside_the_shipped_ones(tmp_path: Path) -> None:
+    (tmp_path / "own.rego").write_text(
+        "package docker.authz.rules.custom_own\n\nimport data.docker.authz.denial\n\n"
+        'denials contains denial.of("custom.own", "", null, "no", "") if {\n'
+        '\tinput.operation.id == "system.ping"\n}\n'
+    )
+    with open_trial(with_policy(profile="production"), tmp_path) as opened:
+        judgement = opened.judge(message(Request("GET", "/_ping")))
+    assert [denial.rule for denial in judgement.record.denials] == ["custom.own"]
+
+
+def test_an_opa_of_the_operators_needs_to_be_told_the_settings() -> None:
+    flags: dict[Key, str] = {("config",): "/dev/null", ("opa", "url"): "unix:/run/opa.sock"}
+    loaded = settings.load(flags, {}, policy.config_schema())
+    with pytest.raises(SetupError, match="name what the bundle was made of"), open_trial(loaded):
+        pass
