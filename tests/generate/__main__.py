@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.generate.dashboard import dashboard
 from tests.generate.examples import complete_profiles, examples
 from tests.generate.input import input_page
 from tests.generate.operations import operations_page
@@ -25,6 +26,7 @@ def made() -> dict[Path, str]:
         _ROOT / "docs/input.md": input_page(),
         _ROOT / "docs/operations.md": operations_page(),
         _ROOT / "docs/settings.md": settings_page(),
+        _ROOT / "deploy/grafana/opa-authz.json": _json(dashboard()),
     }
 
 

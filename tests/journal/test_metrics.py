@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -121,6 +121,7 @@ def test_a_custom_rule_of_the_bundle_has_its_own_label_and_an_invented_one_has_n
     assert measured.value("opa_authz_denials_total", rule="other") == 2
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.text(min_size=1), max_size=30), st.text(), st.text())
 def test_no_request_can_add_a_series(rules: list[str], user: str, name: str) -> None:
     measured = Measured()
