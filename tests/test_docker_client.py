@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -44,12 +44,11 @@ class Peer:
             return
         with connection:
             connection.settimeout(0.2)
-            try:
+            with suppress(TimeoutError):
                 while part := connection.recv(65536):
                     self.heard += part
-            except TimeoutError:
-                pass
-            connection.sendall(self._answer)
+            with suppress(BrokenPipeError, ConnectionResetError):  # who asked may be gone
+                connection.sendall(self._answer)
 
 
 @contextmanager

@@ -73,11 +73,12 @@ def container(config: Config, image: str | None = None) -> dict[str, Any]:
         "Cmd": ["true"],
         "User": "65534:65534",
         "Labels": {**{name: _filled(values) for name, values in labels.items()}, **owned},
-        "Healthcheck": {"Test": ["NONE"]},
+        "Healthcheck": {"Test": ["CMD", "true"]},
         "HostConfig": {
             "CapDrop": ["ALL"],
             "Memory": 16 << 20,
             "NanoCpus": 100_000_000,
+            "NetworkMode": "none",
             "PidsLimit": 16,
             "ReadonlyRootfs": True,
             "SecurityOpt": ["no-new-privileges=true"],

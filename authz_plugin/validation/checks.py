@@ -140,7 +140,7 @@ class Validation:
         tried = list(self._try(self._attempts()))
         results = [
             *self._prerequisites(tried),
-            *map(self._result, tried),
+            *map(_result, tried),
             self._life(),
             *self._settings(tried),
         ]
@@ -196,26 +196,6 @@ class Validation:
         return all(promises.only_warns(self.config, rule) for rule in lifted) or bool(
             excepted & lifted
         )
-
-    def _result(self, tried: _Tried) -> Result:
-        attempt, seen = tried.attempt, tried.observation
-        predicted = tuple(dict.fromkeys(d.rule for d in tried.judgement.record.denials))
-        expected = "allowed" if tried.promised and tried.judgement.allow else "denied"
-        passed: bool | None = seen.verdict == expected
-        detail = "" if passed else seen.message
-        if seen.verdict == "absent":
-            passed, detail = None, seen.message
-        elif expected == "denied" and tried.judgement.allow:
-            passed = False
-            detail = "the configuration does not allow this, the policy does"
-        elif passed and expected == "denied" and seen.message and not _is_due(tried, predicted):
-            passed = False
-            named = ", ".join(seen.rules) or "no rule"
-            detail = f"denied by {named}, not by {', '.join(_wanted(tried, predicted))}"
-        return Result(
-            attempt.id, tried.group, attempt.title, passed, expected, seen.verdict, seen.rules,
-            detail,
-        )  # fmt: skip
 
     def _prerequisites(self, tried: list[_Tried]) -> Iterator[Result]:
         trial = self._trial
@@ -291,6 +271,28 @@ class Validation:
         mute = [t.attempt.id for t in denied if not _explains_itself(t.observation)]
         yield _setting("messages", "every denial names its rule and decision",
                        bool(denied) and not mute, _some(mute) or "nothing was denied")  # fmt: skip
+
+
+def _result(tried: _Tried) -> Result:
+    """Whether a daemon did with an attempt what was expected, and for the reason expected."""
+    attempt, seen = tried.attempt, tried.observation
+    predicted = tuple(dict.fromkeys(d.rule for d in tried.judgement.record.denials))
+    expected = "allowed" if tried.promised and tried.judgement.allow else "denied"
+    passed: bool | None = seen.verdict == expected
+    detail = "" if passed else seen.message
+    if seen.verdict == "absent":
+        passed, detail = None, seen.message
+    elif expected == "denied" and tried.judgement.allow:
+        passed = False
+        detail = "the configuration does not allow this, the policy does"
+    elif passed and expected == "denied" and seen.message and not _is_due(tried, predicted):
+        passed = False
+        named = ", ".join(seen.rules) or "no rule"
+        detail = f"denied by {named}, not by {', '.join(_wanted(tried, predicted))}"
+    return Result(
+        attempt.id, tried.group, attempt.title, passed, expected, seen.verdict, seen.rules,
+        detail,
+    )  # fmt: skip
 
 
 def _fact(id_: str, group: Group, title: str) -> Result:

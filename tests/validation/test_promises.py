@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from authz_plugin import policy
+from authz_plugin.docker_client import Request
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.shown import Client, authz_message
-from authz_plugin.trial import open_trial
+from authz_plugin.trial import Trial, open_trial
 from authz_plugin.validation import promises
 from authz_plugin.validation.boundaries import Creator, boundaries, container
 from authz_plugin.validation.limits import limits
@@ -83,20 +85,35 @@ def test_a_rule_warns_by_its_own_mode_before_the_policys() -> None:
     assert not promises.only_warns(made, "mounts.source")
 
 
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    with open_trial(with_policy(profile="production")) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("profile", policy.profiles())
-def test_every_shipped_profile_is_kept_by_the_shipped_policy(profile: str) -> None:
+def test_every_shipped_profile_is_kept_by_the_shipped_policy(trial: Trial, profile: str) -> None:
     """Whatever the configuration does not promise is denied, and by a rule that stands for it."""
-    with open_trial(with_policy(profile=profile)) as trial:
-        made = trial.config
-        base = container(made)
-        for attempt in [*boundaries(made, base), *limits(made, Creator(base))]:
-            if attempt.promised:
-                continue
-            judgement = trial.judge(authz_message(attempt.request, Client()))
-            assert not judgement.allow, attempt.id
-            rules = {denial.rule for denial in judgement.record.denials}
-            assert any(
-                rule == wanted or (wanted.endswith(".") and rule.startswith(wanted))
-                for rule in rules
-                for wanted in attempt.rules
-            ), (attempt.id, rules)
+    made = trial.configured({"profile": profile})
+    base = container(made)
+    for attempt in [*boundaries(made, base), *limits(made, Creator(base))]:
+        if attempt.promised:
+            continue
+        judgement = trial.judge(authz_message(attempt.request, Client()), made)
+        assert not judgement.allow, attempt.id
+        rules = {denial.rule for denial in judgement.record.denials}
+        assert any(
+            rule == wanted or (wanted.endswith(".") and rule.startswith(wanted))
+            for rule in rules
+            for wanted in attempt.rules
+        ), (attempt.id, rules)
+
+
+def test_a_careful_container_is_allowed_wherever_containers_are(trial: Trial) -> None:
+    """Else the attempts would be denied for something else than what they try."""
+    for profile in policy.profiles():
+        made = trial.configured({"profile": profile})
+        if promises.opens(made, OPERATIONS["container.create"]):
+            request = Request.of_json("POST", "/containers/create", container(made))
+            judgement = trial.judge(authz_message(request, Client()), made)
+            assert judgement.allow, (profile, judgement.message)
