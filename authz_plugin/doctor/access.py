@@ -72,17 +72,19 @@ def look_at_files(host: Host, settings: Settings | None) -> Iterator[Finding]:
             files += sorted(settings.policies.rglob("*.rego"))
     found = False
     for path in dict.fromkeys(files):
-        for reason in sorted(set(intruders(path.absolute()))) if path.exists() else ():
+        for reason in (
+            sorted(set(intruders(path.absolute(), host.trusted))) if path.exists() else ()
+        ):
             found = True
             yield Finding(
                 "files.writable",
                 "critical",
-                f"{path} can be changed by others than root: {reason}",
+                f"{path} can be changed by others: {reason}",
                 "who can change it can change what is allowed, or switch the guard off",
                 "chown root, chmod go-w",
             )
     if not found:
-        yield Finding("files.writable", "ok", "settings and policies belong to root alone")
+        yield Finding("files.writable", "ok", "settings and policies can be changed by nobody else")
 
 
 def _place(host: Host, name: str) -> Iterator[Finding]:
@@ -101,7 +103,7 @@ def _place(host: Host, name: str) -> Iterator[Finding]:
             f"start the plugin: dockerd looks for {sockets[0]}",
         )
     for path in there[:1]:
-        yield from _socket(path, name)
+        yield from _socket(path, name, host.trusted)
     if there and specified:
         yield Finding(
             "plugin.shadowed",
@@ -112,16 +114,16 @@ def _place(host: Host, name: str) -> Iterator[Finding]:
         )
     if not there:
         for path in specified[:1]:
-            yield from _specification(path)
+            yield from _specification(path, host.trusted)
 
 
-def _socket(path: Path, name: str) -> Iterator[Finding]:
-    reasons = sorted(set(intruders(path)))
+def _socket(path: Path, name: str, trusted: frozenset[int]) -> Iterator[Finding]:
+    reasons = sorted(set(intruders(path, trusted)))
     if reasons:
         yield Finding(
             "plugin.replaceable",
             "critical",
-            f"the socket of {name} can be replaced by others than root: {'; '.join(reasons)}",
+            f"the socket of {name} can be replaced by others: {'; '.join(reasons)}",
             "whoever answers there decides everything",
             "chown root, chmod go-w",
         )
@@ -148,16 +150,18 @@ def _socket(path: Path, name: str) -> Iterator[Finding]:
         )
     else:
         if not reasons and not mode & stat.S_IWOTH:
-            yield Finding("plugin.socket", "ok", f"{name} listens on {path}, which is root's")
+            yield Finding(
+                "plugin.socket", "ok", f"{name} listens on {path}, which nobody else can replace"
+            )
 
 
-def _specification(path: Path) -> Iterator[Finding]:
-    reasons = sorted(set(intruders(path)))
+def _specification(path: Path, trusted: frozenset[int]) -> Iterator[Finding]:
+    reasons = sorted(set(intruders(path, trusted)))
     if reasons:
         yield Finding(
             "plugin.replaceable",
             "critical",
-            f"{path} can be changed by others than root: {'; '.join(reasons)}",
+            f"{path} can be changed by others: {'; '.join(reasons)}",
             "it says whom dockerd asks",
             "chown root, chmod go-w",
         )
@@ -171,7 +175,11 @@ def _specification(path: Path) -> Iterator[Finding]:
             "use plugin.json with CAFile and an https:// address, or a unix socket",
         )
     elif not reasons:
-        yield Finding("plugin.specification", "ok", f"{path} is root's and says whom to trust")
+        yield Finding(
+            "plugin.specification",
+            "ok",
+            f"{path} can be changed by nobody else and says whom to trust",
+        )
 
 
 def _verifies(path: Path) -> bool:

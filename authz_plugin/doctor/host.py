@@ -77,6 +77,11 @@ class Host:
         return self.setting("--authorization-plugin", "authorization-plugins")
 
     @property
+    def trusted(self) -> frozenset[int]:
+        """The uids that may change what guards this host: root's and dockerd's own."""
+        return frozenset({0} if self.dockerd is None else {0, self.dockerd.uid})
+
+    @property
     def is_rootless(self) -> bool:
         return self.dockerd is not None and self.dockerd.uid != 0
 
@@ -108,8 +113,8 @@ def look_at(
     return Host(root, endpoint, dockerd, _read_daemon_file(daemon_file))
 
 
-def intruders(path: Path) -> Iterator[str]:
-    """Why others than root may change what a path holds or replace it, one reason each.
+def intruders(path: Path, trusted: frozenset[int]) -> Iterator[str]:
+    """Why others than trusted uids may change what a path holds or replace it, one reason each.
 
     Who may write to a socket may only speak there, so a socket's own mode is no reason.
     """
@@ -118,14 +123,14 @@ def intruders(path: Path) -> Iterator[str]:
             facts = place.stat()
         except OSError:
             continue
-        if facts.st_uid != 0:
+        if facts.st_uid not in trusted:
             yield f"{place} belongs to uid {facts.st_uid}"
         held = place != path and facts.st_mode & stat.S_ISVTX
         if held or stat.S_ISSOCK(facts.st_mode):
             continue
         if facts.st_mode & stat.S_IWOTH:
             yield f"{place} may be written by everybody"
-        if facts.st_mode & stat.S_IWGRP and facts.st_gid != 0:
+        if facts.st_mode & stat.S_IWGRP and facts.st_gid not in trusted:
             yield f"{place} may be written by group {facts.st_gid}"
 
 
