@@ -7,9 +7,13 @@ can change between the decision and the mount; what follows from it is in docs/t
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+_PATH_MAX: Final = 4096
+"""Bytes of a path, its end included, that Linux takes (``PATH_MAX``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +37,34 @@ class LocalHostPaths:
 
     def resolve(self, path: str) -> Resolution:
         try:
+            if len(path.encode()) >= _PATH_MAX:
+                return Resolution(None, exists=False)
             resolved = os.path.realpath(path)
+            resolved.encode()  # fails on a link to a name that is not UTF-8
         except (OSError, ValueError):
             return Resolution(None, exists=False)
         try:
             Path(resolved).stat()  # fails on what realpath left: a loop of links
         except (FileNotFoundError, NotADirectoryError):
-            return Resolution(resolved, exists=False)
+            return Resolution(None if _holds_link(resolved) else resolved, exists=False)
         except (OSError, ValueError):
             return Resolution(None, exists=False)
         return Resolution(resolved, exists=True)
+
+
+def _holds_link(path: str) -> bool:
+    """Whether there is a link in a path that is not there as a whole: a loop through something
+    missing, which the kernel does not call a loop."""
+    prefix = ""
+    for part in path.split("/")[1:]:
+        prefix += f"/{part}"
+        try:
+            mode = os.lstat(prefix).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if stat.S_ISLNK(mode):
+            return True
+    return False
 
 
 class UnseenHostPaths:

@@ -21,8 +21,6 @@ _METHODS_WITH_FORMS: Final = frozenset({"POST", "PUT", "PATCH"})
 _HARMLESS_START_BODY: Final = 7
 """Bytes that every engine ignores in the body of a start (moby ``postContainersStart``)."""
 
-_UNKNOWN_LIMIT: Final = 20
-
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -44,7 +42,7 @@ def read_body(method: str, operation: Operation, headers: dict[str, str], body: 
         raise _withheld(operation, headers)
     reading = gojson.Reading()
     canonical = operation.body.read(gojson.parse(body) if body else None, "", reading)
-    return Content(canonical, "present", unknown_fields=tuple(reading.unknown[:_UNKNOWN_LIMIT]))
+    return Content(canonical, "present", unknown_fields=tuple(reading.unknown))
 
 
 def _no_body(method: str, operation: Operation, headers: dict[str, str], body: bytes) -> Content:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from authz_plugin.dockerd.gojson import entry
+
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _FLAGS: Final = frozenset({"no-new-privileges", "writable-cgroups"})
@@ -99,7 +101,7 @@ def _namespaces(body: Any) -> Iterator[Namespace]:
         if namespace is not None:
             yield namespace
     for network in body["NetworkingConfig"]["EndpointsConfig"]:
-        field = f"NetworkingConfig.EndpointsConfig[{network!r}]"
+        field = entry("NetworkingConfig.EndpointsConfig", network)
         namespace = _namespace("network", network, field)
         if namespace is not None:
             yield namespace

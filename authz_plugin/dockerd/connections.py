@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from dataclasses import field as default
 from typing import Any, Final
 
+from authz_plugin.dockerd.gojson import entry
+
+_PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
 _PORTS: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 _SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
 
@@ -23,7 +26,8 @@ class Port:
     """A port of the host that is opened.
 
     ``first`` and ``last`` bound a range, are 0 where dockerd picks a port, and None where the
-    request is none that dockerd can read. ``host_ip`` is ``0.0.0.0`` where every address is meant.
+    request is none that dockerd can read. ``host_ip`` is ``0.0.0.0`` where every address is meant,
+    ``protocol`` tcp, udp, sctp or unknown.
     """
 
     host_ip: str
@@ -64,16 +68,16 @@ def read_ports(operation: str, body: Any) -> Iterator[Port]:
     match operation:
         case "container.create":
             for key, bindings in body["HostConfig"]["PortBindings"].items():
-                field = f"HostConfig.PortBindings[{key!r}]"
-                protocol = key.partition("/")[2] or "tcp"
+                field = entry("HostConfig.PortBindings", key)
+                protocol = _protocol(key.partition("/")[2])
                 for i, binding in enumerate(bindings):
-                    yield _port(binding, protocol.lower(), f"{field}[{i}]")
+                    yield _port(binding, protocol, f"{field}[{i}]")
                 if not bindings:
-                    yield Port("0.0.0.0", 0, 0, protocol.lower(), field)  # noqa: S104 - a fact
+                    yield Port("0.0.0.0", 0, 0, protocol, field)  # noqa: S104 - a fact
         case "service.create" | "service.update" if body["EndpointSpec"] is not None:
             for i, port in enumerate(body["EndpointSpec"]["Ports"]):
                 published, field = port["PublishedPort"], f"EndpointSpec.Ports[{i}]"
-                protocol = port["Protocol"] or "tcp"
+                protocol = _protocol(port["Protocol"])
                 yield Port("0.0.0.0", published, published, protocol, field)  # noqa: S104 - a fact
 
 
@@ -130,6 +134,12 @@ def _port(binding: Any, protocol: str, field: str) -> Port:
     return Port(_address(host_ip), first, last, protocol, field)
 
 
+def _protocol(text: str) -> str:
+    """The protocol that dockerd takes a text for, in any case; it may refuse ``unknown``."""
+    protocol = text.lower() or "tcp"
+    return protocol if protocol in _PROTOCOLS else "unknown"
+
+
 def _range(text: str) -> tuple[int | None, int | None]:
     if not text:
         return 0, 0
@@ -161,7 +171,7 @@ def _of_container(body: Any) -> Iterator[Endpoint]:
             links=tuple(body["HostConfig"]["Links"]),
         )
     for network, config in joined.items():
-        yield _endpoint(network, config, f"NetworkingConfig.EndpointsConfig[{network!r}]")
+        yield _endpoint(network, config, entry("NetworkingConfig.EndpointsConfig", network))
 
 
 def _endpoint(network: str, config: Any, field: str) -> Endpoint:

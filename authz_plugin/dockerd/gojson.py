@@ -32,6 +32,9 @@ _FOLDED: Final = str.maketrans(
 )
 
 _FLOAT32_MAX: Final = 3.4028234663852886e38
+_UNKNOWN_LIMIT: Final = 20
+_KEY_LIMIT: Final = 100
+_ENTRIES_LIMIT: Final = 1 << 16
 
 
 class Pairs(tuple[tuple[str, Any], ...]):
@@ -41,12 +44,28 @@ class Pairs(tuple[tuple[str, Any], ...]):
 
 
 class Reading:
-    """What was noticed while a body was read: ``unknown`` lists fields that no engine has."""
+    """What was noticed while a body was read.
 
-    __slots__ = ("unknown",)
+    ``unknown`` lists fields that no engine has, the first twenty of them; ``entries`` counts those
+    of all lists and maps, because a few bytes of a body become hundreds of an input document.
+    """
+
+    __slots__ = ("entries", "unknown")
 
     def __init__(self) -> None:
         self.unknown: list[str] = []
+        self.entries = 0
+
+    def overlook(self, field: str) -> None:
+        """Note a field that no engine has."""
+        if len(self.unknown) < _UNKNOWN_LIMIT:
+            self.unknown.append(field)
+
+    def count(self, entries: int, path: str) -> None:
+        """Count the entries of the list or map at ``path``; raises ``Refused`` beyond the limit."""
+        self.entries += entries
+        if self.entries > _ENTRIES_LIMIT:
+            raise _too_much(path, "has too many entries", f"{_ENTRIES_LIMIT} in one body")
 
 
 class Shape(Protocol):
@@ -62,6 +81,11 @@ class Shape(Protocol):
 def fold(name: str) -> str:
     """The form under which encoding/json compares an object's key with a field's name."""
     return name.translate(_FOLDED)
+
+
+def entry(path: str, key: str) -> str:
+    """The path of a map's entry. A long key is cut: it would be repeated for all that it holds."""
+    return f"{path}[{key if len(key) <= _KEY_LIMIT else f'{key[:_KEY_LIMIT]}…'!r}]"
 
 
 def parse(body: bytes) -> Json:
@@ -102,7 +126,13 @@ class Bool:
 
 
 class String:
-    """``string``, and Go types that read one from text, which may refuse more than this does."""
+    """``string``, and Go types that read one from text, which may refuse more than this does.
+
+    ``longest`` bounds, in characters, what many facts of one request repeat.
+    """
+
+    def __init__(self, *, longest: int | None = None) -> None:
+        self._longest = longest
 
     def zero(self) -> Json:
         return ""
@@ -111,6 +141,8 @@ class String:
         if value is None:
             return ""
         if isinstance(value, str):
+            if self._longest is not None and len(value) > self._longest:
+                raise _too_much(path, "is too long", f"{self._longest} characters")
             return value
         raise _wrong_type(path, "a string")
 
@@ -181,6 +213,7 @@ class Slice:
             return self.zero()
         if not isinstance(value, list):
             raise _wrong_type(path, "a list")
+        reading.count(len(value), path)
         element = self.element
         return [element.read(item, f"{path}[{i}]", reading) for i, item in enumerate(value)]
 
@@ -233,8 +266,9 @@ class Map:
             return {}
         if not isinstance(value, Pairs):
             raise _wrong_type(path, "an object")
+        reading.count(len(value), path)
         element = self.element
-        entries = {k: element.read(item, f"{path}[{k!r}]", reading) for k, item in value}
+        entries = {k: element.read(item, entry(path, k), reading) for k, item in value}
         distinct = entries if self._key is None else {self._key(k) for k in entries}
         if len(distinct) != len(value):
             raise _duplicate(path, "holds a key twice")
@@ -293,7 +327,7 @@ class Struct:
     def _read_unknown(self, key: str, item: Json, prefix: str, reading: Reading) -> None:
         ambiguous = self._refused.get(fold(key))
         if ambiguous is None:
-            reading.unknown.append(f"{prefix}{key}")
+            reading.overlook(f"{prefix}{key}")
             return
         name, shape = ambiguous
         if shape.read(item, f"{prefix}{name}", reading) != shape.zero():
@@ -333,6 +367,10 @@ def _wrong_type(path: str, expected: str) -> Refused:
         f"{path or 'the body'} is not what dockerd accepts",
         f"give {expected}",
     )
+
+
+def _too_much(path: str, problem: str, most: str) -> Refused:
+    return Refused("request.body-size", path, f"{path} {problem}", f"give at most {most}")
 
 
 def _duplicate(path: str, problem: str) -> Refused:

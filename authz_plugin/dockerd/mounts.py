@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from authz_plugin.dockerd.gojson import entry
+
 _PROPAGATIONS: Final = frozenset({"private", "rprivate", "slave", "rslave", "shared", "rshared"})
 _LOCAL: Final = frozenset({"", "local"})
 
@@ -72,6 +74,15 @@ def clean(path: str) -> str | None:
     return "/" + "/".join(kept)
 
 
+def task_mount(mount: Any) -> Any:
+    """A service's mount as its tasks get it: type and propagation in any case, a bind by default
+    (moby 28.5.2 ``daemon/cluster/convert/container.go``)."""
+    options = mount["BindOptions"]
+    if options is not None:
+        options = {**options, "Propagation": options["Propagation"].lower()}
+    return {**mount, "Type": mount["Type"].lower() or "bind", "BindOptions": options}
+
+
 def _of_container(body: Any) -> Iterator[Mount]:
     host_config = body["HostConfig"]
     driver = host_config["VolumeDriver"]
@@ -82,20 +93,20 @@ def _of_container(body: Any) -> Iterator[Mount]:
     for target, options in host_config["Tmpfs"].items():
         yield Mount(
             type="tmpfs",
-            field=f"HostConfig.Tmpfs[{target!r}]",
+            field=entry("HostConfig.Tmpfs", target),
             target=target,
             read_only=_is_read_only(options.split(",")),
             options={"o": options},
         )
     for target in body["Volumes"]:
-        yield Mount(type="volume", field=f"Volumes[{target!r}]", target=target, driver=driver)
+        yield Mount(type="volume", field=entry("Volumes", target), target=target, driver=driver)
 
 
 def _of_service(body: Any) -> Iterator[Mount]:
     spec = body["TaskTemplate"]["ContainerSpec"]
     if spec is not None:
         for i, mount in enumerate(spec["Mounts"]):
-            yield _mount(mount, f"TaskTemplate.ContainerSpec.Mounts[{i}]")
+            yield _mount(task_mount(mount), f"TaskTemplate.ContainerSpec.Mounts[{i}]")
 
 
 def _of_volume(body: Any) -> Iterator[Mount]:

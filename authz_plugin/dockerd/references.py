@@ -80,6 +80,7 @@ def read_filters(query: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
     """The filters of a list, each with its values; empty where dockerd could not read them."""
     try:
         filters = json.loads(first(query, "filters") or "{}", object_pairs_hook=_unique)
+        json.dumps(filters, ensure_ascii=False).encode()  # fails on a lone surrogate
     except (ValueError, RecursionError):
         return {}
     if not isinstance(filters, dict):

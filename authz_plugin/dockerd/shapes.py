@@ -188,7 +188,7 @@ _HOST_CONFIG: Final[dict[str, Shape]] = {
     "PortBindings": Map(Slice(Struct({"HostIp": STRING, "HostPort": STRING})), key=_port),
     "RestartPolicy": _RESTART_POLICY,
     "AutoRemove": BOOL,
-    "VolumeDriver": STRING,
+    "VolumeDriver": String(longest=255),  # longer than any reference; volumes repeat it
     "VolumesFrom": STRINGS,
     "ConsoleSize": Array(UINT, 2),
     "Annotations": STRING_MAP,  # since 24.0

@@ -15,6 +15,8 @@ from typing import Any, Final, Literal
 
 from authz_plugin.dockerd.confinement import SecurityOption
 from authz_plugin.dockerd.connections import Endpoint, endpoint_sysctls
+from authz_plugin.dockerd.gojson import entry
+from authz_plugin.dockerd.mounts import task_mount
 
 _NUMBER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _SIZE: Final = re.compile(r"(\d{1,15})([kmg]?)", re.ASCII | re.IGNORECASE)
@@ -167,7 +169,7 @@ def _service(template: Any, options: tuple[SecurityOption, ...]) -> Workload:
     drivers = tuple(_log_driver(template["LogDriver"], _DRIVER_NAMES, "TaskTemplate.LogDriver"))
     if spec is None:
         return Workload(log_drivers=drivers)
-    tmpfs = tuple(_mounted_tmpfs(spec["Mounts"], f"{_SERVICE}.Mounts"))
+    tmpfs = tuple(_mounted_tmpfs(map(task_mount, spec["Mounts"]), f"{_SERVICE}.Mounts"))
     return Workload(
         users=(_user("container", spec["User"], f"{_SERVICE}.User"),),
         limits=(*_service_limits(template["Resources"]), *(limit for _, limit in tmpfs)),
@@ -258,12 +260,12 @@ def _ulimits(ulimits: Any, field: str) -> Iterator[Ulimit]:
 
 def _sysctls(sysctls: dict[str, str], field: str) -> Iterator[Sysctl]:
     for name, value in sysctls.items():
-        yield Sysctl(name, value, f"{field}[{name!r}]")
+        yield Sysctl(name, value, entry(field, name))
 
 
 def _container_tmpfs(host: Any) -> Iterator[tuple[Tmpfs, Limit]]:
     for target, text in host["Tmpfs"].items():
-        field = f"HostConfig.Tmpfs[{target!r}]"
+        field = entry("HostConfig.Tmpfs", target)
         options = [option.partition("=") for option in text.split(",") if option]
         size = next((value for name, _, value in reversed(options) if name == "size"), "")
         yield (
