@@ -14,6 +14,8 @@ import data.docker.authz.effective
 # description: On the host's network a build reaches services on localhost.
 # custom:
 #   id: build.network
+#   settings: [build.networks]
+#   remedy: Build without --network, or in one that the denial lists.
 denials contains denial.of(
 	"build.network", "query.networkmode", mode,
 	sprintf("building in network %s is not allowed", [mode]),

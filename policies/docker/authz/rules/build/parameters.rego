@@ -9,6 +9,8 @@ import data.docker.authz.pattern
 # description: dockerd asks the URL itself, so it reaches what only the host can reach.
 # custom:
 #   id: build.remote
+#   settings: [build.remotes]
+#   remedy: Fetch the sources yourself and build from a folder.
 denials contains denial.of(
 	"build.remote", "query.remote", remote,
 	sprintf("building from %v is not allowed", [remote]),
@@ -25,6 +27,8 @@ denials contains denial.of(
 # description: Another parent has other limits.
 # custom:
 #   id: build.cgroup-parent
+#   settings: [build.cgroup_parents]
+#   remedy: Build without --cgroup-parent.
 denials contains denial.of(
 	"build.cgroup-parent", "query.cgroupparent", parent,
 	sprintf("parent cgroup %v is not allowed", [parent]),
@@ -40,6 +44,8 @@ denials contains denial.of(
 # description: An exporter pushes to registries or sends the image away.
 # custom:
 #   id: build.output
+#   settings: [build.outputs]
+#   remedy: Build without --output, and push or save the image in a step of its own.
 denials contains denial.of(
 	"build.output", "query.outputs", null,
 	"choosing a build's outputs is not allowed", "build.outputs is false",

@@ -12,6 +12,8 @@ import data.docker.authz.effective
 # description: SYS_ADMIN, SYS_PTRACE, SYS_MODULE, DAC_READ_SEARCH and others are ways to the host.
 # custom:
 #   id: capabilities.add
+#   settings: [capabilities.allow]
+#   remedy: Leave --cap-add out, or add only what the denial lists.
 denials contains denial.of(
 	"capabilities.add", object.get(capability, "field", ""), object.get(capability, "name", null),
 	sprintf("capability %s is not allowed", [object.get(capability, "name", "unknown")]),

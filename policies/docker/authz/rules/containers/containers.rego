@@ -12,6 +12,8 @@ import data.docker.authz.pattern
 # description: A runtime is a program of the host that dockerd runs as root.
 # custom:
 #   id: containers.runtime
+#   settings: [containers.runtimes]
+#   remedy: Run it without --runtime, or with one that the denial lists.
 denials contains denial.of(
 	"containers.runtime", "HostConfig.Runtime", _host("Runtime"),
 	sprintf("runtime %v is not allowed", [_host("Runtime")]),
@@ -26,6 +28,8 @@ denials contains denial.of(
 # description: Another parent has other limits, or the host's services beside it.
 # custom:
 #   id: containers.cgroup-parent
+#   settings: [containers.cgroup_parents]
+#   remedy: Run it without --cgroup-parent.
 denials contains denial.of(
 	"containers.cgroup-parent", "HostConfig.CgroupParent", _host("CgroupParent"),
 	sprintf("parent cgroup %v is not allowed", [_host("CgroupParent")]),
@@ -40,6 +44,8 @@ denials contains denial.of(
 # description: The groups docker, disk and shadow open files of the host that are mounted.
 # custom:
 #   id: containers.group
+#   settings: [containers.groups]
+#   remedy: Run it without --group-add, or give what is mounted to the container's own user.
 denials contains denial.of(
 	"containers.group", "groups", group,
 	sprintf("group %v is not allowed", [group]),
@@ -55,6 +61,8 @@ denials contains denial.of(
 # description: A container that always starts again outlives whoever started it.
 # custom:
 #   id: containers.restart
+#   settings: [containers.restart]
+#   remedy: Run it with a --restart that the denial lists.
 denials contains denial.of(
 	"containers.restart", "RestartPolicy", object.get(_restart, "Name", null),
 	sprintf("restart policy %v is not allowed", [object.get(_restart, "Name", "unknown")]),
@@ -70,6 +78,8 @@ denials contains denial.of(
 # description: A container that fails at once and starts again for ever wears the host down.
 # custom:
 #   id: containers.restart-retries
+#   settings: [containers.restart_retries]
+#   remedy: Give the count, as in --restart on-failure:3, not above the limit.
 denials contains denial.of(
 	"containers.restart-retries", "RestartPolicy.MaximumRetryCount",
 	object.get(_restart, "MaximumRetryCount", null),
@@ -86,6 +96,8 @@ denials contains denial.of(
 # description: Annotations go to the OCI runtime; some change how it isolates.
 # custom:
 #   id: containers.annotation
+#   settings: [containers.annotations]
+#   remedy: Run it without --annotation, or use labels, which no runtime reads.
 denials contains denial.of(
 	"containers.annotation", "HostConfig.Annotations", name,
 	sprintf("annotation %v is not allowed", [name]),
@@ -101,6 +113,8 @@ denials contains denial.of(
 # description: Storage options lift quotas.
 # custom:
 #   id: containers.storage-option
+#   settings: [containers.storage_options]
+#   remedy: Run it without --storage-opt.
 denials contains denial.of(
 	"containers.storage-option", "HostConfig.StorageOpt", name,
 	sprintf("storage option %v is not allowed", [name]),
@@ -118,6 +132,8 @@ denials contains denial.of(
 #   image starts by itself is not known to any plugin.
 # custom:
 #   id: containers.command
+#   settings: [containers.deny_commands]
+#   remedy: Start another program; what this one would do may have a better place.
 denials contains denial.of(
 	"containers.command", field, null,
 	"this command is not allowed", "its words are compared with containers.deny_commands",
@@ -134,6 +150,8 @@ denials contains denial.of(
 # description: dockerd runs ps on the host, as root, with what container.top says.
 # custom:
 #   id: containers.ps-arguments
+#   settings: [containers.ps_arguments]
+#   remedy: Use docker top without arguments of ps.
 denials contains denial.of(
 	"containers.ps-arguments", "query.ps_args", arguments,
 	sprintf("ps with %v is not allowed", [arguments]),

@@ -11,6 +11,8 @@ import data.docker.authz.effective
 # description: A directory maps every device below it.
 # custom:
 #   id: devices.mapping
+#   settings: [devices.allow]
+#   remedy: Leave --device out, or name a device that the denial lists, itself and not its folder.
 denials contains denial.of(
 	"devices.mapping", sprintf("HostConfig.Devices[%d]", [i]), object.get(device, "PathOnHost", null),
 	sprintf("device %s is not allowed", [object.get(device, "PathOnHost", "unknown")]),
@@ -26,6 +28,8 @@ denials contains denial.of(
 # description: A request names GPUs or CDI devices; a CDI device may bring mounts and hooks.
 # custom:
 #   id: devices.request
+#   settings: [devices.requests]
+#   remedy: Run it without --gpus and without CDI devices.
 denials contains denial.of(
 	"devices.request", "HostConfig.DeviceRequests", null,
 	"device requests (GPUs, CDI) are not allowed",
@@ -41,6 +45,8 @@ denials contains denial.of(
 # description: A rule for every block device lets a container make and read the host's disks.
 # custom:
 #   id: devices.cgroup-rule
+#   settings: [devices.cgroup_rules]
+#   remedy: Run it without --device-cgroup-rule.
 denials contains denial.of(
 	"devices.cgroup-rule", "HostConfig.DeviceCgroupRules", null,
 	"device cgroup rules are not allowed",

@@ -16,6 +16,8 @@ import data.docker.authz.effective
 #   `guard.unguarded` names may be mounted where `mounts` allows it.
 # custom:
 #   id: guard.mount
+#   settings: [guard.unguarded]
+#   remedy: Mount a folder that holds none of what the denial names.
 denials contains denial.of(
 	"guard.mount", object.get(mount, "field", "mounts"), object.get(mount, "path", null),
 	sprintf("a mount of %v reaches %s", [object.get(mount, "path", "unknown"), concat(", ", sort(reached))]),

@@ -12,6 +12,8 @@ import data.docker.authz.effective
 # description: A stranger is whoever no role fits and, without a certificate, no default role is for.
 # custom:
 #   id: identity.stranger
+#   settings: [strangers, roles, default_role]
+#   remedy: Connect with a client certificate that has a role.
 denials contains denial.of(
 	"identity.stranger", "caller.user", object.get(input, ["caller", "user"], ""),
 	"this caller has no role",
@@ -25,6 +27,7 @@ denials contains denial.of(
 # description: "`opa-authz identity revoke` takes a certificate back, from the next request on."
 # custom:
 #   id: identity.revoked
+#   remedy: Ask the operator of this host for another certificate.
 denials contains denial.of(
 	"identity.revoked", "caller.certificates", object.get(input, ["caller", "user"], ""),
 	"this certificate was revoked",

@@ -14,6 +14,8 @@ import data.docker.authz.pattern
 # description: alpine is docker.io/library/alpine here as everywhere.
 # custom:
 #   id: images.source
+#   settings: [images.allow, images.ids]
+#   remedy: Name an image that the denial lists, with its registry and not by its id.
 denials contains denial.of(
 	"images.source", object.get(image, "field", "Image"), _shown(image),
 	sprintf("image %v is not allowed", [_shown(image)]), _hint("allow"),
@@ -30,6 +32,8 @@ denials contains denial.of(
 # description: A tag may stand for another image tomorrow.
 # custom:
 #   id: images.digest
+#   settings: [images.digest]
+#   remedy: Name the image by its digest, as in app@sha256:…; docker pull shows it.
 denials contains denial.of(
 	"images.digest", object.get(image, "field", "Image"), _shown(image),
 	sprintf("image %v is not named by digest", [_shown(image)]), "add @sha256:…",
@@ -47,6 +51,8 @@ denials contains denial.of(
 # description: A container without tag or digest runs latest, whatever that is today.
 # custom:
 #   id: images.latest
+#   settings: [images.latest]
+#   remedy: Name a version, as in app:1.2.
 denials contains denial.of(
 	"images.latest", object.get(image, "field", "Image"), _shown(image),
 	"the tag latest is not allowed", "name a version",
@@ -64,6 +70,8 @@ denials contains denial.of(
 # description: By tag, build, commit or import; who gives a trusted name makes an image trusted.
 # custom:
 #   id: images.name
+#   settings: [images.names]
+#   remedy: Give the image a name that the denial lists.
 denials contains denial.of(
 	"images.name", object.get(image, "field", "query.repo"), _shown(image),
 	sprintf("giving an image the name %v is not allowed", [_shown(image)]), _hint("names"),
@@ -79,6 +87,8 @@ denials contains denial.of(
 # description: A push takes data out.
 # custom:
 #   id: images.push
+#   settings: [images.push]
+#   remedy: Push under a name that the denial lists.
 denials contains denial.of(
 	"images.push", object.get(image, "field", "path"), _shown(image),
 	sprintf("pushing %v is not allowed", [_shown(image)]), _hint("push"),
@@ -94,6 +104,8 @@ denials contains denial.of(
 # description: dockerd asks the URL itself, so it reaches what only the host can reach.
 # custom:
 #   id: images.url
+#   settings: [images.import_urls]
+#   remedy: Fetch the archive yourself and send it with docker import -.
 denials contains denial.of(
 	"images.url", "query.fromSrc", null,
 	"fetching an image from a URL is not allowed", "send the archive itself (docker import -)",

@@ -12,6 +12,8 @@ import data.docker.authz.pattern
 # description: On new containers, services and their containers, networks and volumes.
 # custom:
 #   id: labels.required
+#   settings: [labels.required]
+#   remedy: Add the label, with a value that the denial lists.
 denials contains denial.of(
 	"labels.required", field, name,
 	sprintf("label %s is missing or has a value that is not allowed", [name]),
@@ -28,6 +30,8 @@ denials contains denial.of(
 # description: Labels that others act on.
 # custom:
 #   id: labels.reserved
+#   settings: [labels.reserved]
+#   remedy: Leave the label out, or take a name of your own.
 denials contains denial.of(
 	"labels.reserved", field, name,
 	sprintf("label %s is reserved", [name]), "leave it out (labels.reserved)",

@@ -14,6 +14,8 @@ import data.docker.authz.pattern
 # description: syslog, fluentd, gelf, splunk and others connect to any host or socket.
 # custom:
 #   id: logging.driver
+#   settings: [logging.drivers]
+#   remedy: Run it without --log-driver, or with one that the denial lists.
 denials contains denial.of(
 	"logging.driver", object.get(driver, "field", "HostConfig.LogConfig"),
 	object.get(driver, "name", null),
@@ -30,6 +32,8 @@ denials contains denial.of(
 # description: Addresses and files among them are opened by dockerd.
 # custom:
 #   id: logging.option
+#   settings: [logging.options]
+#   remedy: Leave the option out of --log-opt.
 denials contains denial.of(
 	"logging.option", object.get(driver, "field", "HostConfig.LogConfig"), name,
 	sprintf("log option %v is not allowed", [name]),

@@ -15,6 +15,8 @@ import data.docker.authz.effective
 #   cannot be resolved, the mount is denied.
 # custom:
 #   id: mounts.source
+#   settings: [mounts.allow, mounts.follow_symlinks]
+#   remedy: Mount a folder below a root that the denial lists, or use a named volume.
 denials contains denial.of(
 	"mounts.source", _field(mount), _shown(mount),
 	sprintf("bind mount of %s is not allowed", [_shown(mount)]),
@@ -30,6 +32,8 @@ denials contains denial.of(
 # description: Applies to roots with `read_only`.
 # custom:
 #   id: mounts.read-only
+#   settings: [mounts.allow]
+#   remedy: Mount it read-only, with :ro or readonly.
 denials contains denial.of(
 	"mounts.read-only", _field(mount), _shown(mount),
 	sprintf("bind mount of %s is allowed read-only", [_shown(mount)]),
@@ -47,6 +51,8 @@ denials contains denial.of(
 #   itself, nor a directory above it, nor anything below it.
 # custom:
 #   id: mounts.protected
+#   settings: [mounts.deny]
+#   remedy: Mount a folder that holds none of what the denial names.
 denials contains denial.of(
 	"mounts.protected", _field(mount), _shown(mount),
 	sprintf("bind mount of %s reaches %s", [_shown(mount), concat(", ", sort(reached))]),
@@ -63,6 +69,8 @@ denials contains denial.of(
 # description: bind, volume, tmpfs, image, npipe or cluster.
 # custom:
 #   id: mounts.type
+#   settings: [mounts.types]
+#   remedy: Use a type of mount that the denial lists.
 denials contains denial.of(
 	"mounts.type", _field(mount), object.get(mount, "type", null),
 	sprintf("mounts of type %s are not allowed", [object.get(mount, "type", "unknown")]),
@@ -77,6 +85,8 @@ denials contains denial.of(
 # description: With shared propagation a mount made in the container appears on the host.
 # custom:
 #   id: mounts.propagation
+#   settings: [mounts.propagation]
+#   remedy: Leave the propagation out.
 denials contains denial.of(
 	"mounts.propagation", _field(mount), object.get(mount, "propagation", null),
 	sprintf("mount propagation %s is not allowed", [object.get(mount, "propagation", "unknown")]),
@@ -91,6 +101,8 @@ denials contains denial.of(
 # description: VolumesFrom inherits every mount of the other container, host paths included.
 # custom:
 #   id: mounts.volumes-from
+#   settings: [mounts.volumes_from]
+#   remedy: Mount the volumes that you need by their names.
 denials contains denial.of(
 	"mounts.volumes-from", "HostConfig.VolumesFrom", null,
 	"taking volumes from another container is not allowed",

@@ -14,6 +14,8 @@ import data.docker.authz.pattern
 # description: By the name that the request gives; an id is none.
 # custom:
 #   id: networks.join
+#   settings: [networks.join]
+#   remedy: Join a network that the denial lists, by its name and not by its id.
 denials contains denial.of(
 	"networks.join", object.get(endpoint, "field", "networks"), object.get(endpoint, "network", null),
 	sprintf("joining network %v is not allowed", [object.get(endpoint, "network", "unknown")]),
@@ -30,6 +32,8 @@ denials contains denial.of(
 # description: On the default bridge every container reaches every other.
 # custom:
 #   id: networks.default-bridge
+#   settings: [networks.default_bridge]
+#   remedy: Run it with --network NAME, or with --network none.
 denials contains denial.of(
 	"networks.default-bridge", object.get(endpoint, "field", "networks"), "bridge",
 	"the default bridge network is not allowed",
@@ -48,6 +52,8 @@ denials contains denial.of(
 #   container's id and its own name are no further names.
 # custom:
 #   id: networks.alias
+#   settings: [networks.aliases]
+#   remedy: Name the container as others should call it.
 denials contains denial.of(
 	"networks.alias", object.get(endpoint, "field", "networks"), null,
 	"aliases in a network are not allowed", "networks.aliases is false",
@@ -63,6 +69,8 @@ denials contains denial.of(
 # description: A link makes names for another container, by which it can then be called.
 # custom:
 #   id: networks.link
+#   settings: [networks.links]
+#   remedy: Put both containers in a network of their own; there they find each other by name.
 denials contains denial.of(
 	"networks.link", object.get(endpoint, "field", "networks"), null,
 	"links are not allowed", "join a network instead",
@@ -78,6 +86,8 @@ denials contains denial.of(
 # description: A chosen address may be one that others expect somebody else at.
 # custom:
 #   id: networks.address
+#   settings: [networks.static_addresses]
+#   remedy: Leave --ip and --ip6 out and call the container by its name.
 denials contains denial.of(
 	"networks.address", object.get(endpoint, "field", "networks"), null,
 	"choosing an IP address is not allowed", "networks.static_addresses is false",
@@ -93,6 +103,8 @@ denials contains denial.of(
 # description: A container with a neighbour's MAC address gets the neighbour's packets.
 # custom:
 #   id: networks.mac-address
+#   settings: [networks.mac_addresses]
+#   remedy: Leave --mac-address out.
 denials contains denial.of(
 	"networks.mac-address", object.get(endpoint, "field", "networks"),
 	object.get(endpoint, "mac_address", null),
@@ -109,6 +121,8 @@ denials contains denial.of(
 # description: Such options set kernel parameters and interface names.
 # custom:
 #   id: networks.endpoint-option
+#   settings: [networks.endpoint_options]
+#   remedy: Leave the option out.
 denials contains denial.of(
 	"networks.endpoint-option", object.get(endpoint, "field", "networks"), name,
 	sprintf("endpoint option %v is not allowed", [name]),
@@ -125,6 +139,8 @@ denials contains denial.of(
 # description: In containers, services and builds; the host itself needs a permission of its own.
 # custom:
 #   id: networks.extra-host
+#   settings: [networks.extra_hosts, networks.host_gateway]
+#   remedy: Leave --add-host out; containers of a network find each other by name.
 denials contains denial.of(
 	"networks.extra-host", object.get(host, "field", "HostConfig.ExtraHosts"),
 	object.get(host, "address", null),
@@ -141,6 +157,8 @@ denials contains denial.of(
 # description: A DNS server of the client's choice answers for every name that the container asks.
 # custom:
 #   id: networks.dns
+#   settings: [networks.dns]
+#   remedy: Leave --dns, --dns-option and --dns-search out.
 denials contains denial.of(
 	"networks.dns", field, null,
 	"choosing DNS settings is not allowed", "networks.dns is false",
@@ -155,6 +173,8 @@ denials contains denial.of(
 # description: macvlan and ipvlan put containers on the host's own network.
 # custom:
 #   id: networks.driver
+#   settings: [networks.drivers]
+#   remedy: Make the network with a driver that the denial lists.
 denials contains denial.of(
 	"networks.driver", "Driver", object.get(input, ["body", "Driver"], null),
 	sprintf("network driver %v is not allowed", [object.get(input, ["body", "Driver"], "unknown")]),
@@ -169,6 +189,8 @@ denials contains denial.of(
 # description: Options adopt bridges of the host, open addresses and switch address translation off.
 # custom:
 #   id: networks.option
+#   settings: [networks.options]
+#   remedy: Leave the option out.
 denials contains denial.of(
 	"networks.option", "Options", name,
 	sprintf("network option %v is not allowed", [name]),
@@ -184,6 +206,8 @@ denials contains denial.of(
 # description: A subnet that shadows a route of the host takes its traffic.
 # custom:
 #   id: networks.subnet
+#   settings: [networks.subnets]
+#   remedy: Leave --subnet, --gateway and --ip-range out; dockerd chooses.
 denials contains denial.of(
 	"networks.subnet", "IPAM", null,
 	"choosing subnets is not allowed", "networks.subnets is false",
@@ -198,6 +222,8 @@ denials contains denial.of(
 # description: They are hidden in a network that exists for its configuration alone.
 # custom:
 #   id: networks.config
+#   settings: [networks.config_from]
+#   remedy: Give the network its options itself.
 denials contains denial.of(
 	"networks.config", "ConfigFrom", null,
 	"networks for or from configuration are not allowed", "networks.config_from is false",
@@ -212,6 +238,8 @@ denials contains denial.of(
 # description: It is the one that published ports of services go through.
 # custom:
 #   id: networks.ingress
+#   settings: [networks.ingress]
+#   remedy: Make the network without --ingress.
 denials contains denial.of(
 	"networks.ingress", "Ingress", true,
 	"ingress networks are not allowed", "networks.ingress is false",
@@ -226,6 +254,8 @@ denials contains denial.of(
 # description: A network of scope swarm reaches other hosts.
 # custom:
 #   id: networks.scope
+#   settings: [networks.scopes]
+#   remedy: Make the network without --scope.
 denials contains denial.of(
 	"networks.scope", "Scope", object.get(input, ["body", "Scope"], null),
 	sprintf("network scope %v is not allowed", [object.get(input, ["body", "Scope"], "unknown")]),

@@ -15,6 +15,8 @@ import data.docker.authz.pattern
 # description: Enabled, disabled, removed, set or upgraded; an id is no name.
 # custom:
 #   id: plugins.change
+#   settings: [plugins.change]
+#   remedy: Name a plugin that the denial lists, by its name and not by its id.
 denials contains denial.of(
 	"plugins.change", "path", object.get(input, ["operation", "resource", "ref"], null),
 	sprintf("changing plugin %v is not allowed", [object.get(input, ["operation", "resource", "ref"], "unknown")]),
@@ -30,6 +32,8 @@ denials contains denial.of(
 # description: By pull, upgrade and services.
 # custom:
 #   id: plugins.install
+#   settings: [plugins.install]
+#   remedy: Take a plugin that the denial lists, or ask the operator of this host.
 denials contains denial.of(
 	"plugins.install", object.get(image, "field", "query.remote"), object.get(image, "reference", null),
 	sprintf("installing plugin %v is not allowed", [object.get(image, "reference", "unknown")]),
@@ -47,6 +51,8 @@ denials contains denial.of(
 # description: Networks, devices, capabilities and paths of the host.
 # custom:
 #   id: plugins.privilege
+#   settings: [plugins.privileges]
+#   remedy: Take a plugin that needs less, or ask the operator of this host.
 denials contains denial.of(
 	"plugins.privilege", field, name,
 	sprintf("granting a plugin %v is not allowed", [name]),
@@ -62,6 +68,8 @@ denials contains denial.of(
 # description: The archive that a plugin is made of is never shown.
 # custom:
 #   id: plugins.create
+#   settings: [plugins.create]
+#   remedy: Install a plugin that is made elsewhere.
 denials contains denial.of(
 	"plugins.create", "operation", "plugin.create",
 	"making plugins is not allowed", "plugins.create is false",

@@ -12,6 +12,8 @@ import data.docker.authz.pattern
 # description: Ports that dockerd picks need permission of their own.
 # custom:
 #   id: ports.range
+#   settings: [ports.ranges, ports.random]
+#   remedy: Publish a port in a range that the denial lists.
 denials contains denial.of(
 	"ports.range", object.get(port, "field", "HostConfig.PortBindings"), _shown(port),
 	sprintf("host port %s is not allowed", [_shown(port)]),
@@ -27,6 +29,8 @@ denials contains denial.of(
 # description: Without an address it is opened on every one.
 # custom:
 #   id: ports.address
+#   settings: [ports.addresses]
+#   remedy: Publish on an address that the denial lists, as in 127.0.0.1:8080:80.
 denials contains denial.of(
 	"ports.address", object.get(port, "field", "HostConfig.PortBindings"),
 	object.get(port, "host_ip", null),
@@ -43,6 +47,8 @@ denials contains denial.of(
 # description: What an image exposes is not known to any plugin.
 # custom:
 #   id: ports.publish-all
+#   settings: [ports.publish_all]
+#   remedy: Publish each port by its number, with -p and not with -P.
 denials contains denial.of(
 	"ports.publish-all", "HostConfig.PublishAllPorts", true,
 	"publishing all ports is not allowed", "publish each by its number",

@@ -11,6 +11,8 @@ import data.docker.authz.effective
 # description: Privileged lifts seccomp, AppArmor, masked paths and device rules at once.
 # custom:
 #   id: privileged.container
+#   settings: [privileged.allow]
+#   remedy: Run it without --privileged; add the one capability or device that it needs.
 denials contains denial.of(
 	"privileged.container", "HostConfig.Privileged", true,
 	"privileged containers are not allowed",
@@ -26,6 +28,8 @@ denials contains denial.of(
 # description: A privileged exec gets every capability inside a container that has few.
 # custom:
 #   id: privileged.exec
+#   settings: [privileged.allow]
+#   remedy: Run it without --privileged.
 denials contains denial.of(
 	"privileged.exec", "Privileged", true,
 	"privileged execs are not allowed",

@@ -14,6 +14,8 @@ import data.docker.authz.pattern
 # description: For pull, push, search, look-up and plugins.
 # custom:
 #   id: registries.host
+#   settings: [registries.allow]
+#   remedy: Take the image from a registry that the denial lists.
 denials contains denial.of(
 	"registries.host", object.get(image, "field", "path"), object.get(image, "registry", null),
 	sprintf("registry %v is not allowed", [object.get(image, "registry", "unknown")]),

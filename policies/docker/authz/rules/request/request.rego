@@ -15,6 +15,8 @@ import data.docker.authz.effective
 #   engine may act on what no rule has looked at.
 # custom:
 #   id: request.unknown-field
+#   settings: [request.unknown_fields]
+#   remedy: Correct the field's name, or leave the field out.
 denials contains denial.of(
 	"request.unknown-field", field, null,
 	sprintf("field %s is not known", [field]),
@@ -29,6 +31,7 @@ denials contains denial.of(
 # description: Denies what the other rules could not look at.
 # custom:
 #   id: request.incomplete
+#   remedy: Tell the operator of this host, whose plugin and policies do not belong together.
 denials contains denial.of(
 	"request.incomplete", "", null,
 	"the input document is not complete", "the plugin and its policies are of different versions",

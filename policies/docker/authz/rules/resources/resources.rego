@@ -11,6 +11,8 @@ import data.docker.authz.effective
 # description: Memory, CPUs, processes, and the size of tmpfs.
 # custom:
 #   id: resources.required
+#   settings: [resources.required]
+#   remedy: Give the limit with --memory, --cpus or --pids-limit, or a tmpfs its size.
 denials contains denial.of(
 	"resources.required", object.get(limit, "field", "HostConfig"), object.get(limit, "value", null),
 	sprintf("a limit of %s must be given", [object.get(limit, "resource", "resources")]),
@@ -27,6 +29,8 @@ denials contains denial.of(
 # description: No limit is above every ceiling.
 # custom:
 #   id: resources.max
+#   settings: [resources.max]
+#   remedy: Give a limit at or below the ceiling that the denial names.
 denials contains denial.of(
 	"resources.max", object.get(limit, "field", "HostConfig"), object.get(limit, "value", null),
 	sprintf("%s above the ceiling", [object.get(limit, "resource", "a resource")]),
@@ -42,6 +46,8 @@ denials contains denial.of(
 # description: Each name has its own ceiling; -1 is above every one.
 # custom:
 #   id: resources.ulimit
+#   settings: [resources.ulimits]
+#   remedy: Leave --ulimit out, or stay at or below the ceiling that the denial names.
 denials contains denial.of(
 	"resources.ulimit", object.get(ulimit, "field", "HostConfig.Ulimits"),
 	object.get(ulimit, "name", null),
@@ -61,6 +67,8 @@ denials contains denial.of(
 # description: The kernel kills processes of a higher score first, the host's own among them.
 # custom:
 #   id: resources.oom-score
+#   settings: [resources.oom_score]
+#   remedy: Leave --oom-score-adj out.
 denials contains denial.of(
 	"resources.oom-score", "OomScoreAdj", _score,
 	sprintf("OOM score adjustment %v is not allowed", [_score]),
@@ -76,6 +84,8 @@ denials contains denial.of(
 # description: A container that may not be killed stops the host when its memory runs out.
 # custom:
 #   id: resources.oom-kill
+#   settings: [resources.oom_kill_disable]
+#   remedy: Leave --oom-kill-disable out and give the container enough memory.
 denials contains denial.of(
 	"resources.oom-kill", "OomKillDisable", true,
 	"disabling the OOM killer is not allowed", "resources.oom_kill_disable is false",
@@ -90,6 +100,8 @@ denials contains denial.of(
 # description: It goes before every ordinary process of the host.
 # custom:
 #   id: resources.realtime
+#   settings: [resources.realtime]
+#   remedy: Leave --cpu-rt-runtime and --cpu-rt-period out; --cpu-shares gives more weight.
 denials contains denial.of(
 	"resources.realtime", "CpuRealtimeRuntime", null,
 	"CPU time with real-time priority is not allowed", "resources.realtime is false",
@@ -104,6 +116,8 @@ denials contains denial.of(
 # description: dockerd looks each path up on the host, as root.
 # custom:
 #   id: resources.block-device
+#   settings: [resources.block_devices]
+#   remedy: Leave limits of single devices out; --blkio-weight holds for all.
 denials contains denial.of(
 	"resources.block-device", name, null,
 	sprintf("%s is not allowed", [name]), "resources.block_devices is false",

@@ -15,6 +15,8 @@ import data.docker.authz.effective
 #   a wall away. A seccomp profile given inline cannot be judged.
 # custom:
 #   id: security-options.value
+#   settings: [security_options.allow]
+#   remedy: Leave the --security-opt out, or use one that the denial lists.
 denials contains denial.of(
 	"security-options.value", object.get(option, "field", ""), object.get(option, "name", null),
 	sprintf("security option %s is not allowed", [_shown(option)]),
@@ -31,6 +33,8 @@ denials contains denial.of(
 #   /proc/sysrq-trigger and /sys/firmware.
 # custom:
 #   id: security-options.paths
+#   settings: [security_options.paths]
+#   remedy: Leave --security-opt systempaths=unconfined out.
 denials contains denial.of(
 	"security-options.paths", sprintf("HostConfig.%s", [name]), null,
 	sprintf("changing %s is not allowed", [name]),

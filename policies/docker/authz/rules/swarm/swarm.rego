@@ -14,6 +14,8 @@ import data.docker.authz.pattern
 # description: A foreign manager runs what it likes on this host.
 # custom:
 #   id: swarm.join
+#   settings: [swarm.join]
+#   remedy: Join by an address that the denial lists.
 denials contains denial.of(
 	"swarm.join", "RemoteAddrs", address,
 	sprintf("joining the swarm of %v is not allowed", [address]),
@@ -29,6 +31,8 @@ denials contains denial.of(
 # description: Who has its key can be any node of the swarm.
 # custom:
 #   id: swarm.ca
+#   settings: [swarm.external_cas]
+#   remedy: Leave --external-ca, --ca-cert and --ca-key out; the swarm makes its own.
 denials contains denial.of(
 	"swarm.ca", "CAConfig", null,
 	"giving a swarm a certificate authority is not allowed", "swarm.external_cas is false",
@@ -44,6 +48,8 @@ denials contains denial.of(
 # description: A manager runs what it likes on every node.
 # custom:
 #   id: swarm.manager
+#   settings: [swarm.managers]
+#   remedy: Leave the node a worker.
 denials contains denial.of(
 	"swarm.manager", "Role", object.get(input, ["body", "Role"], null),
 	"making a node a manager is not allowed", "swarm.managers is false",
@@ -58,6 +64,8 @@ denials contains denial.of(
 # description: Runtime plugin installs a plugin with the privileges that the request names.
 # custom:
 #   id: swarm.runtime
+#   settings: [swarm.runtimes]
+#   remedy: Make a service of containers.
 denials contains denial.of(
 	"swarm.runtime", "TaskTemplate.Runtime", object.get(input, ["body", "TaskTemplate", "Runtime"], null),
 	"this task runtime is not allowed",
@@ -73,6 +81,8 @@ denials contains denial.of(
 # description: dockerd then takes an older specification, which no rule sees, and not the body.
 # custom:
 #   id: swarm.rollback
+#   settings: [swarm.rollback]
+#   remedy: Update the service to what it was, with a whole specification.
 denials contains denial.of(
 	"swarm.rollback", "query.rollback", value,
 	"setting a service back is not allowed", "update it to what it was",
@@ -88,6 +98,8 @@ denials contains denial.of(
 # description: A driver is a plugin; a template reads the node's and the service's data.
 # custom:
 #   id: swarm.driver
+#   settings: [swarm.drivers]
+#   remedy: Leave --driver and --template-driver out.
 denials contains denial.of(
 	"swarm.driver", field, null,
 	sprintf("%s is not allowed", [field]), "swarm.drivers is false",

@@ -14,6 +14,8 @@ import data.docker.authz.pattern
 # description: In containers, services and the options of a network's driver.
 # custom:
 #   id: sysctls.name
+#   settings: [sysctls.allow]
+#   remedy: Leave the --sysctl out, or use one that the denial lists.
 denials contains denial.of(
 	"sysctls.name", object.get(sysctl, "field", "HostConfig.Sysctls"), object.get(sysctl, "name", null),
 	sprintf("sysctl %v is not allowed", [object.get(sysctl, "name", "unknown")]),

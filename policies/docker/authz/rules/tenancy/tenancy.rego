@@ -17,6 +17,8 @@ import data.docker.authz.pattern
 #   alias and names another container.
 # custom:
 #   id: tenancy.name
+#   settings: [tenancy.names, tenancy.full_ids]
+#   remedy: Use a name that the denial lists, or the whole id of what is yours.
 denials contains denial.of(
 	"tenancy.name", object.get(reference, "field", "path"), object.get(reference, "name", null),
 	sprintf("%s %v is not this tenant's", [
@@ -35,6 +37,8 @@ denials contains denial.of(
 # description: Lists are filtered by them.
 # custom:
 #   id: tenancy.label
+#   settings: [tenancy.labels]
+#   remedy: Add the label that the denial names.
 denials contains denial.of(
 	"tenancy.label", "Labels", name,
 	sprintf("label %s=%s is missing", [name, value]),
@@ -50,6 +54,8 @@ denials contains denial.of(
 # description: Lists, events and prunes show or remove what is everybody's.
 # custom:
 #   id: tenancy.filter
+#   settings: [tenancy.labels]
+#   remedy: Filter by the label that the denial names, with --filter label=NAME=VALUE.
 denials contains denial.of(
 	"tenancy.filter", "query.filters", name,
 	sprintf("a filter label=%s=%s is missing", [name, value]),
@@ -65,6 +71,8 @@ denials contains denial.of(
 # description: Disk usage has no filter.
 # custom:
 #   id: tenancy.everybody
+#   settings: [tenancy.names, tenancy.labels]
+#   remedy: Ask for what is yours one by one.
 denials contains denial.of(
 	"tenancy.everybody", "operation", input.operation.id,
 	"this shows what is other tenants'", "",

@@ -11,6 +11,8 @@ import data.docker.authz.effective
 # description: exec, suid and dev undo what dockerd mounts a tmpfs with.
 # custom:
 #   id: tmpfs.option
+#   settings: [tmpfs.options]
+#   remedy: Leave the option out, or use one that the denial lists.
 denials contains denial.of(
 	"tmpfs.option", object.get(mount, "field", "HostConfig.Tmpfs"), option,
 	sprintf("tmpfs option %v is not allowed", [option]),

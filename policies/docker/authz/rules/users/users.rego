@@ -13,6 +13,8 @@ import data.docker.authz.effective
 # description: Judges the sort of user, not its number.
 # custom:
 #   id: users.container
+#   settings: [users.containers]
+#   remedy: Run it with --user and a user of the sort that the denial lists, such as 1000:1000.
 denials contains denial.of(
 	"users.container", object.get(user, "field", "User"), object.get(user, "name", ""),
 	sprintf("containers must not run as %s", [_shown(user)]),
@@ -29,6 +31,8 @@ denials contains denial.of(
 # description: Without a user an exec runs as the container's own.
 # custom:
 #   id: users.exec
+#   settings: [users.execs]
+#   remedy: Use --user with a user of the sort that the denial lists.
 denials contains denial.of(
 	"users.exec", object.get(user, "field", "User"), object.get(user, "name", ""),
 	sprintf("execs must not run as %s", [_shown(user)]),

@@ -13,6 +13,8 @@ import data.docker.authz.effective
 # description: A named volume that does not exist is made; one that does is shared.
 # custom:
 #   id: volumes.named
+#   settings: [volumes.named]
+#   remedy: Use an anonymous volume, or a bind mount below an allowed path.
 denials contains denial.of(
 	"volumes.named", object.get(mount, "field", ""), object.get(mount, "source", null),
 	sprintf("named volume %s is not allowed", [object.get(mount, "source", "unknown")]),
@@ -29,6 +31,8 @@ denials contains denial.of(
 # description: A volume plugin runs on the host and decides itself what it mounts.
 # custom:
 #   id: volumes.driver
+#   settings: [volumes.drivers]
+#   remedy: Use a driver that the denial lists.
 denials contains denial.of(
 	"volumes.driver", object.get(mount, "field", ""), object.get(mount, "driver", null),
 	sprintf("volume driver %s is not allowed", [object.get(mount, "driver", "unknown")]),
@@ -46,6 +50,8 @@ denials contains denial.of(
 #   network share. A bind among them is judged as a bind mount.
 # custom:
 #   id: volumes.options
+#   settings: [volumes.types, mounts.allow]
+#   remedy: Make the volume without options, or with those that the denial lists.
 denials contains denial.of(
 	"volumes.options", object.get(mount, "field", ""), null,
 	"these volume driver options are not allowed",

@@ -11,6 +11,8 @@ import data.docker.authz.effective
 # description: What cannot be changed in a container cannot be made to stay there.
 # custom:
 #   id: walls.read-only-root
+#   settings: [walls.read_only_root]
+#   remedy: Run it with --read-only, and with a tmpfs or volume where it writes.
 denials contains denial.of(
 	"walls.read-only-root", "HostConfig.ReadonlyRootfs", false,
 	"the root file system must be read-only", "run it with --read-only",
@@ -25,6 +27,8 @@ denials contains denial.of(
 # description: Without no-new-privileges a set-user-id program in the image makes anybody root.
 # custom:
 #   id: walls.no-new-privileges
+#   settings: [walls.no_new_privileges]
+#   remedy: Run it with --security-opt no-new-privileges.
 denials contains denial.of(
 	"walls.no-new-privileges", "HostConfig.SecurityOpt", null,
 	"no-new-privileges must be set", "run it with --security-opt no-new-privileges",
@@ -39,6 +43,8 @@ denials contains denial.of(
 # description: The image's own is not known to any plugin.
 # custom:
 #   id: walls.healthcheck
+#   settings: [walls.healthcheck]
+#   remedy: Run it with --health-cmd.
 denials contains denial.of(
 	"walls.healthcheck", "Healthcheck", null,
 	"a health check must be given", "run it with --health-cmd",
@@ -53,6 +59,8 @@ denials contains denial.of(
 # description: dockerd gives a container fourteen capabilities that few programs need.
 # custom:
 #   id: walls.drop
+#   settings: [walls.drop]
+#   remedy: Run it with the --cap-drop that the denial names.
 denials contains denial.of(
 	"walls.drop", "HostConfig.CapDrop", null,
 	"capabilities must be dropped",
