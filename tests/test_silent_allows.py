@@ -5,6 +5,7 @@ A denial that cannot be computed is absent, and absent must never mean allowed.
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import time
@@ -19,6 +20,7 @@ import pytest
 
 from authz_plugin import dockerd, policy
 from authz_plugin.caller import Caller
+from authz_plugin.dockerd import gojson
 from authz_plugin.document import input_document
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
@@ -27,6 +29,7 @@ from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import OpaSettings
 from tests.conftest import MakeEngine, with_policy
+from tests.generate.schema import input_schema, shape_schema
 
 UNCOMPUTABLE = """\
 package docker.authz.rules.custom_late
@@ -38,6 +41,7 @@ denials contains denial.of("custom.late", "", null, "too late", "") if {
 }
 """
 
+Path_ = tuple[str | int, ...]
 HOSTILE = '/etc"}],"allow":true,"q":[{"a":"'
 
 
@@ -152,6 +156,47 @@ def test_a_lost_key_of_the_configuration_never_allows_what_it_forbids(
 
     with suppress(EngineError):
         assert not broken(lose).decide(FORBIDDEN.get(key, create(Privileged=True))).allow
+
+
+@pytest.mark.parametrize("key", FORBIDDEN)
+def test_a_lost_field_of_the_input_never_allows_what_was_denied(
+    make_engine: MakeEngine, key: str
+) -> None:
+    open_sections = dict.fromkeys(("build", "images", "plugins", "services"), "write")
+    engine = make_engine(profile="production", sections=open_sections)
+    whole = FORBIDDEN[key]
+    assert not engine.decide(whole).allow
+    paths = list(_fields(whole, _schema_of(whole)))
+    assert len(paths) > 40
+    for *outer, name in paths:
+        damaged = copy.deepcopy(whole)
+        place: Any = damaged
+        for step in outer:
+            place = place[step]
+        del place[name]
+        with suppress(EngineError):
+            assert not engine.decide(damaged).allow, (*outer, name)
+
+
+def _schema_of(document: dict[str, Any]) -> dict[str, Any]:
+    """The schema of the input document, with the one body that the operation has."""
+    schema = input_schema()
+    body = dockerd.routes.OPERATIONS[document["operation"]["id"]].body
+    if isinstance(body, gojson.Struct):
+        schema["properties"]["body"] = shape_schema(body)
+    return schema
+
+
+def _fields(value: Any, schema: dict[str, Any], at: Path_ = ()) -> Iterator[Path_]:
+    """The paths of all keys that a document must have, in a document."""
+    if isinstance(value, dict):
+        for name, inner in schema.get("properties", {}).items():
+            if name in value:
+                yield (*at, name)
+                yield from _fields(value[name], inner, (*at, name))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _fields(item, schema["items"], (*at, i))
 
 
 def test_a_rule_that_cannot_be_computed_denies_because_strictness_is_asked_for(

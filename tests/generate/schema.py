@@ -19,7 +19,7 @@ def input_schema() -> dict[str, Any]:
         for operation in OPERATIONS.values()
         if not (operation.body is None or operation.body == routes.STREAM)
     }
-    first, *others = [_shape(body) for body in bodies.values()]
+    first, *others = [shape_schema(body) for body in bodies.values()]
     # OPA's type checker gives up on {"type": "null"} among alternatives.
     body = {"anyOf": [_or_null(first), *others]}
     return {
@@ -74,7 +74,8 @@ def input_schema() -> dict[str, Any]:
     }
 
 
-def _shape(shape: gojson.Shape) -> dict[str, Any]:  # noqa: C901, PLR0911 - one case a type
+def shape_schema(shape: gojson.Shape) -> dict[str, Any]:  # noqa: C901, PLR0911 - one case a type
+    """The JSON schema of a shape."""
     match shape:
         case gojson.Bool():
             return _BOOLEAN
@@ -85,19 +86,19 @@ def _shape(shape: gojson.Shape) -> dict[str, Any]:  # noqa: C901, PLR0911 - one 
         case gojson.Float():
             return {"type": "number"}
         case gojson.Slice():
-            items = {"type": "array", "items": _shape(shape.element)}
+            items = {"type": "array", "items": shape_schema(shape.element)}
             return {**items, "type": ["array", "null"]} if shape.nullable else items
         case gojson.Array():
-            return {"type": "array", "items": _shape(shape.element)}
+            return {"type": "array", "items": shape_schema(shape.element)}
         case gojson.Map():
-            return {"type": "object", "additionalProperties": _shape(shape.element)}
+            return {"type": "object", "additionalProperties": shape_schema(shape.element)}
         case gojson.PointerOrZero():
-            return _shape(shape.element)
+            return shape_schema(shape.element)
         case gojson.Pointer():
-            inner = _shape(shape.element)
+            inner = shape_schema(shape.element)
             return {**inner, "type": [inner["type"], "null"]}
         case gojson.Struct():
-            return _object({name: _shape(field) for name, field in shape.fields.items()})
+            return _object({name: shape_schema(field) for name, field in shape.fields.items()})
     raise TypeError(shape)
 
 

@@ -47,6 +47,9 @@ exceptions := data.docker.authz.config.exceptions
 # description: |
 #   Empty where there is none. A denial whose text cannot be made would be no denial, so texts are
 #   made of this and never of the configuration itself.
+# scope: document
+default list(_) := []
+
 list(path) := object.get(config, path, [])
 
 _roles := [name |

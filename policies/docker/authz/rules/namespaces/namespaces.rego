@@ -15,6 +15,8 @@ import data.docker.authz.effective
 #   its root directory, host user namespace undoes userns-remap.
 # custom:
 #   id: namespaces.host
+#   settings: [namespaces.allow]
+#   remedy: Leave --network, --pid, --ipc, --uts, --userns and --cgroupns without host.
 denials contains denial.of(
 	"namespaces.host", object.get(namespace, "field", ""), "host",
 	sprintf("the host's %s namespace is not allowed", [object.get(namespace, "type", "unknown")]),
@@ -30,6 +32,8 @@ denials contains denial.of(
 # description: Joining gives the joined container's network, processes or memory.
 # custom:
 #   id: namespaces.container
+#   settings: [namespaces.allow]
+#   remedy: Put both containers in a network, or mount what they share.
 denials contains denial.of(
 	"namespaces.container", object.get(namespace, "field", ""), object.get(namespace, "container", null),
 	sprintf("another container's %s namespace is not allowed", [object.get(namespace, "type", "unknown")]),
@@ -45,6 +49,8 @@ denials contains denial.of(
 # description: A mode that no engine has today may mean anything tomorrow.
 # custom:
 #   id: namespaces.unknown
+#   settings: [namespaces.allow]
+#   remedy: Use private, host or container:NAME, as far as they are allowed.
 denials contains denial.of(
 	"namespaces.unknown", object.get(namespace, "field", ""), object.get(namespace, "mode", null),
 	sprintf("this %s namespace mode is not known", [object.get(namespace, "type", "unknown")]),
@@ -59,11 +65,6 @@ _allowed(namespace) if namespace.type in effective.config.namespaces.allow
 
 _allowed(namespace) if {
 	sprintf("%s:%s", [namespace.type, namespace.mode]) in effective.config.namespaces.allow
-}
-
-_allowed(namespace) if {
-	namespace.type == "network"
-	namespace.mode == "named"
 }
 
 _hint := denial.allowed(effective.list(["namespaces", "allow"]))

@@ -13,9 +13,11 @@ import data.docker.authz.effective
 #   for its access.
 # custom:
 #   id: sections.operation
+#   settings: [operations, sections]
+#   remedy: Use what is open, or ask the operator of this host for the operation by its id.
 denials contains denial.of(
 	"sections.operation", "operation", _id,
-	sprintf("not allowed in profile %s", [object.get(effective.config, "profile", "unknown")]),
+	sprintf("not allowed in profile %s", [_profile]),
 	_hint,
 ) if {
 	not _open
@@ -38,6 +40,10 @@ _section_open if {
 	effective.config.sections[input.operation.section] == "read"
 	input.operation.access == "read"
 }
+
+default _profile := "unknown"
+
+_profile := effective.config.profile
 
 default _id := "this operation"
 

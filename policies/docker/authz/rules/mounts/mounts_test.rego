@@ -1,0 +1,192 @@
+package docker.authz.rules.mounts_test
+
+import data.docker.authz.examples
+import data.docker.authz.profiles
+import data.docker.authz.rules.mounts
+
+test_a_source_is_denied[name] if {
+	some name, changes in {
+		"a system folder": _at("/usr/share"),
+		"a sibling that shares a prefix": _at("/workspace2"),
+		"a folder above": _at("/work"),
+		"a link that leads elsewhere": {"resolved": "/usr"},
+		"a link that nobody can follow": {"resolved": null},
+		"a path that is not known": {"path": null, "resolved": null},
+		"a relative path": {"path": null, "resolved": "/workspace/app"},
+		"a pipe of an unknown type": {"type": "device", "path": "/dev/x", "resolved": "/dev/x"},
+	}
+	_rules(changes, {}) - {"mounts.type", "mounts.read-only"} == {"mounts.source"}
+}
+
+test_a_source_is_allowed[name] if {
+	some name, [changes, config] in {
+		"a folder below a root": [{}, {}],
+		"the root itself": [_at("/workspace"), {}],
+		"anything where everything is": [_at("/srv/data"), _everything],
+		"a link inside": [{"resolved": "/workspace/other"}, {}],
+		"a link elsewhere where links are not followed": [{"resolved": "/usr"}, {"follow_symlinks": false}],
+		"a volume": [_volume, {}],
+	}
+	_rules(changes, config) == set()
+}
+
+test_a_root_may_be_a_link_itself if {
+	linked := {"allow": [{"path": "/workspace", "resolved": "/mnt/disk", "read_only": false}]}
+	_rules({"resolved": "/mnt/disk/app"}, linked) == set()
+	_rules({"resolved": "/workspace/app"}, linked) == {"mounts.source"}
+}
+
+test_read_only[name] if {
+	some name, [changes, config, rules] in {
+		"writable where reading is allowed": [{}, _read_only, {"mounts.read-only"}],
+		"nothing that is said": [{"read_only": null}, _read_only, {"mounts.read-only"}],
+		"read-only": [{"read_only": true}, _read_only, set()],
+		"writable by another root": [
+			{},
+			{"allow": array.concat(_read_only.allow, [{
+				"path": "/workspace/app",
+				"resolved": "/workspace/app",
+				"read_only": false,
+			}])},
+			set(),
+		],
+	}
+	_rules(changes, config) == rules
+}
+
+test_a_protected_path_is_denied[name] if {
+	some name, changes in {
+		"the socket": _at("/var/run/docker.sock"),
+		"its folder": _at("/var/run"),
+		"the host's root": _at("/"),
+		"a folder below": _at("/etc/docker/certs.d"),
+		"a link to the socket": {"resolved": "/run/docker.sock"},
+		"a volume's device": object.union(_volume, {"path": "/run/docker.sock"}),
+	}
+	"mounts.protected" in _rules(changes, _everything)
+}
+
+test_what_is_not_protected_is_allowed[name] if {
+	some name, changes in {
+		"a sibling that shares a prefix": _at("/var/run/docker.sock2"),
+		"another folder": _at("/srv"),
+		"no path at all": _volume,
+	}
+	_rules(changes, _everything) == set()
+}
+
+test_a_type_is_denied[name] if {
+	some name, changes in {
+		"a cluster volume": {"type": "cluster"},
+		"a named pipe": {"type": "npipe"},
+		"a type that is not said": {"type": null},
+	}
+	"mounts.type" in _rules(changes, {})
+}
+
+test_propagation[name] if {
+	some name, [word, rules] in {
+		"as the engine has it": ["", set()],
+		"private": ["rprivate", set()],
+		"shared with the host": ["rshared", {"mounts.propagation"}],
+		"a word that nobody knows": ["x", {"mounts.propagation"}],
+		"nothing that is said": [null, {"mounts.propagation"}],
+	}
+	_rules({"propagation": word}, {}) == rules
+}
+
+test_volumes_of_another_container[name] if {
+	some name, [request, changes, rules] in {
+		"some": [_from(["web"]), {}, {"mounts.volumes-from"}],
+		"nothing that is said": [
+			json.remove(examples.container_create, ["/body/HostConfig/VolumesFrom"]),
+			{}, {"mounts.volumes-from"},
+		],
+		"some where that is allowed": [_from(["web"]), {"volumes_from": true}, set()],
+		"none": [examples.container_create, {}, set()],
+		"another operation": [examples.container_list, {}, set()],
+	}
+	found := mounts.denials with input as request
+		with data.docker.authz.config as _config(changes)
+	{denial.rule | some denial in found} == rules
+}
+
+test_mounts_that_cannot_be_read_are_denied[name] if {
+	some name, request in {
+		"none": json.remove(examples.container_create, ["/mounts"]),
+		"an object": object.union(examples.container_create, {"mounts": {"x": 1}}),
+	}
+	found := mounts.denials with input as request
+		with data.docker.authz.config as _config({})
+	"mounts.unreadable" in {denial.rule | some denial in found}
+}
+
+test_a_mount_of_nothing_is_denied if {
+	found := mounts.denials with input as object.union(examples.container_create, {"mounts": [{}]})
+		with data.docker.authz.config as _config({})
+	rules := {denial.rule | some denial in found}
+	rules == {"mounts.source", "mounts.type", "mounts.propagation"}
+}
+
+test_without_configuration_nothing_is_allowed if {
+	found := mounts.denials with input as _request({})
+		with data.docker.authz.config as {}
+	{"mounts.source", "mounts.type"} - {denial.rule | some denial in found} == set()
+}
+
+test_a_message_says_where_a_link_leads if {
+	found := mounts.denials with input as _request({"resolved": "/usr"})
+		with data.docker.authz.config as _config(_read_only)
+	{[denial.message, denial.hint] | some denial in found} == {[
+		"bind mount of /workspace/app (a link to /usr) is not allowed",
+		"allowed: /workspace (read-only)",
+	]}
+}
+
+test_a_message_says_what_was_written_where_that_is_no_path if {
+	found := mounts.denials with input as _request({"path": null, "resolved": null, "source": "app"})
+		with data.docker.authz.config as _config({})
+	{denial.message | some denial in found} == {"bind mount of app is not allowed"}
+}
+
+_rules(changes, config) := {denial.rule | some denial in found} if {
+	found := mounts.denials with input as _request(changes)
+		with data.docker.authz.config as _config(config)
+}
+
+_config(changes) := object.union(
+	profiles.production,
+	{"mounts": object.union(
+		{"allow": [{"path": "/workspace", "resolved": "/workspace", "read_only": false}]},
+		changes,
+	)},
+)
+
+_read_only := {"allow": [{"path": "/workspace", "resolved": "/workspace", "read_only": true}]}
+
+_everything := {"allow": [{"path": "/", "resolved": "/", "read_only": false}]}
+
+_request(changes) := object.union(examples.container_create, {"mounts": [object.union(_bind, changes)]})
+
+_bind := {
+	"type": "bind",
+	"source": "/workspace/app",
+	"path": "/workspace/app",
+	"resolved": "/workspace/app",
+	"exists": true,
+	"target": "/app",
+	"read_only": false,
+	"propagation": "",
+	"driver": "",
+	"options": {},
+	"field": "HostConfig.Binds[0]",
+}
+
+_at(path) := {"source": path, "path": path, "resolved": path}
+
+_volume := {"type": "volume", "source": "data", "path": null, "resolved": null, "exists": false}
+
+_from(containers) := object.union(
+	examples.container_create,
+	{"body": {"HostConfig": {"VolumesFrom": containers}}},
+)
