@@ -74,7 +74,7 @@ _closed := object.union(
 	json.remove(profiles.production, ["/operations"]),
 	{
 		"operations": {},
-		"sections": {name: "none" | some name in object.keys(profiles.production.sections)},
+		"sections": {name: "none" | some name in object.keys(object.get(profiles.production, "sections", {}))},
 	},
 )
 
