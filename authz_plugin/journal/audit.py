@@ -133,6 +133,8 @@ class AuditFile:
         self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         if self._lock < 0:
             self._lock = _locked(self._file.with_name(f".{self._file.name}.lock"))
+        if self._file.exists() and not self._file.is_file():
+            raise OSError(errno.EINVAL, "it is not a regular file")
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(self._file, flags, 0o600)
         end = end_of(self._file)

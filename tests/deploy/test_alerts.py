@@ -20,11 +20,12 @@ _HERE: Final = 'instance="host:9717", job="opa-authz"'
 
 @dataclass(frozen=True)
 class Case:
-    """Series, one value each 15 seconds, and the minutes at which an alert fires and does not."""
+    """Series, and the times at which an alert fires, if it does, and at which it does not."""
 
     series: dict[str, str]
     fires: str
     quiet: tuple[str, ...]
+    every: str = "15s"
 
 
 def one(name: str, labels: str, values: str, fires: str, *quiet: str) -> Case:
@@ -59,6 +60,30 @@ CASES: Final[dict[str, list[Case]]] = {
     ],
     "OpaAuthzUnknownEndpoint": [
         counter("opa_authz_denials_total", 'rule="request.unknown-operation"')
+    ],
+    "OpaAuthzUnusualOperation": [
+        Case(
+            {
+                f'opa_authz_requests_total{{{_HERE}, operation="exec.create", verdict="deny"}}': (
+                    "0x1600 1x100"
+                ),
+                f'opa_authz_requests_total{{{_HERE}, operation="container.list"}}': "0+1x1700",
+                f"process_start_time_seconds{{{_HERE}}}": "0x1700",
+            },
+            "26h42m",
+            ("26h38m", "26h52m"),
+            every="60s",
+        ),
+        Case(
+            {
+                f'opa_authz_requests_total{{{_HERE}, operation="exec.create", verdict="deny"}}': (
+                    "0x20 1x40"
+                ),
+                f"process_start_time_seconds{{{_HERE}}}": "0x60",
+            },
+            "",
+            ("6m",),
+        ),
     ],
     "OpaAuthzRequestSpike": [
         one(
@@ -143,7 +168,7 @@ def test_every_alert_has_a_case() -> None:
 def test_an_alert_fires_and_clears(name: str, tmp_path: Path) -> None:
     tests = [
         {
-            "interval": "15s",
+            "interval": case.every,
             "input_series": [{"series": s, "values": v} for s, v in case.series.items()],
             "promql_expr_test": [
                 {
@@ -152,7 +177,7 @@ def test_an_alert_fires_and_clears(name: str, tmp_path: Path) -> None:
                     "exp_samples": samples,
                 }
                 for time, samples in [
-                    (case.fires, [{"value": 1}]),
+                    *([(case.fires, [{"value": 1}])] if case.fires else []),
                     *((quiet, []) for quiet in case.quiet),
                 ]
             ],
@@ -160,7 +185,8 @@ def test_an_alert_fires_and_clears(name: str, tmp_path: Path) -> None:
         for case in CASES[name]
     ]
     file = tmp_path / "alerts.test.yml"
-    document = {"rule_files": [str(RULES)], "evaluation_interval": "15s", "tests": tests}
+    every = CASES[name][0].every
+    document = {"rule_files": [str(RULES)], "evaluation_interval": every, "tests": tests}
     YAML().dump(document, file)
     done = subprocess.run(
         [prepare().promtool, "test", "rules", file], capture_output=True, text=True, check=False

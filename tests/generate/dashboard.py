@@ -63,8 +63,10 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 4,
                 [
                     (
-                        ("sum(increase(opa_authz_privileged_requests_total"
-                        f'{{{_OF}, verdict="allow"}}[1d]))'),
+                        (
+                            "sum(increase(opa_authz_privileged_requests_total"
+                            f'{{{_OF}, verdict="allow"}}[1d]))'
+                        ),
                         "",
                     )
                 ],
@@ -190,9 +192,11 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 12,
                 [
                     (
-                        (f"{_rate('opa_authz_cache_hits_total', 'cache')} / "
-                        f"({_rate('opa_authz_cache_hits_total', 'cache')} + "
-                        f"{_rate('opa_authz_cache_misses_total', 'cache')})"),
+                        (
+                            f"{_rate('opa_authz_cache_hits_total', 'cache')} / "
+                            f"({_rate('opa_authz_cache_hits_total', 'cache')} + "
+                            f"{_rate('opa_authz_cache_misses_total', 'cache')})"
+                        ),
                         "{{cache}}",
                     ),
                 ],

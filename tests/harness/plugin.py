@@ -38,7 +38,8 @@ class Plugin:
 
     def records(self) -> list[dict[str, Any]]:
         """The decision records that were logged."""
-        lines = [line for line in self.log.splitlines() if '"decision_id"' in line]
+        lines = [line for line in self.log.splitlines() if '"source":"opa-authz"' in line]
+        lines = [line for line in lines if '"decision_id"' in line]
         return [orjson.loads(line) for line in lines]
 
     def reload(self) -> None:
