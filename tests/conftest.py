@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from authz_plugin import policy, settings
@@ -16,6 +17,9 @@ from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import Key, OpaSettings, Settings
 
 MakeEngine = Callable[..., OpaEngine]
+
+hypothesis.settings.register_profile("any-machine", deadline=None)
+hypothesis.settings.load_profile("any-machine")
 MakeOpa = Callable[..., Path]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from typing import Any
 
@@ -15,6 +16,7 @@ from authz_plugin.app import MESSAGE_LIMIT, create_app
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial
 from authz_plugin.hostpaths import LocalHostPaths
+from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.protocol import CONTENT_TYPE, Answer
 from tests.test_authorizer import LIST, Engine, decision
 
@@ -105,3 +107,27 @@ def test_arbitrary_bytes_are_answered_and_never_allowed(message: bytes) -> None:
     response = client(decision()).post("/AuthZPlugin.AuthZReq", data=message)
     assert response.status_code == 200
     assert orjson.loads(response.data)["Allow"] is False
+
+
+WHOLE = orjson.dumps(
+    {
+        "RequestMethod": "POST",
+        "RequestUri": "/v1.44/containers/create?name=web",
+        "RequestHeaders": {"Content-Type": "application/json"},
+        "RequestBody": base64.b64encode(b'{"Image":"x","HostConfig":{"Binds":["/a:/b"]}}').decode(),
+    }
+)
+
+
+@given(st.integers(0, len(WHOLE)), st.integers(0, 4), st.binary(max_size=4))
+def test_a_message_with_bytes_exchanged_is_allowed_only_if_it_reached_the_engine(
+    at: int, removed: int, inserted: bytes
+) -> None:
+    engine = Engine(decision())
+    records: list[DecisionRecord] = []
+    app = create_app(Authorizer(engine, LocalHostPaths(), records.append))
+    message = WHOLE[:at] + inserted + WHOLE[at + removed :]
+    response = app.test_client().post("/AuthZPlugin.AuthZReq", data=message)
+    assert response.status_code == 200
+    assert orjson.loads(response.data)["Allow"] is bool(engine.documents)
+    assert not any(record.error for record in records), "a refusal is no defect"

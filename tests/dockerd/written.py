@@ -1,0 +1,85 @@
+"""Strategies for bodies: what dockerd holds, and one of the texts that a client may write."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from authz_plugin.dockerd import gojson
+from authz_plugin.dockerd.gojson import Shape
+
+TEXTS = st.sampled_from(
+    ["", "x", "host", "/", "/etc", "/a/../b:/c:ro", "container:db", "none", "ALL", "cap_sys_admin"]
+) | st.text(st.characters(codec="utf-8"), max_size=12)
+KEYS = st.sampled_from(["o", "device", "type", "80/tcp", "host", "k"]) | st.text(
+    st.characters(codec="utf-8"), max_size=5
+)
+
+
+@st.composite
+def body_of(draw: st.DrawFn, shape: Shape) -> tuple[Any, str]:
+    """What dockerd holds, and a text for it: fields left out or null, names in any case."""
+    return _written(draw, shape)
+
+
+def _written(draw: st.DrawFn, shape: Any) -> tuple[Any, str]:  # noqa: C901, PLR0911, PLR0912 - one case a type
+    match shape:
+        case gojson.PointerOrZero():
+            return _written(draw, shape.element)
+        case gojson.Pointer():
+            return (None, "null") if draw(st.booleans()) else _written(draw, shape.element)
+        case gojson.Bool():
+            return _as_is(draw(st.booleans()))
+        case gojson.Integer():
+            return _as_is(draw(st.integers(shape.lowest, shape.highest) | st.integers(0, 9)))
+        case gojson.Float():
+            return _as_is(draw(st.floats(-1e9, 1e9, width=32)))
+        case gojson.Bytes():
+            return _as_is(base64.b64encode(draw(st.binary(max_size=6))).decode())
+        case gojson.String():
+            return _as_is(draw(TEXTS))
+        case gojson.StringOrSlice() if draw(st.booleans()):
+            text = draw(TEXTS)
+            return [text], json.dumps(text)
+        case gojson.Array():
+            items = [_written(draw, shape.element) for _ in range(shape.length)]
+        case gojson.Slice():
+            items = [_written(draw, shape.element) for _ in range(draw(st.integers(0, 2)))]
+            if not items and draw(st.booleans()):
+                return shape.zero(), "null"
+        case gojson.Map():
+            keys = draw(st.lists(KEYS, max_size=2, unique_by=shape._key or str))
+            entries = {key: _written(draw, shape.element) for key in keys}
+            texts = [f"{json.dumps(key)}:{text}" for key, (_, text) in entries.items()]
+            return {key: value for key, (value, _) in entries.items()}, f"{{{','.join(texts)}}}"
+        case gojson.Struct():
+            return _struct(draw, shape)
+        case _:
+            raise TypeError(shape)
+    return [value for value, _ in items], f"[{','.join(text for _, text in items)}]"
+
+
+def _struct(draw: st.DrawFn, shape: gojson.Struct) -> tuple[dict[str, Any], str]:
+    """A few of the fields, in any order, under any name that Go takes for theirs."""
+    names = (
+        draw(st.lists(st.sampled_from(sorted(shape.fields)), max_size=4, unique=True))
+        if shape.fields
+        else []
+    )
+    held, texts = dict(shape.zero()), []
+    for name in names:
+        held[name], text = _written(draw, shape.fields[name])
+        spelling = draw(st.sampled_from([name, name.lower(), name.upper(), _folded(name)]))
+        texts.append(f"{json.dumps(spelling, ensure_ascii=draw(st.booleans()))}:{text}")
+    return held, f"{{{','.join(texts)}}}"
+
+
+def _folded(name: str) -> str:
+    return name.replace("s", "\u017f").replace("K", "\u212a")
+
+
+def _as_is(value: Any) -> tuple[Any, str]:
+    return value, json.dumps(value)

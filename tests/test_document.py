@@ -1,0 +1,298 @@
+"""The input document: every key of its schema is there, whatever the request."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import jsonschema
+import orjson
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from authz_plugin import dockerd
+from authz_plugin.caller import Caller, Certificate
+from authz_plugin.dockerd import CanonicalRequest, gojson
+from authz_plugin.dockerd.routes import ROUTES, Operation
+from authz_plugin.document import input_document
+from authz_plugin.errors import Refused
+from authz_plugin.hostpaths import LocalHostPaths, Resolution, UnseenHostPaths
+from tests.dockerd.written import body_of
+from tests.refusals import attempt
+
+NOW: Final = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+NOBODY: Final = Caller("", "", ())
+SCHEMA: Final = json.loads(
+    Path(__file__).parents[1].joinpath("policies/schemas/input.json").read_text()
+)
+HEADERS: Final = {"content-type": "application/json"}
+
+
+def validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+BODY: Final = validator(SCHEMA["properties"]["body"])
+WITHOUT_BODY: Final = validator(
+    {
+        **SCHEMA,
+        "properties": {**SCHEMA["properties"], "body": {"type": ["object", "array", "null"]}},
+    }
+)
+
+
+class Here:
+    """A host on which every path is a link to one place."""
+
+    def resolve(self, path: str) -> Resolution:
+        return Resolution(f"/resolved{path}", exists=True)
+
+
+def document(
+    method: str, uri: str, body: Any = None, *, caller: Caller = NOBODY, paths: Any = None
+) -> dict[str, Any]:
+    """A document as OPA gets it: through JSON."""
+    sent = b"" if body is None else json.dumps(body).encode()
+    request = dockerd.read(method, uri, HEADERS if sent else {}, sent)
+    made = input_document(request, caller, paths or Here(), NOW)
+    copied: dict[str, Any] = json.loads(orjson.dumps(made))
+    return copied
+
+
+def test_a_document_holds_the_request_and_the_operation() -> None:
+    made = document("DELETE", "/v1.44/containers/web?force=1")
+    assert made["version"] == 1
+    assert made["phase"] == "request"
+    assert made["time"] == "2026-01-02T03:04:05.678+00:00"
+    assert made["request"] == {
+        "method": "DELETE",
+        "uri": "/v1.44/containers/web?force=1",
+        "path": "/containers/web",
+        "api_version": "1.44",
+        "query": {"force": ["1"]},
+        "query_authoritative": True,
+        "headers": {},
+        "unknown_fields": [],
+    }
+    assert made["operation"] == {
+        "id": "container.remove",
+        "section": "containers",
+        "access": "write",
+        "resource": {"kind": "container", "ref": "web"},
+        "known": True,
+    }
+    assert (made["body"], made["body_state"], made["walls"]) == (None, "none", None)
+
+
+def test_a_path_that_names_nothing_has_no_resource() -> None:
+    assert document("GET", "/info")["operation"]["resource"] is None
+
+
+def test_an_empty_name_is_a_name() -> None:
+    assert document("DELETE", "/containers/")["operation"]["resource"]["ref"] == ""
+
+
+def test_a_body_stands_as_dockerd_holds_it() -> None:
+    made = document("POST", "/containers/create", {"image": "x", "hostconfig": {"zzz": 1}})
+    assert made["body_state"] == "present"
+    assert made["body"]["Image"] == "x"
+    assert made["body"]["HostConfig"]["MaskedPaths"] is None
+    assert made["request"]["unknown_fields"] == ["HostConfig.zzz"]
+
+
+def test_a_stream_is_invisible_and_its_query_may_be_overridden() -> None:
+    request = dockerd.read("POST", "/build?t=a", {"content-type": "application/x-tar"}, b"")
+    made = input_document(request, NOBODY, Here(), NOW)
+    assert (made["body"], made["body_state"]) == (None, "invisible")
+    assert made["request"]["query_authoritative"] is False
+
+
+def test_a_caller_has_its_certificates_in_order() -> None:
+    one = Certificate("alice", ("dev",), ("web", "db"), ("a.example",), "ab", "2030")
+    two = Certificate("authority", (), (), (), "cd", "2031")
+    made = document("GET", "/info", caller=Caller("alice", "TLS", (one, two)))
+    assert made["caller"] == {
+        "user": "alice",
+        "method": "TLS",
+        "revoked": False,
+        "certificates": [
+            {
+                "subject": {"CN": "alice", "O": ["dev"], "OU": ["web", "db"]},
+                "sans": ["a.example"],
+                "sha256": "ab",
+                "not_after": "2030",
+            },
+            {
+                "subject": {"CN": "authority", "O": [], "OU": []},
+                "sans": [],
+                "sha256": "cd",
+                "not_after": "2031",
+            },
+        ],
+    }
+
+
+def test_a_revoked_caller_is_shown_as_one() -> None:
+    caller = Caller("alice", "TLS", (), revoked=True)
+    assert document("GET", "/info", caller=caller)["caller"]["revoked"] is True
+
+
+def test_a_mount_is_resolved_after_it_was_cleaned() -> None:
+    binds = ["/srv/../etc:/e:ro,rshared", "data:/d"]
+    made = document("POST", "/containers/create", {"HostConfig": {"Binds": binds}})
+    assert made["mounts"] == [
+        {
+            "type": "bind",
+            "source": "/srv/../etc",
+            "path": "/etc",
+            "resolved": "/resolved/etc",
+            "exists": True,
+            "target": "/e",
+            "read_only": True,
+            "propagation": "rshared",
+            "driver": "",
+            "options": {},
+            "field": "HostConfig.Binds[0]",
+        },
+        {
+            "type": "volume",
+            "source": "data",
+            "path": None,
+            "resolved": None,
+            "exists": False,
+            "target": "/d",
+            "read_only": False,
+            "propagation": "",
+            "driver": "",
+            "options": {},
+            "field": "HostConfig.Binds[1]",
+        },
+    ]
+
+
+def test_a_host_that_cannot_be_seen_resolves_nothing() -> None:
+    body = {"HostConfig": {"Binds": ["/etc:/e"]}}
+    made = document("POST", "/containers/create", body, paths=UnseenHostPaths())
+    assert (made["mounts"][0]["path"], made["mounts"][0]["resolved"]) == ("/etc", None)
+
+
+@pytest.mark.parametrize("hours", [-5, 0, 2])
+def test_the_time_is_the_same_instant_in_any_zone(hours: int) -> None:
+    request = dockerd.read("GET", "/info", {}, b"")
+    local = NOW.astimezone(timezone(timedelta(hours=hours)))
+    said = input_document(request, NOBODY, Here(), local)["time"]
+    assert datetime.fromisoformat(said) == NOW.replace(microsecond=678000)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda made: made.pop("mounts"), "mounts"),
+        (lambda made: made["request"].pop("query"), "query"),
+        (lambda made: made["operation"].update(id="container.creates"), "creates"),
+        (lambda made: made["mounts"].append({}), "type"),
+        (lambda made: made.update(extra=1), "extra"),
+    ],
+)
+def test_the_schema_notices_what_is_missing(change: Any, where: str) -> None:
+    made = document("GET", "/info")
+    WITHOUT_BODY.validate(made)
+    change(made)
+    with pytest.raises(jsonschema.ValidationError, match=where):
+        WITHOUT_BODY.validate(made)
+
+
+def assert_whole(shape: Any, value: Any) -> None:
+    """A canonical body has every field of its shape, at every depth."""
+    match shape:
+        case gojson.Struct():
+            assert value.keys() == shape.fields.keys()
+            for name, field in shape.fields.items():
+                assert_whole(field, value[name])
+        case gojson.Pointer():
+            if value is not None or isinstance(shape, gojson.PointerOrZero):
+                assert_whole(shape.element, value)
+        case gojson.Slice() | gojson.Array():
+            for item in value or []:
+                assert_whole(shape.element, item)
+        case gojson.Map():
+            for item in value.values():
+                assert_whole(shape.element, item)
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=8)
+NAMES = st.sampled_from(["web", "a/b", "host", "", "alpine:3@sha256:0", "x/json"]) | TEXT
+QUERY = st.dictionaries(
+    st.sampled_from(
+        ["name", "t", "tag", "fromImage", "repo", "remote", "filters", "dir", "extrahosts", "term"]
+    ),
+    st.sampled_from(["", "1", "web", '{"label":["a"]}', "reg.example:5000/a", "h:host-gateway"])
+    | TEXT,
+    max_size=3,
+)
+CALLERS = st.builds(
+    Caller,
+    TEXT,
+    st.sampled_from(["", "TLS"]),
+    st.lists(
+        st.builds(
+            Certificate,
+            TEXT,
+            st.lists(TEXT, max_size=2).map(tuple),
+            st.lists(TEXT, max_size=2).map(tuple),
+            st.lists(TEXT, max_size=2).map(tuple),
+            TEXT,
+            TEXT,
+        ),
+        max_size=2,
+    ).map(tuple),
+    st.booleans(),
+)
+EVERY_ROUTE: Final = [route for route in ROUTES if route[0] != "ANY"]
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[str, str, dict[str, str], bytes]:
+    method, template, operation = draw(st.sampled_from(EVERY_ROUTE))
+    path = re.sub(r"\{.+?\}", lambda _: draw(NAMES), template)
+    query = "&".join(f"{name}={quote(value)}" for name, value in draw(QUERY).items())
+    body = b""
+    headers = draw(st.sampled_from([{}, HEADERS, {"content-type": "application/x-tar"}]))
+    if isinstance(operation.body, gojson.Struct | gojson.Slice):
+        body = draw(body_of(operation.body))[1].encode()
+    return method, f"/v1.44{quote(path)}?{query}", headers, body
+
+
+@given(requests(), CALLERS, st.sampled_from([Here(), LocalHostPaths(), UnseenHostPaths()]))
+def test_every_key_is_there_whatever_the_request(
+    sent: tuple[str, str, dict[str, str], bytes], caller: Caller, paths: Any
+) -> None:
+    read = attempt(lambda: dockerd.read(*sent))
+    assume(not isinstance(read, Refused))
+    assert isinstance(read, CanonicalRequest)
+    made = json.loads(orjson.dumps(input_document(read, caller, paths, NOW)))
+    WITHOUT_BODY.validate(made)
+    assert_whole(read.operation.body, made["body"])
+    assert made["operation"]["id"] == read.operation.id
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"),
+    [route for route in EVERY_ROUTE if isinstance(route[2].body, gojson.Struct | gojson.Slice)],
+    ids=lambda value: getattr(value, "id", ""),
+)
+@given(st.data())
+def test_every_body_is_one_of_the_schemas(
+    method: str, path: str, operation: Operation, data: st.DataObject
+) -> None:
+    assert isinstance(operation.body, gojson.Struct | gojson.Slice)
+    _, written = data.draw(body_of(operation.body))
+    uri = path.replace("{name:.*}", "x").replace("{id:.*}", "x").replace("{id}", "x")
+    read = dockerd.read(method, uri, HEADERS, written.encode())
+    BODY.validate(json.loads(orjson.dumps(read.body)))
