@@ -86,9 +86,9 @@ def test_target_and_repeated_headers_are_sent_as_they_are(tmp_path: Path) -> Non
 
 def test_a_chunked_body_has_no_length(tmp_path: Path) -> None:
     with unix_peer(tmp_path) as (served, endpoint):
-        exchange(endpoint, Request("POST", "/x", (), b"hello", chunked=True))
+        exchange(endpoint, Request("POST", "/x", (), b"x" * 26, chunked=True))
     assert b"Content-Length" not in served.heard
-    assert served.heard.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    assert served.heard.endswith(b"\r\n\r\n1a\r\n" + b"x" * 26 + b"\r\n0\r\n\r\n")
 
 
 def test_bytes_are_sent_as_bytes(tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ def smallest_change(trial: Trial, messages: Sequence[bytes]) -> list[Change] | N
         if found is None:
             return None
         changes = found
-    return _needed(trial, messages, changes)
+    judgements = [_judge(trial, message, changes) for message in messages]
+    done = all(judgement is not None and judgement.allow for judgement in judgements)
+    return changes if done else None
 
 
 def _allowing(trial: Trial, message: bytes, changes: list[Change]) -> list[Change] | None:
@@ -98,16 +100,6 @@ def _next(
             if after is not None and _reasons(after) < before:
                 return change, after
     return None
-
-
-def _needed(trial: Trial, messages: Sequence[bytes], changes: list[Change]) -> list[Change]:
-    """The changes without those that turn out not to be needed."""
-    for change in list(changes):
-        fewer = [other for other in changes if other is not change]
-        judgements = [_judge(trial, message, fewer) for message in messages]
-        if all(judgement is not None and judgement.allow for judgement in judgements):
-            changes = fewer
-    return changes
 
 
 def _judge(trial: Trial, message: bytes, changes: Sequence[Change]) -> Judgement | None:

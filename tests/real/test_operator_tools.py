@@ -162,10 +162,10 @@ def test_validate_leaves_nothing_behind_when_it_is_interrupted(
     before = content(production.dockerd)
     config = f"--config={production.workspace.parent / 'config.yaml'}"
     host = f"--host=unix://{production.dockerd.socket}"
-    command = [Path(sys.executable).with_name("opa-authz"), "validate", host, config]
+    program = str(Path(sys.executable).with_name("opa-authz"))
     made = production.plugin.log.count("opa-authz-probe-of-nothing")
     with subprocess.Popen(
-        command,
+        [program, "validate", host, config],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - as a shell
