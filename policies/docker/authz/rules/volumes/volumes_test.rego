@@ -19,9 +19,10 @@ test_denied[name] if {
 			_local({"type": "nfs", "device": "/dev/sda1"}, "/dev/sda1"),
 			{"types": ["nfs"]}, {"volumes.options"},
 		],
-		"a type that is not allowed": [_local({"type": "cifs", "device": "//host/x"}, null), {"types": ["nfs"]}, {
-			"volumes.options",
-		}],
+		"a type that is not allowed": [
+			_local({"type": "cifs", "device": "//host/x"}, null),
+			{"types": ["nfs"]}, {"volumes.options"},
+		],
 		"options that are not said": [{"options": null}, {}, {"volumes.options"}],
 		"a type of mount that is not said": [{"type": null}, {"named": false}, {"volumes.named"}],
 	}
