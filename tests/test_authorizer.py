@@ -10,9 +10,11 @@ import pytest
 
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial
+from authz_plugin.engine import DECISION_ID
 from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths, Resolution
 from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.protocol import AuthZRes
 
 PING = orjson.dumps({"RequestMethod": "GET", "RequestUri": "/_ping"})
 LIST = orjson.dumps({"RequestMethod": "GET", "RequestUri": "/containers/json"})
@@ -172,3 +174,44 @@ def test_a_response_report_is_acknowledged_if_it_is_understood(message: bytes, a
 def test_every_way_out_is_measured() -> None:
     assert authorize(LIST, decision())[2].duration > 0
     assert authorize(b"", decision())[2].duration > 0
+
+
+def test_what_cannot_be_recorded_is_denied_where_the_journal_says_so() -> None:
+    unrecorded = Denial("request.audit", "", None, "this cannot be recorded", "")
+    for answer in (decision(), decision(NO), EngineError("down")):
+        allow, message, record = authorize(LIST, answer, hindrance=lambda: unrecorded)
+        assert not allow
+        assert "request.audit" in message
+        assert record.verdict == "deny"
+
+
+def test_a_report_is_handed_to_the_journal_if_it_is_understood() -> None:
+    reports: list[AuthZRes] = []
+    plugin = Authorizer(
+        Engine(EngineError("never asked")), LocalHostPaths(), lambda _: None, close=reports.append
+    )
+    plugin.acknowledge(orjson.dumps({**orjson.loads(LIST), "ResponseStatusCode": 304}))
+    plugin.acknowledge(b"nonsense")
+    assert [report.status for report in reports] == [304]
+
+
+def test_the_engine_can_know_the_decisions_id() -> None:
+    class Noting(Engine):
+        def decide(self, document: dict[str, Any]) -> Decision:
+            self.id = DECISION_ID.get()
+            return super().decide(document)
+
+    engine, records = Noting(decision()), list[DecisionRecord]()
+    Authorizer(engine, LocalHostPaths(), records.append).authorize(LIST)
+    assert engine.id == records[0].decision_id
+
+
+def test_the_record_says_where_the_time_went() -> None:
+    record = authorize(LIST, decision())[2]
+    assert record.engine == "opa"
+    parts = (record.read_time, record.document_time, record.engine_time)
+    assert min(parts) > 0
+    assert sum(parts) <= record.duration
+    unread = authorize(b"", decision())[2]
+    assert unread.engine == ""
+    assert unread.engine_time == 0

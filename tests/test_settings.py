@@ -41,6 +41,27 @@ def test_a_file_that_is_not_there_is_an_error_only_if_it_was_named(tmp_path: Pat
     assert settings.load({}, {}, policy.config_schema()).policy == {}
 
 
+def test_the_journals_defaults_are_those_that_are_documented() -> None:
+    loaded = load()
+    assert (loaded.log.level, loaded.log.format, loaded.log.reads) == ("info", "auto", 0)
+    assert loaded.audit.file is None
+    assert (loaded.audit.sync, loaded.audit.on_failure) == ("interval", "continue")
+    assert (loaded.audit.max_size, loaded.audit.max_age, loaded.audit.retention) == (64, 24, 90)
+    assert (loaded.metrics.listen, loaded.metrics.is_default) == ("127.0.0.1:9717", True)
+
+
+def test_a_chosen_address_for_metrics_is_known_as_chosen(file: Path) -> None:
+    file.write_text("metrics:\n  listen: 127.0.0.1:9717\n")
+    assert not load(file).metrics.is_default
+    assert not load(environment={"OPA_AUTHZ_METRICS_LISTEN": "off"}).metrics.is_default
+
+
+def test_the_decision_log_of_an_opa_that_is_not_ours_is_not_ours_to_set(file: Path) -> None:
+    file.write_text("opa:\n  url: unix:/run/opa.sock\n  decision_log: true\n")
+    with pytest.raises(SettingsError, match=r"config\.yaml:3: opa\.decision_log"):
+        load(file)
+
+
 def test_the_file_is_read(file: Path) -> None:
     file.write_text("profile: devcontainer\nserver:\n  threads: 3\ndeadline: 0.5\n")
     loaded = load(file)
@@ -94,6 +115,10 @@ def test_other_programs_variables_are_left_alone() -> None:
         ),
         pytest.param("server:\n  sockt: /x\n", 2, "server.sockt", id="an unknown inner key"),
         pytest.param("server:\n  listen: everywhere\n", 2, "server.listen", id="no port"),
+        pytest.param("log:\n  reads: 2\n", 2, "log.reads", id="more than all"),
+        pytest.param("audit:\n  sync: often\n", 2, "audit.sync", id="no such policy"),
+        pytest.param("audit:\n  file: audit\n", 2, "audit.file", id="a relative audit file"),
+        pytest.param("metrics:\n  listen: '9717'\n", 2, "metrics.listen", id="a port alone"),
         pytest.param("deadline: 0\n", 1, "deadline", id="no time at all"),
         pytest.param("engine: embedded\n", 1, "engine", id="an engine that is not there"),
         pytest.param("rules:\n  mounts.source: off\n", 2, "rules.mounts.source", id="a rule off"),

@@ -130,7 +130,8 @@ class AuditFile:
 
     def _open(self) -> None:
         """Open the file where its chain ends, and say so in it."""
-        self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not self._file.parent.exists():
+            self._file.parent.mkdir(mode=0o750, parents=True)
         if self._lock < 0:
             self._lock = _locked(self._file.with_name(f".{self._file.name}.lock"))
         if self._file.exists() and not self._file.is_file():

@@ -18,7 +18,7 @@ GATHERING: Final = 0.02
 """Seconds that the thread waits for more before it writes a batch."""
 
 _IDLE: Final = 1.0
-_BATCH: Final = 500
+_BATCH: Final = 64
 _STOP_LIMIT: Final = 5.0
 
 

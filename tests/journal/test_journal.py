@@ -1,0 +1,129 @@
+"""The journal as the authorizer sees it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authz_plugin.journal import chain, log
+from authz_plugin.journal.board import Board
+from authz_plugin.journal.journal import Journal
+from authz_plugin.settings import Audit, Log
+from tests.harness.plugin import wait_for
+from tests.journal.records import NO, create, record, request, response
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The events that are logged."""
+    found: list[Any] = []
+
+    def write(_: log.Lines, events: list[log.Event]) -> bool:
+        found.extend(log._document(event) for event in events)
+        return True
+
+    monkeypatch.setattr(log.Lines, "write", write)
+    return found
+
+
+@pytest.fixture
+def open_journal(lines: list[Any], tmp_path: Path) -> Iterator[Callable[..., Journal]]:
+    opened: list[Journal] = []
+
+    def make(log_: Log | None = None, **audit: Any) -> Journal:
+        board = Board()
+        board.post(engine_up=True)
+        settings = Audit(**{"file": tmp_path / "audit.jsonl", **audit})
+        opened.append(Journal(log_ or Log(), settings, board, (), {}))
+        return opened[-1]
+
+    yield make
+    for journal in opened:
+        journal.stop()
+
+
+def test_a_request_makes_one_decision_and_one_outcome_with_one_id(
+    open_journal: Callable[..., Journal], lines: list[Any], tmp_path: Path
+) -> None:
+    journal, asked = open_journal(), create()
+    journal.record(record(asked))
+    journal.close(response(asked, 201, {"Id": "c0ffee"}))
+    journal.stop()
+    events = [document for document in lines if "decision_id" in document]
+    assert [e["event"] for e in events] == ["allowed_operation", "finished_operation"]
+    assert len({e["decision_id"] for e in events}) == 1
+    audited = [link.document for link in chain.read_links(tmp_path / "audit.jsonl")]
+    assert [d["event"] for d in audited[1:3]] == ["allowed_operation", "finished_operation"]
+
+
+def test_a_denied_request_is_not_waited_for(open_journal: Callable[..., Journal]) -> None:
+    journal = open_journal()
+    journal.record(record(create(), NO))
+    assert len(journal._open) == 0
+
+
+def test_an_outcome_is_logged_if_its_decision_is(
+    open_journal: Callable[..., Journal], lines: list[Any]
+) -> None:
+    journal, asked = open_journal(), request()
+    journal.record(record(asked))
+    journal.close(response(asked, 200))
+    journal.stop()
+    assert not [document for document in lines if "decision_id" in document]
+
+
+def test_an_outcome_without_decision_is_logged(
+    open_journal: Callable[..., Journal], lines: list[Any]
+) -> None:
+    journal = open_journal()
+    journal.close(response(request(), 200))
+    journal.stop()
+    (event,) = [document for document in lines if "decision_id" in document]
+    assert event["decision_id"] is None
+
+
+@pytest.mark.parametrize("on_failure", ["continue", "deny"])
+def test_a_failing_file_denies_if_that_was_chosen_and_is_told_either_way(
+    open_journal: Callable[..., Journal], tmp_path: Path, on_failure: str
+) -> None:
+    (tmp_path / "nowhere").touch()
+    journal = open_journal(file=tmp_path / "nowhere/audit.jsonl", on_failure=on_failure)
+    assert (journal.hindrance() is not None) is (on_failure == "deny")
+    health = journal.health()
+    assert health.faults == {"audit": "Not a directory"}
+    assert health.is_ready is (on_failure == "continue")
+
+
+def test_a_queue_that_is_full_denies_if_that_was_chosen(
+    open_journal: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal(on_failure="deny", queue=100)
+    gate = threading.Event()
+    write = journal._file.write
+    monkeypatch.setattr(journal._audit, "_write", lambda batch: (gate.wait(), write(batch))[1])
+    assert journal.hindrance() is None
+    for _ in range(300):
+        journal.record(record())
+    assert journal.hindrance() is not None
+    gate.set()
+    wait_for(lambda: journal.hindrance() is None, "the queue to empty")
+
+
+def test_without_an_audit_file_nothing_hinders(open_journal: Callable[..., Journal]) -> None:
+    journal = open_journal(file=None, on_failure="deny")
+    journal.record(record())
+    assert journal.hindrance() is None
+    assert journal.health().faults == {}
+
+
+def test_an_engine_that_is_down_is_a_fault_and_not_ready(
+    open_journal: Callable[..., Journal],
+) -> None:
+    journal = open_journal()
+    journal._board.post(engine_up=False)
+    assert journal.health().faults == {"engine": "OPA does not answer"}
+    assert not journal.health().is_ready
