@@ -145,7 +145,7 @@ def find_endpoint(
     scheme, _, rest = url.partition("://")
     if scheme == "unix" and rest:
         return Endpoint(url, unix=Path(rest))
-    if scheme not in {"tcp", "http", "https"} or not rest:
+    if scheme != "tcp" or not rest:
         raise SettingsError(where, "", f"{url} is neither unix://PATH nor tcp://HOST:PORT")
     tls = tls or _tls_of(environment, home)
     name, _, port = rest.rstrip("/").rpartition(":")

@@ -210,7 +210,9 @@ def test_dockers_variables_for_tls_count(tmp_path: Path) -> None:
     assert found.address == ("host", 2376)
 
 
-@pytest.mark.parametrize("url", ["ssh://host", "host:2375", "unix://", "npipe:////./pipe/x"])
+@pytest.mark.parametrize(
+    "url", ["ssh://host", "host:2375", "unix://", "npipe:////./pipe/x", "https://host"]
+)
 def test_other_endpoints_are_a_mistake_that_is_named(tmp_path: Path, url: str) -> None:
     with pytest.raises(SettingsError, match="neither unix://PATH nor tcp://HOST:PORT"):
         find_endpoint(url, None, {}, tmp_path)

@@ -12,6 +12,8 @@ import pytest
 
 from authz_plugin import policy
 from authz_plugin.engine.binary import Opa
+from authz_plugin.hostpaths import LocalHostPaths
+from tests.conftest import with_policy
 
 GUIDE = Path(__file__).parents[1] / "docs/own-rules.md"
 BIN = Path(sys.executable).parent
@@ -60,7 +62,7 @@ def test_a_first_rule_is_sound_and_tested(rules: Path) -> None:
 
 
 def test_a_first_rule_goes_into_a_bundle(rules: Path, opa: Opa, tmp_path: Path) -> None:
-    config = {"profile": "production"}
+    config = policy.configuration(with_policy(), LocalHostPaths())
     bundle = policy.assemble(tmp_path / "bundle", config, rules.parent, opa)
     assert "custom_named" in bundle.packages
 

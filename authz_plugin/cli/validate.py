@@ -57,7 +57,8 @@ def validate(image: str | None, as_json: bool, junit: Path | None, **options: An
       opa-authz validate --profile devcontainer --junit report.xml
       opa-authz validate -H tcp://10.0.0.5:2376 --tlscert cert.pem --tlskey key.pem
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     endpoint = endpoint_of(options)
     client = client_of(endpoint)
     with open_trial(load_settings(options)) as trial, Progress("checks") as progress:

@@ -37,10 +37,13 @@ _ID: Final = "0" * 64
 _ELSEWHERE: Final = re.compile(r"-[^-]*[Hc]|--(host|context)(=|$)")
 _CONNECTION: Final = (
     "DOCKER_CERT_PATH",
+    "DOCKER_CONFIG",
     "DOCKER_CONTEXT",
     "DOCKER_TLS",
     "DOCKER_TLS_VERIFY",
 )
+
+_CREDENTIALS: Final = frozenset({"auths", "credHelpers", "credsStore", "currentContext"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +63,16 @@ def record(command: Sequence[str], environment: Mapping[str, str]) -> Recording:
         raise SetupError(f"{command[0]} is not a Docker CLI that is installed here")
     _stay_here(command)
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
-        socket = Path(folder) / "docker.sock"
-        with _Server(str(socket)) as server:
+        place = Path(folder)
+        _copy_config(environment, place / "config")
+        with _Server(str(place / "docker.sock")) as server:
             thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
             thread.start()
             try:
-                status, stderr = _run([program, *command[1:]], environment, socket)
+                status, stderr = _run([program, *command[1:]], environment, place)
                 if status and "not a TTY" in stderr:
                     server.requests.clear()
-                    status, stderr = _run_on_terminal([program, *command[1:]], environment, socket)
+                    status, stderr = _run_on_terminal([program, *command[1:]], environment, place)
             finally:
                 server.shutdown()
                 thread.join()
@@ -91,13 +95,29 @@ def _stay_here(command: Sequence[str]) -> None:
             )
 
 
+def _copy_config(environment: Mapping[str, str], copy: Path) -> None:
+    """The CLI's settings and plugins, without credentials, contexts and who keeps them: it neither
+    uses nor stores any."""
+    home = Path(environment.get("HOME") or "/root")
+    original = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
+    copy.mkdir(mode=0o700)
+    try:
+        settings = json.loads((original / "config.json").read_text())
+    except (OSError, ValueError):
+        settings = {}
+    kept = {key: value for key, value in settings.items() if key not in _CREDENTIALS}
+    (copy / "config.json").write_text(json.dumps(kept))
+    if (original / "cli-plugins").is_dir():
+        (copy / "cli-plugins").symlink_to((original / "cli-plugins").resolve())
+
+
 def _run_on_terminal(
-    command: Sequence[str], environment: Mapping[str, str], socket: Path
+    command: Sequence[str], environment: Mapping[str, str], place: Path
 ) -> tuple[int | None, str]:
     """Run a command that wants a terminal (``-t``) on one where nobody types."""
     ours, theirs = pty.openpty()
     try:
-        return _run(command, environment, socket, theirs)
+        return _run(command, environment, place, theirs)
     finally:
         os.close(ours)
         os.close(theirs)
@@ -106,14 +126,19 @@ def _run_on_terminal(
 def _run(
     command: Sequence[str],
     environment: Mapping[str, str],
-    socket: Path,
+    place: Path,
     stdin: int = subprocess.DEVNULL,
 ) -> tuple[int | None, str]:
     variables = {k: v for k, v in environment.items() if k not in _CONNECTION}
     try:
         done = subprocess.run(
             command,
-            env={**variables, "DOCKER_HOST": f"unix://{socket}", "DOCKER_CLI_HINTS": "false"},
+            env={
+                **variables,
+                "DOCKER_CONFIG": str(place / "config"),
+                "DOCKER_HOST": f"unix://{place / 'docker.sock'}",
+                "DOCKER_CLI_HINTS": "false",
+            },
             stdin=stdin,
             capture_output=True,
             text=True,
@@ -249,14 +274,20 @@ _VERSION: Final = {
     "Arch": "amd64",
 }
 _STAT: Final = {"name": "recorded", "size": 0, "mode": 0o644, "mtime": "2026-01-01T00:00:00Z"}
+_NOTHING_TO_GIVE: Final = (500, {"message": "recorded"})
+"""For what the CLI would write to a file of the operator's."""
+
 _ANSWERS: Final[Mapping[str, tuple[int, Any]]] = {
+    "container.archive.get": _NOTHING_TO_GIVE,
     "container.create": (201, {"Id": _ID, "Warnings": []}),
+    "container.export": _NOTHING_TO_GIVE,
     "container.inspect": (200, _CONTAINER),
     "container.list": (200, []),
     "container.wait": (200, {"StatusCode": 0}),
     "exec.create": (201, {"Id": _ID}),
     "exec.inspect": (200, {"ID": _ID, "Running": False, "ExitCode": 0}),
     "image.build": (200, {"stream": "recorded\n"}),
+    "image.export": _NOTHING_TO_GIVE,
     "image.inspect": (200, _IMAGE),
     "image.list": (200, []),
     "image.remove": (200, []),
@@ -308,7 +339,7 @@ def _answer(operation: str, method: str) -> tuple[int, dict[str, str], bytes]:
     headers = {"Api-Version": _API, "Ostype": "linux", "Docker-Experimental": "false"}
     if operation == "system.ping":
         return 200, {**headers, "Content-Type": "text/plain", "Builder-Version": "1"}, b"OK"
-    if operation in {"container.archive.get", "container.archive.stat"}:
+    if operation == "container.archive.stat":
         stat = base64.b64encode(json.dumps(_STAT).encode()).decode()
         headers["X-Docker-Container-Path-Stat"] = stat
     fallback = (204, None) if operation in _DONE else _NOTHING.get(method, (200, {}))

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 from authz_plugin.docker_client import Endpoint, Reply, Request, exchange
 from authz_plugin.dockerd.routes import OPERATIONS
+from authz_plugin.errors import EndpointError
 from authz_plugin.shown import Client, authz_message
 from authz_plugin.trial import Judgement, Trial
 from authz_plugin.validation import promises
@@ -36,6 +37,7 @@ GROUPS: Final[tuple[Group, ...]] = (
     "settings",
 )
 
+_PATIENCE: Final = 60.0
 _DENIED: Final = re.compile(r"authorization denied by plugin ([^:\s]+): (.*)", re.DOTALL)
 _FAILED: Final = re.compile(r"plugin ([^:\s]+) failed with error")
 _RULE: Final = re.compile(r"\[([a-z][a-z-]*\.[a-z0-9_.-]+)(?: [^\]]*)?\]")
@@ -46,7 +48,7 @@ _SOCKETS: Final = ("/var/run/docker.sock", "/run/docker.sock")
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What dockerd did with a request: ``absent`` is an operation that this engine does not have,
-    ``failed`` a plugin that gave no answer. ``rules`` are those that the denial names."""
+    ``failed`` a plugin or daemon that gave no answer. ``rules`` are those that the denial names."""
 
     verdict: Verdict
     plugin: str
@@ -134,7 +136,7 @@ class Validation:
         self.engine = "unknown"
 
     def run(self) -> list[Result]:
-        """Try everything; raises ``EndpointError`` if the daemon stops answering."""
+        """Try everything; raises ``EndpointError`` if the daemon does not answer at all."""
         ping = exchange(self._endpoint, PROBES["system.ping"])
         self.engine = ping.headers.get("server", "unknown")
         tried = list(self._try(self._attempts()))
@@ -147,7 +149,10 @@ class Validation:
         return sorted(results, key=lambda result: GROUPS.index(result.group))
 
     def _observe(self, request: Request) -> Observation:
-        return observe(request, exchange(self._endpoint, request))
+        try:
+            return observe(request, exchange(self._endpoint, request, _PATIENCE))
+        except EndpointError as error:
+            return Observation("failed", "", (), str(error))
 
     def _judge(self, request: Request) -> Judgement:
         return self._trial.judge(authz_message(request, self._client))

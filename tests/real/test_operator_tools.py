@@ -17,12 +17,16 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from authz_plugin.docker_client import Endpoint, exchange
+from authz_plugin.docker_client import Endpoint, Reply, Request, exchange
+from authz_plugin.policy import config_schema
+from authz_plugin.settings import load
+from authz_plugin.shown import Client
+from authz_plugin.trial import open_trial
+from authz_plugin.validation.checks import Validation
 from authz_plugin.validation.probes import PROBES
 from tests.harness.certificates import Authority
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
-from tests.harness.plugin import wait_for
 from tests.real.conftest import TESTED, Guard, Guarded, prepare_content
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -179,6 +183,29 @@ def test_validate_leaves_nothing_behind_when_it_is_interrupted(
     assert content(production.dockerd) == before
 
 
+def test_validate_removes_its_container_when_it_is_interrupted_just_then(
+    production: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def interrupted(endpoint: Endpoint, request: Request, *rest: float) -> Reply:
+        if "opa-authz-validate-" in request.target and request.method == "GET":
+            raise KeyboardInterrupt
+        reply = exchange(endpoint, request, *rest)
+        if "opa-authz-validate-" in request.target:
+            made.append((request.method, reply.status))
+        return reply
+
+    monkeypatch.setattr("authz_plugin.validation.checks.exchange", interrupted)
+    before = content(production.dockerd)
+    endpoint = Endpoint("unix://", unix=production.dockerd.socket)
+    settings = load({("config",): production.workspace.parent / "config.yaml"}, {}, config_schema())
+    with open_trial(settings) as trial, pytest.raises(KeyboardInterrupt):
+        Validation(endpoint, trial, Client(), progress=lambda *_: None).run()
+    assert made == [("POST", 201), ("DELETE", 204)]
+    assert content(production.dockerd) == before
+
+
 @pytest.mark.parametrize("swarm", [False, True])
 def test_probes_leave_an_unguarded_daemon_as_it_was(engine: str, swarm: bool) -> None:
     with scratch_dockerd(prepare(engine)) as dockerd:
@@ -197,15 +224,19 @@ def test_probes_leave_an_unguarded_daemon_as_it_was(engine: str, swarm: bool) ->
         ]
         if swarm:
             commands += [[kind, "ls"] for kind in ("service", "node", "secret", "config")]
-            networks = ("network", "ls", "--quiet", "--filter=name=docker_gwbridge")
-            wait_for(lambda: dockerd.docker(*networks).stdout != "", "the swarm's networks")
-        before = [dockerd.docker(*command).stdout for command in commands]
+        before = [listed(dockerd, *command) for command in commands]
         endpoint = Endpoint(str(dockerd.socket), unix=dockerd.socket)
         for probe in PROBES.values():
             exchange(endpoint, probe)
         done = opa_authz("validate", f"--host=unix://{dockerd.socket}", "--profile=production")
         assert done.returncode == 3
-        assert [dockerd.docker(*command).stdout for command in commands] == before
+        assert [listed(dockerd, *command) for command in commands] == before
+
+
+def listed(dockerd: Dockerd, *command: str) -> list[str]:
+    """What the Docker CLI lists, but for networks that a swarm makes a while after its start."""
+    lines = dockerd.docker(*command).stdout.splitlines()
+    return [line for line in lines if " ingress " not in line and " docker_gwbridge " not in line]
 
 
 def findings(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -326,6 +357,23 @@ def test_explain_never_sends_a_command_to_a_daemon(unguarded: Dockerd, docker: s
     assert elsewhere.returncode == 1
     assert "it would send the command to a real daemon" in elsewhere.stderr
     assert "made" not in unguarded.docker("volume", "ls").stdout
+
+
+def test_explain_neither_uses_nor_stores_credentials_and_writes_no_files(
+    docker: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"auths": {"localhost:1": {"auth": "YTpi"}}}))
+    before = config.read_text()
+    here = {"DOCKER_CONFIG": str(tmp_path)}
+    login = ["login", "--username=a", "--password=b", "localhost:2"]
+    done = opa_authz("explain", "--", docker, *login, environment=here)
+    assert "registry.login" in done.stdout
+    target = tmp_path / "image.tar"
+    saved = opa_authz("explain", "--", docker, "save", f"--output={target}", "x", environment=here)
+    assert "image.export" in saved.stdout
+    assert config.read_text() == before
+    assert sorted(tmp_path.iterdir()) == [config]
 
 
 def test_explain_finds_a_decision_that_a_person_was_given(production: Guarded) -> None:
