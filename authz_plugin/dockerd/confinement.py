@@ -3,11 +3,13 @@
 Capabilities, namespaces and security options, with dockerd's spellings undone: capability names in
 any case and with or without ``CAP_``, options with ``=`` or ``:``, bare words, every Boolean that
 Go parses. Sources: moby 28.5.2 ``oci/caps/utils.go``, ``daemon/daemon_unix.go`` (parseSecurityOpt),
-``api/types/container/hostconfig.go`` (namespace modes), ``daemon/cluster/convert/container.go``.
+``api/types/container/hostconfig.go`` (namespace modes), ``daemon/cluster/convert/container.go``,
+``daemon/cluster/networks.go`` (populateNetworkID).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +19,10 @@ from authz_plugin.dockerd.gojson import entry
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _FLAGS: Final = frozenset({"no-new-privileges", "writable-cgroups"})
+
+_BUILTIN_NETWORKS: Final = frozenset({"default", "bridge", "none", "host"})
+_MAY_BE_ID: Final = re.compile("[0-9a-f]{0,64}|[0-9a-z]{1,25}")
+"""The beginnings of an engine's and of a swarm's ids, by which a service's network is found."""
 
 _NAMESPACES: Final = (
     ("network", "NetworkMode"),
@@ -42,7 +48,8 @@ class Namespace:
     """A namespace that is not the container's own.
 
     ``type`` is network, pid, ipc, uts, user or cgroup; ``mode`` is ``host``, ``container`` (then
-    ``container`` names whose), ``named`` (a network) or ``unknown``.
+    ``container`` names whose), ``named`` (a network), ``unresolved`` (a service's network, called
+    by what may be the beginning of an id: of the host's, too) or ``unknown``.
     """
 
     type: str
@@ -126,8 +133,10 @@ def _service_namespaces(body: Any) -> Iterator[Namespace]:
         ("Networks", body["Networks"]),
     ):
         for i, network in enumerate(networks):
-            namespace = _namespace("network", network["Target"], f"{field}[{i}].Target")
-            if namespace is not None:
+            target, place = network["Target"], f"{field}[{i}].Target"
+            if target not in _BUILTIN_NETWORKS and _MAY_BE_ID.fullmatch(target):
+                yield Namespace("network", "unresolved", None, place)
+            elif (namespace := _namespace("network", target, place)) is not None:
                 yield namespace
 
 

@@ -179,13 +179,24 @@ def test_a_network_beside_the_mode_is_found(network: str, mode: str, container: 
     )
 
 
-@pytest.mark.parametrize(("network", "mode"), [("host", "host"), ("backend", "named")])
+@pytest.mark.parametrize(
+    ("network", "mode"),
+    [("host", "host"), ("my_backend", "named"), ("Backend", "named"), ("0" * 65, "named")],
+)
 def test_the_networks_of_a_service_are_found_at_both_places(network: str, mode: str) -> None:
     spec: dict[str, Any] = {"Networks": [{"Target": "none"}, {"Target": network}]}
     body = {"TaskTemplate": {"ContainerSpec": {}, **spec}, **spec}
     assert confinement("/services/create", body).namespaces == (
         Namespace("network", mode, None, "TaskTemplate.Networks[1].Target"),
         Namespace("network", mode, None, "Networks[1].Target"),
+    )
+
+
+@pytest.mark.parametrize("network", ["", "3", "f" * 64, "x4k", "z" * 25, "backend"])
+def test_a_services_network_that_may_be_called_by_an_id_is_unresolved(network: str) -> None:
+    body = {"TaskTemplate": {"ContainerSpec": {}, "Networks": [{"Target": network}]}}
+    assert confinement("/services/create", body).namespaces == (
+        Namespace("network", "unresolved", None, "TaskTemplate.Networks[0].Target"),
     )
 
 

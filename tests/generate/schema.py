@@ -199,7 +199,9 @@ _CAPABILITY: Final = {
 }
 _NAMESPACE: Final = {
     "type": _said("network, pid, ipc, uts, user or cgroup.", _STRING),
-    "mode": _said("host, container, named (a network) or unknown.", _STRING),
+    "mode": _said(
+        "host, container, named (a network), unresolved (by what may be an id) or unknown.", _STRING
+    ),
     "container": _said("Whose namespace.", _or_null(_STRING)),
     "field": _said("Where it stands in the request.", _STRING),
 }

@@ -45,6 +45,25 @@ denials contains denial.of(
 }
 
 # METADATA
+# title: A service must not join a network by what may be an id
+# description: |
+#   dockerd finds a service's network by the beginning of an id, too, and the host's network has
+#   one. A name in networks.join, or with a character that no id has, is none.
+# custom:
+#   id: namespaces.service-network
+#   settings: [networks.join, namespaces.allow]
+#   remedy: Have the name written out in networks.join, or give the network a name with - or _ in it.
+denials contains denial.of(
+	"namespaces.service-network", object.get(namespace, "field", ""), null,
+	"this may be the host's network, by its id", "write the name out in networks.join, or use one with - or _ in it",
+) if {
+	some namespace in input.namespaces
+	object.get(namespace, "mode", "") == "unresolved"
+	not _listed(namespace)
+	not _allowed(namespace)
+}
+
+# METADATA
 # title: A namespace mode must be a known one
 # description: A mode that no engine has today may mean anything tomorrow.
 # custom:
@@ -57,7 +76,7 @@ denials contains denial.of(
 	_hint,
 ) if {
 	some namespace in input.namespaces
-	not object.get(namespace, "mode", "host") in {"host", "container", "named"}
+	not object.get(namespace, "mode", "host") in {"host", "container", "named", "unresolved"}
 	not _allowed(namespace)
 }
 
@@ -65,6 +84,12 @@ _allowed(namespace) if namespace.type in effective.config.namespaces.allow
 
 _allowed(namespace) if {
 	sprintf("%s:%s", [namespace.type, namespace.mode]) in effective.config.namespaces.allow
+}
+
+_listed(namespace) if {
+	some endpoint in input.endpoints
+	concat("", [endpoint.field, ".Target"]) == namespace.field
+	endpoint.network in effective.config.networks.join
 }
 
 _hint := denial.allowed(effective.list(["namespaces", "allow"]))

@@ -22,6 +22,7 @@ test_denied[name] if {
 		"another type than is allowed": [_namespace("pid", "host"), ["ipc", "network"], "namespaces.host"],
 		"a mode that is not said": [{"type": "pid", "container": null, "field": "x"}, [], "namespaces.host"],
 		"a type that is not said": [{"mode": "host", "container": null, "field": "x"}, ["pid"], "namespaces.host"],
+		"what may be an id": [_namespace("network", "unresolved"), ["network:host"], "namespaces.service-network"],
 		"nothing that is said": [{}, ["pid"], "namespaces.host"],
 		"a container's, type not said": [{"mode": "container"}, ["pid"], "namespaces.container"],
 	}
@@ -35,6 +36,7 @@ test_allowed[name] if {
 		"every mode of a type": [_namespace("ipc", "host"), ["ipc"]],
 		"a container's of a type": [_namespace("ipc", "container"), ["ipc"]],
 		"one mode of a type": [_namespace("ipc", "container"), ["ipc:container"]],
+		"what may be an id": [_namespace("network", "unresolved"), ["network:unresolved"]],
 		"the host's of a type": [_namespace("network", "host"), ["network:host"]],
 	}
 	count(_denials(namespace, allow)) == 0
@@ -44,6 +46,17 @@ test_a_container_of_its_own_namespaces_is_allowed if {
 	found := namespaces.denials with input as examples.container_create
 		with data.docker.authz.config as profiles.production
 	count(found) == 0
+}
+
+test_a_name_that_is_listed_is_no_id if {
+	every target, rules in {"backend": set(), "3f2a": {"namespaces.service-network"}} {
+		found := namespaces.denials with input as _joining(target)
+			with data.docker.authz.config as object.union(
+				profiles.production,
+				{"networks": {"join": ["backend", "3*"]}},
+			)
+		{denial.rule | some denial in found} == rules
+	}
 }
 
 test_without_configuration_nothing_is_allowed if {
@@ -56,6 +69,11 @@ _denials(namespace, allow) := found if {
 	found := namespaces.denials with input as _request(namespace)
 		with data.docker.authz.config as object.union(profiles.production, {"namespaces": {"allow": allow}})
 }
+
+_joining(target) := object.union(
+	_request({"type": "network", "mode": "unresolved", "container": null, "field": "Networks[0].Target"}),
+	{"endpoints": [{"network": target, "field": "Networks[0]"}]},
+)
 
 _request(namespace) := object.union(examples.container_create, {"namespaces": [namespace]})
 
