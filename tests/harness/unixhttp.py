@@ -40,6 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def plugin_socket(socket_: Path, answer: Answer) -> Iterator[None]:
     """Answer what dockerd posts to a plugin's socket, until the end."""
+    socket_.parent.mkdir(parents=True, exist_ok=True)
     with _Server(socket_, answer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -1,0 +1,123 @@
+"""Paths and forms of the request target."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tests.real.attacks.row import (
+    IS_PRIVILEGED,
+    NOT_IN_PRODUCTION,
+    PRIVILEGED,
+    SECTION,
+    WEBSOCKET,
+    Alone,
+    Attack,
+    Family,
+    Proof,
+    Request,
+    get,
+    on_all,
+    post,
+)
+
+_paths = Family("Paths and forms of the request target")
+_NO_ROUTE: Final = on_all(Alone(404, "has no such route", asks=False))
+_REDIRECTED: Final = on_all(Alone(301, "redirects to the clean path", asks=False))
+
+
+def _path(what: str, target: str, **more: Any) -> Attack:
+    return _paths.create(
+        what, PRIVILEGED, "privileged.container", *IS_PRIVILEGED, target=target, **more
+    )
+
+
+PATHS: Final = (
+    _path("Without a version", "/containers/create?name=<name>"),
+    _path("An encoded slash", "/v1.41/containers%2Fcreate?name=<name>"),
+    _path("Encoded letters", "/v1%2e41/%63ontainers/%63reate?name=<name>"),
+    _path("A version with a zero in front", "/v01.41/containers/create?name=<name>"),
+    _path("A version with a dot behind", "/v1.41./containers/create?name=<name>"),
+    _path("A version with a zero in the minor", "/v1.041/containers/create?name=<name>"),
+    _path("Absolute form", "http://evil/v1.41/containers/create?name=<name>"),
+    _path("Absolute form of any scheme", "x:/containers/create?name=<name>"),
+    _path("Absolute form with a user", "https://a:b@c:1/containers/create?name=<name>"),
+    _path("An unknown parameter", "/containers/create?name=<name>&/_ping"),
+    _path("A double slash", "//containers/create?name=<name>", alone=_REDIRECTED),
+    _path("A dot segment", "/info/../containers/create?name=<name>", alone=_REDIRECTED),
+    _path(
+        "An encoded dot segment", "/info/%2e%2e/containers/create?name=<name>", alone=_REDIRECTED
+    ),
+    _path("A slash at the end", "/containers/create/?name=<name>", alone=_NO_ROUTE),
+    _path("Another case", "/Containers/create?name=<name>", alone=_NO_ROUTE),
+    _path("Encoded twice", "/%2563ontainers/create?name=<name>", alone=_NO_ROUTE),
+    _path(
+        "A method in lower case", "/containers/create?name=<name>", method="post", alone=_NO_ROUTE
+    ),
+    _paths.row(
+        "HTTP/2 without TLS: the preface",
+        Request("PRI", "*", protocol="HTTP/2.0"),
+        None,
+        Proof(),
+        alone=on_all(Alone(301, "takes it for HTTP/1, redirects", asks=False)),
+    ),
+    _paths.create(
+        "The name given twice",
+        PRIVILEGED,
+        "request.query",
+        *IS_PRIVILEGED,
+        target="/containers/create?name=<name>&name=other",
+    ),
+    _paths.row(
+        "A harmless path in the query of an export",
+        get("/containers/running/export?x=/containers/json"),
+        SECTION,
+        Proof(),
+        devcontainer=None,
+        strict=None,
+    ),
+    _paths.row(
+        "An encoded letter in archive",
+        get("/containers/running/arc%68ive?path=/etc"),
+        SECTION,
+        Proof(),
+        devcontainer=None,
+        strict=None,
+    ),
+    _paths.row(
+        "An encoded letter in attach/ws",
+        get("/containers/running/%61ttach/ws?stream=1&stdout=1", *WEBSOCKET),
+        SECTION,
+        Proof(),
+        devcontainer=None,
+        strict=None,
+    ),
+    _paths.row(
+        "An export named like a list",
+        get("/images/get?names=busybox:test&x=/images/json"),
+        SECTION,
+        Proof(),
+        devcontainer=None,
+        strict=None,
+    ),
+    _paths.row(
+        "An exec by a link's alias: containers/mine/aka/exec",
+        post("/containers/mine/aka/exec", '{"Cmd":["sh"],"Privileged":true}'),
+        "privileged.exec",
+        Proof(at="Id"),
+        **NOT_IN_PRODUCTION,
+    ),
+    _paths.create(
+        "A link",
+        {"HostConfig": {"Links": ["running:aka"]}},
+        "networks.link",
+        "HostConfig.Links.0",
+        "/running:/<name>/aka",
+    ),
+    _paths.create(
+        "A link whose alias is another container's name",
+        {"HostConfig": {"Links": ["running:../user-x"]}},
+        "networks.link",
+        "HostConfig.Links.0",
+        "/running:/user-x",
+    ),
+)
