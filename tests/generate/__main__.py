@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.generate.attacks import attacks_page
 from tests.generate.dashboard import dashboard
 from tests.generate.examples import complete_profiles, examples
 from tests.generate.input import input_page
@@ -24,6 +25,7 @@ def made() -> dict[Path, str]:
         _ROOT / "policies/schemas/input.json": _json(input_schema()),
         _ROOT / "policies/docker/authz/examples/data.json": _json(examples()),
         _ROOT / "policies/docker/authz/profiles/data.json": _json(complete_profiles()),
+        _ROOT / "docs/attacks.md": attacks_page(),
         _ROOT / "docs/input.md": input_page(),
         _ROOT / "docs/operations.md": operations_page(),
         _ROOT / "docs/rules.md": rules_page(),
