@@ -100,12 +100,6 @@ RUNNING: Final = (
         Proof(),
         alone=on_all(Alone(403, "takes no other folder")),
     ),
-    _running.row(
-        "An attach",
-        post("/containers/running/attach?stream=1&stdout=1", b"", *UPGRADE),
-        None,
-        Proof(),
-    ),
 )
 
 _images = Family("Images, builds and registries")
