@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import click
 
-from tests.bench import cases
+from tests.bench import cases, dockerds, sizes
 from tests.bench.page import page, picture
 from tests.harness.plugin import running_plugin, wait_for
 
@@ -83,8 +83,9 @@ def mixes() -> list[Mix]:
 @click.command()
 @click.option("--seconds", default=2.0, show_default=True, help="Length of one measurement.")
 @click.option("--rounds", default=5, show_default=True, help="Measurements of each, in turns.")
+@click.option("--calls", default=200, show_default=True, help="API calls of each kind to dockerd.")
 @click.option("--write/--print", default=True, help="Write the page, or print it.")
-def main(seconds: float, rounds: int, *, write: bool) -> None:
+def main(seconds: float, rounds: int, calls: int, *, write: bool) -> None:
     """Measure, and write the page."""
     build_tools()
     results: dict[tuple[str, int], dict[str, Measured]] = {}
@@ -98,16 +99,25 @@ def main(seconds: float, rounds: int, *, write: bool) -> None:
                 measured = results.setdefault((mix.name, mix.connections), {})
                 report = load(folder, sockets[rival], mix, seconds)
                 measured.setdefault(rival, Measured()).add(report)
+        growth = {
+            size: _p50(folder, sockets[OURS], case, seconds) for size, case in sizes.all_cases()
+        }
+        waits = dockerds.medians(dockerds.measure(folder, CONFIG, calls))
     medians = {
         key: {rival: measured.medians() for rival, measured in rivals.items()}
         for key, rivals in results.items()
     }
-    text = page(medians, rounds, seconds)
+    text = page(medians, growth, waits, rounds, seconds)
     if not write:
         click.echo(text)
         return
     (ROOT / "docs/benchmarks.md").write_text(text)
     (ROOT / "docs/benchmarks.svg").write_text(picture(medians))
+
+
+def _p50(folder: Path, socket: Path, case: dict[str, Any], seconds: float) -> float:
+    report = load(folder, socket, Mix("growth", 1, [case]), seconds)
+    return float(report["cases"]["create"]["p50"])
 
 
 def build_tools() -> None:

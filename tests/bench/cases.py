@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -44,6 +45,8 @@ _CREATE: Final[dict[str, Any]] = {
     "NetworkingConfig": {"EndpointsConfig": {"app-net": {"Aliases": ["app"]}}},
 }
 
+_SMALL: Final[dict[str, Any]] = {"Image": "registry.example.com/team/app:1.4.2", "Cmd": ["serve"]}
+
 _LIST: Final = ("GET", "/v1.48/containers/json?all=1", None)
 _JSON: Final = {"Content-Type": "application/json"}
 _COMMON: Final = {"User-Agent": "Docker-Client/28.2.2 (linux)"}
@@ -57,9 +60,14 @@ REQUESTS: Final[dict[str, tuple[str, str, dict[str, Any] | None]]] = {
 
 def message(name: str) -> dict[str, Any]:
     """The AuthZReq of a case."""
-    method, uri, body = REQUESTS[name]
+    fields = _message(*REQUESTS[name])
+    fields["RequestHeaders"]["X-Case"] = name
+    return fields
+
+
+def _message(method: str, uri: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
     fields: dict[str, Any] = {"RequestMethod": method, "RequestUri": uri}
-    headers = {**_COMMON, "X-Case": name}
+    headers: dict[str, str] = {**_COMMON}
     if body is not None:
         text = json.dumps(body).encode()
         headers |= {**_JSON, "Content-Length": str(len(text))}
@@ -87,6 +95,12 @@ def response_case(name: str) -> dict[str, Any]:
         "ResponseBody": base64.b64encode(b'{"Id":"0123456789abcdef","Warnings":[]}').decode(),
     }
     return _case(name, "/AuthZPlugin.AuthZRes", fields, 1)
+
+
+def create_case(more: Mapping[str, Any]) -> dict[str, Any]:
+    """A create of a container with so much more in it, never the same twice."""
+    fields = _message("POST", f"/v1.48/containers/create?name=web-{NUMBER}", {**_SMALL, **more})
+    return _case("create", "/AuthZPlugin.AuthZReq", fields, 1)
 
 
 def _case(name: str, path: str, fields: dict[str, Any], weight: int) -> dict[str, Any]:

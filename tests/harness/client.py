@@ -18,6 +18,15 @@ class Response:
     text: str
 
 
+def connect(socket_: Path) -> http.client.HTTPConnection:
+    """A connection that stays open between requests."""
+    connection = http.client.HTTPConnection("docker", timeout=60)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(60)
+    connection.sock.connect(str(socket_))
+    return connection
+
+
 def call(
     socket_: Path,
     method: str,
@@ -26,11 +35,8 @@ def call(
     body: bytes = b"",
 ) -> Response:
     """Send one request and read the answer."""
-    connection = http.client.HTTPConnection("docker", timeout=60)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(60)
+    connection = connect(socket_)
     try:
-        connection.sock.connect(str(socket_))
         with suppress(BrokenPipeError):  # dockerd may answer before it has read the body
             connection.request(method, path, body or None, dict(headers or {}))
         response = connection.getresponse()
