@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,14 @@ def test_an_idle_connection_stays_open(plugin: Plugin) -> None:
         connection.post(REQUEST, LIST)
         time.sleep(4)
         assert connection.post(REQUEST, LIST)["Allow"]
+
+
+def test_idle_connections_keep_nobody_waiting(plugin: Plugin) -> None:
+    with ExitStack() as open_:
+        for _ in range(50):
+            started = time.monotonic()
+            open_.enter_context(Connection(plugin.socket)).post(REQUEST, LIST)
+            assert time.monotonic() - started < 0.5
 
 
 def test_a_request_under_way_is_answered_before_it_stops(plugin: Plugin) -> None:
