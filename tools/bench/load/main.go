@@ -48,6 +48,7 @@ func main() {
 	warmup := flag.Duration("warmup", time.Second, "how long to go on before measuring")
 	rate := flag.Int("rate", 0, "requests a second on each connection, 0 for as many as there can be")
 	flag.Parse()
+	counter.Store(uint64(time.Now().UnixNano()/1000) % 90_000_000)
 
 	text, err := os.ReadFile(*file)
 	check(err)
