@@ -1,0 +1,550 @@
+"""The shipped policies as a whole: profiles and presets, standards, and what must never allow.
+
+One OPA serves every profile: each is a role, and the caller's name says which.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from authz_plugin import dockerd, policy
+from authz_plugin.caller import Caller
+from authz_plugin.decision import Decision
+from authz_plugin.document import input_document
+from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.hostpaths import UnseenHostPaths
+from tests.conftest import MakeEngine
+
+CONTROLS: Final = Path(__file__).parents[1] / "docs/controls.md"
+
+_JSON: Final = {"content-type": "application/json"}
+_TAR: Final = {"content-type": "application/x-tar"}
+
+Request = tuple[str, str, Any]
+
+
+@pytest.fixture(scope="module")
+def engine(make_engine: MakeEngine) -> OpaEngine:
+    roles = {
+        name: {"callers": [{"user": name}], "profile": name}
+        for name in policy.profiles()
+        if name != "closed"
+    }
+    return make_engine(profile="closed", roles=roles)
+
+
+def document(role: str, request: Request) -> dict[str, Any]:
+    """The input document of a caller's request; a body of bytes is a tar archive."""
+    method, uri, body = request
+    headers = {} if body is None else _TAR if isinstance(body, bytes) else _JSON
+    content = b"" if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    read = dockerd.read(method, f"/v1.44{uri}", headers, content)
+    made = input_document(read, Caller(role, "TLS", ()), UnseenHostPaths(), datetime.now(UTC))
+    plain: dict[str, Any] = json.loads(json.dumps(made))
+    return plain
+
+
+def decide(engine: OpaEngine, role: str, request: Request) -> Decision:
+    return engine.decide(document(role, request))
+
+
+def rules(decision: Decision) -> set[str]:
+    return {denial.rule for denial in decision.denials}
+
+
+def create(host_config: dict[str, Any] | None = None, **config: Any) -> Request:
+    body = {"Image": "registry.example/app:1", "HostConfig": host_config or {}, **config}
+    return ("POST", "/containers/create?name=web", body)
+
+
+LIST: Final = ("GET", "/containers/json", None)
+INSPECT: Final = ("GET", "/containers/web/json", None)
+EVENTS: Final = ("GET", "/events", None)
+VERSION: Final = ("GET", "/version", None)
+PING: Final = ("HEAD", "/_ping", None)
+INFO: Final = ("GET", "/info", None)
+LOGS: Final = ("GET", "/containers/web/logs?stdout=1", None)
+STATS: Final = ("GET", "/containers/web/stats", None)
+IMAGES: Final = ("GET", "/images/json", None)
+IMAGE: Final = ("GET", "/images/app/json", None)
+PULL: Final = ("POST", "/images/create?fromImage=app&tag=1", None)
+NETWORKS: Final = ("GET", "/networks", None)
+VOLUMES: Final = ("GET", "/volumes", None)
+REMOVE: Final = ("DELETE", "/containers/web?force=1&v=1", None)
+EXEC: Final = ("POST", "/containers/web/exec", {"Cmd": ["true"]})
+EXEC_START: Final[Request] = ("POST", f"/exec/{'0' * 64}/start", {})
+EXEC_INSPECT: Final = ("GET", f"/exec/{'0' * 64}/json", None)
+ATTACH: Final = ("POST", "/containers/web/attach?stream=1", None)
+
+
+def act(verb: str) -> Request:
+    return ("POST", f"/containers/web/{verb}", None)
+
+
+LIFE: Final = [create(), act("start"), act("stop"), act("kill"), act("wait"), REMOVE]
+JOIN: Final = [
+    ("POST", "/networks/front/connect", {"Container": "web"}),
+    ("POST", "/networks/front/disconnect", {"Container": "web"}),
+]
+NETWORK: Final = [("POST", "/networks/create", {"Name": "front"}), ("DELETE", "/networks/x", None)]
+VOLUME: Final = [("POST", "/volumes/create", {"Name": "data"}), ("DELETE", "/volumes/x", None)]
+RUNNER: Final = [
+    *LIFE, *JOIN, *NETWORK, *VOLUME, LIST, INSPECT, INFO, EVENTS, LOGS, STATS, IMAGES, IMAGE, PULL,
+    NETWORKS, VOLUMES, EXEC, EXEC_START, EXEC_INSPECT, ATTACH,
+]  # fmt: skip
+SWARM: Final = [("GET", "/services", None), ("GET", "/tasks", None)]
+
+COMPOSE: Final = [
+    INFO, EVENTS, LIST, INSPECT, IMAGE, PULL, NETWORKS, VOLUMES, *LIFE, *JOIN, *NETWORK, *VOLUME,
+    ATTACH, LOGS, act("rename?name=x"),
+    create(
+        {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}, "Binds": ["data:/data"]},
+        NetworkingConfig={"EndpointsConfig": {"x_default": {"Aliases": ["web"]}}},
+    ),
+]  # fmt: skip
+
+CLIENTS: Final[dict[str, list[Request]]] = {
+    "traefik": [VERSION, EVENTS, LIST, INSPECT],
+    "traefik-swarm": [VERSION, EVENTS, NETWORKS, *SWARM],
+    "nginx-proxy": [VERSION, INFO, EVENTS, LIST, INSPECT],
+    "watchtower-monitor": [LIST, INSPECT, IMAGE],
+    "watchtower": [
+        LIST, INSPECT, IMAGE, PULL, *LIFE, *JOIN, act("rename?name=old"),
+        ("POST", "/images/app/tag?repo=app&tag=old", None), ("DELETE", "/images/app", None),
+        create({"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}),
+    ],
+    "diun": [VERSION, LIST, IMAGE],
+    "homepage": [LIST, INSPECT, STATS],
+    "homarr": [LIST, INSPECT, STATS, act("start"), act("stop"), act("restart")],
+    "dozzle": [INFO, EVENTS, LIST, INSPECT, LOGS, STATS],
+    "dozzle-actions": [LOGS, act("start"), act("stop"), act("restart")],
+    "uptime-kuma": [("GET", "/containers/json?all=true", None), INSPECT],
+    "autoheal": [("GET", "/containers/json?filters=%7B%7D", None), act("restart?t=10")],
+    "beszel": [LIST, INSPECT, STATS, LOGS],
+    "netdata": [IMAGES, LIST, INSPECT],
+    "prometheus": [LIST, NETWORKS],
+    "prometheus-swarm": [*SWARM, ("GET", "/nodes", None), NETWORKS],
+    "docker-volume-backup": [INFO, LIST, INSPECT, act("stop"), act("start")],
+    "ryuk": [
+        LIST, NETWORKS, VOLUMES, IMAGES, REMOVE, ("DELETE", "/networks/x", None),
+        ("DELETE", "/volumes/x", None), ("DELETE", "/images/x", None),
+    ],
+    "compose": COMPOSE,
+    "testcontainers": [
+        INFO, VERSION, LIST, INSPECT, LOGS, IMAGE, PULL, *LIFE, *NETWORK, EXEC, EXEC_START,
+        EXEC_INSPECT, ("PUT", "/containers/web/archive?path=/", b"tar"),
+        create({"PortBindings": {"80/tcp": [{"HostPort": ""}]}}),
+    ],
+    "github-actions": RUNNER,
+    "gitlab-runner": [*RUNNER, act("restart")],
+    "renovate": [IMAGES, PULL, create(), ATTACH, act("start"), EXEC, REMOVE],
+    "dockge": [*COMPOSE, STATS, EXEC, EXEC_START],
+    "portainer": [
+        LIST, INSPECT, LOGS, STATS, *LIFE, *JOIN, *NETWORK, *VOLUME, EXEC, ATTACH, IMAGES, PULL,
+        ("GET", "/system/df", None), ("GET", "/containers/web/changes", None),
+    ],
+}  # fmt: skip
+"""What each client sends, from its own documentation or source."""
+
+LEAKS: Final[dict[str, Request]] = {
+    "container.archive.get": ("GET", "/containers/web/archive?path=/etc/shadow", None),
+    "container.archive.put": ("PUT", "/containers/web/archive?path=/", b"tar"),
+    "container.attach": ATTACH,
+    "container.attach.ws": ("GET", "/containers/web/attach/ws", None),
+    "container.checkpoint.create": ("POST", "/containers/web/checkpoints", {"CheckpointID": "x"}),
+    "container.export": ("GET", "/containers/web/export", None),
+    "container.logs": LOGS,
+    "exec.create": EXEC,
+    "image.build": ("POST", "/build?t=x", b"tar"),
+    "image.export": ("GET", "/images/app/get", None),
+    "image.load": ("POST", "/images/load", b"tar"),
+    "image.push": ("POST", "/images/app/push", None),
+    "build.grpc": ("POST", "/grpc", b""),
+    "build.session": ("POST", "/session", b""),
+    "config.inspect": ("GET", "/configs/x", None),
+    "plugin.disable": ("POST", "/plugins/x/disable", None),
+    "registry.login": ("POST", "/auth", b""),
+    "service.create": ("POST", "/services/create", {"Name": "x"}),
+    "swarm.inspect": ("GET", "/swarm", None),
+    "volume.create": ("POST", "/volumes/create", {"Name": "x"}),
+}
+
+ATTACKS: Final[dict[str, Request]] = {
+    "privileged": create({"Privileged": True}),
+    "a capability": create({"CapAdd": ["SYS_ADMIN"]}),
+    "the host's processes": create({"PidMode": "host"}),
+    "the host's network": create({"NetworkMode": "host"}),
+    "another's network": create({"NetworkMode": "container:web"}),
+    "everything mounted": create({"Binds": ["/:/host"]}),
+    "the Docker socket": create({"Binds": ["/var/run/docker.sock:/s"]}),
+    "dockerd's settings": create({"Binds": ["/etc/docker:/x"]}),
+    "OPA's socket": create({"Binds": ["/run/opa-authz-x:/x"]}),
+    "a disguised bind": create(
+        {
+            "Mounts": [
+                {
+                    "Type": "volume",
+                    "Source": "x",
+                    "Target": "/x",
+                    "VolumeOptions": {
+                        "DriverConfig": {
+                            "Name": "local",
+                            "Options": {"type": "none", "o": "bind", "device": "/"},
+                        }
+                    },
+                }
+            ]
+        }
+    ),
+    "a disk by a volume": create(
+        {
+            "Mounts": [
+                {
+                    "Type": "volume",
+                    "Target": "/x",
+                    "VolumeOptions": {
+                        "DriverConfig": {"Options": {"type": "ext4", "device": "/dev/sda1"}}
+                    },
+                }
+            ]
+        }
+    ),
+    "a device": create({"Devices": [{"PathOnHost": "/dev/sda"}]}),
+    "a GPU": create({"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["x=y"]}]}),
+    "no seccomp": create({"SecurityOpt": ["seccomp=unconfined"]}),
+    "a runtime": create({"Runtime": "other"}),
+    "a cgroup": create({"CgroupParent": "system.slice"}),
+    "a group": create({"GroupAdd": ["docker"]}),
+    "a log driver": create({"LogConfig": {"Type": "syslog", "Config": {}}}),
+    "an annotation": create({"Annotations": {"run.oci.keep_original_groups": "1"}}),
+    "a kernel parameter": create({"Sysctls": {"kernel.core_pattern": "|/x"}}),
+    "an executable tmpfs": create({"Tmpfs": {"/x": "exec,suid,dev"}}),
+    "an OOM score": create({"OomScoreAdj": -1000}),
+    "real-time priority": create({"CpuRealtimeRuntime": 1000}),
+    "the host by name": create({"ExtraHosts": ["h:host-gateway"]}),
+    "a link": create({"Links": ["victim:alias"]}),
+    "a kernel parameter by a network": create(
+        NetworkingConfig={
+            "EndpointsConfig": {
+                "x": {"DriverOpts": {"com.docker.network.endpoint.sysctls": "net.x=1"}}
+            }
+        }
+    ),
+    "another's volumes": create({"VolumesFrom": ["web"]}),
+    "unmasked paths": create({"MaskedPaths": []}),
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_preset_allows_what_its_client_sends(engine: OpaEngine, client: str) -> None:
+    refused = {
+        request[:2]: rules(decision)
+        for request in [PING, *CLIENTS[client]]
+        if not (decision := decide(engine, client, request)).allow
+    }
+    assert refused == {}
+
+
+def test_every_preset_has_a_client() -> None:
+    general = {
+        "agent", "baseline", "cis", "closed", "devcontainer", "production", "read-only",
+        "restricted",
+    }  # fmt: skip
+    assert set(policy.profiles()) == set(CLIENTS) | general
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_preset_allows_nothing_else_that_leaks_or_runs(engine: OpaEngine, client: str) -> None:
+    needed = {document(client, request)["operation"]["id"] for request in CLIENTS[client]}
+    allowed = [
+        name
+        for name, request in LEAKS.items()
+        if name not in needed and decide(engine, client, request).allow
+    ]
+    whole = {"portainer": ["image.build", "container.logs"]}
+    assert [name for name in allowed if name not in whole.get(client, [])] == []
+
+
+@pytest.mark.parametrize("profile", [name for name in policy.profiles() if name != "closed"])
+def test_no_profile_lets_a_container_out(engine: OpaEngine, profile: str) -> None:
+    allowed = [name for name, request in ATTACKS.items() if decide(engine, profile, request).allow]
+    assert allowed == []
+
+
+RESTRICTED: Final = {
+    "CapDrop": ["ALL"],
+    "SecurityOpt": ["no-new-privileges"],
+    "NetworkMode": "front",
+    "Memory": 1 << 28,
+    "NanoCpus": 10**9,
+    "PidsLimit": 100,
+}
+
+
+def restricted(changes: dict[str, Any] | None = None, **config: Any) -> Request:
+    return create({**RESTRICTED, **(changes or {})}, **{"User": "1000:1000", **config})
+
+
+def test_restricted_runs_an_ordinary_restricted_container(engine: OpaEngine) -> None:
+    for request in (
+        restricted(),
+        restricted({"CapAdd": ["NET_BIND_SERVICE"], "Binds": ["data:/data"]}),
+        restricted({"Tmpfs": {"/tmp": "noexec,size=64m"}, "ReadonlyRootfs": True}),
+        act("start"),
+        act("wait"),
+        LOGS,
+    ):
+        assert rules(decide(engine, "restricted", request)) == set()
+
+
+HARM: Final[dict[str, tuple[Request, str]]] = {
+    "root": (restricted(User="0"), "users.container"),
+    "the image's user": (restricted(User=""), "users.container"),
+    "a name": (restricted(User="app"), "users.container"),
+    "capabilities kept": (restricted({"CapDrop": []}), "walls.drop"),
+    "privileges that grow": (restricted({"SecurityOpt": []}), "walls.no-new-privileges"),
+    "the last word": (
+        restricted({"SecurityOpt": ["no-new-privileges", "no-new-privileges=false"]}),
+        "walls.no-new-privileges",
+    ),
+    "CHOWN": (restricted({"CapAdd": ["CHOWN"]}), "capabilities.add"),
+    "no memory limit": (restricted({"Memory": 0}), "resources.required"),
+    "no CPU limit": (restricted({"NanoCpus": 0}), "resources.required"),
+    "no process limit": (restricted({"PidsLimit": -1}), "resources.required"),
+    "unlimited swap": (restricted({"MemorySwap": -1}), "resources.max"),
+    "an unlimited tmpfs": (restricted({"Tmpfs": {"/x": ""}}), "resources.required"),
+    "a bind": (restricted({"Binds": ["/srv:/x"]}), "mounts.source"),
+    "the default bridge": (restricted({"NetworkMode": ""}), "networks.default-bridge"),
+    "a neighbour's name": (
+        restricted(NetworkingConfig={"EndpointsConfig": {"front": {"Aliases": ["db"]}}}),
+        "networks.alias",
+    ),
+    "a neighbour's address": (
+        restricted(
+            NetworkingConfig={
+                "EndpointsConfig": {"front": {"IPAMConfig": {"IPv4Address": "10.0.0.2"}}}
+            }
+        ),
+        "networks.address",
+    ),
+    "a port": (restricted({"PortBindings": {"1/tcp": [{"HostPort": "8080"}]}}), "ports.range"),
+    "restarts without end": (
+        restricted({"RestartPolicy": {"Name": "on-failure"}}),
+        "containers.restart-retries",
+    ),
+    "latest": (restricted(Image="registry.example/app"), "images.latest"),
+    "an id": (restricted(Image="0a1b2c"), "images.latest"),
+    "limits raised": (
+        ("POST", "/containers/web/update", {"Memory": -1}),
+        "resources.required",
+    ),
+    "CPU limits raised": (
+        ("POST", "/containers/web/update", {"CpuPeriod": 1000}),
+        "resources.required",
+    ),
+    "an exec": (EXEC, "sections.operation"),
+    "another's files": (LEAKS["container.archive.put"], "sections.operation"),
+    "another's name": (act("rename?name=db"), "sections.operation"),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_restricted_denies_what_harms_the_host_or_its_neighbours(
+    engine: OpaEngine, harm: str
+) -> None:
+    request, rule = HARM[harm]
+    assert rule in rules(decide(engine, "restricted", request))
+
+
+def controls(heading: str) -> dict[str, set[str]]:
+    """The rules of each control in one of the tables of docs/controls.md."""
+    table = CONTROLS.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
+    return {row[0].strip(): set(re.findall(r"`([^`]+)`", row[2])) for row in rows[2:]}
+
+
+HEADINGS: Final = (
+    "Pod Security Standards",
+    "CIS Docker Benchmark, section 5",
+    "Portainer's switches",
+    "What Docker needs beside these",
+)
+
+
+def test_every_rule_of_a_control_exists_and_every_denial_of_a_danger_has_a_control() -> None:
+    named = {rule for heading in HEADINGS for ids in controls(heading).values() for rule in ids}
+    assert named <= policy.rule_ids()
+    plumbing = {rule for rule in policy.rule_ids() if rule.endswith(".unreadable")}
+    plumbing |= {rule for rule in policy.rule_ids() if rule.startswith("request.")}
+    rest = {"containers.ps-arguments", "mounts.read-only", "volumes.named"}
+    assert policy.rule_ids() - named - plumbing - {rule for rule in rest if rule} == {
+        rule for rule in policy.rule_ids() if rule.startswith("identity.") and rule not in named
+    }
+
+
+PORTS: Final = {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}
+BREAKING: Final[dict[str, dict[str, Request]]] = {
+    "Pod Security Standards": {
+        "Host namespaces": ATTACKS["the host's processes"],
+        "Privileged containers": ATTACKS["privileged"],
+        "Capabilities": create({"CapAdd": ["NET_RAW"]}),
+        "HostPath volumes": ATTACKS["a disguised bind"],
+        "Host ports": create(PORTS),
+        "AppArmor": create({"SecurityOpt": ["apparmor=unconfined"]}),
+        "SELinux": create({"SecurityOpt": ["label=type:spc_t"]}),
+        "/proc mount type": create({"MaskedPaths": []}),
+        "Seccomp": create({"SecurityOpt": ["seccomp=unconfined"]}),
+        "Sysctls": create({"Sysctls": {"kernel.msgmax": "1"}}),
+        "Volume types": restricted({"Binds": ["/srv:/x"]}),
+        "Privilege escalation": restricted({"SecurityOpt": []}),
+        "Running as non-root": restricted(User=""),
+        "Running as non-root user": restricted(User="0"),
+        "Capabilities dropped": restricted({"CapDrop": []}),
+    },
+    "CIS Docker Benchmark, section 5": {
+        "5.1": ("POST", "/swarm/init", {}),
+        "5.2": create({"SecurityOpt": ["apparmor=unconfined"]}),
+        "5.3": create({"SecurityOpt": ["label=disable"]}),
+        "5.4": create({"CapAdd": ["SYS_ADMIN"]}),
+        "5.5": create({"Privileged": True}),
+        "5.6": create({"Binds": ["/usr/lib:/x"]}),
+        "5.7": create(Cmd=["/usr/sbin/sshd", "-D"]),
+        "5.8": create(PORTS),
+        "5.9": create({"PublishAllPorts": True}),
+        "5.10": create({"NetworkMode": "host"}),
+        "5.11": create(),
+        "5.12": create(),
+        "5.13": create(),
+        "5.14": create({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}),
+        "5.15": create({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 6}}),
+        "5.16": create({"PidMode": "host"}),
+        "5.17": create({"IpcMode": "host"}),
+        "5.18": create({"Devices": [{"PathOnHost": "/dev/sda"}]}),
+        "5.19": create({"Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 1 << 20}]}),
+        "5.20": create({"Binds": ["/srv:/x:rshared"]}),
+        "5.21": create({"UTSMode": "host"}),
+        "5.22": create({"SecurityOpt": ["seccomp=unconfined"]}),
+        "5.23": ("POST", "/containers/web/exec", {"Cmd": ["x"], "Privileged": True}),
+        "5.24": ("POST", "/containers/web/exec", {"Cmd": ["x"], "User": "0"}),
+        "5.25": create({"CgroupParent": "x"}),
+        "5.26": create(),
+        "5.27": create(),
+        "5.28": create(Image="app"),
+        "5.29": create(),
+        "5.30": create(),
+        "5.31": create({"UsernsMode": "host"}),
+        "5.32": create({"Binds": ["/run/docker.sock:/x"]}),
+    },
+    "Portainer's switches": {
+        "Bind mounts": create({"Mounts": [{"Type": "bind", "Source": "/srv", "Target": "/x"}]}),
+        "Privileged": create({"Privileged": True}),
+        "Host PID": create({"PidMode": "host"}),
+        "Devices": create({"Devices": [{"PathOnHost": "/dev/sda"}]}),
+        "Capabilities": create({"CapAdd": ["NET_ADMIN"]}),
+        "Sysctls": create({"Sysctls": {"kernel.msgmax": "1"}}),
+        "Security options": create({"SecurityOpt": ["seccomp=unconfined"]}),
+    },
+}
+KEEPER: Final = dict(zip(BREAKING, ("restricted", "cis", "portainer"), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("heading", "control"), [(h, control) for h, found in BREAKING.items() for control in found]
+)
+def test_a_request_that_breaks_a_control_is_denied_by_its_rules(
+    engine: OpaEngine, heading: str, control: str
+) -> None:
+    profile = KEEPER[heading]
+    if heading == "Pod Security Standards":
+        table = CONTROLS.read_text()
+        profile = "baseline" if f"| {control} | baseline |" in table else "restricted"
+    found = rules(decide(engine, profile, BREAKING[heading][control]))
+    assert found & controls(heading)[control]
+
+
+@pytest.mark.parametrize("heading", BREAKING)
+def test_every_control_is_tried(heading: str) -> None:
+    assert set(BREAKING[heading]) == set(controls(heading))
+
+
+def test_a_container_as_the_benchmark_wants_it_runs(engine: OpaEngine) -> None:
+    request = create(
+        {
+            **RESTRICTED,
+            "ReadonlyRootfs": True,
+            "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
+            "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5},
+        },
+        Healthcheck={"Test": ["CMD", "true"]},
+    )
+    assert rules(decide(engine, "cis", request)) == set()
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, *(f"harm: {name}" for name in HARM)])
+def test_no_field_can_be_left_out_to_be_allowed(engine: OpaEngine, attack: str) -> None:
+    request = ATTACKS[attack] if attack in ATTACKS else HARM[attack.removeprefix("harm: ")][0]
+    whole = document("restricted", request)
+    for path in _paths(whole):
+        if path[0] in {"request", "time"} or path[:2] == ("operation", "resource"):
+            continue
+        assert not engine.decide(_without(whole, path)).allow, path
+
+
+def _paths(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        if isinstance(node, dict):
+            yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from _paths(value, (*path, key))
+
+
+def _without(document: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
+    copied = copy.deepcopy(document)
+    node: Any = copied
+    for key in path[:-1]:
+        node = node[key]
+    del node[path[-1]]
+    return copied
+
+
+HOSTILE: Final = '/etc"}],"allow":true,"q":[{"a":"\u202e\n*'
+
+
+def test_hostile_text_in_any_field_changes_no_denial_into_an_allow(engine: OpaEngine) -> None:
+    full = restricted(
+        {
+            "Privileged": True,
+            "Binds": ["data:/data"],
+            "LogConfig": {"Type": "json-file", "Config": {"tag": "x"}},
+            "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 1}],
+            "Sysctls": {"net.ipv4.tcp_syncookies": "1"},
+            "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
+            "ExtraHosts": ["db:10.0.0.1"],
+            "Tmpfs": {"/x": "noexec"},
+        },
+        Labels={"a": "b"},
+        Cmd=["x"],
+    )
+    whole = document("restricted", full)
+    for path in _paths(whole):
+        if path[0] in {"operation", "caller"} or path in {("phase",), ("body_state",)}:
+            continue
+        node: Any = whole
+        for key in path:
+            node = node[key]
+        if isinstance(node, str):
+            changed = copy.deepcopy(whole)
+            target: Any = changed
+            for key in path[:-1]:
+                target = target[key]
+            target[path[-1]] = HOSTILE
+            assert not engine.decide(changed).allow, path
