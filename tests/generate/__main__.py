@@ -12,6 +12,7 @@ from tests.generate.dashboard import dashboard
 from tests.generate.examples import complete_profiles, examples
 from tests.generate.input import input_page
 from tests.generate.operations import operations_page
+from tests.generate.profiles import profiles_page
 from tests.generate.rules import rules_page
 from tests.generate.schema import input_schema
 from tests.generate.settings import settings_page
@@ -28,6 +29,7 @@ def made() -> dict[Path, str]:
         _ROOT / "docs/attacks.md": attacks_page(),
         _ROOT / "docs/input.md": input_page(),
         _ROOT / "docs/operations.md": operations_page(),
+        _ROOT / "docs/profiles.md": profiles_page(),
         _ROOT / "docs/rules.md": rules_page(),
         _ROOT / "docs/settings.md": settings_page(),
         _ROOT / "deploy/grafana/opa-authz.json": _json(dashboard()),

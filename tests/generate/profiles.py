@@ -1,0 +1,139 @@
+"""docs/profiles.md: what each shipped profile allows, from the profiles themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from authz_plugin import policy
+from authz_plugin.configuration import complete_profile
+from authz_plugin.dockerd.routes import OPERATIONS
+from authz_plugin.hostpaths import LocalHostPaths
+
+GENERAL: Final = (
+    "production", "devcontainer", "agent", "baseline", "restricted", "cis", "read-only", "closed",
+)  # fmt: skip
+"""The profiles that are for hosts; every other one is for a client."""
+
+_FOLDER: Final = Path(__file__).parents[2] / "policies/profiles"
+
+_HEAD: Final = """\
+# Profiles
+
+A profile is a complete answer to what may be asked of a host. Take one, and change what is
+different with you ([policy configuration](policy-configuration.md)):
+
+```yaml
+profile: devcontainer
+mounts: {allow: [{path: /workspace}]}
+```
+
+`production` is the default. What no profile says is as in `closed`, which allows nothing but ping
+and version: **no** profile allows privileged containers, namespaces of the host, devices, the
+Docker socket, other log drivers or any host path that you have not named.
+
+This page is made from [policies/profiles](../policies/profiles), which say the same in a few lines
+each.
+"""
+
+_CLIENTS: Final = """\
+
+*some*: single operations of the section; see the profile's file. Which operations a section has is
+in [operations](operations.md).
+
+## For clients
+
+Single operations each, never a whole section. Give the client a certificate and the preset as its
+[role](policy-configuration.md#who-asks), or, where it is the only one that asks, take the preset as
+the profile. Ping and version are allowed to all.
+"""
+
+_COLUMNS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "host ports": lambda c: _ports(c["ports"]),
+    "images": lambda c: _images(c["images"]),
+    "users": lambda c: ", ".join(c["users"]["containers"]),
+    "must be limited": lambda c: ", ".join(c["resources"]["required"]) or "nothing",
+    "default bridge": lambda c: _yes(c["networks"]["default_bridge"]),
+    "capabilities to add": lambda c: str(len(c["capabilities"]["allow"])),
+    "must drop": lambda c: ", ".join(c["walls"]["drop"]) or "nothing",
+    "no-new-privileges": lambda c: _must(c["walls"]["no_new_privileges"]),
+    "read-only root": lambda c: _must(c["walls"]["read_only_root"]),
+}
+
+
+def profiles_page() -> str:
+    """The page: the general profiles side by side, then one row a client."""
+    complete = {name: complete_profile(name, LocalHostPaths()) for name in policy.profiles()}
+    lines = [_HEAD, "## For hosts", ""]
+    for name in GENERAL:
+        lines += [f"**{name}**: {_purpose(name)}", ""]
+    lines += _comparison(complete)
+    lines += ["", "## What they open", "", f"| section | {' | '.join(GENERAL)} |"]
+    lines.append("|---|" + "---|" * len(GENERAL))
+    for section in complete["closed"]["sections"]:
+        cells = (_section(complete[name], section) for name in GENERAL)
+        lines.append(f"| {section} | {' | '.join(cells)} |")
+    lines += [_CLIENTS, "| preset | for | operations |", "|---|---|---|"]
+    for name in sorted(set(complete) - set(GENERAL)):
+        lines.append(f"| `{name}` | {_purpose(name)} | {', '.join(_operations(complete[name]))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _purpose(name: str) -> str:
+    comment = []
+    for line in (_FOLDER / f"{name}.yaml").read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        comment.append(line.removeprefix("#").strip())
+    return " ".join(comment)
+
+
+def _comparison(complete: dict[str, dict[str, Any]]) -> list[str]:
+    names = [name for name in GENERAL if name not in {"closed", "read-only"}]
+    lines = [f"| containers | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    for label, cell in _COLUMNS.items():
+        lines.append(f"| {label} | {' | '.join(cell(complete[name]) for name in names)} |")
+    return lines
+
+
+def _operations(config: dict[str, Any]) -> list[str]:
+    free = {"system.options", "system.ping", "system.version"}
+    return [f"`{id_}`" for id_ in OPERATIONS if _allows(config, id_) and id_ not in free]
+
+
+def _allows(config: dict[str, Any], operation: str) -> bool:
+    said = config["operations"].get(operation)
+    if said is not None:
+        return bool(said == "allow")
+    level = config["sections"][OPERATIONS[operation].section]
+    return bool(level == "write" or level == OPERATIONS[operation].access)
+
+
+def _section(config: dict[str, Any], section: str) -> str:
+    found = [id_ for id_, operation in OPERATIONS.items() if operation.section == section]
+    allowed = [id_ for id_ in found if _allows(config, id_)]
+    reads = [id_ for id_ in found if OPERATIONS[id_].access == "read"]
+    if not allowed:
+        return ""
+    if allowed == found:
+        return "write" if reads != found else "read"
+    return "read" if allowed == reads else "some"
+
+
+def _ports(ports: dict[str, Any]) -> str:
+    ranges = [f"{r['first']} to {r['last']}" for r in ports["ranges"]]
+    return ", ".join(ranges) or "none"
+
+
+def _images(images: dict[str, Any]) -> str:
+    allowed = "any" if images["allow"] == ["*"] else ", ".join(images["allow"]) or "none"
+    return allowed if images["latest"] else f"{allowed}, not latest"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _must(value: bool) -> str:
+    return "must" if value else ""
