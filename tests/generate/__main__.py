@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.generate.attacks import attacks_page
+from tests.generate.configuration import configuration_page
 from tests.generate.dashboard import dashboard
 from tests.generate.examples import complete_profiles, examples
 from tests.generate.input import input_page
@@ -29,6 +30,7 @@ def made() -> dict[Path, str]:
         _ROOT / "docs/attacks.md": attacks_page(),
         _ROOT / "docs/input.md": input_page(),
         _ROOT / "docs/operations.md": operations_page(),
+        _ROOT / "docs/policy-configuration.md": configuration_page(),
         _ROOT / "docs/profiles.md": profiles_page(),
         _ROOT / "docs/rules.md": rules_page(),
         _ROOT / "docs/settings.md": settings_page(),

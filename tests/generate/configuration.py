@@ -1,0 +1,288 @@
+"""docs/policy-configuration.md: examples that are tested, and every key, from the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from authz_plugin import policy
+from authz_plugin.configuration import complete_profile
+from authz_plugin.hostpaths import LocalHostPaths
+
+Asked = tuple[str, str, dict[str, Any] | None]
+"""Method, path and body."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A piece of configuration, what it allows, and what it denies by which rule."""
+
+    title: str
+    text: str
+    yaml: str
+    allowed: tuple[Asked, ...]
+    denied: Mapping[str, Asked]
+    caller: str = ""
+
+
+def _create(host: dict[str, Any] | None = None, name: str = "web", **config: Any) -> Asked:
+    body = {"Image": "alpine:3.22", "HostConfig": host or {}, **config}
+    return ("POST", f"/containers/create?name={name}", body)
+
+
+_LIST: Final[Asked] = ("GET", "/containers/json", None)
+_VOLUMES: Final[Asked] = ("GET", "/volumes", None)
+
+EXAMPLES: Final = (
+    Example(
+        "Sections and operations",
+        "A section is `none`, `read` or `write`; [operations](operations.md) are opened and "
+        "closed one by one whatever their section says.",
+        "profile: production\n"
+        "sections: {volumes: read, exec: none}\n"
+        "operations: {network.list: allow, container.logs: deny}\n",
+        (_VOLUMES, ("GET", "/networks", None)),
+        {"sections.operation": ("GET", "/containers/web/logs?stdout=1", None)},
+    ),
+    Example(
+        "Roots",
+        "Host directories that may be bind-mounted, with all below them. A path is judged as it"
+        " is written and as the host's symbolic links lead.",
+        "profile: production\n"
+        "mounts:\n"
+        "  allow: [{path: /srv/data}, {path: /srv/shared, read_only: true}]\n",
+        (_create({"Binds": ["/srv/data/web:/data", "/srv/shared:/shared:ro"]}),),
+        {
+            "mounts.source": _create({"Binds": ["/srv:/srv"]}),
+            "mounts.read-only": _create({"Binds": ["/srv/shared:/shared"]}),
+        },
+    ),
+    Example(
+        "Capabilities, devices, namespaces",
+        "A list replaces the profile's.",
+        "profile: production\n"
+        "capabilities: {allow: [NET_BIND_SERVICE]}\n"
+        "devices: {allow: [/dev/ttyUSB0]}\n"
+        'namespaces: {allow: ["pid:container"]}\n',
+        (
+            _create({"CapAdd": ["net_bind_service"], "PidMode": "container:app"}),
+            _create({"Devices": [{"PathOnHost": "/dev/ttyUSB0"}]}),
+        ),
+        {
+            "capabilities.add": _create({"CapAdd": ["CHOWN"]}),
+            "devices.mapping": _create({"Devices": [{"PathOnHost": "/dev/sda"}]}),
+            "namespaces.host": _create({"PidMode": "host"}),
+        },
+    ),
+    Example(
+        "Networks and ports",
+        "Networks by name. An id is no name: what is called by its id must be listed by its id.",
+        "profile: production\n"
+        'networks: {join: ["shop-*"], default_bridge: false}\n'
+        "ports:\n"
+        "  ranges: [{first: 8000, last: 8999}]\n"
+        "  addresses: [127.0.0.1]\n",
+        (
+            _create(
+                {
+                    "NetworkMode": "shop-front",
+                    "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
+                }
+            ),
+        ),
+        {
+            "networks.join": _create({"NetworkMode": "bank"}),
+            "networks.default-bridge": _create(),
+            "ports.range": _create(
+                {"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "80"}]}}
+            ),
+            "ports.address": _create({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}),
+        },
+    ),
+    Example(
+        "Images and registries",
+        "Patterns are of whole references; `alpine` is `docker.io/library/alpine`.",
+        "profile: production\n"
+        "operations: {image.pull: allow}\n"
+        'images: {allow: ["registry.example.com/shop/*"], digest: required}\n'
+        "registries: {allow: [registry.example.com]}\n",
+        (_create(Image=f"registry.example.com/shop/web@sha256:{'a' * 64}"),),
+        {
+            "images.source": _create(Image=f"alpine@sha256:{'a' * 64}"),
+            "images.digest": _create(Image="registry.example.com/shop/web:1"),
+            "registries.host": ("POST", "/images/create?fromImage=ghcr.io/team/app&tag=1", None),
+        },
+    ),
+    Example(
+        "Ceilings",
+        "`required` limits must be given, none may be above its ceiling, and no limit at all is"
+        " above every ceiling.",
+        "profile: production\n"
+        "resources:\n"
+        "  required: [memory, pids]\n"
+        "  max: {memory: 512m, pids: 200}\n",
+        (_create({"Memory": 256 << 20, "PidsLimit": 100}),),
+        {
+            "resources.required": _create({"Memory": 256 << 20}),
+            "resources.max": _create({"Memory": 1 << 30, "PidsLimit": 100}),
+        },
+    ),
+    Example(
+        "Labels and log drivers",
+        "A required label has one of the values that are listed for it; `*` is any.",
+        "profile: production\n"
+        'labels: {required: {team: [shop, bank], ticket: ["*"]}}\n'
+        'logging: {drivers: ["", local]}\n',
+        (_create({"LogConfig": {"Type": "local"}}, Labels={"team": "shop", "ticket": "A-1"}),),
+        {
+            "labels.required": _create(Labels={"team": "shop"}),
+            "logging.driver": _create(
+                {"LogConfig": {"Type": "syslog"}}, Labels={"team": "shop", "ticket": "A-1"}
+            ),
+        },
+    ),
+    Example(
+        "Who asks",
+        "A plugin knows a caller by its TLS certificate alone (`opa-authz identity add` makes "
+        "one); on the unix socket nobody has a name. The first role that fits a caller counts, "
+        "and changes what stands at the top level; `strangers: deny` is for certificates "
+        "without a role.",
+        "profile: production\n"
+        "strangers: deny\n"
+        "roles:\n"
+        "  proxy:\n"
+        "    callers: [{user: traefik}]\n"
+        "    profile: traefik\n"
+        "  admin:\n"
+        "    callers: [{certificate: {OU: operators}}]\n"
+        "    sections: {volumes: write}\n",
+        (_LIST,),
+        {"sections.operation": ("POST", "/containers/web/stop", None)},
+        caller="traefik",
+    ),
+    Example(
+        "Tenants",
+        "What a tenant makes must have its name and labels, and what it lists must be filtered by "
+        "them. There is no state: a thing is a tenant's by its name.",
+        "profile: closed\n"
+        "roles:\n"
+        "  shop:\n"
+        "    callers: [{user: shop}]\n"
+        "    profile: production\n"
+        '    tenancy: {names: ["shop-*"], labels: {tenant: shop}}\n'
+        "    mounts: {allow: [{path: /srv/shop}]}\n",
+        (
+            _create(name="shop-web", Labels={"tenant": "shop"}),
+            ("POST", "/containers/shop-web/stop", None),
+        ),
+        {
+            "tenancy.name": ("POST", "/containers/bank-web/stop", None),
+            "tenancy.label": _create(name="shop-web"),
+            "tenancy.filter": _LIST,
+        },
+        caller="shop",
+    ),
+    Example(
+        "Exceptions",
+        "One rule, one value, for an image or a role, until a day, for a reason. The value is "
+        "the one that the denial names; `opa-authz exceptions` lists them, and warnings begin "
+        "two weeks before the end.",
+        "profile: production\n"
+        "exceptions:\n"
+        "  - rule: capabilities.add\n"
+        "    value: SYS_PTRACE\n"
+        '    when: {image: "registry.example.com/tools/profiler:2.1"}\n'
+        "    expires: 2099-01-31\n"
+        "    reason: The profiler reads other processes' memory; until it uses perf (OPS-412).\n",
+        (
+            _create({"CapAdd": ["SYS_PTRACE"]}, Image="registry.example.com/tools/profiler:2.1"),
+        ),
+        {"capabilities.add": _create({"CapAdd": ["SYS_PTRACE"]})},
+    ),
+    Example(
+        "Warn mode",
+        "Decide, record and say so, but allow: for everything, or for single rules on the way to "
+        "enforcing them. What it *would* have denied stands in the log as `warnings`.",
+        "profile: production\n"
+        "rules: {images.latest: warn, mounts.source: enforce}\n"
+        "images: {latest: false}\n",
+        (_create(Image="alpine"),),
+        {"mounts.source": _create({"Binds": ["/srv:/srv"]})},
+    ),
+)  # fmt: skip
+
+_HEAD: Final = """\
+# Policy configuration
+
+What may be asked of a host is a [profile](profiles.md) and what is different with you, in the same
+file as the plugin's own [settings](settings.md). `opa-authz check` says whether it is sound: an
+unknown key or a wrong value stops the start and names the line. A list replaces the profile's list,
+a map is merged with it. After a change, reload the plugin; what is not sound is not taken over.
+
+A denial names the rule, and [the rules](rules.md) name the keys that open each.
+`opa-authz explain DECISION` shows the smallest change that would have allowed a request.
+"""
+
+_KEYS: Final = """\
+## Every key
+
+Without a profile's word, a key is as in `closed`, which is the default that stands here.
+
+| key | default | |
+|---|---|---|"""
+
+
+def configuration_page() -> str:
+    """The page: the examples, then one row a key."""
+    lines = [_HEAD]
+    for example in EXAMPLES:
+        lines += [f"## {example.title}", "", example.text, ""]
+        lines += ["```yaml", example.yaml.rstrip(), "```", ""]
+        lines += [_rules(example), ""]
+    closed = complete_profile("closed", LocalHostPaths())
+    lines.append(_KEYS)
+    for key, schema in _keys(policy.config_schema()["properties"]):
+        lines.append(f"| `{key}` | {_default(closed, key)} | {_description(schema)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rules(example: Example) -> str:
+    links = [f"[`{rule}`](rules.md#{rule.replace('.', '')})" for rule in example.denied]
+    return f"Denied by: {', '.join(links)}."
+
+
+def _keys(properties: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, schema in properties.items():
+        if "the plugin fills" in schema.get("description", ""):
+            continue
+        yield f"{prefix}{name}", schema
+        if prefix == "" or name == "max":
+            yield from _keys(schema.get("properties", {}), f"{prefix}{name}.")
+
+
+def _default(closed: Mapping[str, Any], key: str) -> str:
+    value: Any = closed
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return ""
+        value = value[part]
+    if isinstance(value, Mapping | list) and value:
+        return "" if isinstance(value, Mapping) else ", ".join(f"`{_said(v)}`" for v in value)
+    return f"`{_said(value)}`"
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    return '""' if value == "" else str(value)
+
+
+def _description(schema: Mapping[str, Any]) -> str:
+    values = schema.get("enum") or schema.get("items", {}).get("enum")
+    text = schema.get("description", "").replace("|", "\\|")
+    if values:
+        text += f" One of {', '.join(f'`{_said(value)}`' for value in values)}."
+    return str(text)
