@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 REGAL_VERSION := 0.39.0
 
-.PHONY: help run demo test unit rego real bench soak check fmt generate lock clean
+.PHONY: help run demo test unit rego real bench fuzz soak check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ real: $(BIN)/.dev $(BIN)/opa ## Run the tests with real dockerds (needs root)
 
 bench: $(BIN)/.dev $(BIN)/opa ## Measure the plugin beside a Go plugin with OPA inside (needs Go)
 	$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: $(BIN)/.dev ## An hour of bodies, read by us and by Docker's own types (needs Go; ARGS="--minutes 5")
+	$(BIN)/python -m tests.oracle $(ARGS)
 
 soak: $(BIN)/.dev $(BIN)/opa ## An hour of mixed load on a guarded dockerd (needs root; ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak $(ARGS)

@@ -1,0 +1,3 @@
+module opa-authz/oracle/serve
+
+go 1.24
