@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NoReturn, Protocol
 
 from authz_plugin.errors import Refused
@@ -292,16 +292,22 @@ class Struct:
     """A struct: ``fields`` by their JSON names, embedded structs' fields among them.
 
     ``refused`` names fields that some engines read and others ignore; given with anything but
-    their zero value they are refused, because the request would mean two things.
+    their zero value they are refused, because the request would mean two things. ``unread`` names
+    fields that honest clients send although no engine reads them.
     """
 
     def __init__(
-        self, fields: Mapping[str, Shape], *, refused: Mapping[str, Shape] | None = None
+        self,
+        fields: Mapping[str, Shape],
+        *,
+        refused: Mapping[str, Shape] | None = None,
+        unread: Iterable[str] = (),
     ) -> None:
         self.fields = dict(fields)
         self._zero = {name: shape.zero() for name, shape in fields.items()}
         self._by_fold = {fold(name): (name, shape) for name, shape in fields.items()}
         self._refused = {fold(name): (name, shape) for name, shape in (refused or {}).items()}
+        self._unread = frozenset(map(fold, unread))
 
     def zero(self) -> Json:
         return self._zero
@@ -327,7 +333,8 @@ class Struct:
     def _read_unknown(self, key: str, item: Json, prefix: str, reading: Reading) -> None:
         ambiguous = self._refused.get(fold(key))
         if ambiguous is None:
-            reading.overlook(f"{prefix}{key}")
+            if fold(key) not in self._unread:
+                reading.overlook(f"{prefix}{key}")
             return
         name, shape = ambiguous
         if shape.read(item, f"{prefix}{name}", reading) != shape.zero():

@@ -282,7 +282,8 @@ EXEC_CREATE: Final = Struct(
         "WorkingDir": STRING,
         "Cmd": STRINGS,
         "Detach": BOOL,  # until 28
-    }
+    },
+    unread=["Container"],  # docker-py
 )
 EXEC_START: Final = Struct({"Detach": BOOL, "Tty": BOOL, "ConsoleSize": _CONSOLE_SIZE})
 

@@ -427,3 +427,11 @@ def test_neither_order_nor_case_of_names_matters(names: list[str], upper: list[b
         for name in names
     }
     assert read(TASK, json.dumps(written)) == expected
+
+
+def test_a_field_that_clients_send_and_nobody_reads_is_not_unknown() -> None:
+    reading = Reading()
+    shape = Struct({"Tty": Bool()}, unread=["Container"])
+    value = gojson.parse(b'{"CONTAINER":{"x":1},"Contain":1,"Tty":true}')
+    assert shape.read(value, "", reading) == {"Tty": True}
+    assert reading.unknown == ["Contain"]

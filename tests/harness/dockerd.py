@@ -117,6 +117,9 @@ class Dockerd:
         """Make an image of busybox, without a registry."""
         archive = self.folder / "image.tar"
         with tarfile.open(archive, "w") as tar:
+            folder = tarfile.TarInfo("bin")
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(folder)
             tar.add(self.engine.busybox, "bin/busybox")
             for applet in _APPLETS:
                 link = tarfile.TarInfo(f"bin/{applet}")

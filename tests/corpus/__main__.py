@@ -1,0 +1,89 @@
+"""Record what real clients send to real engines."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tests.corpus import FILE, WORKSPACE, Recorded
+from tests.corpus.clients import ALL, Place
+from tests.harness.dockerd import scratch_dockerd
+from tests.harness.engines import prepare
+from tests.harness.plugin import wait_for
+from tests.harness.unixhttp import plugin_socket
+from tests.real.conftest import TESTED, prepare_content
+
+_KEPT = ("Content-Type", "Content-Length", "Transfer-Encoding", "X-Registry-Auth", "Upgrade")
+
+
+class Recorder:
+    """A plugin that allows everything and keeps what it is asked."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def __call__(self, path: str, message: bytes) -> bytes:
+        if path == "/Plugin.Activate":
+            return b'{"Implements": ["authz"]}'
+        if path == "/AuthZPlugin.AuthZReq":
+            self.messages.append(json.loads(message))
+        return b'{"Allow": true}'
+
+
+def main() -> None:
+    """Run every client against every engine, and write what they sent."""
+    found: dict[tuple[str, ...], Recorded] = {}
+    for engine in TESTED:
+        for client, use in ALL.items():
+            recorder = Recorder()
+            name = f"opa-authz-recorder-{os.getpid()}"
+            with (
+                tempfile.TemporaryDirectory(prefix="opa-authz-") as folder,
+                plugin_socket(Path(f"/run/docker/plugins/{name}.sock"), recorder),
+                scratch_dockerd(prepare(engine)) as dockerd,
+            ):
+                prepare_content(dockerd)
+                dockerd.reload({"authorization-plugins": [name]})
+                wait_for(lambda: _is_asked(dockerd, recorder), "dockerd to ask", 20)  # noqa: B023
+                recorder.messages.clear()
+                use(Place(dockerd, Path(folder)))
+                for message in recorder.messages:
+                    request = _recorded(client, engine, message, folder)
+                    found.setdefault(_sort(request), request)
+            click.echo(f"{engine} {client}: {len(found)} different requests so far")
+    lines = (json.dumps(asdict(request), sort_keys=True) for request in found.values())
+    FILE.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _is_asked(dockerd: Any, recorder: Recorder) -> bool:
+    dockerd.docker("ps")
+    return bool(recorder.messages)
+
+
+def _recorded(client: str, engine: str, message: dict[str, Any], folder: str) -> Recorded:
+    body = base64.b64decode(message.get("RequestBody", "")).decode()
+    body = body.replace(folder, WORKSPACE)
+    headers = {k: v for k, v in message.get("RequestHeaders", {}).items() if k in _KEPT}
+    if "Content-Length" in headers and body:
+        headers["Content-Length"] = str(len(body.encode()))
+    uri = message["RequestUri"].replace(folder, WORKSPACE)
+    return Recorded(client, engine, message["RequestMethod"], uri, headers, body)
+
+
+def _sort(request: Recorded) -> tuple[str, ...]:
+    """What makes a request another one: ids and times do not."""
+    uri = re.sub(r"[0-9a-f]{64}|[0-9a-z]{25}|\d{9,}", "ID", request.uri)
+    body = re.sub(r"[0-9a-f]{64}|[0-9a-z]{25}|\d{9,}", "ID", request.body)
+    return (request.client, request.engine, request.method, uri, body)
+
+
+if __name__ == "__main__":
+    main()

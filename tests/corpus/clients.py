@@ -1,0 +1,266 @@
+"""What people do with Docker, by the clients that they do it with."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import docker
+import docker.types
+
+from tests.harness.dockerd import IMAGE, Dockerd
+from tests.harness.engines import CACHE, unpack
+
+COMPOSE_FILE: Final = f"""\
+name: shop
+services:
+  web:
+    image: {IMAGE}
+    command: [sleep, "100"]
+    stop_signal: KILL
+    environment: {{MODE: test}}
+    labels: {{team: shop}}
+    ports: ["127.0.0.1:18081:80"]
+    volumes: ["data:/data", "./site:/site:ro"]
+    networks: {{front: {{aliases: [www]}}}}
+    depends_on: [db]
+    healthcheck: {{test: [CMD, "true"], interval: 30s}}
+    mem_limit: 64m
+    cap_drop: [ALL]
+    read_only: true
+    tmpfs: [/tmp]
+  db:
+    image: {IMAGE}
+    command: [sleep, "100"]
+    stop_signal: KILL
+    networks: [front]
+    restart: unless-stopped
+networks: {{front: {{}}}}
+volumes: {{data: {{}}}}
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A dockerd with an image and a container ``running``, and a folder to mount and build from."""
+
+    dockerd: Dockerd
+    workspace: Path
+
+    def cli(self, line: str, text: str = "") -> str:
+        """Run the engine's Docker CLI; what it prints."""
+        words = [word.replace("WORKSPACE", str(self.workspace)) for word in line.split()]
+        done = self.dockerd.docker(*words, text=text, check=False)
+        assert done.returncode == 0, f"docker {line}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+
+def docker_cli(place: Place) -> None:
+    """The Docker CLI, on an ordinary day."""
+    app = place.workspace / "app"
+    app.mkdir(exist_ok=True)
+    (app / "Dockerfile").write_text(f"FROM {IMAGE}\nARG V=1\nLABEL v=$V\nRUN touch /built\n")
+    for line in _DAY:
+        place.cli(line)
+    place.cli(f"run --rm --interactive {IMAGE} cat", text="typed\n")
+    context = ["build", "--quiet", "--tag=built", "--build-arg=V=2", str(app)]
+    place.dockerd.docker(*context, timeout=120)
+    place.cli("run --rm built ls /built")
+    place.cli("image rm built")
+
+
+_OPTIONS: Final = (
+    "--network=app-net --network-alias=www --publish=127.0.0.1:18080:80 --restart=on-failure:3"
+)
+_DAY: Final = (
+    "version",
+    "info",
+    "ps --all --filter status=running --no-trunc",
+    "images --digests",
+    f"image inspect {IMAGE}",
+    f"history {IMAGE}",
+    "network ls",
+    "volume ls",
+    f"run --rm {IMAGE} true",
+    f"run --rm --name=one --hostname=one --user=1000:1000 --workdir=/tmp --env=A=b {IMAGE} id",
+    f"run --rm --cap-drop=ALL --cap-add=CHOWN --security-opt=no-new-privileges {IMAGE} true",
+    f"run --rm --read-only --tmpfs=/tmp:size=1m --memory=64m --pids-limit=50 {IMAGE} true",
+    f"run --rm --cpu-shares=512 --cpus=0.5 --ulimit=nofile=1024:2048 --shm-size=8m {IMAGE} true",
+    f"run --rm --volume=WORKSPACE:/w:ro {IMAGE} ls /w",
+    f"run --rm --mount=type=bind,source=WORKSPACE,target=/w {IMAGE} ls /w",
+    f"run --rm --mount=type=tmpfs,target=/t,tmpfs-size=1m {IMAGE} true",
+    f"run --rm --entrypoint=/bin/ls {IMAGE} /",
+    f"run --rm --label=a=b --stop-timeout=1 {IMAGE} true",
+    f"run --rm --dns=127.0.0.1 --dns-search=example.com --add-host=db:10.0.0.2 {IMAGE} true",
+    f"run --rm --health-cmd=true --health-interval=5s {IMAGE} true",
+    f"run --rm --log-driver=json-file --log-opt=max-size=1m {IMAGE} true",
+    "volume create --label=a=b data",
+    "volume inspect data",
+    f"run --rm --volume=data:/data {IMAGE} touch /data/x",
+    "network create --driver=bridge --label=a=b app-net",
+    "network inspect app-net",
+    f"run --detach --name=web {_OPTIONS} --stop-signal=KILL {IMAGE} sleep 100",
+    "inspect web",
+    "port web",
+    "logs web",
+    "top web",
+    "stats --no-stream web",
+    "diff web",
+    "exec web id",
+    "exec --env=A=b --workdir=/bin --user=1000 web true",
+    "exec --detach web true",
+    "network connect app-net running",
+    "network disconnect app-net running",
+    "pause web",
+    "unpause web",
+    "rename web web2",
+    "update --memory=128m --memory-swap=256m web2",
+    "restart --time=0 web2",
+    "kill web2",
+    "wait web2",
+    "start web2",
+    "stop --time=0 web2",
+    "commit --message=done web2 committed",
+    "tag committed committed:2",
+    "image rm committed committed:2",
+    "container rm --force --volumes web2",
+    "network rm app-net",
+    "volume rm data",
+    f"create --name=made {IMAGE} true",
+    "cp WORKSPACE/app/Dockerfile made:/copied",
+    "cp made:/copied WORKSPACE/copied",
+    "rm made",
+    "events --since=0 --until=1",
+)  # fmt: skip
+
+
+def compose(place: Place) -> None:
+    """Docker Compose, from up to down."""
+    unpack("trixie", ("docker-compose",), CACHE / "compose")
+    program = CACHE / "compose/usr/libexec/docker/cli-plugins/docker-compose"
+    (place.workspace / "site").mkdir(exist_ok=True)
+    file = place.workspace / "compose.yaml"
+    file.write_text(COMPOSE_FILE)
+    environment = {
+        **os.environ,
+        "DOCKER_HOST": f"unix://{place.dockerd.socket}",
+        "DOCKER_CONFIG": str(place.dockerd.folder / "client"),
+    }
+    for line in (
+        "up --detach", "ps --all", "logs", "exec -T web id", "stop --timeout 0", "start",
+        "restart --timeout 0", "run --rm --no-deps web true", "config", "images", "top",
+        "down --volumes --timeout 0",
+    ):  # fmt: skip
+        done = subprocess.run(
+            [program, f"--file={file}", *line.split()],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"docker compose {line}: {done.stdout}{done.stderr}"
+
+
+def docker_py(place: Place) -> None:
+    """docker-py, as scripts and Testcontainers use it."""
+    client = docker.DockerClient(base_url=f"unix://{place.dockerd.socket}", timeout=60)
+    try:
+        client.ping()
+        client.version()
+        client.info()
+        assert client.containers.run(IMAGE, ["echo", "hello"], remove=True) == b"hello\n"
+        container = client.containers.create(
+            IMAGE,
+            ["sleep", "100"],
+            name="case",
+            labels={"org.testcontainers": "true"},
+            environment={"A": "b"},
+            ports={"80/tcp": None},
+            volumes={str(place.workspace): {"bind": "/w", "mode": "ro"}},
+            mem_limit="64m",
+            stop_signal="KILL",
+            mounts=[docker.types.Mount("/t", None, type="tmpfs")],
+        )
+        container.start()
+        container.reload()
+        container.exec_run(["id"], user="1000")
+        container.put_archive("/bin", _archive())
+        list(container.get_archive("/bin/file")[0])
+        container.logs(tail=10)
+        container.stats(stream=False)
+        container.top()
+        container.stop(timeout=0)
+        container.wait()
+        container.remove(force=True, v=True)
+        network = client.networks.create("case-net", driver="bridge", labels={"a": "b"})
+        network.remove()
+        volume = client.volumes.create("case-data", labels={"a": "b"})
+        volume.remove()
+        client.containers.list(all=True, filters={"label": "org.testcontainers=true"})
+        client.images.list()
+        client.images.get(IMAGE)
+        client.networks.list()
+        client.volumes.list()
+    finally:
+        client.close()
+
+
+def _archive() -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        info = tarfile.TarInfo("file")
+        info.size = 1
+        tar.addfile(info, io.BytesIO(b"x"))
+    return content.getvalue()
+
+
+_TASK: Final = (
+    "--network=mesh --replicas=1 --mount=type=bind,source=WORKSPACE,target=/w --env=A=b "
+    "--limit-memory=64m --restart-condition=none --constraint=node.role==manager"
+)
+
+
+def swarm(place: Place) -> None:
+    """The Docker CLI as the manager of a swarm."""
+    for line in (
+        "swarm init --advertise-addr=127.0.0.1 --listen-addr=127.0.0.1:0",
+        "node ls",
+        "network create --driver=overlay --attachable mesh",
+        f"service create --detach --no-resolve-image --name=web {_TASK} {IMAGE} sleep 100",
+        "service ls",
+        "service ps web",
+        "service inspect web",
+        "service update --detach --no-resolve-image --env-add=C=d web",
+        "service scale --detach web=0",
+        "service rollback --detach web",
+        "service rm web",
+        "node update --label-add=a=b NODE",
+        "swarm update --task-history-limit=2",
+        "swarm join-token worker",
+        "network rm mesh",
+    ):  # fmt: skip
+        node = place.cli("info --format={{.Swarm.NodeID}}") if "NODE" in line else ""
+        place.cli(line.replace("NODE", node))
+    place.cli("secret create password -", text="hush")
+    place.cli("config create settings -", text="x=1")
+    for line in ("secret ls", "config ls", "config inspect settings", "secret rm password"):
+        place.cli(line)
+    place.cli("config rm settings")
+    place.cli("swarm leave --force")
+
+
+ORDINARY: Final[dict[str, Callable[[Place], None]]] = {
+    "docker": docker_cli,
+    "docker compose": compose,
+    "docker-py": docker_py,
+}
+"""What works under the profile ``devcontainer``."""
+
+ALL: Final[dict[str, Callable[[Place], None]]] = {**ORDINARY, "docker (swarm)": swarm}

@@ -1,0 +1,113 @@
+"""What real clients send is understood, and allowed where a profile means to allow it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+import pytest
+
+from authz_plugin import dockerd, protocol
+from authz_plugin.caller import Caller
+from authz_plugin.document import input_document
+from authz_plugin.hostpaths import UnseenHostPaths
+from tests.conftest import MakeEngine
+from tests.corpus import WORKSPACE, Recorded, recorded
+from tests.corpus.clients import ORDINARY
+
+CORPUS: Final = list(recorded())
+ROOTS: Final = {"allow": [{"path": WORKSPACE}], "follow_symlinks": False}
+MANAGER: Final = {
+    "profile": "devcontainer",
+    "sections": {
+        "nodes": "write", "services": "write", "secrets": "write", "configs": "write",
+        "swarm": "write", "tasks": "read",
+    },
+    "namespaces": {"allow": ["network:unresolved"]},
+    "networks": {"drivers": ["", "bridge", "overlay"], "scopes": ["", "swarm"]},
+    "swarm": {"managers": True, "rollback": True},
+}  # fmt: skip
+"""What a swarm's manager needs; the Docker CLI calls networks of services by their ids."""
+
+
+def document(request: Recorded) -> dict[str, Any]:
+    """The input document of a recorded request, as an engine gets it."""
+    asked = protocol.read_request(orjson.dumps(request.message))
+    read = dockerd.read(asked.method, asked.uri, asked.headers, asked.body)
+    made = input_document(read, Caller("", "", ()), UnseenHostPaths(), datetime.now(UTC))
+    plain: dict[str, Any] = json.loads(json.dumps(made))
+    return plain
+
+
+@pytest.mark.parametrize("client", sorted({request.client for request in CORPUS}))
+def test_everything_a_client_sends_is_understood(client: str) -> None:
+    for request in CORPUS:
+        if request.client == client:
+            made = document(request)
+            assert made["request"]["unknown_fields"] == [], request
+
+
+@pytest.mark.parametrize("client", ORDINARY)
+def test_an_ordinary_day_is_allowed_in_a_development_container(
+    make_engine: MakeEngine, client: str
+) -> None:
+    engine = make_engine(profile="devcontainer", mounts=ROOTS)
+    refused = {
+        (request.method, request.uri): decision.denials
+        for request in CORPUS
+        if request.client == client and not (decision := engine.decide(document(request))).allow
+    }
+    assert refused == {}
+
+
+def test_a_swarms_manager_may_what_the_configuration_opens(make_engine: MakeEngine) -> None:
+    engine = make_engine(**MANAGER, mounts=ROOTS)
+    requests = [request for request in CORPUS if request.client == "docker (swarm)"]
+    refused = {
+        (request.method, request.uri): decision.denials
+        for request in requests
+        if not (decision := engine.decide(document(request))).allow
+    }
+    assert len(requests) > 20
+    assert refused == {}
+
+
+def test_no_denied_request_is_allowed_when_a_field_of_it_is_missing(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(profile="restricted", mounts=ROOTS)
+    tried: set[tuple[str, frozenset[str]]] = set()
+    for request in CORPUS:
+        whole = document(request)
+        decision = engine.decide(whole)
+        sort = (whole["operation"]["id"], frozenset(denial.rule for denial in decision.denials))
+        if decision.allow or sort in tried:
+            continue
+        tried.add(sort)
+        for path in _paths(whole):
+            if path[0] in {"request", "time"} or path[:2] == ("operation", "resource"):
+                continue  # what no shipped rule reads
+            assert not engine.decide(_without(whole, path)).allow, (request, path)
+    assert len(tried) > 40
+
+
+def _paths(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        if isinstance(node, dict):
+            yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from _paths(value, (*path, key))
+
+
+def _without(document: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
+    copied = copy.deepcopy(document)
+    node: Any = copied
+    for key in path[:-1]:
+        node = node[key]
+    del node[path[-1]]
+    return copied
