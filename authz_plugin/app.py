@@ -13,7 +13,7 @@ from authz_plugin.authorizer import Authorizer
 from authz_plugin.protocol import ACTIVATION, CONTENT_TYPE, Answer
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 MESSAGE_LIMIT: Final = 24 << 20
 """Bytes of a message, at most: dockerd shows bodies of up to 4 MiB, in base64, twice."""
@@ -91,13 +91,20 @@ class _ShortCut:
         if int(length) > MESSAGE_LIMIT:
             return self._flask(environ, start_response)
         try:
-            answer = answer_to(environ["wsgi.input"].read(int(length)))
+            answer = answer_to(_whole(environ["wsgi.input"], int(length)))
         except Exception as error:  # noqa: BLE001 - as in Flask: no defect shows, none allows
             answer = self._fail(error)
         body = answer.to_bytes()
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
         start_response("200 OK", headers)
         return [body]
+
+
+def _whole(content: InputStream, length: int) -> bytes:
+    message = content.read(length)
+    if len(message) < length:
+        raise EOFError
+    return message
 
 
 def _status(error: HTTPException) -> int:

@@ -6,12 +6,16 @@ hangs up first, so idle connections stay.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
 import select
+import selectors
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -26,6 +30,9 @@ from authz_plugin.settings import Server
 _MOMENT: Final = 10
 """Milliseconds."""
 
+_TRANSFER: Final = 2.0
+"""Seconds for a message to arrive and its answer to leave."""
+
 _FOREVER: Final = 10 * 365 * 24 * 3600
 _LISTEN_FD: Final = 3  # systemd's socket activation protocol, which gunicorn speaks
 
@@ -39,7 +46,10 @@ class Application(BaseApplication):
         make_app: Callable[[], Flask],
         when_serving: Callable[[], None],
         when_done: Callable[[], None],
+        *,
+        deadline: float,
     ) -> None:
+        self.patience = deadline + _TRANSFER
         self._server = server
         self._make_app = make_app
         self._when_serving = when_serving
@@ -86,16 +96,18 @@ def serve(
     make_app: Callable[[], Flask],
     when_serving: Callable[[], None],
     when_done: Callable[[], None],
+    *,
+    deadline: float,
 ) -> None:
     """Serve on the open socket ``listener`` (a file descriptor) until told to stop; never returns.
 
     ``make_app`` runs in the worker, ``when_serving`` as soon as it is ready, ``when_done`` in it
-    when it has answered its last request.
+    when it has answered its last request. ``deadline`` is how many seconds a decision may take.
     """
     os.dup2(listener, _LISTEN_FD, inheritable=True)
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
     os.environ.pop("NOTIFY_SOCKET", None)
-    Application(server, make_app, when_serving, when_done).run()
+    Application(server, make_app, when_serving, when_done, deadline=deadline).run()
 
 
 class Worker(ThreadWorker):
@@ -104,16 +116,52 @@ class Worker(ThreadWorker):
     dockerd tells the outcome of most requests milliseconds after it asked about them; the way
     through the worker's poller and queue would cost as much as the answer. As long as there is a
     thread for each connection, waiting takes none from anybody.
+
+    No connection has a thread for long: it gets one when it has something to say, and is cut off
+    if the message is not there, decided on and answered in time.
     """
+
+    app: Application
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._begun: dict[Any, float] = {}
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Have a connection answered, as soon as there is something to answer."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.settimeout(0)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        readable = functools.partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
 
     def handle(self, conn: Any) -> Any:
         """Answer a message, and those that follow at once; whether the connection stays open."""
-        stays = super().handle(conn)
+        stays = self._answer(conn)
         while stays is True and self.alive and self.nr_conns <= self.cfg.threads:
             if not _is_readable(conn.sock):
                 break
-            stays = super().handle(conn)
+            stays = self._answer(conn)
         return stays
+
+    def murder_pending(self) -> None:
+        """What gunicorn does about connections that take too long, at least once a second."""
+        super().murder_pending()
+        latest = time.monotonic() - self.app.patience
+        for conn, begun in list(self._begun.items()):
+            if begun < latest:
+                with contextlib.suppress(OSError):  # TLS has a shutdown of its own, which is no end
+                    socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)
+
+    def _answer(self, conn: Any) -> Any:
+        self._begun[conn] = time.monotonic()
+        try:
+            return super().handle(conn)
+        finally:
+            del self._begun[conn]
 
 
 def _is_readable(connection: socket.socket) -> bool:

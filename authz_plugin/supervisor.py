@@ -176,6 +176,7 @@ class _ChildEngine:
         now = time.monotonic()
         if running.is_running() and now >= self._next_health:
             self._next_health = now + _HEALTH_EVERY
+            self._lead_to(running)
             self._unhealthy = 0 if running.is_healthy() else self._unhealthy + 1
             if self._unhealthy == 0:
                 self._delay = _FIRST_DELAY
@@ -193,6 +194,8 @@ class _ChildEngine:
         os.close(self._lock)
 
     def _restart(self, bundle: policy.Bundle) -> None:
+        if not bundle.folder.is_dir():
+            raise SetupError(f"{bundle.folder} was removed: start the plugin again")
         self._say("OPA ended: it is started again")
         self._restarts += 1
         self._board.post(engine_up=False, engine_restarts=self._restarts)
@@ -207,13 +210,13 @@ class _ChildEngine:
         started = child.start(self._opa, bundle, decision_log=self._decision_log)
         try:
             guard = probe(OpaSettings(url=f"unix:{started.socket}"), deadline)
+            self._lead_to(started)
         except EngineError as error:
             started.stop()
             raise PolicyError(f"the policy gives no complete decision: {error}") from error
-        new_link = self._folder / "opa.sock.new"
-        new_link.unlink(missing_ok=True)
-        new_link.symlink_to(started.socket)
-        new_link.replace(self._folder / "opa.sock")
+        except SetupError:
+            started.stop()
+            raise
         previous, self._running = self._running, started
         self._unhealthy = 0
         self._board.post(engine_up=True)
@@ -222,6 +225,18 @@ class _ChildEngine:
             if previous.bundle.folder != bundle.folder:
                 shutil.rmtree(previous.bundle.folder.parent, ignore_errors=True)
         return guard
+
+    def _lead_to(self, opa: child.ChildOpa) -> None:
+        """Have the server ask an OPA from now on; raises ``SetupError``."""
+        link, new = self._folder / "opa.sock", self._folder / "opa.sock.new"
+        try:
+            if link.is_symlink() and link.readlink() == opa.socket:
+                return
+            new.unlink(missing_ok=True)
+            new.symlink_to(opa.socket)
+            new.replace(link)
+        except OSError as error:
+            raise SetupError(f"{link} cannot be made: {error.strerror}") from error
 
 
 class _OperatorsEngine:
@@ -353,7 +368,14 @@ def _be_server(
 
     status: object = 1
     try:
-        server.serve(settings.server, listener.detach(), make_app, when_serving, when_done)
+        server.serve(
+            settings.server,
+            listener.detach(),
+            make_app,
+            when_serving,
+            when_done,
+            deadline=settings.deadline,
+        )
     except SystemExit as end:
         status = end.code
     finally:

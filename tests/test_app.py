@@ -85,6 +85,14 @@ def test_a_message_is_answered_the_same_whichever_way_it_comes(way: dict[str, An
         assert posted.json["Allow"] is (not denials)
 
 
+def test_a_message_that_ends_early_is_not_decided_even_if_it_makes_sense() -> None:
+    early = {"CONTENT_LENGTH": str(len(LIST) + 1)}
+    response = client(decision()).post("/AuthZPlugin.AuthZReq", data=LIST, environ_overrides=early)
+    assert response.status_code == 200
+    assert response.json is not None
+    assert response.json["Allow"] is False
+
+
 @WAYS
 def test_a_defect_outside_the_authorizer_is_no_allow_and_no_traceback(
     caplog: pytest.LogCaptureFixture, way: dict[str, Any]

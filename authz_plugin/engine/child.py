@@ -53,20 +53,21 @@ class ChildOpa:
         return self._process.poll() is None
 
     def is_healthy(self) -> bool:
-        """Whether OPA answers and has its bundle."""
+        """Whether OPA answers who connects anew, and has its bundle."""
         try:
             status, _ = self._transport.exchange(
                 "GET", "/health", b"", time.monotonic() + _HEALTH_LIMIT
             )
         except EngineError:
             return False
+        finally:
+            self._transport.close()
         return status == http.HTTPStatus.OK
 
     def kill(self) -> None:
         """End OPA now."""
         self._process.kill()
         self._process.wait()
-        self._transport.close()
 
     def stop(self) -> None:
         """Let OPA finish what it is doing, then make sure that it is gone."""
@@ -76,7 +77,6 @@ class ChildOpa:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._transport.close()
 
 
 def start(opa: Opa, bundle: Bundle, *, decision_log: bool = False) -> ChildOpa:
