@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 REGAL_VERSION := 0.39.0
 
-.PHONY: help run demo test unit rego real bench fuzz soak check fmt generate lock clean
+.PHONY: help run demo test unit rego real bench fuzz soak audit check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,12 @@ fuzz: $(BIN)/.dev ## An hour of bodies, read by us and by Docker's own types (ne
 
 soak: $(BIN)/.dev $(BIN)/opa ## An hour of mixed load on a guarded dockerd (needs root; ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak $(ARGS)
+
+audit: ## Look the pinned dependencies up for known weaknesses (needs PyPI's advisories)
+	$(PYTHON) -m venv .cache/pip-audit
+	.cache/pip-audit/bin/pip install --quiet pip-audit
+	.cache/pip-audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt
+	.cache/pip-audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/dev.txt
 
 check: $(BIN)/.dev $(BIN)/opa $(BIN)/regal ## Check style, types, layers, policies and generated files
 	$(BIN)/ruff format --check

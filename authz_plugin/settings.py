@@ -48,7 +48,7 @@ SCHEMA: Final[dict[str, Any]] = {
                 "type": "integer",
                 "minimum": 1,
                 "maximum": 256,
-                "description": "Requests decided at the same time.",
+                "description": "Messages answered at the same time; default 128.",
             },
         },
     },
@@ -127,6 +127,11 @@ SCHEMA: Final[dict[str, Any]] = {
         "additionalProperties": False,
         "properties": {
             "file": {**_PATH, "description": "The audit file; without it there is none."},
+            "inputs": {
+                "type": "boolean",
+                "description": "Have it hold what each decision was made of, without secrets, for "
+                "`learn` and `replay`.",
+            },
             "sync": {
                 "type": "string",
                 "enum": ["always", "interval", "never"],
@@ -218,7 +223,7 @@ class Server:
     certificate: Path | None = None
     key: Path | None = None
     client_ca: Path | None = None
-    threads: int = 8
+    threads: int = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +254,7 @@ class Audit:
     """The audit file: ``max_size`` in MiB, ``max_age`` in hours, ``retention`` in days."""
 
     file: Path | None = None
+    inputs: bool = False
     sync: str = "interval"
     on_failure: str = "continue"
     max_size: int = 64
@@ -330,6 +336,9 @@ def load(
     validate(values, without_required(schema), places)
     settings = _settings(values, file if file.exists() else None, places)
     _check_tls(settings)
+    if settings.audit.inputs and settings.audit.file is None:
+        where = places.of(("audit", "inputs"))
+        raise SettingsError(where, "audit.inputs", "needs audit.file, which they are written to")
     if settings.opa.decision_log and settings.opa.url is not None:
         where = places.of(("opa", "decision_log"))
         message = "is for the plugin's own OPA; the one at opa.url has a configuration of its own"
