@@ -19,7 +19,12 @@ from authz_plugin.errors import PolicyError
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _DECISION: Final = "data.docker.authz.decision"
-_MEASURED: Final = ("container_list", "container_create_bind", "service_create")
+_MEASURED: Final = (
+    "container_list",
+    "container_create_bind",
+    "container_create_full",
+    "service_create",
+)
 
 _RULE: Final = """\
 # METADATA

@@ -55,12 +55,13 @@ def main() -> int:
         return 2
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="opa-authz-demo-")))
+        settings = folder / "config.yaml"
+        settings.write_text("profile: production\n")
         _say("Starting the plugin with its own OPA ...")
         plugin = cleanup.enter_context(
             running_plugin(
                 folder,
-                "--config=/dev/null",
-                "--profile=production",
+                f"--config={settings}",
                 socket_=SOCKET,
                 environment={"OPA_AUTHZ_LOG_FORMAT": "text"},
             )

@@ -20,8 +20,10 @@ from typing import Any, Final
 
 import click
 
+from authz_plugin import workbench
+from authz_plugin.engine import binary
 from tests.bench import cases, dockerds, sizes
-from tests.bench.page import page, picture
+from tests.bench.page import Figures, page, picture
 from tests.harness.plugin import running_plugin, wait_for
 
 ROOT: Final = Path(__file__).parents[2]
@@ -32,7 +34,9 @@ CONFIG: Final = (
 
 OURS: Final = "opa-authz"
 FILE: Final = "Go, policy compiled per request"
+SHORT: Final = "Go, nine lines compiled per request"
 SDK: Final = "Go, OPA's SDK"
+NINE_LINES: Final = ROOT / "tools/bench/peer/nine_lines"
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Mix:
     name: str
     connections: int
     cases: list[dict[str, Any]]
-    rivals: tuple[str, ...] = (OURS, SDK, FILE)
+    rivals: tuple[str, ...] = (OURS, SDK, SHORT, FILE)
 
 
 @dataclass
@@ -100,14 +104,16 @@ def main(seconds: float, rounds: int, calls: int, *, write: bool) -> None:
                 report = load(folder, sockets[rival], mix, seconds)
                 measured.setdefault(rival, Measured()).add(report)
         growth = {
-            size: _p50(folder, sockets[OURS], case, seconds) for size, case in sizes.all_cases()
+            size: _p50(folder, sockets[OURS], case, seconds) for size, case in sizes.requests()
         }
+        policies = dict(_grown_policies(folder, seconds))
+        evaluation = _evaluation(folder)
         waits = dockerds.medians(dockerds.measure(folder, CONFIG, calls))
     medians = {
         key: {rival: measured.medians() for rival, measured in rivals.items()}
         for key, rivals in results.items()
     }
-    text = page(medians, growth, waits, rounds, seconds)
+    text = page(Figures(medians, growth, policies, evaluation, waits), rounds, seconds)
     if not write:
         click.echo(text)
         return
@@ -118,6 +124,21 @@ def main(seconds: float, rounds: int, calls: int, *, write: bool) -> None:
 def _p50(folder: Path, socket: Path, case: dict[str, Any], seconds: float) -> float:
     report = load(folder, socket, Mix("growth", 1, [case]), seconds)
     return float(report["cases"]["create"]["p50"])
+
+
+def _grown_policies(folder: Path, seconds: float) -> Iterator[tuple[str, float]]:
+    """What a create costs where the policy is larger."""
+    for grown, config in sizes.policies(CONFIG, folder):
+        own = Path(tempfile.mkdtemp(dir=folder))
+        settings = own / "config.yaml"
+        settings.write_text(config)
+        with running_plugin(own, f"--config={settings}") as plugin:
+            yield grown, _p50(folder, plugin.socket, cases.create_case({}), seconds)
+
+
+def _evaluation(folder: Path) -> dict[str, float]:
+    """Microseconds of OPA's evaluation alone, as `opa-authz policy bench` prints them."""
+    return workbench.bench(binary.find(), folder / "bundle")
 
 
 def build_tools() -> None:
@@ -149,6 +170,7 @@ def start(folder: Path, cleanup: ExitStack) -> dict[str, Path]:
     return {
         OURS: ours.socket,
         FILE: cleanup.enter_context(_peer(folder, "file", folder / "bundle")),
+        SHORT: cleanup.enter_context(_peer(folder, "file", NINE_LINES)),
         SDK: cleanup.enter_context(_peer(folder, "sdk", archive)),
     }
 
@@ -178,7 +200,7 @@ def load(folder: Path, socket: Path, mix: Mix, seconds: float) -> dict[str, Any]
 
 @contextmanager
 def _peer(folder: Path, mode: str, bundle: Path) -> Iterator[Path]:
-    socket = folder / f"{mode}.sock"
+    socket = folder / f"{mode}-{bundle.name}.sock"
     process = subprocess.Popen(
         [
             TOOLS / "peer",

@@ -1,8 +1,10 @@
-"""What an answer costs as the request grows: bodies from 1 KB to 4 MB, and ever more mounts."""
+"""What an answer costs as requests and policies grow."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from tests.bench import cases
@@ -10,14 +12,55 @@ from tests.bench import cases
 _BODIES: Final = {"1 KB": 1, "16 KB": 16, "256 KB": 256, "1 MB": 1024, "4 MB": 4000}
 """dockerd shows no more than 4 MiB."""
 
-_MOUNTS: Final = (1, 10, 100, 1000)
+_COUNTS: Final = (1, 10, 100, 1000)
+_RULES: Final = (1, 10, 50)
+
+_RULE: Final = """\
+package docker.authz.rules.custom_n{number}
+
+import data.docker.authz.denial
+
+denials contains denial.of("custom.n{number}", "Image", null, "not this image", "") if {{
+\tinput.operation.id == "container.create"
+\tinput.body.Image == "forbidden:{number}"
+}}
+"""
 
 
-def all_cases() -> Iterator[tuple[str, dict[str, Any]]]:
+def requests() -> Iterator[tuple[str, dict[str, Any]]]:
     """Creates that grow, none the same twice: what grows, and the case."""
     for name, kilobytes in _BODIES.items():
         yield f"a body of {name}", cases.create_case({"Env": ["SETTING=" + "v" * 1012] * kilobytes})
-    for count in _MOUNTS:
+    for count in _COUNTS:
         binds = [f"/workspace/{n}:/data/{n}" for n in range(count)]
         noun = "mount" if count == 1 else "mounts"
         yield f"{count} {noun}", cases.create_case({"HostConfig": {"Binds": binds}})
+
+
+def policies(config: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """Configurations that grow: what grows, and the settings; own rules lie in a folder."""
+    for count in _COUNTS[1:]:
+        when = {"image": "debugger:1"}
+        exceptions = [
+            {
+                "rule": "capabilities.add",
+                "value": f"NONE_{n}",
+                "when": when,
+                "expires": "2099-12-31",
+                "reason": "bench",
+            }
+            for n in range(count)
+        ]
+        yield f"{count} exceptions", f"{config}exceptions: {json.dumps(exceptions)}\n"
+    for count in _COUNTS[1:]:
+        roots = [{"path": f"/srv/{n}"} for n in range(count)] + [{"path": "/workspace"}]
+        grown = config.replace("[{path: /workspace}]", json.dumps(roots))
+        yield f"{count} allowed roots", grown
+    for count in _RULES:
+        own = folder / f"rules-{count}"
+        for number in range(count):
+            file = own / f"custom_n{number}" / f"custom_n{number}.rego"
+            file.parent.mkdir(parents=True)
+            file.write_text(_RULE.format(number=number))
+        noun = "rule" if count == 1 else "rules"
+        yield f"{count} {noun} of one's own", f"{config}policies: {own}\n"
