@@ -32,17 +32,21 @@ WARM_UP: Final = 0.2
 
 @dataclass(frozen=True)
 class Sample:
-    """The plugin at a moment: resident kilobytes and open file descriptors of its processes."""
+    """A moment: resident kilobytes and open file descriptors of the plugin's processes, and how
+    many requests had taken how many seconds by then."""
 
     seconds: float
     plugin_kb: int
     opa_kb: int
     descriptors: int
+    requests: int
+    taken: float
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run showed; slopes are in kilobytes a minute, after the warm-up."""
+    """What a run showed; slopes are in kilobytes a minute, after the warm-up, and ``mean_first``
+    and ``mean_last`` are seconds that a request took in the first and the last tenth of that."""
 
     seconds: float
     requests: int
@@ -50,6 +54,8 @@ class Report:
     wrong: list[str]
     slowest: float
     mean: float
+    mean_first: float
+    mean_last: float
     reloads: int
     kills: int
     plugin_slope: float
@@ -69,6 +75,8 @@ class Report:
             wrong=tally.wrong,
             slowest=round(tally.slowest, 3),
             mean=round(tally.total / max(1, tally.requests), 4),
+            mean_first=_mean(settled[: len(settled) // 10 + 2]),
+            mean_last=_mean(settled[-len(settled) // 10 - 2 :]),
             reloads=reloads,
             kills=kills,
             plugin_slope=_slope([(s.seconds, s.plugin_kb) for s in settled]),
@@ -100,7 +108,7 @@ def soak(seconds: float, rate: float, every: float, engine: str) -> Report:
             samples: list[Sample] = []
             reloads = kills = 0
             while (now := time.monotonic() - started) < seconds:
-                samples.append(_sample(plugin, now))
+                samples.append(_sample(plugin, load.tally, now))
                 if now > every * (reloads + 0.5):
                     reloads += 1
                     _switch(plugin, config, right)
@@ -120,7 +128,7 @@ def _switch(plugin: Plugin, config: Path, right: set[bool]) -> None:
     right.discard(volumes == "none")
 
 
-def _sample(plugin: Plugin, seconds: float) -> Sample:
+def _sample(plugin: Plugin, tally: Tally, seconds: float) -> Sample:
     wait_for(lambda: children(plugin.process.pid, "opa"), "OPA to be there")
     opas = children(plugin.process.pid, "opa")
     others = [plugin.process.pid, *children(plugin.process.pid, "opa-authz")]
@@ -129,7 +137,15 @@ def _sample(plugin: Plugin, seconds: float) -> Sample:
         plugin_kb=sum(map(_resident, others)),
         opa_kb=max(map(_resident, opas), default=0),
         descriptors=sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in others),
+        requests=tally.requests,
+        taken=tally.total,
     )
+
+
+def _mean(samples: list[Sample]) -> float:
+    """Seconds of a request between the first and the last of some samples."""
+    requests = samples[-1].requests - samples[0].requests
+    return round((samples[-1].taken - samples[0].taken) / max(1, requests), 4)
 
 
 def _resident(pid: int) -> int:
