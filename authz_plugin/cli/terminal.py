@@ -17,9 +17,9 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def say(text: str, style: str = "") -> None:
+def say(text: str, style: str = "", *, err: bool = False) -> None:
     """Print a line in one of the styles: good, bad, warning, dim, head, or none."""
-    click.echo(click.style(text, **_STYLES[style]) if style else text)
+    click.echo(click.style(text, **_STYLES[style]) if style else text, err=err)
 
 
 class Progress:
