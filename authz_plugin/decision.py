@@ -91,8 +91,7 @@ def denial_message(operation: str, denials: Sequence[Denial], decision_id: str) 
     """What the person reads behind "authorization denied by plugin opa-authz:".
 
     All denials, each with its rule, its field and what is allowed; at most ``MESSAGE_LIMIT``
-    bytes, of which the decision id is never cut off; no control characters, so that nobody's
-    terminal is at the mercy of a container's name.
+    bytes, of which the decision id is never cut off; no control characters.
     """
     reference = f" (decision {decision_id})"
     lines = [_line(denial) for denial in denials]
@@ -116,9 +115,15 @@ def _line(denial: Denial) -> str:
     return f"{text}; {_clean(denial.hint)}" if denial.hint else text
 
 
+def visible(text: str) -> str:
+    """A text in one line, in which what nobody can see is written out: nobody's terminal is at
+    the mercy of a container's name."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _clean(text: str) -> str:
-    visible = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return visible if len(visible) <= _PART_LIMIT else visible[: _PART_LIMIT - 1] + "…"
+    text = visible(text)
+    return text if len(text) <= _PART_LIMIT else text[: _PART_LIMIT - 1] + "…"
 
 
 def _cut(text: str, limit: int) -> str:

@@ -15,34 +15,55 @@ import pytest
 from authz_plugin.cli import cli
 
 ROOT = Path(__file__).parents[1]
-DOCS = ("validate", "doctor", "explain", "troubleshooting", "checklists")
+DOCS = (
+    "validate",
+    "attack",
+    "doctor",
+    "explain",
+    "compliance",
+    "import",
+    "troubleshooting",
+    "checklists",
+)
+PAGES = {
+    "validate": "validate",
+    "attack": "attack",
+    "doctor": "doctor",
+    "explain": "explain",
+    "report": "compliance",
+}
+"""Commands and the pages that are about them."""
 
 
 def text(name: str) -> str:
     return (ROOT / f"docs/{name}.md").read_text()
 
 
-def test_every_finding_of_doctor_is_in_its_table_and_no_other() -> None:
+def findings() -> set[str]:
+    """The ids of everything that doctor can find."""
     sources = "".join(file.read_text() for file in (ROOT / "authz_plugin/doctor").glob("*.py"))
-    made = set(re.findall(r'Finding\(\s*"([a-z0-9.-]+)"', sources))
+    return set(re.findall(r'(?:Finding|_Setting)\(\s*"([a-z0-9.-]+)"', sources))
+
+
+def test_every_finding_of_doctor_is_in_its_table_and_no_other() -> None:
     rows = re.findall(r"^\| (`.+?) \|", text("doctor"), re.MULTILINE)
-    assert {id_ for row in rows for id_ in re.findall(r"`([^`]+)`", row)} == made
+    assert {id_ for row in rows for id_ in re.findall(r"`([^`]+)`", row)} == findings()
 
 
-@pytest.mark.parametrize("name", ["validate", "doctor", "explain"])
+@pytest.mark.parametrize("name", PAGES)
 def test_every_exit_status_that_help_names_is_documented(name: str) -> None:
     command = cli.commands[name]
     assert command.help is not None
     (named,) = re.findall(r"Exit status: (.*?)\n\n", command.help, re.DOTALL)
     statuses = set(re.findall(r"\b(\d) ", named))
     assert len(statuses) >= 4
-    assert set(re.findall(r"^\| (\d) \|", text(name), re.MULTILINE)) == statuses
+    assert set(re.findall(r"^\| (\d) \|", text(PAGES[name]), re.MULTILINE)) == statuses
 
 
 def own_commands(name: str) -> list[str]:
     """Every line of the docs that runs this program."""
-    lines = re.findall(r"^(?:.*[|$] |sudo )?(opa-authz \w.*?)(?: +#.*)?$", text(name), re.MULTILINE)
-    return [line for line in lines if "…" not in line]
+    line = re.compile(r"^(?:.*[|$] |sudo )?(opa-authz \w.*?)(?: +[#>].*)?$", re.MULTILINE)
+    return [command for command in line.findall(text(name)) if "…" not in command]
 
 
 @pytest.mark.parametrize("name", DOCS)
@@ -54,11 +75,20 @@ def test_every_command_line_in_the_docs_is_understood(name: str) -> None:
         cli.commands[command].make_context(command, arguments, resilient_parsing=False)
 
 
-@pytest.mark.parametrize("name", ["validate", "doctor", "explain"])
+@pytest.mark.parametrize("name", PAGES)
 def test_help_says_what_every_option_does(name: str) -> None:
     for parameter in cli.commands[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_help_keeps_its_examples_one_a_line(name: str) -> None:
+    command = cli.commands[name]
+    shown = command.get_help(click.Context(command, info_name=name)).splitlines()
+    examples = shown[shown.index("  Examples:") + 1 : shown.index("Options:") - 1]
+    assert len(examples) >= 3
+    assert all("opa-authz " in line for line in examples)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from authz_plugin import dockerd, policy
 from authz_plugin.caller import Caller
+from authz_plugin.compliance.controls import TABLED, Control, standard
 from authz_plugin.decision import Decision
 from authz_plugin.document import input_document
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.hostpaths import UnseenHostPaths
 from tests.conftest import MakeEngine
-
-CONTROLS: Final = Path(__file__).parents[1] / "docs/controls.md"
 
 _JSON: Final = {"content-type": "application/json"}
 _TAR: Final = {"content-type": "application/x-tar"}
@@ -364,23 +361,18 @@ def test_restricted_denies_what_harms_the_host_or_its_neighbours(
     assert rule in rules(decide(engine, "restricted", request))
 
 
-def controls(heading: str) -> dict[str, set[str]]:
-    """The rules of each control in one of the tables of docs/controls.md."""
-    table = CONTROLS.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
-    return {row[0].strip(): set(re.findall(r"`([^`]+)`", row[2])) for row in rows[2:]}
-
-
-HEADINGS: Final = (
-    "Pod Security Standards",
-    "CIS Docker Benchmark, section 5",
-    "Portainer's switches",
-    "What Docker needs beside these",
-)
+CONTROLS: Final[dict[str, dict[str, Control]]] = {
+    part.title: {control.id: control for control in part.controls}
+    for name in TABLED
+    for part in standard(name).parts
+}
+"""The controls by the tables of docs/controls.md."""
 
 
 def test_every_rule_of_a_control_exists_and_every_denial_of_a_danger_has_a_control() -> None:
-    named = {rule for heading in HEADINGS for ids in controls(heading).values() for rule in ids}
+    named = {
+        rule for part in CONTROLS.values() for control in part.values() for rule in control.rules
+    }
     assert named <= policy.rule_ids()
     plumbing = {rule for rule in policy.rule_ids() if rule.endswith(".unreadable")}
     plumbing |= {rule for rule in policy.rule_ids() if rule.startswith("request.")}
@@ -462,17 +454,15 @@ KEEPER: Final = dict(zip(BREAKING, ("restricted", "cis", "portainer"), strict=Tr
 def test_a_request_that_breaks_a_control_is_denied_by_its_rules(
     engine: OpaEngine, heading: str, control: str
 ) -> None:
-    profile = KEEPER[heading]
-    if heading == "Pod Security Standards":
-        table = CONTROLS.read_text()
-        profile = "baseline" if f"| {control} | baseline |" in table else "restricted"
+    broken = CONTROLS[heading][control]
+    profile = broken.title if heading == "Pod Security Standards" else KEEPER[heading]
     found = rules(decide(engine, profile, BREAKING[heading][control]))
-    assert found & controls(heading)[control]
+    assert found & set(broken.rules)
 
 
 @pytest.mark.parametrize("heading", BREAKING)
 def test_every_control_is_tried(heading: str) -> None:
-    assert set(BREAKING[heading]) == set(controls(heading))
+    assert set(BREAKING[heading]) == set(CONTROLS[heading])
 
 
 def test_a_container_as_the_benchmark_wants_it_runs(engine: OpaEngine) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from authz_plugin.cli.endpoint import client_of, endpoint_of, endpoint_options
 from authz_plugin.cli.options import load_settings, policy_options
 from authz_plugin.cli.terminal import say
+from authz_plugin.docker_client import Endpoint
 from authz_plugin.doctor.examination import examine
 from authz_plugin.doctor.finding import SEVERITIES, Finding, Severity
-from authz_plugin.doctor.host import look_at
+from authz_plugin.doctor.host import Host, look_at
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 STATUS: Final[dict[Severity, int]] = {"critical": 3, "warning": 4, "info": 0, "ok": 0}
 """The exit status by the worst finding."""
@@ -30,28 +32,43 @@ _MARKS: Final[dict[Severity, tuple[str, str]]] = {
 }
 
 
+def host_options(command: _F) -> _F:
+    """``--root``, ``--daemon-json`` and ``--dockerd-pid``."""
+    for option in (
+        click.option(
+            "--dockerd-pid", metavar="PID", type=int, help="dockerd's process.  [default: found]"
+        ),
+        click.option(
+            "--daemon-json",
+            metavar="FILE",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="dockerd's settings file.  [default: the one that dockerd was started with]",
+        ),
+        click.option(
+            "--root",
+            metavar="FOLDER",
+            default=Path("/"),
+            show_default=True,
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="Where the host's files are seen, /proc among them.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def host_of(options: dict[str, Any], endpoint: Endpoint) -> Host:
+    """Take the host options out of a command's options, and look at the host."""
+    root, file, pid = (options.pop(name) for name in ("root", "daemon_json", "dockerd_pid"))
+    return look_at(root, endpoint, file, pid)
+
+
 @click.command()
 @endpoint_options
 @policy_options
-@click.option(
-    "--root",
-    metavar="FOLDER",
-    default=Path("/"),
-    show_default=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where the host's files are seen, /proc among them.",
-)
-@click.option(
-    "--daemon-json",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="dockerd's settings file.  [default: the one that dockerd was started with]",
-)
-@click.option("--dockerd-pid", metavar="PID", type=int, help="dockerd's process.  [default: found]")
+@host_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(
-    root: Path, daemon_json: Path | None, dockerd_pid: int | None, as_json: bool, **options: Any
-) -> None:
+def doctor(as_json: bool, **options: Any) -> None:
     r"""Look for what is wrong with this host, and say how to mend it.
 
     Reads dockerd's version, command line and settings, the sockets and who may use them, the
@@ -70,15 +87,14 @@ def doctor(
       opa-authz doctor --root /host -H unix:///host/run/docker.sock
     """
     endpoint = endpoint_of(options)
-    host = look_at(root, endpoint, daemon_json, dockerd_pid)
-    findings = examine(host, client_of(endpoint), lambda: load_settings(options))
+    host = host_of(options, endpoint)
+    examination = examine(host, client_of(endpoint), lambda: load_settings(options))
     if as_json:
-        document = {"version": 1, "findings": [asdict(finding) for finding in findings]}
-        click.echo(json.dumps(document, indent=2))
+        click.echo(json.dumps(examination.to_document(), indent=2))
     else:
-        for style, text in _lines(findings):
+        for style, text in _lines(examination.findings):
             say(text, style)
-    sys.exit(STATUS[findings[0].severity])
+    sys.exit(STATUS[examination.findings[0].severity])
 
 
 def _lines(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:

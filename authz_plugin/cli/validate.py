@@ -13,22 +13,26 @@ import click
 from authz_plugin.cli.endpoint import client_of, endpoint_of, endpoint_options
 from authz_plugin.cli.options import load_settings, policy_options
 from authz_plugin.cli.terminal import Progress, say
-from authz_plugin.trial import open_trial
+from authz_plugin.docker_client import Endpoint
+from authz_plugin.shown import Client
+from authz_plugin.trial import Trial, open_trial
 from authz_plugin.validation.checks import Validation
 from authz_plugin.validation.report import Report, lines
 
 FAILED: Final = 3
 """The exit status where a check failed."""
 
-
-@click.command()
-@endpoint_options
-@policy_options
-@click.option(
+image_option: Final = click.option(
     "--image",
     metavar="REF",
     help="An image that the policy allows, which need not be there.  [default: made up]",
 )
+
+
+@click.command()
+@endpoint_options
+@policy_options
+@image_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--junit",
@@ -57,16 +61,10 @@ def validate(image: str | None, as_json: bool, junit: Path | None, **options: An
       opa-authz validate --profile devcontainer --junit report.xml
       opa-authz validate -H tcp://10.0.0.5:2376 --tlscert cert.pem --tlskey key.pem
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    end_in_order()
     endpoint = endpoint_of(options)
-    client = client_of(endpoint)
-    with open_trial(load_settings(options)) as trial, Progress("checks") as progress:
-        validation = Validation(endpoint, trial, client, image=image, progress=progress.show)
-        results = validation.run()
-        report = Report(
-            endpoint.url, validation.engine, trial.bundle.profile, trial.bundle.revision, results
-        )
+    with open_trial(load_settings(options)) as trial:
+        report = carry_out(endpoint, client_of(endpoint), trial, image)
     if junit is not None:
         junit.write_text(report.to_junit())
     if as_json:
@@ -76,3 +74,20 @@ def validate(image: str | None, as_json: bool, junit: Path | None, **options: An
             say(text, style)
     if not report.passed:
         sys.exit(FAILED)
+
+
+def end_in_order() -> None:
+    """Leave nothing behind on any signal that ends a program, as on Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
+def carry_out(endpoint: Endpoint, client: Client, trial: Trial, image: str | None) -> Report:
+    """Validate a daemon by a policy; raises ``EndpointError`` if it does not answer at all."""
+    with Progress("checks") as progress:
+        validation = Validation(endpoint, trial, client, image=image, progress=progress.show)
+        results = validation.run()
+    bundle = trial.bundle
+    return Report(
+        endpoint.url, validation.engine, bundle.profile, bundle.revision, results, client.user
+    )

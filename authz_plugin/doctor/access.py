@@ -33,6 +33,8 @@ def look_at_socket(host: Host) -> Iterator[Finding]:
             "everybody on this host may ask dockerd for what the policy allows, unseen as who",
             f"chmod 660 {path}, and see what opened it",
         )
+    else:
+        yield Finding("socket.everybody", "ok", f"{path} is for its owner and group alone")
     group, members = host.members(facts.st_gid)
     if not facts.st_mode & stat.S_IWGRP or not set(members) - {"root"}:
         yield Finding("socket.group", "ok", f"{path}: no account but root is in group {group}")

@@ -89,9 +89,10 @@ def _named(host: Host) -> Iterator[Finding]:
 def _listeners(host: Host) -> Iterator[Finding]:
     verified = _is_on(host, "--tlsverify", "tlsverify")
     encrypted = verified or _is_on(host, "--tls", "tls")
-    for url in host.setting("--host", "hosts"):
-        if not url.startswith("tcp:"):
-            continue
+    urls = [url for url in host.setting("--host", "hosts") if url.startswith("tcp:")]
+    if not urls and host.dockerd is not None:
+        yield Finding("dockerd.tcp", "ok", "dockerd listens on no TCP port")
+    for url in urls:
         if verified:
             yield Finding("dockerd.tcp", "ok", f"{url} asks clients for certificates")
             continue

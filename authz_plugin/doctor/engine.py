@@ -24,6 +24,7 @@ _OLDEST_WITH_CHUNKS: Final[Version] = (28, 0, 0)
 _FIRST_WITH_LARGE: Final[dict[int, Version]] = {25: (25, 0, 16)}
 _OLDEST_WITH_LARGE: Final[Version] = (29, 3, 1)
 _FIRST_WITH_GRPC: Final[Version] = (29, 2, 0)
+_FIRST_WITHOUT_V1: Final[Version] = (17, 12, 0)
 
 
 def read_version(text: str) -> Version | None:
@@ -93,3 +94,23 @@ def look_at_engine(server: str) -> Iterator[Finding]:
     clean = not (withholds_chunked_bodies(version) or withholds_large_bodies(version))
     if clean and not serves_native_grpc(version):
         yield Finding("engine.version", "ok", f"dockerd {name} shows plugins everything known")
+
+
+def look_at_registries(server: str) -> Iterator[Finding]:
+    """Whether the engine takes images by the first registry protocol, which signs nothing."""
+    version = read_version(server)
+    if version is None:
+        return
+    name = ".".join(map(str, version))
+    if version >= _FIRST_WITHOUT_V1:
+        yield Finding(
+            "engine.registry-v1", "ok", f"dockerd {name} knows no registries of the first protocol"
+        )
+        return
+    yield Finding(
+        "engine.registry-v1",
+        "warning",
+        f"dockerd {name} takes images from registries of the first protocol",
+        "that protocol does not prove that an image is the one that was asked for",
+        "update to 17.12 or later, which knows the second protocol alone",
+    )

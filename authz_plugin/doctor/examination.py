@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from authz_plugin.docker_client import exchange
 from authz_plugin.doctor.access import look_at_files, look_at_plugin, look_at_socket
 from authz_plugin.doctor.dockerd import look_at_dockerd
-from authz_plugin.doctor.engine import look_at_engine
+from authz_plugin.doctor.engine import look_at_engine, look_at_registries
 from authz_plugin.doctor.finding import SEVERITIES, Finding
-from authz_plugin.doctor.guard import look_at_enforcement, look_at_opa, look_at_policy
+from authz_plugin.doctor.guard import (
+    look_at_audit,
+    look_at_enforcement,
+    look_at_opa,
+    look_at_policy,
+)
+from authz_plugin.doctor.hardening import look_at_daemon, look_at_settings
 from authz_plugin.doctor.host import Host
 from authz_plugin.doctor.workloads import look_at_workloads
 from authz_plugin.errors import EndpointError, SetupError
@@ -21,16 +29,34 @@ from authz_plugin.trial import Trial, open_trial
 from authz_plugin.validation.probes import PROBES
 
 
-def examine(host: Host, client: Client, load: Callable[[], Settings]) -> list[Finding]:
-    """Every finding, the worst first; ``load`` reads the plugin's settings."""
-    findings = list(_examine(host, client, load))
-    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was found on a host, the worst first. ``policy_revision`` is that of the policy which
+    the settings make, and empty where they make none."""
+
+    time: datetime
+    host: str
+    endpoint: str
+    policy_revision: str
+    findings: Sequence[Finding]
+
+    def to_document(self) -> dict[str, Any]:
+        """The examination as ``--json`` prints it."""
+        return {
+            "version": 1,
+            "time": self.time.isoformat(timespec="seconds"),
+            "host": self.host,
+            "endpoint": self.endpoint,
+            "policy_revision": self.policy_revision,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
 
 
-def _examine(host: Host, client: Client, load: Callable[[], Settings]) -> Iterator[Finding]:
-    yield from look_at_dockerd(host)
-    yield from look_at_socket(host)
-    yield from look_at_plugin(host)
+def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examination:
+    """Look at everything; ``load`` reads the plugin's settings."""
+    now = datetime.now(UTC)
+    findings = [*look_at_dockerd(host), *look_at_settings(host)]
+    findings += [*look_at_socket(host), *look_at_plugin(host)]
     with contextlib.ExitStack() as stack:
         settings: Settings | None = None
         trial: Trial | None = None
@@ -38,28 +64,37 @@ def _examine(host: Host, client: Client, load: Callable[[], Settings]) -> Iterat
             settings = load()
             trial = stack.enter_context(open_trial(settings))
         except SetupError as error:
-            yield Finding(
-                "policy.settings",
-                "critical",
-                f"the plugin would not start with these settings: {error}",
-                "once it stops, dockerd refuses everything",
-                "mend it, then `opa-authz check`",
-            )
+            findings.append(_unsound(error))
         if settings is not None:
-            yield from look_at_opa(settings, None if trial is None else trial.opa)
+            findings += look_at_opa(settings, None if trial is None else trial.opa)
+            findings += look_at_audit(settings)
         if trial is not None:
-            yield from look_at_policy(trial.config, datetime.now(UTC).date())
-        yield from look_at_files(host, settings)
-        yield from _api(host, trial, client)
+            findings += look_at_policy(trial.config, now.date())
+        findings += [*look_at_files(host, settings), *_api(host, trial, client)]
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    revision = "" if trial is None else trial.bundle.revision
+    return Examination(now, host.name, host.endpoint.url, revision, findings)
+
+
+def _unsound(error: SetupError) -> Finding:
+    return Finding(
+        "policy.settings",
+        "critical",
+        f"the plugin would not start with these settings: {error}",
+        "once it stops, dockerd refuses everything",
+        "mend it, then `opa-authz check`",
+    )
 
 
 def _api(host: Host, trial: Trial | None, client: Client) -> Iterator[Finding]:
     """What dockerd itself says, and does."""
     try:
-        ping = exchange(host.endpoint, PROBES["system.ping"])
-        yield from look_at_engine(ping.headers.get("server", ""))
+        server = exchange(host.endpoint, PROBES["system.ping"]).headers.get("server", "")
+        yield from look_at_engine(server)
+        yield from look_at_registries(server)
         yield from look_at_enforcement(host.endpoint, trial, client)
         yield from look_at_workloads(host.endpoint)
+        yield from look_at_daemon(host.endpoint)
     except EndpointError as error:
         yield Finding(
             "api",

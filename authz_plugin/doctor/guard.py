@@ -105,6 +105,22 @@ def _exceptions(exceptions: Any, today: date) -> Iterator[Finding]:
             )
 
 
+def look_at_audit(settings: Settings) -> Iterator[Finding]:
+    """Whether decisions are kept."""
+    file = settings.audit.file
+    if file is not None:
+        yield Finding("audit.file", "ok", f"decisions are recorded in {file}")
+        return
+    yield Finding(
+        "audit.file",
+        "info",
+        "no audit file is kept",
+        "who was allowed what is in the log alone, and what is lost or changed there leaves no "
+        "trace",
+        "set audit.file",
+    )
+
+
 def look_at_opa(settings: Settings, opa: binary.Opa | None) -> Iterator[Finding]:
     """Which OPA decides."""
     url = settings.opa.url

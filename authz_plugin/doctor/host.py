@@ -15,7 +15,7 @@ from typing import Any, Final
 from authz_plugin.docker_client import Endpoint
 
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
-_SHORT: Final[Mapping[str, str]] = {"--host": "-H", "--debug": "-D"}
+_SHORT: Final[Mapping[str, str]] = {"--host": "-H", "--debug": "-D", "--log-level": "-l"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,14 @@ class Host:
     def trusted(self) -> frozenset[int]:
         """The uids that may change what guards this host: root's and dockerd's own."""
         return frozenset({0} if self.dockerd is None else {0, self.dockerd.uid})
+
+    @property
+    def name(self) -> str:
+        """What the host calls itself, or an empty text where that cannot be seen."""
+        try:
+            return self.at("etc/hostname").read_text(errors="replace").strip()
+        except OSError:
+            return ""
 
     @property
     def is_rootless(self) -> bool:

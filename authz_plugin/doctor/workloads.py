@@ -12,6 +12,12 @@ from authz_plugin.doctor.finding import Finding
 
 _SOCKETS: Final = frozenset({"/var/run/docker.sock", "/run/docker.sock"})
 _HOLDING: Final = frozenset({"/", "/run", "/var", "/var/run"})
+_ABSENT: Final[Mapping[str, tuple[str, str]]] = {
+    "privileged": ("containers.privileged", "is privileged"),
+    "root": ("containers.host-root", "has the host's root or run directory"),
+    "socket": ("containers.docker-socket", "has the Docker socket"),
+    "namespaces": ("containers.host-namespace", "is in a namespace of the host"),
+}
 _NAMESPACES: Final = ("IpcMode", "NetworkMode", "PidMode", "UTSMode", "UsernsMode")
 
 
@@ -51,6 +57,10 @@ def _dangers(container: Mapping[str, Any], endpoint: Endpoint) -> Iterator[str]:
 
 def _findings(found: Mapping[str, list[str]]) -> Iterator[Finding]:
     again = "it was made before the policy, or without it, and stays as it is"
+    for danger, names in found.items():
+        if not names:
+            id_, what = _ABSENT[danger]
+            yield Finding(id_, "ok", f"no running container {what}")
     if found["privileged"]:
         yield Finding(
             "containers.privileged",
@@ -84,8 +94,6 @@ def _findings(found: Mapping[str, list[str]]) -> Iterator[Finding]:
             f"it sees the host's processes, network or memory; {again}",
             "make it again in namespaces of its own",
         )
-    if not any(found.values()):
-        yield Finding("containers", "ok", "no running container has the socket or the host")
 
 
 def _unseen(message: str) -> Finding:

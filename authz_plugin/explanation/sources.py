@@ -14,12 +14,13 @@ from authz_plugin.errors import PolicyError
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A rule's place and its metadata."""
+    """A rule's place and its metadata; ``settings`` are the keys that open it."""
 
     file: str
     row: int
     title: str
     description: str
+    settings: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -38,7 +39,8 @@ def _sources(opa: Opa, folder: Path) -> Iterator[tuple[str, Source]]:
     inspected: dict[str, Any] = json.loads(done.stdout)
     for entry in inspected.get("annotations") or []:
         annotations, location = entry["annotations"], entry["location"]
-        id_ = (annotations.get("custom") or {}).get("id")
+        custom = annotations.get("custom") or {}
+        id_ = custom.get("id")
         if id_:
             yield (
                 id_,
@@ -47,5 +49,6 @@ def _sources(opa: Opa, folder: Path) -> Iterator[tuple[str, Source]]:
                     location["row"],
                     annotations.get("title", ""),
                     " ".join(annotations.get("description", "").split()),
+                    tuple(custom.get("settings") or ()),
                 ),
             )

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 
+from authz_plugin.decision import visible
 from authz_plugin.journal.record import SOURCE, DecisionRecord, Outcome
 from authz_plugin.settings import Log
 
@@ -88,7 +89,7 @@ def as_text(document: Mapping[str, Any]) -> bytes:
             document["details"],
         ]
     text = " ".join(word for word in words if word and word != "[]")
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text).encode() + b"\n"
+    return visible(text).encode() + b"\n"
 
 
 def renderer(log: Log) -> Render:

@@ -59,7 +59,19 @@ _OPTIONS: Final = (
     ("label", "disable"),
     ("no-new-privileges", "false"),
 )
-_PATHS: Final = ("/", "/etc", "/home", "/root", "/proc", "/dev", "/var/lib/docker")
+_PATHS: Final = (
+    "/",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/proc",
+    "/root",
+    "/sys",
+    "/usr",
+    "/var/lib/docker",
+)
 _PROTECTED: Final = ("/var/run/docker.sock", "/run/docker.sock", "/run/docker/plugins")
 _PLACE: Final = ("mounts.source", "mounts.protected", "mounts.type", "guard.")
 

@@ -16,7 +16,9 @@ from authz_plugin.validation.promises import Config, fits, mounts_path, opens_po
 _MEBIBYTE: Final = 1 << 20
 _BILLION: Final = 1_000_000_000
 _TAKEN_LAST: Final = -1000
+_MANY: Final = 1 << 30
 _ELSEWHERE: Final = "opa-authz.invalid/elsewhere"
+_SSHD: Final = ("/usr/sbin/sshd", "-D")
 
 
 def limits(config: Config, create: Creator) -> Iterator[Attempt]:
@@ -24,7 +26,7 @@ def limits(config: Config, create: Creator) -> Iterator[Attempt]:
     yield from _users(config, create)
     yield from _walls(config, create)
     yield from _settings(config, create)
-    yield from _required_resources(config, create)
+    yield from _unlimited_resources(config, create)
     yield from _resource_ceilings(config, create)
     yield from _images(config, create)
     yield from _networks(config, create)
@@ -97,6 +99,13 @@ def _settings(config: Config, create: Creator) -> Iterator[Attempt]:
     for id_, value, promised, changes in values:
         title = f"{id_.replace('-', ' ')} {value}"
         yield create(f"containers.{id_}", title, promised, (f"containers.{id_}",), **changes)
+    yield create("containers.restart-retries", "restarts on failure without end",
+                 "on-failure" in containers["restart"] and containers["restart_retries"] is None,
+                 ("containers.restart-retries", "containers.restart"),
+                 RestartPolicy={"Name": "on-failure"})  # fmt: skip
+    yield create("containers.command", "a container that runs sshd",
+                 not any(fits(containers["deny_commands"], word) for word in _SSHD),
+                 ("containers.command",), top={"Cmd": list(_SSHD)})  # fmt: skip
     yield create("sysctls", "kernel parameter kernel.msgmax",
                  fits(config["sysctls"]["allow"], "kernel.msgmax"), ("sysctls.name",),
                  Sysctls={"kernel.msgmax": "65536"})  # fmt: skip
@@ -104,14 +113,13 @@ def _settings(config: Config, create: Creator) -> Iterator[Attempt]:
                  ("logging.driver",), LogConfig={"Type": "syslog"})  # fmt: skip
 
 
-def _required_resources(config: Config, create: Creator) -> Iterator[Attempt]:
-    fields = {"cpus": "NanoCpus", "memory": "Memory", "pids": "PidsLimit"}
-    for name in config["resources"]["required"]:
-        if name in fields:
-            none: dict[str, Any] = {fields[name]: 0}
-            yield create(f"resources.{name}.none", f"a container without limit of {name}",
-                         promised=False, rules=("resources.required", "resources.max"),
-                         **none)  # fmt: skip
+def _unlimited_resources(config: Config, create: Creator) -> Iterator[Attempt]:
+    resources = config["resources"]
+    for name, field in (("cpus", "NanoCpus"), ("memory", "Memory"), ("pids", "PidsLimit")):
+        none: dict[str, Any] = {field: 0}
+        promised = name not in resources["required"] and resources["max"][name] is None
+        yield create(f"resources.{name}.none", f"a container without limit of {name}", promised,
+                     ("resources.required", "resources.max"), **none)  # fmt: skip
 
 
 def _resource_ceilings(config: Config, create: Creator) -> Iterator[Attempt]:
@@ -131,6 +139,10 @@ def _resource_ceilings(config: Config, create: Creator) -> Iterator[Attempt]:
         title = f"more {name} than {most[name]}"
         rules = ("resources.max",)
         yield create(f"resources.{name}.max", title, promised=False, rules=rules, **changes)
+    nofile = resources["ulimits"].get("nofile", 0)
+    yield create("resources.ulimit", f"ulimit nofile={_MANY}", nofile is None or nofile >= _MANY,
+                 ("resources.ulimit",),
+                 Ulimits=[{"Name": "nofile", "Soft": 1, "Hard": _MANY}])  # fmt: skip
     yield create("resources.oom-score", "a container that the OOM killer takes last",
                  resources["oom_score"] <= _TAKEN_LAST, ("resources.oom-score",),
                  OomScoreAdj=_TAKEN_LAST)  # fmt: skip
@@ -155,6 +167,8 @@ def _images(config: Config, create: Creator) -> Iterator[Attempt]:
 
 def _networks(config: Config, create: Creator) -> Iterator[Attempt]:
     networks, ports = config["networks"], config["ports"]
+    yield create("networks.default-bridge", "the default bridge", networks["default_bridge"],
+                 ("networks.default-bridge",), NetworkMode="bridge")  # fmt: skip
     yield create("networks.link", "a link to another container", networks["links"],
                  ("networks.link",), Links=[f"{NOTHING}:db"])  # fmt: skip
     yield create("networks.host-gateway", "the host's gateway in the hosts file",

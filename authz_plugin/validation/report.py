@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -12,13 +13,16 @@ from authz_plugin.validation.checks import GROUPS, Group, Result
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A validation that was carried out: where, against what, and its checks."""
+    """A validation that was carried out: where, against what, its checks, as whom (the name that
+    dockerd has for the caller, or none) and when."""
 
     endpoint: str
     engine: str
     profile: str
     policy_revision: str
     results: Sequence[Result]
+    caller: str = ""
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def run(self) -> list[Result]:
@@ -51,8 +55,10 @@ class Report:
         """The report as ``--json`` prints it."""
         return {
             "version": 1,
+            "time": self.time.isoformat(timespec="seconds"),
             "endpoint": self.endpoint,
             "engine": self.engine,
+            "caller": self.caller,
             "profile": self.profile,
             "policy_revision": self.policy_revision,
             "passed": self.passed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from authz_plugin.doctor.engine import look_at_engine
+from authz_plugin.doctor.engine import look_at_engine, look_at_registries
 
 CHUNKED, LARGE, GRPC = "engine.cve-2024-41110", "engine.cve-2026-34040", "engine.grpc"
 
@@ -54,3 +54,15 @@ def test_a_build_of_a_distribution_may_carry_the_fix() -> None:
 def test_an_engine_without_a_version_is_not_called_sound(server: str) -> None:
     (found,) = look_at_engine(server)
     assert found.severity == "info"
+
+
+@pytest.mark.parametrize(
+    ("version", "severity"), [("17.9.1", "warning"), ("17.12.0", "ok"), ("28.5.2", "ok")]
+)
+def test_the_first_registry_protocol_went_with_17_12(version: str, severity: str) -> None:
+    (found,) = look_at_registries(f"Docker/{version} (linux)")
+    assert (found.id, found.severity) == ("engine.registry-v1", severity)
+
+
+def test_of_an_engine_without_a_version_no_protocol_is_ruled_out() -> None:
+    assert list(look_at_registries("Docker/dev")) == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from authz_plugin import policy, settings
-from authz_plugin.doctor.guard import look_at_opa, look_at_policy
+from authz_plugin.doctor.guard import look_at_audit, look_at_opa, look_at_policy
 from authz_plugin.engine.binary import VERSION, Opa
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import Key
@@ -86,3 +86,10 @@ def test_an_older_opa_than_the_tested_one_is_mentioned() -> None:
 )
 def test_decisions_in_plain_text_from_elsewhere_are_critical(url: str, critical: bool) -> None:
     assert ("opa.plaintext" in opa(url=url)) is critical
+
+
+@pytest.mark.parametrize(("file", "severity"), [(None, "info"), ("/var/log/audit.jsonl", "ok")])
+def test_a_host_that_keeps_no_audit_file_is_mentioned(file: str | None, severity: str) -> None:
+    flags: dict[Key, Any] = {("config",): "/dev/null", ("audit", "file"): file}
+    (found,) = look_at_audit(settings.load(flags, {}, policy.config_schema()))
+    assert (found.id, found.severity) == ("audit.file", severity)

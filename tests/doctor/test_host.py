@@ -116,6 +116,12 @@ def test_daemon_json_is_where_dockerd_was_told(machine: Machine) -> None:
     assert machine.host().daemon_file.settings == {"debug": True}
 
 
+def test_a_host_is_known_by_its_own_name(machine: Machine) -> None:
+    assert machine.host().name == ""
+    machine.write("etc/hostname", "prod-7\n")
+    assert machine.host().name == "prod-7"
+
+
 def test_a_rootless_dockerd_reads_the_file_of_its_user(machine: Machine) -> None:
     machine.write("home/eve/.config/docker/daemon.json", '{"debug": true}')
     machine.runs("dockerd", uid=1001)
@@ -149,6 +155,8 @@ PLUGIN = "authorization-plugins"
         ({"hosts": ["tcp://0.0.0.0:2376"], "tls": True}, [], "dockerd.tcp-open", "critical"),
         ({"hosts": ["tcp://0.0.0.0:2376"], "tlsverify": True}, [], "dockerd.tcp", "ok"),
         ({}, ["--host=tcp://0.0.0.0:2376", "--tlsverify"], "dockerd.tcp", "ok"),
+        ({"hosts": ["unix:///run/docker.sock"]}, [], "dockerd.tcp", "ok"),
+        ({}, [], "dockerd.tcp", "ok"),
         ({}, [], "dockerd.user", "info"),
         ({"userns-remap": "default"}, [], "dockerd.user", "ok"),
         ({}, ["--userns-remap=default"], "dockerd.user", "ok"),
@@ -225,6 +233,13 @@ def test_a_socket_of_an_empty_group_is_in_order(machine: Machine, listening: Any
 def test_a_socket_of_dockers_for_everybody_is_critical(machine: Machine, listening: Any) -> None:
     found = at_socket(machine, listening("run/docker.sock", 0o666))
     assert found["socket.everybody"].severity == "critical"
+
+
+def test_a_socket_of_dockers_that_is_not_for_everybody_is_in_order(
+    machine: Machine, listening: Any
+) -> None:
+    found = at_socket(machine, listening("run/docker.sock", 0o660))
+    assert found["socket.everybody"].severity == "ok"
 
 
 def plugin(machine: Machine) -> dict[str, Finding]:

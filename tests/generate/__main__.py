@@ -10,6 +10,7 @@ from typing import Any
 from tests.generate.attacks import attacks_page
 from tests.generate.clients import clients_page
 from tests.generate.configuration import configuration_page
+from tests.generate.controls import controls_page
 from tests.generate.dashboard import dashboard
 from tests.generate.examples import complete_profiles, examples
 from tests.generate.input import input_page
@@ -30,6 +31,7 @@ def made() -> dict[Path, str]:
         _ROOT / "policies/docker/authz/profiles/data.json": _json(complete_profiles()),
         _ROOT / "docs/attacks.md": attacks_page(),
         _ROOT / "docs/clients.md": clients_page(),
+        _ROOT / "docs/controls.md": controls_page(),
         _ROOT / "docs/input.md": input_page(),
         _ROOT / "docs/operations.md": operations_page(),
         _ROOT / "docs/policy-configuration.md": configuration_page(),

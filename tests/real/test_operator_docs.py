@@ -20,7 +20,7 @@ FENCE = re.compile(r"^```sh (production|devcontainer)\n(.*?)^```$", re.MULTILINE
 def commands() -> list[tuple[str, str, str]]:
     """Profile, command and what must come of it."""
     found = []
-    for name in ("checklists", "troubleshooting"):
+    for name in ("attack", "checklists", "compliance", "troubleshooting"):
         for profile, lines in FENCE.findall((DOCS / f"{name}.md").read_text()):
             for line in lines.splitlines():
                 command, _, outcome = line.rpartition("# ")

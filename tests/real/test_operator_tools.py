@@ -251,7 +251,7 @@ def test_doctor_proves_enforcement_on_a_guarded_daemon(production: Guarded, engi
     assert "privileged.container" in found["enforcement"]["what"]
     assert found["dockerd.plugin"]["severity"] == "ok"
     assert found["plugin.socket"]["severity"] == "ok"
-    assert found["containers"]["severity"] == "ok"
+    assert found["containers.privileged"]["severity"] == "ok"
     assert ("engine.cve-2024-41110" in found) == (engine == "20.10")
     assert "engine.cve-2026-34040" in found
     assert "engine.grpc" not in found

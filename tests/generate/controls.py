@@ -1,0 +1,67 @@
+"""docs/controls.md: every control with what supports it, from the same source as reports."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Final
+
+from authz_plugin.compliance.controls import REPORTED, TABLED, Control, Standard, standard
+
+_HEAD: Final = """\
+# Controls
+
+Which rules stand for which control of the standards that people ask for. Tests hold these tables to
+the policies: every rule exists, and a request that breaks the control is denied by one of them.
+
+For the CIS Docker Benchmark, OWASP and NIST SP 800-190 the tables also name the checks of
+[validate](validate.md) and the findings of [doctor](doctor.md) that prove it on a host, which
+[`opa-authz report`](compliance.md) gathers; `*` stands for any text. *Partly* and *outside* say
+what no plugin reaches.
+
+This page is made from [authz_plugin/compliance/standards](../authz_plugin/compliance/standards).
+"""
+
+
+def controls_page() -> str:
+    """The page, one table for each part of a standard."""
+    lines = [_HEAD]
+    for name in TABLED:
+        lines += _standard(standard(name))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _standard(one: Standard) -> Iterator[str]:
+    proven = one.name in REPORTED
+    columns = [*one.columns, "Rules", *(["Checks", "Findings", "Reach"] if proven else [])]
+    for number, part in enumerate(one.parts):
+        yield from (f"## {part.title}", "")
+        if not number:
+            furthest = f" Profile `{one.profile}` goes furthest." if proven else ""
+            yield from (textwrap.fill(one.about + furthest, 100), "")
+        yield f"| {' | '.join(columns)} |"
+        yield f"|{'---|' * len(columns)}"
+        for control in part.controls:
+            cells = [_number(control), _title(control), _ids(control.rules)]
+            if proven:
+                cells += [_ids(control.checks), _ids(control.findings), _reach(control)]
+            yield f"| {' | '.join(cells)} |"
+        yield ""
+
+
+def _number(control: Control) -> str:
+    return f"{control.id} (also {control.also})" if control.also else control.id
+
+
+def _title(control: Control) -> str:
+    return f"{control.title}. {control.note}" if control.note else control.title
+
+
+def _ids(ids: tuple[str, ...]) -> str:
+    return ", ".join(f"`{id_}`" for id_ in ids)
+
+
+def _reach(control: Control) -> str:
+    if control.outside:
+        return f"*outside*: {control.outside}"
+    return f"*partly*: {control.partly}" if control.partly else ""
