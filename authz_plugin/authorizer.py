@@ -97,7 +97,7 @@ class Authorizer:
         record.reads_as(canonical, caller)
         document = input_document(canonical, caller, self._host_paths, record.time)
         record.asks("opa")
-        record.decided(self._engine.decide(document))
+        record.decided(self._engine.decide(document), document)
 
     def _without_engine(self, record: DecisionRecord, error: EngineError) -> None:
         record.error = str(error)

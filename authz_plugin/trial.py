@@ -10,21 +10,32 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
+
+import orjson
 
 from authz_plugin import policy, supervisor
 from authz_plugin.authorizer import Authorizer
-from authz_plugin.decision import Decision
+from authz_plugin.decision import Decision, Denial, read_decision
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.errors import EngineError, PolicyError, SetupError
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.settings import OpaSettings, Settings
 
+_T = TypeVar("_T")
+
 _DEADLINE: Final = 10.0
+_AT_ONCE: Final = 32
+"""Documents in one question: what is gained by more is little, and an answer has its limit."""
+_QUESTIONS: Final = 4
+_REMEMBERED: Final = 50_000
 _MODULE: Final = """\
 package docker.authz.trial
 
@@ -32,6 +43,12 @@ decision := answer if {
 	answer := data.docker.authz.decision with input as input.document
 		with data.docker.authz.config as input.config
 }
+
+decisions := [answer |
+	some document in input.documents
+	answer := data.docker.authz.decision with input as document
+		with data.docker.authz.config as input.config
+]
 
 config := answer if {
 	answer := data.docker.authz.effective.config with input as input.document
@@ -49,6 +66,15 @@ class Judgement:
     message: str
     record: DecisionRecord
     document: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the policies say of an input document, and the role that they see the caller in, empty
+    for none."""
+
+    decision: Decision
+    role: str = ""
 
 
 class Trial:
@@ -75,6 +101,7 @@ class Trial:
         self._opa = child.start(opa, bundle)
         address = OpaSettings(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/trial")
+        self._askers = ThreadPoolExecutor(_QUESTIONS, "trial")
 
     def judge(self, message: bytes, config: Mapping[str, Any] | None = None) -> Judgement:
         """Decide on the body of an ``/AuthZPlugin.AuthZReq``."""
@@ -82,6 +109,39 @@ class Trial:
         engine = _Configured(self._engine, self.config if config is None else config)
         answer = Authorizer(engine, self._paths, records.append).authorize(message)
         return Judgement(answer.allow, answer.message, records[0], engine.document)
+
+    def decide(
+        self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | None = None
+    ) -> list[Verdict]:
+        """Decide on input documents, many at a time; where the policies give no decision, deny as
+        the plugin does."""
+        config = self.config if config is None else config
+        starts = range(0, len(documents), _AT_ONCE)
+        parts = [documents[start : start + _AT_ONCE] for start in starts]
+        found = self._askers.map(lambda part: self._verdicts(part, config), parts)
+        return [verdict for part in found for verdict in part]
+
+    def _verdicts(
+        self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
+    ) -> list[Verdict]:
+        try:
+            return self._ask(documents, config)
+        except EngineError as error:
+            if len(documents) == 1:
+                return [Verdict(_undecided(error))]
+        return [verdict for document in documents for verdict in self._verdicts([document], config)]
+
+    def _ask(
+        self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
+    ) -> list[Verdict]:
+        answers = self._engine.ask("decisions", {"documents": documents, "config": config})
+        if len(answers) != len(documents):
+            raise EngineError("there is a document without a decision")
+        decisions = [read_decision(answer, self.bundle.packages) for answer in answers]
+        return [
+            Verdict(decision, answer.get("role", ""))
+            for decision, answer in zip(decisions, answers, strict=True)
+        ]
 
     def configured(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration that the settings would make with another policy configuration given;
@@ -100,8 +160,14 @@ class Trial:
         return answer
 
     def close(self) -> None:
+        self._askers.shutdown()
         self._engine.close()
         self._opa.stop()
+
+
+def _undecided(error: EngineError) -> Decision:
+    denial = Denial("request.engine", "", None, f"there is no decision: {error}", "")
+    return Decision(False, (denial,), (), frozenset(), "", "")  # noqa: FBT003 - as the fields stand
 
 
 class _Configured:
@@ -115,6 +181,51 @@ class _Configured:
     def decide(self, document: dict[str, Any]) -> Decision:
         self.document = document
         return self._engine.decide({"document": document, "config": self._config})
+
+
+class Stream(Generic[_T]):
+    """Input documents that are decided batch after batch, each different one once.
+
+    ``make`` makes something of a document and its verdict. For a document that differs in nothing
+    but its time the same is given again, if the decision allows that; ``size`` documents at most
+    are remembered.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        config: Mapping[str, Any],
+        make: Callable[[Mapping[str, Any], Verdict], _T],
+        size: int = _REMEMBERED,
+    ) -> None:
+        self._trial = trial
+        self._config = config
+        self._make = make
+        self._size = size
+        self._known: OrderedDict[bytes, _T] = OrderedDict()
+
+    def decide(self, documents: Sequence[Mapping[str, Any]]) -> list[_T]:
+        """What is made of some documents, in their order."""
+        digests = [_digest(document) for document in documents]
+        new = {
+            digest: document
+            for digest, document in zip(digests, documents, strict=True)
+            if digest not in self._known
+        }
+        made: dict[bytes, _T] = {}
+        verdicts = self._trial.decide(list(new.values()), self._config)
+        for (digest, document), verdict in zip(new.items(), verdicts, strict=True):
+            made[digest] = self._make(document, verdict)
+            if verdict.decision.repeatable:
+                self._known[digest] = made[digest]
+        found = [made[digest] if digest in made else self._known[digest] for digest in digests]
+        while len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return found
+
+
+def _digest(document: Mapping[str, Any]) -> bytes:
+    return sha256(orjson.dumps({**document, "time": ""})).digest()
 
 
 @contextlib.contextmanager

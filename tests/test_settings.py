@@ -56,6 +56,14 @@ def test_a_chosen_address_for_metrics_is_known_as_chosen(file: Path) -> None:
     assert not load(environment={"OPA_AUTHZ_METRICS_LISTEN": "off"}).metrics.is_default
 
 
+def test_inputs_need_a_file_that_they_are_written_to(file: Path) -> None:
+    file.write_text("audit:\n  inputs: true\n")
+    with pytest.raises(SettingsError, match=r"config\.yaml:2: audit\.inputs: needs audit\.file"):
+        load(file)
+    file.write_text("audit:\n  inputs: true\n  file: /var/log/opa-authz/audit.jsonl\n")
+    assert load(file).audit.inputs is True
+
+
 def test_the_decision_log_of_an_opa_that_is_not_ours_is_not_ours_to_set(file: Path) -> None:
     file.write_text("opa:\n  url: unix:/run/opa.sock\n  decision_log: true\n")
     with pytest.raises(SettingsError, match=r"config\.yaml:3: opa\.decision_log"):

@@ -12,6 +12,7 @@ import sys
 import click
 
 from authz_plugin import __version__
+from authz_plugin.cli.attack import attack
 from authz_plugin.cli.audit import audit
 from authz_plugin.cli.bundle import bundle
 from authz_plugin.cli.check import check
@@ -19,8 +20,12 @@ from authz_plugin.cli.doctor import doctor
 from authz_plugin.cli.exceptions import exceptions
 from authz_plugin.cli.explain import explain
 from authz_plugin.cli.identity import identity
+from authz_plugin.cli.import_ import import_
 from authz_plugin.cli.install_opa import install_opa
+from authz_plugin.cli.learn import learn
 from authz_plugin.cli.policy import policy
+from authz_plugin.cli.replay import replay
+from authz_plugin.cli.report import report
 from authz_plugin.cli.serve import serve
 from authz_plugin.cli.validate import validate
 from authz_plugin.errors import SettingsError, SetupError
@@ -41,13 +46,19 @@ for command in (
     check,
     bundle,
     identity,
+    import_,
     install_opa,
     policy,
     validate,
+    attack,
     doctor,
     exceptions,
     explain,
+    learn,
+    replay,
+    report,
 ):
+    command.help = (command.help or "").replace(r"\b", "\b")  # docstrings that hold \b are raw
     cli.add_command(command)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from authz_plugin.cli.options import load_settings
+from authz_plugin.cli.trail import audit_file, file_option, span_options
 from authz_plugin.errors import SetupError
 from authz_plugin.journal import chain, log
 from authz_plugin.journal.chain import Position
@@ -20,24 +21,8 @@ from authz_plugin.journal.chain import Position
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Test = Callable[[Mapping[str, Any]], bool]
 
-_AGO: Final = re.compile(r"(\d+)([smhd])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DECISIONS: Final = frozenset({"allowed_operation", "blocked_operation"})
 _OUTCOME: Final = "finished_operation"
-
-
-def _moment(value: str) -> datetime:
-    """A time: RFC 3339, a date, or how long ago (``90m``)."""
-    ago = _AGO.fullmatch(value)
-    if ago:
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(
-            f"{value} is no time like 2027-01-31T12:00:00Z, 2027-01-31 or 90m"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _line(value: str) -> Position:
@@ -51,17 +36,8 @@ def _line(value: str) -> Position:
 
 
 def _file_options(command: _F) -> _F:
-    for option in (
-        click.option("--config", metavar="FILE", help="Settings file that names the audit file."),
-        click.option(
-            "--file",
-            metavar="FILE",
-            type=click.Path(path_type=Path),
-            help="The audit file.  [default: audit.file of the settings]",
-        ),
-    ):
-        command = option(command)
-    return command
+    config = click.option("--config", metavar="FILE", help="Settings file that names it.")
+    return config(file_option(command))
 
 
 @click.group()
@@ -98,10 +74,7 @@ def verify(file: Path | None, config: str | None, expect: Position | None) -> No
 
 @audit.command()
 @_file_options
-@click.option(
-    "--since", metavar="TIME", type=_moment, help="From then on: 2027-01-31T12:00:00Z, or 90m ago."
-)
-@click.option("--until", metavar="TIME", type=_moment, help="Before then.")
+@span_options
 @click.option("--user", metavar="NAME", help="Caller by name or certificate; * matches any text.")
 @click.option("--operation", metavar="ID", help="Operation, like container.create or container.*.")
 @click.option("--rule", metavar="ID", help="A rule that denied or warned, like mounts.*.")
@@ -127,12 +100,7 @@ def show(file: Path | None, config: str | None, *, as_json: bool, **filters: Any
 
 
 def _file(file: Path | None, config: str | None) -> Path:
-    file = file or load_settings({"config": config}).audit.file
-    if file is None:
-        raise SetupError("there is no audit file: name one with --file, or set audit.file")
-    if not chain.files_of(file):
-        raise SetupError(f"{file} is not there")
-    return file
+    return audit_file(file, lambda: load_settings({"config": config}))
 
 
 def _tests(filters: Mapping[str, Any]) -> Iterator[_Test]:

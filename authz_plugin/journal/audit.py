@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,11 @@ from authz_plugin.journal.chain import (
 )
 from authz_plugin.journal.log import notice
 from authz_plugin.journal.record import DecisionRecord, Outcome
+from authz_plugin.journal.recording import RecordedDecision
 from authz_plugin.settings import Audit
+
+Entry = DecisionRecord | RecordedDecision | Outcome
+"""What a line can tell, beside the chain's own notes."""
 
 _RETRY: Final = 1.0
 _SYNC_EVERY: Final = 1.0
@@ -67,7 +71,7 @@ class AuditFile:
         self.failures = 0
         self._try(self._open)
 
-    def write(self, batch: list[DecisionRecord | Outcome]) -> bool:
+    def write(self, batch: Sequence[Entry]) -> bool:
         """Append a batch; whether it is in the file."""
         if self.failure and time.monotonic() < self._next_try:
             return False
@@ -106,7 +110,7 @@ class AuditFile:
                 os.close(fd)
         self._fd = self._lock = -1
 
-    def _write(self, batch: list[DecisionRecord | Outcome]) -> None:
+    def _write(self, batch: Sequence[Entry]) -> None:
         if self._fd < 0:
             self._open()
         if batch:

@@ -109,9 +109,14 @@ def files_of(file: Path) -> list[Path]:
     return [*rotated(file), *([file] if file.exists() else [])]
 
 
-def read_links(file: Path) -> Iterator[Link]:
-    """The sound lines of an audit file and of those before it, in order."""
+def read_links(file: Path, since: float = 0.0) -> Iterator[Link]:
+    """The sound lines of an audit file and of those before it, in order.
+
+    Files that were last written before ``since``, in seconds of the epoch, are left out.
+    """
     for part in files_of(file):
+        if part.stat().st_mtime < since:
+            continue
         with part.open("rb") as lines:
             for line in lines:
                 link = read_line(line.removesuffix(b"\n"))

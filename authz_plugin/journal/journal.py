@@ -16,17 +16,20 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from authz_plugin.decision import Denial
 from authz_plugin.journal import log
-from authz_plugin.journal.audit import AuditFile
+from authz_plugin.journal.audit import AuditFile, Entry
 from authz_plugin.journal.board import Board
 from authz_plugin.journal.metrics import REPEATED, Figures, Metrics
 from authz_plugin.journal.outcomes import Open
-from authz_plugin.journal.record import DecisionRecord, Outcome
+from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.journal.recording import RecordedDecision, recorded
 from authz_plugin.journal.writer import Writer
 from authz_plugin.protocol import AuthZRes
 from authz_plugin.settings import Audit, Log
 
 _STUCK: Final = 10.0
 _BEAT: Final = 1.0
+_INPUTS: Final = 1000
+"""Entries that may wait for the audit file with their inputs; those of more are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,11 @@ class Journal:
     ) -> None:
         self._board = board
         self._denies_unrecorded = audit.on_failure == "deny"
+        self._with_inputs = audit.inputs
         self._filter = log.Filter(log_)
         self._lines = log.Lines(log.renderer(log_))
         self._log: Writer[log.Event] = Writer("log", self._lines.write, log_.queue)
-        self._audit: Writer[DecisionRecord | Outcome] | None = None
+        self._audit: Writer[Entry] | None = None
         if audit.file is not None:
             self._file = AuditFile(audit.file, audit, self._log.put)
             self._audit = Writer("audit", self._file.write, audit.queue)
@@ -72,14 +76,20 @@ class Journal:
         return self._log.put
 
     def record(self, record: DecisionRecord) -> None:
-        """Record a decision. Costs its request a few microseconds, whatever the disk does."""
+        """Record a decision. Costs its request a few microseconds, whatever the disk does; with its
+        input some ten."""
+        document = record.take_document()
         self.metrics.decided(record)
         if record.verdict == "allow":
             self._open.add(record)
         else:
             self._watch(record)
         if self._audit is not None:
-            self._audit.put(record)
+            entry: Entry = record
+            if self._with_inputs and document is not None:
+                room = len(self._audit) < _INPUTS
+                entry = RecordedDecision(record, recorded(document) if room else None)
+            self._audit.put(entry)
         if self._filter.wants(record):
             self._log.put(record)
 

@@ -20,9 +20,9 @@ _SECRET_FIELD: Final = re.compile(
     r"|buildargs|changes|(?:proxy-)?authorization|cookie|x-registry-(?:auth|config))(?:$|[.\[])",
     re.IGNORECASE,
 )
-_ADDRESS: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s@]*@", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"(?P<scheme>[a-z0-9+.-]://)[^/\s@]*@", re.IGNORECASE)
 _ASSIGNMENT: Final = re.compile(
-    r"(?P<name>[\w-]*(?:pass|passwd|password|passphrase|secret|token|credentials?|auth|key)"
+    r"(?P<name>(?:pass|passwd|password|passphrase|secret|token|credentials?|auth|key)"
     r"\s?=\s?)[^\s&,;]+",
     re.IGNORECASE,
 )
@@ -45,9 +45,11 @@ def masked(denial: Denial) -> Denial:
 
 def masked_text(text: str) -> str:
     """A text without the secrets that show by their form: ``https://u:p@h``, ``password=x``."""
-    text = _ADDRESS.sub(rf"\g<scheme>{HIDDEN}@", text)
-    text = _ASSIGNMENT.sub(rf"\g<name>{HIDDEN}", text)
-    return _SWARM.sub(HIDDEN, text)
+    if "@" in text:
+        text = _ADDRESS.sub(rf"\g<scheme>{HIDDEN}@", text)
+    if "=" in text:
+        text = _ASSIGNMENT.sub(rf"\g<name>{HIDDEN}", text)
+    return _SWARM.sub(HIDDEN, text) if "SWM" in text else text
 
 
 def _parts(value: str) -> list[str]:

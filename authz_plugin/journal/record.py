@@ -8,6 +8,7 @@ denial says of them goes through ``masking``.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
@@ -45,7 +46,8 @@ class DecisionRecord:
 
     What becomes of denials in a log is rules, fields and texts, not values; ``error`` says what
     went wrong, where something did. ``started`` and the times derived from it are in seconds; a
-    step that was not reached took none.
+    step that was not reached took none. ``document`` is what the policies decided on, until it is
+    taken.
     """
 
     decision_id: str
@@ -73,6 +75,7 @@ class DecisionRecord:
     key: RequestKey | None = None
     identical: bool = False
     started: float = field(default_factory=perf_counter)
+    document: Mapping[str, Any] | None = None
 
     @classmethod
     def begin(cls) -> DecisionRecord:
@@ -98,10 +101,10 @@ class DecisionRecord:
         self.engine = engine
         self.document_time = perf_counter() - self.started - self.read_time
 
-    def decided(self, decision: Decision) -> None:
-        """Note what the policies say."""
+    def decided(self, decision: Decision, document: Mapping[str, Any] | None = None) -> None:
+        """Note what the policies say, of which input document."""
         self._engine_is_done()
-        self.by_policy = True
+        self.by_policy, self.document = True, document
         self.profile, self.policy_revision = decision.profile, decision.policy_revision
         self.denials.extend(map(masked, decision.denials))
         self.warnings.extend(map(masked, decision.warnings))
@@ -121,6 +124,11 @@ class DecisionRecord:
     def close(self) -> None:
         """Note that the answer is about to be sent."""
         self.duration = perf_counter() - self.started
+
+    def take_document(self) -> Mapping[str, Any] | None:
+        """The input document, once: a record is kept for longer than a document should be."""
+        document, self.document = self.document, None
+        return document
 
     def to_document(self) -> dict[str, Any]:
         """The record as log and audit file have it.

@@ -10,6 +10,8 @@ import orjson
 from authz_plugin import dockerd, protocol
 from authz_plugin.caller import Caller
 from authz_plugin.decision import Decision, Denial
+from authz_plugin.document import input_document
+from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.protocol import AuthZReq, AuthZRes
 
@@ -36,9 +38,12 @@ def record(
     made.is_from(asked)
     headers = {"content-type": "application/json"} if asked.body else {"content-length": "0"}
     canonical = dockerd.read(asked.method, asked.uri, headers, asked.body)
-    made.reads_as(canonical, Caller(asked.user, asked.user_authn_method, ()))
+    caller = Caller(asked.user, asked.user_authn_method, ())
+    made.reads_as(canonical, caller)
+    document = input_document(canonical, caller, UnseenHostPaths(), made.time)
     made.asks("opa")
-    made.decided(Decision(not denials, denials, warnings, frozenset(), "production", "abc"))
+    decision = Decision(not denials, denials, warnings, frozenset(), "production", "abc")
+    made.decided(decision, document)
     made.close()
     return made
 

@@ -127,3 +127,63 @@ def test_an_engine_that_is_down_is_a_fault_and_not_ready(
     journal._board.post(engine_up=False)
     assert journal.health().faults == {"engine": "OPA does not answer"}
     assert not journal.health().is_ready
+
+
+def audited(file: Path) -> list[Any]:
+    """The decisions of an audit file."""
+    documents = [link.document for link in chain.read_links(file)]
+    return [document for document in documents if "verdict" in document]
+
+
+def test_inputs_are_in_the_audit_file_alone_and_the_chain_holds(
+    open_journal: Callable[..., Journal], lines: list[Any], tmp_path: Path
+) -> None:
+    journal = open_journal(Log(level="debug"), inputs=True)
+    made = record(create(Privileged=True), NO)
+    journal.record(made)
+    journal.stop()
+    (line,) = audited(tmp_path / "audit.jsonl")
+    assert line["input"]["body"]["HostConfig"]["Privileged"] is True
+    assert line["rules"] == ["mounts.source HostConfig.Binds[0]"]
+    assert [document["decision_id"] for document in lines if "verdict" in document] == [
+        made.decision_id
+    ]
+    assert not any("input" in document for document in lines)
+    _, findings = chain.verify(tmp_path / "audit.jsonl")
+    assert not findings
+
+
+def test_no_input_is_written_unless_that_is_set(
+    open_journal: Callable[..., Journal], tmp_path: Path
+) -> None:
+    journal = open_journal()
+    journal.record(record(create()))
+    journal.stop()
+    assert ["input" in line for line in audited(tmp_path / "audit.jsonl")] == [False]
+
+
+@pytest.mark.parametrize("inputs", [True, False])
+def test_a_record_lets_go_of_its_document(
+    open_journal: Callable[..., Journal], *, inputs: bool
+) -> None:
+    made = record(create())
+    assert made.document is not None
+    open_journal(inputs=inputs).record(made)
+    assert made.document is None
+
+
+def test_inputs_that_are_too_long_or_too_many_are_left_out_and_their_decisions_are_not(
+    open_journal: Callable[..., Journal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal(inputs=True)
+    journal.record(record(create(Binds=[f"/srv/{'x' * 40000}:/x"])))
+    waiting = journal._audit
+    assert waiting is not None
+    wait_for(lambda: len(waiting) == 0, "the first line")
+    monkeypatch.setattr("authz_plugin.journal.journal._INPUTS", 3)
+    monkeypatch.setattr("authz_plugin.journal.writer.GATHERING", 1.0)
+    for _ in range(5):
+        journal.record(record())
+    journal.stop()
+    lines = audited(tmp_path / "audit.jsonl")
+    assert [line["input"] is None for line in lines] == [True, *[False] * 3, True, True]

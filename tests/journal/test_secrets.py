@@ -2,7 +2,8 @@
 
 A marked value, a different one each time, goes through every field of every body, through every
 query parameter and header, alone and with all others, and through what dockerd reports. Marks of
-secret fields must be nowhere. Other marks may be where a rule says what it denies, and only there.
+secret fields must be nowhere. Other marks may be where a rule says what it denies, and in the
+recorded inputs of the audit file where they are listed here, and only there.
 """
 
 from __future__ import annotations
@@ -42,6 +43,29 @@ SECRET: Final = re.compile(
 
 NAMES: Final = re.compile(r"(^|\.)(key|name)$|^path$")
 """Names, which rules may show: of a thing in the path, of labels and options."""
+
+RECORDED: Final = re.compile(
+    r"""
+    (.*[.\]])?key | path                        # names, of things, options and labels
+    | (.*\.)?Labels\..*
+    | body\[\]\.(Name|Value\[\])               # privileges of plugins
+    | body\.HostConfig\.Tmpfs\..*               # names of options
+    | .*\.(
+        Aliases | Binds | CgroupParent | CheckpointDir | ConfigID | ConfigName | Container
+        | Driver | ExtraHosts | GroupAdd | Groups | HostIp | Hosts | IPv4Address | IPv6Address
+        | Image | Level | LinkLocalIPs | Links | MacAddress | Mode | Name | Network | NetworkMode
+        | PathOnHost | Propagation | RemoteAddrs | Role | Runtime | Scope | SecretID | SecretName
+        | SecurityOpt | Source | Target | Type | User | VolumeDriver | VolumesFrom | name | remote
+        | value
+    )(\[\])?
+    | query\.(
+        cgroupparent | checkpoint-dir | container | extrahosts | fromImage | name | networkmode
+        | ps_args | remote | repo | t | tag
+    )
+    """,
+    re.VERBOSE,
+)
+"""Where marks may be put that recorded inputs show: names, paths, references and kinds."""
 
 QUERY: Final = (
     *("buildargs", "changes", "message", "comment", "author", "repo", "tag", "fromImage"),
@@ -167,7 +191,7 @@ def plugin(tmp_path: Path) -> Iterator[Plugin]:
     config.write_text(
         f"profile: production\npolicies: {tmp_path}/rules\n"
         "opa: {decision_log: true}\nlog: {level: debug, queue: 1000000}\n"
-        f"audit: {{file: {tmp_path}/audit.jsonl, queue: 1000000}}\n"
+        f"audit: {{file: {tmp_path}/audit.jsonl, inputs: true, queue: 1000000}}\n"
     )
     environment = {"OPA_AUTHZ_METRICS_LISTEN": f"unix:{tmp_path}/metrics.sock"}
     with running_plugin(tmp_path, f"--config={config}", environment=environment) as running:
@@ -205,5 +229,11 @@ def test_no_secret_is_written_anywhere(plugin: Plugin, tmp_path: Path) -> None:
         shown = {marks.places[mark].partition(" ")[2] for mark in MARK.findall(text)}
         secret = {place for place in shown if SECRET.search(place) and not NAMES.search(place)}
         assert not secret, (where, secret)
+    inputs = [line["input"] for line in map(orjson.loads, audit.splitlines()) if line.get("input")]
+    assert len(inputs) > asked / 2
+    marked = set(MARK.findall(str(inputs)))
+    places = {MARK.sub("*", marks.places[mark].partition(" ")[2]) for mark in marked}
+    assert len(places) > 100
+    assert {place for place in places if not RECORDED.fullmatch(place)} == set()
     encoded = base64.b64encode(b"canary")[:-1].decode()
     assert not any(encoded in text for text in written.values())

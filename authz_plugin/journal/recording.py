@@ -1,0 +1,255 @@
+"""The recorded input: what a decision was made of, kept so that it can be decided again.
+
+Owns what of an input document may be written down: the texts that rules compare and denials quote.
+Every other text is hidden, so that a field which is new stays out of the file until somebody lets
+it in here. What is empty is left out, and put back when a recording is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from authz_plugin.dockerd.gojson import Array, Bytes, Map, Pointer, Shape, Slice, String, Struct
+from authz_plugin.dockerd.routes import OPERATIONS, STREAM
+from authz_plugin.journal.chain import Link
+from authz_plugin.journal.masking import HIDDEN, masked_text
+from authz_plugin.journal.record import DecisionRecord
+
+LONGEST: Final = 32 << 10
+"""Bytes of one recorded input, at most; a longer one is left out."""
+
+_DECISIONS: Final = frozenset({"allowed_operation", "blocked_operation"})
+
+_TELL_NOTHING: Final = frozenset({"", "-", "0", "1", "[]", "false", "null", "true"})
+"""Texts that stay wherever they stand: rules compare some of them, and none is a secret."""
+
+_ALWAYS: Final = frozenset(
+    {"version", "phase", "time", "caller", "request", "operation", "body_state"}
+)
+_LISTS: Final = frozenset(
+    {
+        *("mounts", "capabilities", "namespaces", "security_options", "users", "limits", "ulimits"),
+        *("sysctls", "tmpfs", "log_drivers", "images", "ports", "endpoints", "hosts", "references"),
+    }
+)
+_SHOWN: Final = (_ALWAYS - {"request"}) | _LISTS | {"walls", "filters"}
+"""Keys of the input document whose texts are shown, but for what the next table names."""
+
+_CLIENTS_OWN: Final = {
+    "mounts": "options",
+    "sysctls": "value",
+    "log_drivers": "options",
+    "endpoints": "options",
+}
+"""Parts of facts in which a client writes what it likes: only names are shown of them."""
+
+_EMPTY: Final[Mapping[str, Any]] = {
+    **{name: [] for name in _LISTS},
+    "filters": {},
+    "walls": None,
+    "body": None,
+}
+"""What stands in a document where its recorded form has nothing."""
+
+_QUERY: Final = frozenset({"cgroupparent", "name", "networkmode", "ps_args", "remote"})
+_HEADERS: Final = frozenset({"content-length", "content-type"})
+
+_BODY: Final = frozenset(
+    {
+        "[].Name",
+        "[].Value[]",
+        "Driver",
+        "HostConfig.CgroupParent",
+        "HostConfig.Devices[].PathOnHost",
+        "HostConfig.GroupAdd[]",
+        "HostConfig.RestartPolicy.Name",
+        "HostConfig.Runtime",
+        "IPAM.Driver",
+        "Labels.*",
+        "RemoteAddrs[]",
+        "RestartPolicy.Name",
+        "Role",
+        "Scope",
+        "TaskTemplate.ContainerSpec.Groups[]",
+        "TaskTemplate.ContainerSpec.Labels.*",
+        "TaskTemplate.PluginSpec.privileges[].name",
+        "TaskTemplate.PluginSpec.privileges[].value[]",
+        "TaskTemplate.Runtime",
+    }
+)
+"""Texts of bodies that shipped rules compare themselves; all others reach them as facts."""
+
+_Write = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDecision:
+    """A decision as the audit file gets it: with its recorded input, or None for one that is too
+    long or came while too much was waiting."""
+
+    record: DecisionRecord
+    input: bytes | None
+
+    def to_document(self) -> dict[str, Any]:
+        found = None if self.input is None else orjson.Fragment(self.input)
+        return {**self.record.to_document(), "input": found}
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A decision as it is found in an audit file.
+
+    ``seq`` is the number of its line, ``record`` its fields; ``document`` is the input document
+    with ``***`` for every text that is hidden, or None where none was recorded.
+    """
+
+    seq: int
+    record: Mapping[str, Any]
+    document: dict[str, Any] | None
+
+
+def recorded(document: Mapping[str, Any]) -> bytes | None:
+    """The recorded form of an input document, as JSON; None if it is too long."""
+    write_body = _BODIES.get(document["operation"]["id"], _hidden)
+    parts: dict[str, _Write] = {"request": _request, "body": write_body}
+    kept = {
+        name: parts[name](value) if name in parts else _fact(name, value)
+        for name, value in document.items()
+        if value
+    }
+    form = orjson.dumps(kept)
+    return form if len(form) <= LONGEST else None
+
+
+def restored(kept: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The input document of a recorded form, total again; None for an operation that is not known
+    here."""
+    operation = OPERATIONS.get(kept["operation"]["id"])
+    if operation is None:
+        return None
+    document = {**_EMPTY, **kept}
+    if kept["body_state"] == "present":
+        assert operation.body is not None
+        assert operation.body != STREAM
+        document["body"] = _whole(operation.body, kept.get("body", operation.body.zero()))
+    return document
+
+
+def read_recordings(links: Iterable[Link]) -> Iterator[Recording]:
+    """The decisions among the lines of an audit file."""
+    for link in links:
+        if link.document.get("event") in _DECISIONS:
+            kept = link.document.get("input")
+            yield Recording(link.seq, link.document, None if kept is None else restored(kept))
+
+
+def _fact(name: str, value: Any) -> Any:
+    if name not in _SHOWN:
+        return _hidden(value)
+    own = _CLIENTS_OWN.get(name)
+    if own is None:
+        return _shown(value)
+    return [{**_shown({**fact, own: None}), own: _options(fact[own])} for fact in value]
+
+
+def _options(value: Any) -> Any:
+    """Options, of which the type of file system is compared by rules."""
+    hidden = _hidden(value)
+    if isinstance(value, dict) and "type" in value:
+        hidden["type"] = masked_text(value["type"])
+    return hidden
+
+
+def _request(request: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = _hidden(request)
+    for name in ("method", "path", "api_version", "unknown_fields"):
+        kept[name] = _shown(request[name])
+    kept["uri"] = masked_text(request["uri"].partition("?")[0])
+    for name, shown in (("query", _QUERY), ("headers", _HEADERS)):
+        kept[name] |= {key: _shown(value) for key, value in request[name].items() if key in shown}
+    return kept
+
+
+def _shown(value: Any) -> Any:
+    """A value with all its texts, but for secrets that show by their form."""
+    if isinstance(value, str):
+        return masked_text(value)
+    if isinstance(value, dict):
+        return {masked_text(key): _shown(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(inner) for inner in value]
+    return value
+
+
+def _hidden(value: Any) -> Any:
+    """A value without its texts: names, numbers and what is how often there stay."""
+    if isinstance(value, str):
+        return value if value in _TELL_NOTHING else HIDDEN
+    if isinstance(value, dict):
+        return {masked_text(key): _hidden(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(inner) for inner in value]
+    return value
+
+
+def _writer(shape: Shape, place: str) -> _Write:  # noqa: PLR0911 - one case a type
+    """What writes a canonical value of a shape: texts as the tables say, no zero values."""
+    match shape:
+        case Struct():
+            prefix = f"{place}." if place else ""
+            fields = [
+                (name, field.zero(), _writer(field, f"{prefix}{name}"))
+                for name, field in shape.fields.items()
+            ]
+            return lambda value: {
+                name: write(value[name]) for name, zero, write in fields if value[name] != zero
+            }
+        case Map() if f"{place}.*" in _BODY:
+            return _labels
+        case Map():
+            inner = _writer(shape.element, f"{place}.*")
+            return lambda value: {masked_text(key): inner(item) for key, item in value.items()}
+        case Slice() | Array():
+            inner = _writer(shape.element, f"{place}[]")
+            return lambda value: [inner(item) for item in value]
+        case Pointer():
+            inner = _writer(shape.element, place)
+            return lambda value: None if value is None else inner(value)
+        case String() | Bytes():
+            return _shown if place in _BODY else _hidden
+    return lambda value: value
+
+
+def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels, without the values of those that are called like a secret."""
+    kept = {}
+    for name, value in labels.items():
+        whole = f"{name}={value}"
+        kept[masked_text(name)] = value if masked_text(whole) == whole else HIDDEN
+    return kept
+
+
+def _whole(shape: Shape, kept: Any) -> Any:
+    """A canonical value of what was written of it."""
+    match shape:
+        case Struct():
+            read = {name: _whole(shape.fields[name], item) for name, item in kept.items()}
+            return {**shape.zero(), **read}
+        case Map():
+            return {key: _whole(shape.element, item) for key, item in kept.items()}
+        case Slice() | Array():
+            return [_whole(shape.element, item) for item in kept]
+        case Pointer():
+            return None if kept is None else _whole(shape.element, kept)
+    return kept
+
+
+_BODIES: Final[Mapping[str, _Write]] = {
+    id_: _writer(operation.body, "")
+    for id_, operation in OPERATIONS.items()
+    if operation.body is not None and operation.body != STREAM
+}
