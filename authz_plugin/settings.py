@@ -486,7 +486,8 @@ def _check_tls(settings: Settings) -> None:
 def _note_lines(node: Any, key: Key, file: Path, places: Places) -> None:
     if isinstance(node, CommentedMap):
         for name, value in node.items():
-            places.put((*key, name), f"{file}:{node.lc.key(name)[0] + 1}")
+            if name in node.lc.data:  # a key that is merged in (<<) has its line elsewhere
+                places.put((*key, name), f"{file}:{node.lc.key(name)[0] + 1}")
             _note_lines(value, (*key, name), file, places)
     elif isinstance(node, CommentedSeq):
         for i, value in enumerate(node):

@@ -3,7 +3,7 @@
 The counterpart of ``protocol``, for tools that ask what would be decided of a request that no
 dockerd has seen. It follows the engines that show the most (moby 28.5.2
 ``pkg/authorization/authz.go``): a body is shown if its first Content-Type is JSON, of a repeated
-header the last value, credentials never.
+header the last value, of a chunked request no length, credentials never.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def authz_message(request: Request, client: Client) -> bytes:
         name.title(): value
         for name, value in request.headers
         if name.lower() not in _HIDDEN_HEADERS
+        and not (request.chunked and name.lower() == "content-length")
     }
     if not request.chunked and (request.body or request.method in {"POST", "PUT"}):
         headers["Content-Length"] = str(len(request.body))

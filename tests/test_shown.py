@@ -28,6 +28,12 @@ def test_a_json_body_is_shown_with_target_and_length() -> None:
     assert request.user == ""
 
 
+def test_a_chunked_request_has_no_length_whatever_its_sender_claims() -> None:
+    headers = (JSON, ("Content-Length", "0"))
+    request = shown(Request("POST", "/containers/create", headers, b"{}", chunked=True))
+    assert "content-length" not in request.headers
+
+
 @pytest.mark.parametrize(
     "request_",
     [

@@ -38,7 +38,7 @@ PREFIX: Final = "opa-authz-attack-"
 Origin = Literal["given", "made", "found", "nobody's"]
 
 _IMPOSSIBLE: Final[Mapping[Kind, str]] = {
-    "image": "!", "volume": "!", "network": "", "service": "!",
+    "image": "!", "volume": "!!", "network": "", "service": "!",
 }  # fmt: skip
 """Names that dockerd refuses, once it has asked its plugins."""
 _IMPOSSIBLE_NAME: Final = (

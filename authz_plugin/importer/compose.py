@@ -41,7 +41,7 @@ class Service:
 def is_compose(text: str) -> bool:
     """Whether a text is a compose file, or the part of one that describes a service."""
     try:
-        document = YAML(typ="safe", pure=True).load(text)
+        document = YAML(typ="safe").load(text)
     except YAMLError:
         return False
     return isinstance(document, Mapping) and bool(document.keys() & (_SERVICE_KEYS | {"services"}))

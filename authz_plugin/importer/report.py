@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from authz_plugin.importer.permissions import Kind
 from authz_plugin.importer.translation import Imported
 
-STYLES: Final[dict[Kind, str]] = {
+_STYLES: Final[dict[Kind, str]] = {
     "carried over": "",
     "stricter": "good",
     "wider": "warning",
@@ -36,7 +36,7 @@ def to_yaml(imported: Imported, origin: str) -> str:
 def lines(imported: Imported) -> Iterator[tuple[str, str]]:
     """What became of each setting, one line each with its style."""
     for note in imported.notes:
-        yield STYLES[note.kind], f"{note.kind:<14}  {note.subject} → {note.text}"
+        yield _STYLES[note.kind], f"{note.kind:<14}  {note.subject} → {note.text}"
 
 
 def to_document(imported: Imported, origin: str) -> dict[str, Any]:

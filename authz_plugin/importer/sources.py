@@ -98,8 +98,8 @@ def _chosen(
         raise SettingsError("--service", "", f"there is no service {name}; there are: {known}")
     named = [one for one in services if name is None or one.name == name]
     found = [(one, by_image) for one in named if (by_image := _dialect(one)) is not None]
-    if not found and dialect is not None and len(named) == 1:
-        found = [(named[0], dialect)]
+    if not found and len(named) == 1 and (dialect is not None or not named[0].image):
+        found = [(named[0], dialect or tell_dialect(named[0].settings))]
     images = ", ".join(image for names in IMAGES.values() for image in names)
     if not found and name is not None:
         message = f"image {named[0].image} is none of {images}: say whose it is with --dialect"

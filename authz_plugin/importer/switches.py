@@ -69,9 +69,14 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 }
 """Variables without counterpart, each with what there is instead."""
 
+KNOWN: Final = frozenset(
+    {*SECTIONS, *ACTIONS, *GATES, *ELSEWHERE, *workspace.VARIABLES, "DELETE", "POST"}
+)
+"""Every variable that is known."""
+
 _PODMAN: Final = "LIBPOD_"
 _NUMBER: Final = re.compile(r"[+-]?\d+")
-_OFF: Final = frozenset({"", "0", "false", "no", "off"})
+_OFF: Final = frozenset({"0", "false", "no", "off"})
 _PREFIX: Final = r"(/v[\d.]+)?"
 _CONTAINER: Final = rf"{_PREFIX}/containers/[a-zA-Z0-9_.-]+"
 
@@ -217,8 +222,10 @@ def _opened(dialect: Dialect, name: str, on: Collection[str], sections: Mapping[
 
 def _switch(setting: Setting, subject: str, on: bool, text: str) -> Note:
     """A switch; one that was surely meant to be on and is off is said aloud."""
+    if not on and not setting.value:
+        return Note("warning", subject, f"{text}. It has no value here, so it is off")
     if not on and setting.value.strip().lower() not in _OFF:
-        mistaken = "HAProxy reads numbers alone, so this is off; set it to 1 if on is meant"
+        mistaken = "HAProxy reads numbers alone, so it is off; set it to 1 if on is meant"
         return Note("warning", subject, f"{text}. {mistaken}")
     return Note("carried over", subject, text)
 
@@ -238,9 +245,3 @@ def _delete(setting: Setting, on: Collection[str]) -> str:
     if "POST" in on:
         return "what POST=1 opens: no proxy reads this variable"
     return "opens nothing: no proxy reads it, and without POST=1 this one refuses every write"
-
-
-KNOWN: Final = frozenset(
-    {*SECTIONS, *ACTIONS, *GATES, *ELSEWHERE, *workspace.VARIABLES, "DELETE", "POST"}
-)
-"""Every variable that is known."""

@@ -23,7 +23,7 @@ NAMED_VOLUMES: Final = "named-volumes"
 
 _LEVELS: Final[tuple[Level, ...]] = ("none", "read", "write")
 _MAKERS: Final = frozenset({CREATE, "service.create", "service.update"})
-_ROOT: Final = _MAKERS | PLUGINS.operations | {"volume.create", "image.build", "build.grpc"}
+_POWERS: Final = _MAKERS | PLUGINS.operations | {"volume.create", "image.build", "build.grpc"}
 _DEVELOPMENT: Final = frozenset({"image.build", "exec.start"})
 
 
@@ -167,7 +167,7 @@ def _about_bodies(
     configuration: Mapping[str, Any], opened: frozenset[str], bodies: Bodies
 ) -> Iterator[Note]:
     """What the proxy never looked at, and what looks at it now."""
-    powers = sorted(_ROOT & opened)
+    powers = sorted(_POWERS & opened)
     if powers:
         text = f"whoever had {', '.join(powers)} was root on the host, by what stands in a body"
         yield Note("warning", "bodies", text)
@@ -177,6 +177,8 @@ def _about_bodies(
         yield Note("stricter", "bodies", text)
         if not bodies.privileged:
             yield Note("stricter", "privileged", "nothing may be privileged")
+        if "/" in bodies.roots:
+            yield Note("warning", "mounts", "every path of the host may be mounted: that is root")
         if not bodies.roots:
             text = "no path of the host may be mounted until mounts.allow names it"
             yield Note("stricter", "mounts", text)

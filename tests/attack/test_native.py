@@ -9,9 +9,11 @@ from typing import Final
 import pytest
 
 from authz_plugin.attack.native import _status, call
-from authz_plugin.docker_client import Endpoint, Reply
+from authz_plugin.docker_client import Endpoint, Reply, Tls
 from authz_plugin.errors import EndpointError
-from tests.harness.haproxy import running_haproxy
+from tests.harness.certificates import Authority
+from tests.harness.haproxy import one_proxy
+from tests.harness.prometheus import free_port
 
 MESSAGE: Final = b"\x00\x00\x00\x00\x02ok"
 
@@ -29,7 +31,7 @@ FRONTEND: Final = """\
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("haproxy")
     (folder / "message").write_bytes(MESSAGE)
-    with running_haproxy(folder, FRONTEND.format(message=folder / "message")) as socket:
+    with one_proxy(folder, FRONTEND.format(message=folder / "message")) as socket:
         yield Endpoint(f"unix://{socket}", unix=socket)
 
 
@@ -42,6 +44,22 @@ def test_a_call_that_is_denied_brings_the_status_and_the_page(server: Endpoint) 
     assert reply.status == 403
     assert b"Request forbidden by administrative rules" in reply.body
     assert call(server, "/none.Service/Call").status == 404
+
+
+def test_over_tls_http_2_is_agreed_upon(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    (tmp_path / "message").write_bytes(MESSAGE)
+    port = free_port()
+    frontend = (
+        f"    bind 127.0.0.1:{port} ssl crt {both} alpn h2,http/1.1\n"
+        "    http-request deny unless { ssl_fc_alpn h2 }\n"
+    ) + FRONTEND.format(message=tmp_path / "message")
+    endpoint = Endpoint("tcp", address=("127.0.0.1", port), tls=Tls(verify=True, ca=authority.ca))
+    with one_proxy(tmp_path, frontend):
+        assert call(endpoint, "/served.Service/Call") == Reply(200, {}, MESSAGE)
 
 
 def test_a_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from tests.harness.engines import Engine
 
 IMAGE: Final = "busybox:test"
 
+_INTERFACES: Final = Path("/sys/class/net")
+_SHARED_BRIDGES: Final = frozenset({"docker0", "docker_gwbridge"})
 _START_LIMIT: Final = 60.0
 _APPLETS: Final = ("cat", "echo", "false", "id", "ls", "sh", "sleep", "touch", "true")
 
@@ -136,13 +139,27 @@ def scratch_dockerd(
     """A dockerd in a folder of its own, stopped and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="opa-authz-dockerd-", dir="/run"))
     daemon = Dockerd(engine, folder, config or {}, flags)
+    shared = _SHARED_BRIDGES - {interface.name for interface in _INTERFACES.iterdir()}
     try:
         daemon.start()
         yield daemon
     finally:
         daemon.stop()
         _unmount_below(folder)
+        _remove_bridges(folder, shared)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_bridges(folder: Path, shared: frozenset[str]) -> None:
+    """Remove what a stopped dockerd leaves of its networks, and those of some shared bridges that
+    nobody uses."""
+    database = folder / "data/network/files/local-kv.db"
+    content = database.read_bytes() if database.exists() else b""
+    own = {name.decode() for name in re.findall(rb"br-[0-9a-f]{12}", content)}
+    for name in own | shared:
+        state = _INTERFACES / name / "operstate"
+        if state.exists() and state.read_text().strip() != "up":
+            subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
 
 
 def _unmount_below(folder: Path) -> None:

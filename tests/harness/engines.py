@@ -85,8 +85,8 @@ def unpack(suite: str, packages: tuple[str, ...], target: Path) -> None:
     if missing or not _KEYRING.exists():
         lacking = ", ".join(missing) or "the package debian-archive-keyring"
         raise RuntimeError(
-            f"the tests with a real dockerd take it from Debian's packages and need {lacking}; "
-            "`make unit rego` runs everything else"
+            f"the tests take real programs out of Debian's packages and need {lacking}; "
+            "`make rego` runs those of the policies alone"
         )
     partial = target.with_name(f"{target.name}.part")
     shutil.rmtree(partial, ignore_errors=True)

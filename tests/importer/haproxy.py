@@ -2,16 +2,13 @@
 that are built on it.
 
 The rules are written here from the facts about those proxies: which variable lets which paths
-through, by which expressions, in which order. HAProxy comes out of Debian's package, unpacked into
-the cache as the engines are.
+through, by which expressions, in which order.
 """
 
 from __future__ import annotations
 
-import fcntl
 import re
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,20 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from tests.harness.engines import CACHE, unpack
-from tests.harness.plugin import wait_for
+from tests.harness.haproxy import running_haproxy
 
-_SUITE: Final = "bookworm"
-_PACKAGES: Final = ("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")
-
-_HEAD: Final = """\
-global
-    maxconn 1000
-defaults
-    mode http
-    timeout client 30s
-    timeout connect 5s
-    timeout server 30s
+_BACKEND: Final = """\
 backend docker
     http-request return status 200
 """
@@ -106,31 +92,22 @@ def running_proxies(proxies: Sequence[tuple[str, Variables]]) -> Iterator[list[P
         for start in range(0, len(proxies), _IN_ONE):
             home = Path(folder) / str(start)
             some = proxies[start : start + _IN_ONE]
-            sockets += cleanup.enter_context(_running_haproxy(home, some))
+            sockets += cleanup.enter_context(_running_some(home, some))
         yield sockets
 
 
 @contextmanager
-def _running_haproxy(home: Path, proxies: Sequence[tuple[str, Variables]]) -> Iterator[list[Path]]:
-    program, environment = _prepare()
+def _running_some(home: Path, proxies: Sequence[tuple[str, Variables]]) -> Iterator[list[Path]]:
     home.mkdir()
-    config, lines = home / "haproxy.cfg", [_HEAD]
     sockets = [home / f"{i}.sock" for i in range(len(proxies))]
+    lines = [_BACKEND]
+    environment: dict[str, str] = {}
     for i, (dialect, variables) in enumerate(proxies):
         lines += [f"frontend p{i}", f"    bind {sockets[i]}", *_rules(dialect, f"P{i}")]
         settings = DEFAULTS | dict(variables)
         environment |= {f"P{i}_{name}": value for name, value in settings.items()}
-    config.write_text("\n".join([*lines, ""]))
-    with (home / "haproxy.log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, "-db", "-f", config], env=environment, stdout=log, stderr=log
-        )
-    try:
-        wait_for(lambda: _listens(sockets[-1]), "HAProxy", 30)
+    with running_haproxy(home, "\n".join([*lines, ""]), sockets[-1], environment):
         yield sockets
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def passed(proxy: Path, requests: Sequence[Request]) -> list[bool]:
@@ -155,19 +132,3 @@ def passed(proxy: Path, requests: Sequence[Request]) -> list[bool]:
 @cache
 def _written(method: str, path: str) -> bytes:
     return f"{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n".encode()
-
-
-def _listens(proxy: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        return connection.connect_ex(str(proxy)) == 0
-
-
-def _prepare() -> tuple[Path, dict[str, str]]:
-    """The program, fetched unless that was done before, and the environment that it runs in."""
-    folder = CACHE / "haproxy"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        unpack(_SUITE, _PACKAGES, folder)
-    libraries = sorted({str(library.parent) for library in folder.glob("**/*.so.*")})
-    return folder / "usr/sbin/haproxy", {"LD_LIBRARY_PATH": ":".join(libraries)}

@@ -163,6 +163,8 @@ def test_mounts_are_the_paths_that_may_be_mounted() -> None:
     assert found.configuration["mounts"] == {"allow": [{"path": "/var/log"}, {"path": "/tmp"}]}
     by_variable = imported(creates, SP_ALLOWBINDMOUNTFROM="/srv")
     assert by_variable.configuration["mounts"] == {"allow": [{"path": "/srv"}]}
+    everything = imported(creates, "-allowbindmountfrom=/")
+    assert said(everything, "mounts")[0][0] == "warning"
     without = imported(creates)
     assert without.configuration["mounts"] == {"allow": []}
     assert said(without, "mounts")[0][0] == "stricter"

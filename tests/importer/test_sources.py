@@ -166,8 +166,11 @@ def test_the_command_is_a_list_or_a_line(command: str) -> None:
 
 def test_a_part_of_a_file_that_describes_a_service_will_do() -> None:
     text = "environment:\n  # reading\n  CONTAINERS: 1\n  POST: 1\n"
-    proxy = find_proxy([File("snippet.yaml", text, Path("/nowhere"))], {}, dialect="tecnativa")
+    proxy = found(text)
+    assert (proxy.dialect, proxy.service) == ("tecnativa", "")
     assert values(proxy) == {"CONTAINERS": "1", "POST": "1"}
+    assert found(text.replace("POST: 1", "ALLOW_LOGS: 1")).dialect == "linuxserver"
+    assert found(SERVICE.partition("  proxy:\n")[2].replace("    ", "")).dialect == "tecnativa"
 
 
 def test_places_are_lines() -> None:

@@ -28,8 +28,11 @@ def notes(imported: Imported, kind: str) -> dict[str, str]:
 
 
 def test_what_is_off_although_it_was_surely_meant_to_be_on_is_warned_about() -> None:
-    imported = told("tecnativa", CONTAINERS="true", INFO="yes", IMAGES="false").carried_over()
-    assert {"CONTAINERS=true", "INFO=yes"} <= notes(imported, "warning").keys()
+    given = {"CONTAINERS": "true", "INFO": "yes", "POST": "", "IMAGES": "false"}
+    imported = told("tecnativa", **given).carried_over()
+    warnings = notes(imported, "warning")
+    assert warnings.keys() == {"CONTAINERS=true", "INFO=yes", "POST="}
+    assert warnings["POST="].endswith("It has no value here, so it is off")
     assert "IMAGES=false" in notes(imported, "carried over")
     assert imported.configuration["sections"]["containers"] == "none"
 

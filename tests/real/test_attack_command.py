@@ -21,7 +21,7 @@ from authz_plugin.validation.probes import NOTHING
 from tests.harness.client import call
 from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
-from tests.harness.haproxy import running_haproxy
+from tests.harness.haproxy import one_proxy
 from tests.harness.plugin import wait_for
 from tests.harness.unixhttp import plugin_socket
 from tests.real.conftest import TESTED, Guard
@@ -288,7 +288,7 @@ TECNATIVA: Final = r"""
 @contextmanager
 def behind_haproxy(dockerd: Dockerd, folder: Path, *, post: bool) -> Iterator[str]:
     frontend = TECNATIVA.format(post=str(post).lower())
-    with running_haproxy(folder, frontend, f"    server d unix@{dockerd.socket}\n") as socket:
+    with one_proxy(folder, frontend, f"    server d unix@{dockerd.socket}\n") as socket:
         yield f"--host=unix://{socket}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from authz_plugin.attack.catalogue.shorthand import hosting
+from authz_plugin.attack.catalogue.shorthand import NO_CONTAINER, NO_IMAGE, hosting
 from authz_plugin.attack.row import Attack, Family
 
 WALLS: Final = Family("walls", "What takes a container's walls away")
@@ -23,7 +23,10 @@ def _namespace(id_: str, what: str, host: dict[str, Any]) -> Attack:
 
 
 def _other(id_: str, what: str, host: dict[str, Any], **more: Any) -> Attack:
-    return hosting(WALLS, id_, what, host, rule="namespaces.container", means=_MEANS_OTHER, **more)
+    return hosting(
+        WALLS, id_, what, host, granted=f"{NO_IMAGE}|{NO_CONTAINER}", rule="namespaces.container",
+        means=_MEANS_OTHER, **more,
+    )  # fmt: skip
 
 
 def _capability(id_: str, what: str, name: str) -> Attack:
