@@ -486,7 +486,7 @@ def _check_tls(settings: Settings) -> None:
 def _note_lines(node: Any, key: Key, file: Path, places: Places) -> None:
     if isinstance(node, CommentedMap):
         for name, value in node.items():
-            if name in node.lc.data:  # a key that is merged in (<<) has its line elsewhere
+            if name in (node.lc.data or ()):  # what is merged in (<<) has its line elsewhere
                 places.put((*key, name), f"{file}:{node.lc.key(name)[0] + 1}")
             _note_lines(value, (*key, name), file, places)
     elif isinstance(node, CommentedSeq):

@@ -56,6 +56,14 @@ def test_a_chosen_address_for_metrics_is_known_as_chosen(file: Path) -> None:
     assert not load(environment={"OPA_AUTHZ_METRICS_LISTEN": "off"}).metrics.is_default
 
 
+def test_a_mapping_that_is_merged_in_counts_and_its_mistakes_have_a_place(file: Path) -> None:
+    file.write_text("sections: &all\n  volumes: none\nroles:\n  ci:\n    sections: {<<: *all}\n")
+    assert load(file).policy["roles"]["ci"]["sections"] == {"volumes": "none"}
+    file.write_text("log: &a {level: loud}\naudit:\n  <<: *a\n")
+    with pytest.raises(SettingsError, match=r"config\.yaml:"):
+        load(file)
+
+
 def test_inputs_need_a_file_that_they_are_written_to(file: Path) -> None:
     file.write_text("audit:\n  inputs: true\n")
     with pytest.raises(SettingsError, match=r"config\.yaml:2: audit\.inputs: needs audit\.file"):
