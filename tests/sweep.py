@@ -1,0 +1,53 @@
+"""Input documents in which one thing is gone or hostile: no denial must be lost with it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Place = tuple[Any, ...]
+"""Where a key stands: ``("mounts", 0, "path")``."""
+
+
+def lessened(document: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """A document without each of the keys that shipped rules may read, and which that is."""
+    for place in _places(document):
+        if place[0] in {"request", "time"} or place[:2] == ("operation", "resource"):
+            continue
+        yield place, _without(document, place)
+
+
+def poisoned(document: dict[str, Any], text: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """A document with a text in the place of each text that a client wrote, and which that is."""
+    for place in _places(document):
+        if place[0] in {"operation", "caller"} or place in {("phase",), ("body_state",)}:
+            continue
+        *outer, last = place
+        changed = copy.deepcopy(document)
+        node = _at(changed, outer)
+        if isinstance(node[last], str):
+            node[last] = text
+            yield place, changed
+
+
+def _places(node: Any, place: Place = ()) -> Iterator[Place]:
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        if isinstance(node, dict):
+            yield (*place, key)
+        if isinstance(value, dict | list):
+            yield from _places(value, (*place, key))
+
+
+def _without(document: dict[str, Any], place: Place) -> dict[str, Any]:
+    copied = copy.deepcopy(document)
+    *outer, last = place
+    del _at(copied, outer)[last]
+    return copied
+
+
+def _at(node: Any, place: Iterable[Any]) -> Any:
+    for key in place:
+        node = node[key]
+    return node
