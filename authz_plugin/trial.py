@@ -110,6 +110,14 @@ class Trial:
         answer = Authorizer(engine, self._paths, records.append).authorize(message)
         return Judgement(answer.allow, answer.message, records[0], engine.document)
 
+    def read(self, message: bytes) -> tuple[DecisionRecord, Mapping[str, Any] | None]:
+        """What the policies would be asked about a message: its record so far, and the input
+        document, or None for a request that is refused before, as the record then says."""
+        records: list[DecisionRecord] = []
+        engine = _Unasked()
+        Authorizer(engine, self._paths, records.append).authorize(message)
+        return records[0], engine.document
+
     def decide(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | None = None
     ) -> list[Verdict]:
@@ -160,7 +168,7 @@ class Trial:
         return answer
 
     def close(self) -> None:
-        self._askers.shutdown()
+        self._askers.shutdown(cancel_futures=True)
         self._engine.close()
         self._opa.stop()
 
@@ -181,6 +189,16 @@ class _Configured:
     def decide(self, document: dict[str, Any]) -> Decision:
         self.document = document
         return self._engine.decide({"document": document, "config": self._config})
+
+
+class _Unasked:
+    """An engine that keeps the document that it was given, and gives no decision."""
+
+    document: dict[str, Any] | None = None
+
+    def decide(self, document: dict[str, Any]) -> Decision:
+        self.document = document
+        raise EngineError("nobody was asked")
 
 
 class Stream(Generic[_T]):

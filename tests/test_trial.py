@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from authz_plugin.docker_client import Request
 from authz_plugin.errors import PolicyError, SetupError
 from authz_plugin.settings import Key
 from authz_plugin.shown import Client, authz_message
-from authz_plugin.trial import Trial, open_trial
+from authz_plugin.trial import Stream, Trial, Verdict, open_trial
 from tests.conftest import with_policy
 
 PRIVILEGED = Request.of_json(
@@ -59,6 +60,69 @@ def test_the_configuration_for_a_caller_is_that_of_the_callers_role(trial: Trial
     assert boss is not None
     assert trial.config_for(nobody)["privileged"]["allow"] is False
     assert trial.config_for(boss)["privileged"]["allow"] is True
+
+
+def documents(trial: Trial, *requests: tuple[Request, str]) -> list[Mapping[str, Any]]:
+    found = [trial.read(message(request, user))[1] for request, user in requests]
+    return [document for document in found if document is not None]
+
+
+def test_many_documents_are_decided_as_each_alone(trial: Trial) -> None:
+    asked = [(PRIVILEGED, ""), (PRIVILEGED, "root"), (Request("GET", "/info"), "")] * 40
+    verdicts = trial.decide(documents(trial, *asked))
+    assert [verdict.role for verdict in verdicts] == ["", "boss", ""] * 40
+    for (request, user), verdict in zip(asked[:3], verdicts, strict=False):
+        judgement = trial.judge(message(request, user))
+        assert verdict.decision.allow is judgement.allow
+        assert [d.rule for d in verdict.decision.denials] == [
+            denial.rule for denial in judgement.record.denials
+        ]
+
+
+def test_a_document_without_a_decision_is_denied_and_the_others_are_decided(trial: Trial) -> None:
+    lost = {"callers": [{"user": "ci"}]}
+    config = {**trial.config, "roles": {"ci": lost}, "role_order": ["ci"]}
+    asked = documents(trial, (PRIVILEGED, ""), (Request("GET", "/info"), "ci"), (PRIVILEGED, ""))
+    verdicts = trial.decide(asked, config)
+    rules = [[denial.rule for denial in verdict.decision.denials] for verdict in verdicts]
+    assert rules == [["privileged.container"], ["request.engine"], ["privileged.container"]]
+
+
+def test_reading_gives_the_document_or_says_why_there_is_none(trial: Trial) -> None:
+    record, document = trial.read(message())
+    judged = trial.judge(message()).document
+    assert document is not None
+    assert judged is not None
+    assert {**document, "time": ""} == {**judged, "time": ""}
+    assert record.operation == "container.create"
+    record, document = trial.read(message(Request("GET", "/nonsense")))
+    assert document is None
+    assert [denial.rule for denial in record.denials] == ["request.unknown-operation"]
+
+
+def test_a_stream_decides_once_what_differs_in_its_time_alone(trial: Trial) -> None:
+    made: list[Mapping[str, Any]] = []
+
+    def make(document: Mapping[str, Any], verdict: Verdict) -> bool:
+        made.append(document)
+        return verdict.decision.allow
+
+    stream = Stream(trial, trial.config, make)
+    (first,) = documents(trial, (PRIVILEGED, ""))
+    (other,) = documents(trial, (PRIVILEGED, "root"))
+    later = {**first, "time": "2027-01-01T00:00:00.000+00:00"}
+    allowed = stream.decide([first, other, later]) + stream.decide([later, other])
+    assert allowed == [False, True, False, False, True]
+    assert len(made) == 2
+
+
+def test_a_stream_forgets_what_is_too_much_and_decides_it_again(trial: Trial) -> None:
+    made: list[Mapping[str, Any]] = []
+    stream = Stream(trial, trial.config, lambda document, _: made.append(document), size=1)
+    asked = documents(trial, (PRIVILEGED, ""), (PRIVILEGED, "root"))
+    for _ in range(2):
+        assert len(stream.decide(asked)) == 2
+    assert len(made) == 3
 
 
 def edited(tmp_path: Path, change: tuple[str, str]) -> Path:

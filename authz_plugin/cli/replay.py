@@ -81,7 +81,7 @@ def replay(
 
     \b
     Examples:
-      opa-authz replay --file audit.jsonl --since 24h --config new.yaml
+      opa-authz replay --since 24h --config proposal.yaml
       opa-authz replay --against /etc/opa-authz/config.yaml --config new.yaml
       opa-authz replay --against production --profile cis requests.jsonl
     """
@@ -90,7 +90,8 @@ def replay(
     if recorded and against is None:
         raise SettingsError("--against", "", "is needed: recorded requests have no decision")
     settings = load_settings(options)
-    trail = None if recorded else audit_file(file, lambda: settings)
+    trail = None if recorded else audit_file(file, lambda: _with_file(settings))
+    messages = list(_messages(recorded))
     left = Left()
     with ExitStack() as cleanup:
         trial = cleanup.enter_context(open_trial(settings, policy))
@@ -103,7 +104,7 @@ def replay(
             notes = _notes(settings, trial)
         else:
             assert former is not None
-            comparison = compare(of_messages(_messages(recorded), trial, former))
+            comparison = compare(of_messages(messages, trial, former))
             notes = []
     if as_json:
         click.echo(json.dumps({"version": 1, **to_document(comparison, left, notes)}, indent=2))
@@ -112,6 +113,11 @@ def replay(
             say(text, style)
     if not comparison.is_same:
         sys.exit(CHANGED)
+
+
+def _with_file(settings: Settings) -> Settings:
+    """The settings themselves, or those in force if these name no audit file."""
+    return load_settings({}) if settings.audit.file is None else settings
 
 
 def _former(against: str) -> Settings:

@@ -26,6 +26,7 @@ _ASSIGNMENT: Final = re.compile(
     r"\s?=\s?)[^\s&,;]+",
     re.IGNORECASE,
 )
+_PASSWORD_HASH: Final = re.compile(r"\$(?:apr1|2[abxy]|[1567]|y|argon2\w{1,2})\$\S+")
 _SWARM: Final = re.compile(r"SWM(?:TKN|KEY)-[\w-]+")
 
 
@@ -49,6 +50,8 @@ def masked_text(text: str) -> str:
         text = _ADDRESS.sub(rf"\g<scheme>{HIDDEN}@", text)
     if "=" in text:
         text = _ASSIGNMENT.sub(rf"\g<name>{HIDDEN}", text)
+    if "$" in text:
+        text = _PASSWORD_HASH.sub(HIDDEN, text)
     return _SWARM.sub(HIDDEN, text) if "SWM" in text else text
 
 

@@ -22,6 +22,10 @@ from authz_plugin.journal.record import DecisionRecord
 LONGEST: Final = 32 << 10
 """Bytes of one recorded input, at most; a longer one is left out."""
 
+NOBODY: Final = "unknown"
+"""A caller whom dockerd does not name."""
+
+_FINGERPRINT: Final = 12
 _DECISIONS: Final = frozenset({"allowed_operation", "blocked_operation"})
 
 _TELL_NOTHING: Final = frozenset({"", "-", "0", "1", "[]", "false", "null", "true"})
@@ -110,6 +114,11 @@ class Recording:
     seq: int
     record: Mapping[str, Any]
     document: dict[str, Any] | None
+
+    @property
+    def caller(self) -> str:
+        """Who asked: a name, or how a certificate's fingerprint begins, or ``NOBODY``."""
+        return self.record["user"] or self.record["certificate"][:_FINGERPRINT] or NOBODY
 
 
 def recorded(document: Mapping[str, Any]) -> bytes | None:

@@ -42,7 +42,7 @@ _DEMANDS: Final = (
     ("tenancy",),
     ("walls",),
 )
-"""Keys that only ever deny more: they stay as they are."""
+"""What is demanded, and whether links can be followed here: that stays as it is."""
 
 _ACCESS: Final = {"none": 0, "read": 1, "write": 2}
 _NOT_OF_A_ROLE: Final = frozenset(
@@ -104,9 +104,9 @@ def _stricter(value: Any, closed: Any, key: Key) -> Any:
         return value and closed
     if isinstance(value, str) and key[0] == "sections":
         return min(value, closed, key=_ACCESS.__getitem__)
-    if value is None or closed is None or isinstance(value, str):
-        return closed if value is None or isinstance(value, str) else value
-    return min(value, closed)
+    if value is None or isinstance(value, str):
+        return closed
+    return value if closed is None else min(value, closed)
 
 
 def _different(

@@ -11,11 +11,14 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from shlex import quote
 from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from authz_plugin.decision import visible
 from authz_plugin.errors import SetupError
+from authz_plugin.journal.recording import NOBODY
 from authz_plugin.learning.proposal import Grant, Proposal
 from authz_plugin.learning.survey import Survey, Tally
 from authz_plugin.learning.wishes import Key
@@ -26,8 +29,6 @@ _COLUMN: Final = 44
 _SOME: Final = 3
 _BESIDE: Final = 2
 """Examples beside a grant."""
-_LONGEST: Final = 200
-"""Characters of a text from outside in a remark."""
 
 
 def to_text(proposal: Proposal) -> str:
@@ -116,7 +117,7 @@ class _Writer:
 
     def _key(self, start: str, value: Any, key: Key, indent: str) -> Iterator[str]:
         for taken in self._taken.get(key, ()):
-            yield from _above(taken, indent, f"without {_plain(taken.value)}, ")
+            yield from _above(taken, indent, f"without {visible(str(taken.value))}, ")
         grant = self._entries.get((key, ""))
         if grant is not None:
             yield from _above(grant, indent)
@@ -132,13 +133,13 @@ class _Writer:
 
     def _is_told(self, entry: Any, key: Key) -> bool:
         """Whether an entry of a list needs lines of its own."""
-        return isinstance(entry, dict) or (key, repr(entry)) in self._entries
+        return bool(isinstance(entry, dict) and entry) or (key, repr(entry)) in self._entries
 
     def _entry(self, entry: Any, key: Key, indent: str) -> Iterator[str]:
         grant = self._entries.get((key, repr(entry)))
         if grant is not None:
             yield from _above(grant, indent)
-        if not isinstance(entry, dict):
+        if not isinstance(entry, dict) or not entry:
             yield _beside(f"{indent}- {_scalar(entry)}", grant)
             return
         first, *rest = self.mapping(entry, (*key, ""), f"{indent}  ")
@@ -149,11 +150,11 @@ class _Writer:
 def _above(grant: Grant, indent: str, what: str = "") -> Iterator[str]:
     """What stands above a grant: what it means, and what it was made of."""
     for danger in sorted(grant.dangers):
-        yield f"{indent}# {what}named with --grant: {_plain(danger)}"
+        yield f"{indent}# {what}named with --grant: {visible(danger)}"
     summed = sorted(grant.of - {str(grant.value)}) if len(grant.of) > 1 else []
     if summed:
         more = f" and {len(summed) - _SOME} more" if len(summed) > _SOME else ""
-        yield f"{indent}# for {', '.join(map(_plain, summed[:_SOME]))}{more}"
+        yield f"{indent}# for {', '.join(map(visible, summed[:_SOME]))}{more}"
 
 
 def _beside(text: str, grant: Grant | None) -> str:
@@ -163,14 +164,14 @@ def _beside(text: str, grant: Grant | None) -> str:
 def _told(tally: Tally) -> str:
     """How often, by whom as far as anybody is known, and examples."""
     times = "once" if tally.requests == 1 else f"{tally.requests} times"
-    known = set(tally.callers) - {"unknown"}
+    known = set(tally.callers) - {NOBODY}
     callers = f" by {_callers(tally)}" if known else ""
     return f"{times}{callers}, e.g. {', '.join(tally.examples[:_BESIDE])}"
 
 
 def _callers(tally: Tally) -> str:
     return ", ".join(
-        f"{_plain(name)} ({count})" if len(tally.callers) > 1 else _plain(name)
+        f"{visible(name)} ({count})" if len(tally.callers) > 1 else visible(name)
         for name, count in tally.callers.most_common()
     )
 
@@ -188,7 +189,7 @@ def _below(survey: Survey) -> Iterator[str]:
         ("Withheld: it leads out of a container, or drops a demand. To grant it, name it.",
          _withheld(survey)),
         ("Refused: no configuration allows this and no more.", _refused(survey)),
-        ("Still denied: the host is not as it was then.", _uncovered(survey)),
+        ("Still denied: the host is not as it was then, or it is too much.", _uncovered(survey)),
         ("Not learned from:", _unlearned(survey)),
     )  # fmt: skip
     for title, lines in paragraphs:
@@ -199,21 +200,21 @@ def _below(survey: Survey) -> Iterator[str]:
 
 def _withheld(survey: Survey) -> Iterator[str]:
     for (role, wish), tally in survey.withheld.items():
-        whose = f" (role {_plain(role)})" if role else ""
-        yield f"--grant {_plain(_name(wish.rule, wish.value))}{whose}"
-        yield f"    {_plain(wish.danger)}"
+        whose = f" (role {visible(role)})" if role else ""
+        yield f"--grant {quote(visible(_name(wish.rule, wish.value)))}{whose}"
+        yield f"    {visible(wish.danger)}"
         yield f"    {_told_in_full(tally)}"
 
 
 def _refused(survey: Survey) -> Iterator[str]:
     for (rule, message), tally in survey.hopeless.items():
-        yield f"{_plain(rule)}: {_plain(message)}"
+        yield f"{visible(rule)}: {visible(message)}"
         yield f"    {_told_in_full(tally)}"
 
 
 def _uncovered(survey: Survey) -> Iterator[str]:
     for (_, wish), tally in survey.granted.items():
-        yield f"{_plain(_name(wish.rule, wish.value))}"
+        yield visible(_name(wish.rule, wish.value))
         yield f"    {_told_in_full(tally)}"
 
 
@@ -244,12 +245,6 @@ def _name(rule: str, value: str) -> str:
     return f"{rule}={value}" if value else rule
 
 
-def _plain(text: object) -> str:
-    """A text for a remark: one line, of what can be seen."""
-    visible = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
-    return visible if len(visible) <= _LONGEST else f"{visible[: _LONGEST - 1]}…"
-
-
 def _inline(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_scalar, value))}]"
@@ -257,6 +252,14 @@ def _inline(value: Any) -> str:
 
 
 def _scalar(value: Any) -> str:
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return f'"{"".join(map(_escaped, value))}"'
+
+
+def _escaped(character: str) -> str:
+    if character in {'"', "\\"}:
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

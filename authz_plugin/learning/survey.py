@@ -25,7 +25,6 @@ _MOST: Final = 20_000
 _CALLERS: Final = 20
 _EXAMPLES: Final = 3
 _OTHERS: Final = "others"
-_NOBODY: Final = "unknown"
 
 
 @dataclass(slots=True)
@@ -37,7 +36,7 @@ class Tally:
     examples: list[str] = field(default_factory=list)
 
     def count(self, recording: Recording) -> None:
-        caller = caller_of(recording.record)
+        caller = recording.caller
         known = caller in self.callers or len(self.callers) < _CALLERS
         self.requests += 1
         self.callers[caller if known else _OTHERS] += 1
@@ -96,12 +95,6 @@ def survey(
     while some := list(islice(recordings, _AT_ONCE)):
         walk.see(some)
     return walk.found
-
-
-def caller_of(record: Mapping[str, Any]) -> str:
-    """Who asked, as far as a record knows."""
-    certificate = str(record.get("certificate", ""))[:12]
-    return str(record.get("user") or certificate or _NOBODY)
 
 
 class _Walk:

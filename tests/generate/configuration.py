@@ -203,7 +203,8 @@ EXAMPLES: Final = (
     Example(
         "Warn mode",
         "Decide, record and say so, but allow: for everything, or for single rules on the way to "
-        "enforcing them. What it *would* have denied stands in the log as `warnings`.",
+        "enforcing them. What it *would* have denied stands in the log as `warnings`; "
+        "[learn](learn.md) makes a configuration of what passed.",
         "profile: production\n"
         "rules: {images.latest: warn, mounts.source: enforce}\n"
         "images: {latest: false}\n",

@@ -102,11 +102,19 @@ def test_a_queue_that_is_full_denies_if_that_was_chosen(
     open_journal: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = open_journal(on_failure="deny", queue=100)
-    gate = threading.Event()
+    gate, waits = threading.Event(), threading.Event()
     write = journal._file.write
-    monkeypatch.setattr(journal._audit, "_write", lambda batch: (gate.wait(), write(batch))[1])
+
+    def write_later(batch: list[Any]) -> bool:
+        waits.set()
+        gate.wait()
+        return write(batch)
+
+    monkeypatch.setattr(journal._audit, "_write", write_later)
+    journal.record(record())
+    assert waits.wait(10)
     assert journal.hindrance() is None
-    for _ in range(300):
+    for _ in range(100):
         journal.record(record())
     assert journal.hindrance() is not None
     gate.set()

@@ -252,6 +252,7 @@ def test_a_fact_that_is_new_is_hidden() -> None:
         ("API_TOKEN", "hunter2", "***"),
         ("note", "password=hunter2", "***"),
         ("url", "https://u:hunter2@host/", "***"),
+        ("traefik.http.middlewares.a.basicauth.users", "u:$apr1$hunter2$x", "***"),
     ],
 )
 def test_a_label_that_looks_like_a_secret_is_hidden(name: str, value: str, shown: str) -> None:

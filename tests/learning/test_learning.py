@@ -16,12 +16,6 @@ from tests.conftest import with_policy
 from tests.learning.days import WARN, create, day, get, message, send
 
 
-@pytest.fixture(scope="module")
-def trial() -> Iterator[Trial]:
-    with open_trial(with_policy(**WARN)) as opened:
-        yield opened
-
-
 def learned(trial: Trial, requests: list[Any], *named: str, **options: Any) -> Proposal:
     recordings = day(trial, requests, **options)
     return propose(trial, lambda: iter(recordings), named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -14,17 +15,15 @@ from authz_plugin.learning.proposal import Proposal, propose
 from authz_plugin.learning.rules import ROWS, _nothing
 from authz_plugin.trial import Trial, open_trial
 from tests.conftest import with_policy
-from tests.learning.days import WARN, create, day, get, message, post, send
-
-
-@pytest.fixture(scope="module")
-def trial() -> Iterator[Trial]:
-    with open_trial(with_policy(**WARN)) as opened:
-        yield opened
+from tests.learning.days import create, day, get, message, post, send
 
 
 def learned(trial: Trial, requests: Sequence[Request], *named: str) -> Proposal:
-    recordings = day(trial, requests)
+    """What is proposed of a day; decisions are called by their positions in it."""
+    recordings = [
+        replace(recording, record={**recording.record, "decision_id": str(position)})
+        for position, recording in enumerate(day(trial, requests))
+    ]
     assert all(recording.record["verdict"] == "allow" for recording in recordings)
     return propose(trial, lambda: iter(recordings), named)
 
@@ -487,21 +486,31 @@ DANGERS: Final[dict[str, tuple[Request, set[str]]]] = {
 
 
 @pytest.fixture(scope="module")
+def silent(trial: Trial) -> Proposal:
+    """What is proposed of a day on which everything dangerous happened."""
+    return learned(trial, [request for request, _ in DANGERS.values()])
+
+
+@pytest.fixture(scope="module")
 def nothing(trial: Trial) -> dict[str, Any]:
     """What is proposed of a day on which nothing happened but a ping."""
     return learned(trial, [get("/_ping")]).settings
 
 
-@pytest.mark.parametrize("case", DANGERS)
-def test_what_is_dangerous_is_not_granted_and_what_to_name_is_told(
-    trial: Trial, nothing: dict[str, Any], case: str
+def test_what_is_dangerous_is_not_granted(
+    trial: Trial, silent: Proposal, nothing: dict[str, Any]
 ) -> None:
-    request, names = DANGERS[case]
-    proposal = learned(trial, [request])
-    assert proposal.settings == nothing
-    assert not allows(trial, proposal.settings, request)
-    assert withheld(proposal) == names
-    assert all(wish.danger for _, wish in proposal.survey.withheld)
+    assert silent.settings == nothing
+    config = trial.configured(silent.settings)
+    for request, _ in DANGERS.values():
+        assert not trial.judge(message(request), config).allow
+
+
+@pytest.mark.parametrize("position", range(len(DANGERS)), ids=DANGERS)
+def test_what_has_to_be_named_is_told_with_what_it_means(silent: Proposal, position: int) -> None:
+    _, names = list(DANGERS.values())[position]
+    assert withheld(silent, position) == names
+    assert all(wish.danger for _, wish in silent.survey.withheld)
 
 
 def test_what_is_dangerous_is_granted_once_it_is_named(trial: Trial) -> None:
@@ -516,22 +525,24 @@ def test_what_is_dangerous_is_granted_once_it_is_named(trial: Trial) -> None:
     assert granted >= {name.partition("=")[0] for name in named}
 
 
-@pytest.mark.parametrize("case", [case for case, (_, names) in DANGERS.items() if len(names) > 1])
+@pytest.mark.parametrize("left_out", range(3))
 def test_each_of_several_dangers_has_to_be_named(
-    trial: Trial, nothing: dict[str, Any], case: str
+    trial: Trial, nothing: dict[str, Any], left_out: int
 ) -> None:
-    request, names = DANGERS[case]
-    for name in names:
-        proposal = learned(trial, [request], *(names - {name}))
-        assert proposal.settings == nothing
-        assert name in withheld(proposal)
+    least = max(left_out, 1)
+    several = [(r, sorted(names)) for r, names in DANGERS.values() if len(names) > least]
+    named = {name for _, names in several for name in names if name != names[left_out]}
+    proposal = learned(trial, [request for request, _ in several], *named)
+    assert proposal.settings == nothing
+    assert withheld(proposal) == {names[left_out] for _, names in several}
 
 
-def withheld(proposal: Proposal) -> set[str]:
-    """What has to be named to be granted."""
+def withheld(proposal: Proposal, position: int | None = None) -> set[str]:
+    """What has to be named to be granted: of the request at a position of the day, or at all."""
     return {
         f"{wish.rule}={wish.value}" if wish.value else wish.rule
-        for _, wish in proposal.survey.withheld
+        for (_, wish), tally in proposal.survey.withheld.items()
+        if position is None or str(position) in tally.examples
     }
 
 
@@ -604,16 +615,25 @@ def demanding() -> Iterator[Trial]:
         yield opened
 
 
-@pytest.mark.parametrize("case", DEMANDS)
-def test_a_demand_is_dropped_only_if_it_is_named(demanding: Trial, case: str) -> None:
-    request, name = DEMANDS[case]
-    silent = learned(demanding, [sound(), request])
-    assert silent.survey.allowed == 1
-    assert name in withheld(silent)
-    assert not allows(demanding, silent.settings, request)
-    assert allows(demanding, silent.settings, sound())
-    named = learned(demanding, [sound(), request], *withheld(silent))
-    assert allows(demanding, named.settings, request)
+@pytest.fixture(scope="module")
+def demands(demanding: Trial) -> Proposal:
+    """What is proposed of a day on which no demand was fulfilled but by one container."""
+    return learned(demanding, [*(request for request, _ in DEMANDS.values()), sound()])
+
+
+@pytest.mark.parametrize("position", range(len(DEMANDS)), ids=DEMANDS)
+def test_a_demand_is_not_dropped_and_what_to_name_is_told(demands: Proposal, position: int) -> None:
+    assert demands.survey.allowed == 1
+    _, name = list(DEMANDS.values())[position]
+    assert name in withheld(demands, position)
+
+
+def test_a_demand_is_dropped_once_it_is_named(demanding: Trial, demands: Proposal) -> None:
+    requests = [request for request, _ in DEMANDS.values()]
+    proposal = learned(demanding, requests, *withheld(demands))
+    assert proposal.survey.allowed == len(requests)
+    config = demanding.configured(proposal.settings)
+    assert all(demanding.judge(message(request), config).allow for request in requests)
 
 
 def test_what_was_closed_is_opened_as_far_as_it_was_used(demanding: Trial) -> None:

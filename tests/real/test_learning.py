@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+from click.testing import CliRunner, Result
 
+from authz_plugin.cli import cli
 from authz_plugin.journal.chain import verify
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
@@ -21,13 +22,11 @@ from tests.real.conftest import prepare_content
 _WEB: Final = "--name=web --network=shop --volume=SITE:/site:ro --stop-signal=KILL"
 DAY: Final = (
     "version",
-    "info",
     f"run --rm {IMAGE} true",
     "network create shop",
     "volume create data",
     f"run --rm --volume=data:/data {IMAGE} touch /data/x",
     f"run --detach {_WEB} {IMAGE} sleep 100",
-    "ps --all",
     "exec web ls /site",
     "logs web",
     "container rm --force web",
@@ -64,11 +63,9 @@ class Host:
         file.write_text(f"log: {{level: debug}}\n{audit}{policy}")
         return file
 
-    def opa_authz(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        program = Path(sys.executable).with_name("opa-authz")
-        return subprocess.run(
-            [program, *arguments], capture_output=True, text=True, check=False, timeout=120
-        )
+
+def opa_authz(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +89,8 @@ def test_a_day_in_warn_mode_becomes_a_policy_under_which_it_passes_but_for_the_a
     assert not findings
     assert "hunter2" not in host.audit.read_text()
 
-    learned = host.opa_authz("learn", f"--config={warn}")
-    assert learned.returncode == 0, learned.stderr
+    learned = opa_authz("learn", f"--config={warn}")
+    assert learned.exit_code == 0, learned.output
     assert "#   --grant privileged.container\n" in learned.stdout
     assert learned.stdout.count("--grant ") == 1
     assert f"- path: {host.site}" in learned.stdout
@@ -111,13 +108,13 @@ def test_a_day_in_warn_mode_becomes_a_policy_under_which_it_passes_but_for_the_a
         assert "[sections.operation" in host.docker("plugin ls").stderr
 
     options = (f"--file={day}", f"--config={learned_settings}", "--json")
-    replayed = host.opa_authz("replay", *options)
-    assert replayed.returncode == 3, replayed.stderr
+    replayed = opa_authz("replay", *options)
+    assert replayed.exit_code == 3, replayed.output
     document = json.loads(replayed.stdout)
     assert document["changed"] == {"denied": 1, "allowed": 0, "otherwise": 0}
     assert document["rules"]["denied"] == {"privileged.container": 1}
     assert document["requests"] > len(DAY)
     (group,) = document["groups"]
     assert group["was"]["warnings"] == ["privileged.container"]
-    same = host.opa_authz("replay", f"--config={learned_settings}", "--since=1h")
-    assert same.returncode == 0, same.stdout
+    same = opa_authz("replay", f"--config={learned_settings}", "--since=1h")
+    assert same.exit_code == 0, same.output
