@@ -107,10 +107,17 @@ def _profile(name: str) -> Mapping[str, Any]:
     return profile if base is None else _merged(_profile(base), profile)
 
 
-def rule_ids(folder: Path = SHIPPED / ROOT / "rules") -> frozenset[str]:
-    """The ids of the rules in a folder, of the shipped ones by default, as metadata states them."""
+def rule_ids(folder: Path | None = None) -> frozenset[str]:
+    """The ids of the rules in a folder, or of the shipped ones, as metadata states them."""
+    if folder is None:
+        return _shipped_ids()
     files = folder.rglob("*.rego")
     return frozenset(id_ for file in files for id_ in _RULE_ID.findall(file.read_text()))
+
+
+@cache
+def _shipped_ids() -> frozenset[str]:
+    return rule_ids(SHIPPED / ROOT / "rules")
 
 
 def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:

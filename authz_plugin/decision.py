@@ -47,7 +47,8 @@ class Decision:
     """The decision document.
 
     ``evaluated`` names the rule packages that answered, ``warnings`` what rules in warn mode
-    would have denied. ``repeatable`` says that the decision depends on nothing but the policy and
+    would have denied; ``role`` is the one that they see the caller in, empty for none.
+    ``repeatable`` says that the decision depends on nothing but the policy and
     the input document without its time.
     """
 
@@ -57,6 +58,7 @@ class Decision:
     evaluated: frozenset[str]
     profile: str
     policy_revision: str
+    role: str = ""
     repeatable: bool = False
 
 
@@ -75,6 +77,7 @@ def read_decision(document: object, required: frozenset[str]) -> Decision:
         evaluated=_names(fields, "evaluated"),
         profile=_typed(fields, "profile", str),
         policy_revision=_typed(fields, "policy_revision", str),
+        role=_typed(fields, "role", str),
         repeatable=fields.get("repeatable") is True,
     )
     missing = sorted(required - decision.evaluated)

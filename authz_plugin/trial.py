@@ -22,12 +22,15 @@ import orjson
 
 from authz_plugin import policy, supervisor
 from authz_plugin.authorizer import Authorizer
-from authz_plugin.decision import Decision, Denial, read_decision
+from authz_plugin.decision import Decision, Denial, denial_message, read_decision
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.errors import EngineError, PolicyError, SetupError
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.settings import OpaSettings, Settings
+
+Subject = bytes | Mapping[str, Any]
+"""What can be decided on: the body of an ``/AuthZPlugin.AuthZReq``, or an input document."""
 
 _T = TypeVar("_T")
 
@@ -68,15 +71,6 @@ class Judgement:
     document: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the policies say of an input document, and the role that they see the caller in, empty
-    for none."""
-
-    decision: Decision
-    role: str = ""
-
-
 class Trial:
     """A policy to put requests to; see ``open_trial``.
 
@@ -103,12 +97,24 @@ class Trial:
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/trial")
         self._askers = ThreadPoolExecutor(_QUESTIONS, "trial")
 
-    def judge(self, message: bytes, config: Mapping[str, Any] | None = None) -> Judgement:
-        """Decide on the body of an ``/AuthZPlugin.AuthZReq``."""
+    def judge(self, subject: Subject, config: Mapping[str, Any] | None = None) -> Judgement:
+        """Decide on a request."""
+        if not isinstance(subject, bytes):
+            return self._judge_document(subject, config)
         records: list[DecisionRecord] = []
         engine = _Configured(self._engine, self.config if config is None else config)
-        answer = Authorizer(engine, self._paths, records.append).authorize(message)
+        answer = Authorizer(engine, self._paths, records.append).authorize(subject)
         return Judgement(answer.allow, answer.message, records[0], engine.document)
+
+    def _judge_document(
+        self, document: Mapping[str, Any], config: Mapping[str, Any] | None
+    ) -> Judgement:
+        record = DecisionRecord.begin()
+        record.operation = document["operation"]["id"]
+        (decision,) = self.decide([document], config)
+        record.decided(decision)
+        text = denial_message(record.operation, record.denials, record.decision_id)
+        return Judgement(decision.allow, "" if decision.allow else text, record, document)
 
     def read(self, message: bytes) -> tuple[DecisionRecord, Mapping[str, Any] | None]:
         """What the policies would be asked about a message: its record so far, and the input
@@ -120,36 +126,32 @@ class Trial:
 
     def decide(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | None = None
-    ) -> list[Verdict]:
+    ) -> list[Decision]:
         """Decide on input documents, many at a time; where the policies give no decision, deny as
         the plugin does."""
         config = self.config if config is None else config
         starts = range(0, len(documents), _AT_ONCE)
         parts = [documents[start : start + _AT_ONCE] for start in starts]
-        found = self._askers.map(lambda part: self._verdicts(part, config), parts)
-        return [verdict for part in found for verdict in part]
+        found = self._askers.map(lambda part: self._decisions(part, config), parts)
+        return [decision for part in found for decision in part]
 
-    def _verdicts(
+    def _decisions(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
-    ) -> list[Verdict]:
+    ) -> list[Decision]:
         try:
             return self._ask(documents, config)
         except EngineError as error:
             if len(documents) == 1:
-                return [Verdict(_undecided(error))]
-        return [verdict for document in documents for verdict in self._verdicts([document], config)]
+                return [_undecided(error)]
+        return [found for document in documents for found in self._decisions([document], config)]
 
     def _ask(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
-    ) -> list[Verdict]:
+    ) -> list[Decision]:
         answers = self._engine.ask("decisions", {"documents": documents, "config": config})
         if len(answers) != len(documents):
             raise EngineError("there is a document without a decision")
-        decisions = [read_decision(answer, self.bundle.packages) for answer in answers]
-        return [
-            Verdict(decision, answer.get("role", ""))
-            for decision, answer in zip(decisions, answers, strict=True)
-        ]
+        return [read_decision(answer, self.bundle.packages) for answer in answers]
 
     def configured(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration that the settings would make with another policy configuration given;
@@ -204,7 +206,7 @@ class _Unasked:
 class Stream(Generic[_T]):
     """Input documents that are decided batch after batch, each different one once.
 
-    ``make`` makes something of a document and its verdict. For a document that differs in nothing
+    ``make`` makes something of a document and its decision. For a document that differs in nothing
     but its time the same is given again, if the decision allows that; ``size`` documents at most
     are remembered.
     """
@@ -213,7 +215,7 @@ class Stream(Generic[_T]):
         self,
         trial: Trial,
         config: Mapping[str, Any],
-        make: Callable[[Mapping[str, Any], Verdict], _T],
+        make: Callable[[Mapping[str, Any], Decision], _T],
         size: int = _REMEMBERED,
     ) -> None:
         self._trial = trial
@@ -231,10 +233,10 @@ class Stream(Generic[_T]):
             if digest not in self._known
         }
         made: dict[bytes, _T] = {}
-        verdicts = self._trial.decide(list(new.values()), self._config)
-        for (digest, document), verdict in zip(new.items(), verdicts, strict=True):
-            made[digest] = self._make(document, verdict)
-            if verdict.decision.repeatable:
+        decisions = self._trial.decide(list(new.values()), self._config)
+        for (digest, document), decision in zip(new.items(), decisions, strict=True):
+            made[digest] = self._make(document, decision)
+            if decision.repeatable:
                 self._known[digest] = made[digest]
         found = [made[digest] if digest in made else self._known[digest] for digest in digests]
         while len(self._known) > self._size:

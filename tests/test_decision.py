@@ -32,6 +32,7 @@ ALLOWED: Final[dict[str, Any]] = {
     "evaluated": ["mounts", "users"],
     "profile": "production",
     "policy_revision": "abc",
+    "role": "ci",
 }
 DENIED: Final[dict[str, Any]] = ALLOWED | {"allow": False, "denials": [DENIAL]}
 RULES: Final = frozenset({"mounts"})
@@ -46,6 +47,7 @@ def test_a_whole_allow_is_read() -> None:
         evaluated=frozenset({"mounts", "users"}),
         profile="production",
         policy_revision="abc",
+        role="ci",
     )
 
 
@@ -99,6 +101,7 @@ def test_a_decision_that_lacks_a_key_is_an_error(base: dict[str, Any], name: str
         ("evaluated", [None, "mounts", {"mounts": True}, [1], [["mounts"]]]),
         ("profile", [None, 1, ["production"]]),
         ("policy_revision", [None, 0, {}]),
+        ("role", [None, 0, ["ci"]]),
     ],
 )
 def test_a_key_of_the_wrong_type_is_an_error(name: str, values: list[Any]) -> None:

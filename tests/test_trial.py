@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from authz_plugin import policy, settings
+from authz_plugin.decision import Decision
 from authz_plugin.docker_client import Request
 from authz_plugin.errors import PolicyError, SetupError
 from authz_plugin.settings import Key
 from authz_plugin.shown import Client, authz_message
-from authz_plugin.trial import Stream, Trial, Verdict, open_trial
+from authz_plugin.trial import Stream, Trial, open_trial
 from tests.conftest import with_policy
 
 PRIVILEGED = Request.of_json(
@@ -69,12 +70,12 @@ def documents(trial: Trial, *requests: tuple[Request, str]) -> list[Mapping[str,
 
 def test_many_documents_are_decided_as_each_alone(trial: Trial) -> None:
     asked = [(PRIVILEGED, ""), (PRIVILEGED, "root"), (Request("GET", "/info"), "")] * 40
-    verdicts = trial.decide(documents(trial, *asked))
-    assert [verdict.role for verdict in verdicts] == ["", "boss", ""] * 40
-    for (request, user), verdict in zip(asked[:3], verdicts, strict=False):
+    decisions = trial.decide(documents(trial, *asked))
+    assert [decision.role for decision in decisions] == ["", "boss", ""] * 40
+    for (request, user), decision in zip(asked[:3], decisions, strict=False):
         judgement = trial.judge(message(request, user))
-        assert verdict.decision.allow is judgement.allow
-        assert [d.rule for d in verdict.decision.denials] == [
+        assert decision.allow is judgement.allow
+        assert [d.rule for d in decision.denials] == [
             denial.rule for denial in judgement.record.denials
         ]
 
@@ -83,8 +84,8 @@ def test_a_document_without_a_decision_is_denied_and_the_others_are_decided(tria
     lost = {"callers": [{"user": "ci"}]}
     config = {**trial.config, "roles": {"ci": lost}, "role_order": ["ci"]}
     asked = documents(trial, (PRIVILEGED, ""), (Request("GET", "/info"), "ci"), (PRIVILEGED, ""))
-    verdicts = trial.decide(asked, config)
-    rules = [[denial.rule for denial in verdict.decision.denials] for verdict in verdicts]
+    decisions = trial.decide(asked, config)
+    rules = [[denial.rule for denial in decision.denials] for decision in decisions]
     assert rules == [["privileged.container"], ["request.engine"], ["privileged.container"]]
 
 
@@ -103,9 +104,9 @@ def test_reading_gives_the_document_or_says_why_there_is_none(trial: Trial) -> N
 def test_a_stream_decides_once_what_differs_in_its_time_alone(trial: Trial) -> None:
     made: list[Mapping[str, Any]] = []
 
-    def make(document: Mapping[str, Any], verdict: Verdict) -> bool:
+    def make(document: Mapping[str, Any], decision: Decision) -> bool:
         made.append(document)
-        return verdict.decision.allow
+        return decision.allow
 
     stream = Stream(trial, trial.config, make)
     (first,) = documents(trial, (PRIVILEGED, ""))

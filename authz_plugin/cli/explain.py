@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from authz_plugin import trial
 from authz_plugin.cli.endpoint import client_of_file
 from authz_plugin.cli.options import load_settings, policy_options
 from authz_plugin.cli.terminal import say
@@ -20,13 +21,13 @@ from authz_plugin.explanation import recorder, report
 from authz_plugin.explanation.changes import Change
 from authz_plugin.explanation.reasons import Explainer, Explanation
 from authz_plugin.explanation.subjects import DECISION_ID, find_record, read_subject
+from authz_plugin.journal.recording import restored
 from authz_plugin.shown import Client, authz_message
-from authz_plugin.trial import open_trial
 
 DENIED: Final = 3
 """The exit status where something would be denied."""
 
-Subject = bytes | Request | Mapping[str, Any]
+Given = bytes | Request | Mapping[str, Any]
 
 
 @click.command()
@@ -57,7 +58,8 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
     SUBJECT is one of:
 
     \b
-      ID           a decision's id, looked up in --log
+      ID           a decision's id, looked up in --log; with what it was made
+                   of if that was recorded (audit.inputs)
       FILE or -    a request: dockerd's message to a plugin as JSON, raw
                    HTTP, or a decision record
       -- COMMAND   a Docker command line; docker is run against an endpoint
@@ -83,25 +85,27 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
     settings = load_settings(options)
     if log is None and settings.audit.file is not None:
         log = str(settings.audit.file)
-    with open_trial(settings, policy) as trial:
-        explainer = Explainer(trial)
-        requests: list[tuple[str, bytes]] = []
+    with trial.open_trial(settings, policy) as opened:
+        explainer = Explainer(opened)
+        requests: list[tuple[str, trial.Subject]] = []
         records: list[Mapping[str, Any]] = []
-        for title, one in _subjects(subject, log):
+        for title, one in _given(subject, log):
             if isinstance(one, Mapping):
                 records.append(one)
+                requests += _once_more(one)
             else:
                 message = authz_message(one, client) if isinstance(one, Request) else one
                 requests.append((title or _title(message), message))
-        explained = [explainer.explain(title, message) for title, message in requests]
+        explained = [explainer.explain(title, asked) for title, asked in requests]
         denied = sum(not explanation.judgement.allow for explanation in explained)
-        change = explainer.change_for([m for _, m in requests]) if denied > 1 else None
+        change = explainer.change_for([asked for _, asked in requests]) if denied > 1 else None
         if as_json:
             _print_json(explained, records, change)
         else:
-            _print(explained, denied, change)
             for record in records:
                 _say(report.record_lines(record, explainer.sources))
+                say("")
+            _print(explained, denied, change)
     if denied or any(record.get("verdict") != "allow" for record in records):
         sys.exit(DENIED)
 
@@ -114,7 +118,7 @@ def _print_json(
     document = {
         "version": 1,
         "requests": [report.to_document(explanation) for explanation in explained],
-        "records": records,
+        "records": [{k: v for k, v in record.items() if k != "input"} for record in records],
         "change_for_all": report.change_document(change),
     }
     click.echo(json.dumps(document, indent=2))
@@ -142,7 +146,14 @@ def _client(user: str | None, cert: Path | None) -> Client:
     return client_of_file(cert) if cert is not None else Client(user or "")
 
 
-def _subjects(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Subject]]:
+def _once_more(record: Mapping[str, Any]) -> Iterator[tuple[str, trial.Subject]]:
+    """The recorded input of a decision, if there is one."""
+    document = restored(record["input"]) if record.get("input") else None
+    if document is not None:
+        yield f"decision {record['decision_id']}, once more by this policy", document
+
+
+def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given]]:
     """What is to be explained, each with a title if it has one of its own."""
     if len(words) > 1 or Path(words[0]).name in recorder.PROGRAMS:
         yield from _command(words)
@@ -160,7 +171,7 @@ def _subjects(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Su
         )
 
 
-def _command(words: tuple[str, ...]) -> Iterator[tuple[str, Subject]]:
+def _command(words: tuple[str, ...]) -> Iterator[tuple[str, Given]]:
     recording = recorder.record(words, os.environ)
     for request in recording.requests:
         yield f"{request.method} {request.target}", request

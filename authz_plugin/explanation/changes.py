@@ -19,7 +19,7 @@ from authz_plugin import policy
 from authz_plugin.decision import Denial
 from authz_plugin.errors import SettingsError
 from authz_plugin.settings import without_required
-from authz_plugin.trial import Judgement, Trial
+from authz_plugin.trial import Judgement, Subject, Trial
 
 Path = tuple[str, ...]
 
@@ -57,29 +57,29 @@ def with_changes(given: Mapping[str, Any], changes: Sequence[Change]) -> dict[st
     return config
 
 
-def smallest_change(trial: Trial, messages: Sequence[bytes]) -> list[Change] | None:
+def smallest_change(trial: Trial, subjects: Sequence[Subject]) -> list[Change] | None:
     """The changes that would allow all of some requests, or None if there are none.
 
     There are none for a request that is refused before any policy is asked.
     """
     changes: list[Change] = []
-    for message in messages:
-        found = _allowing(trial, message, changes)
+    for subject in subjects:
+        found = _allowing(trial, subject, changes)
         if found is None:
             return None
         changes = found
-    judgements = [_judge(trial, message, changes) for message in messages]
+    judgements = [_judge(trial, subject, changes) for subject in subjects]
     done = all(judgement is not None and judgement.allow for judgement in judgements)
     return changes if done else None
 
 
-def _allowing(trial: Trial, message: bytes, changes: list[Change]) -> list[Change] | None:
+def _allowing(trial: Trial, subject: Subject, changes: list[Change]) -> list[Change] | None:
     """Changes that allow a request, on top of some."""
-    judgement = _judge(trial, message, changes)
+    judgement = _judge(trial, subject, changes)
     for _ in range(_ROUNDS):
         if judgement is None or judgement.allow:
             break
-        found = _next(trial, message, judgement, changes)
+        found = _next(trial, subject, judgement, changes)
         if found is None:
             return None
         change, judgement = found
@@ -88,7 +88,7 @@ def _allowing(trial: Trial, message: bytes, changes: list[Change]) -> list[Chang
 
 
 def _next(
-    trial: Trial, message: bytes, judgement: Judgement, changes: Sequence[Change]
+    trial: Trial, subject: Subject, judgement: Judgement, changes: Sequence[Change]
 ) -> tuple[Change, Judgement] | None:
     """A change after which a denial is gone and no other has come."""
     if judgement.document is None:
@@ -96,18 +96,18 @@ def _next(
     before = _reasons(judgement)
     for denial in judgement.record.denials:
         for change in _candidates(trial, judgement, denial, changes):
-            after = _judge(trial, message, [*changes, change])
+            after = _judge(trial, subject, [*changes, change])
             if after is not None and _reasons(after) < before:
                 return change, after
     return None
 
 
-def _judge(trial: Trial, message: bytes, changes: Sequence[Change]) -> Judgement | None:
+def _judge(trial: Trial, subject: Subject, changes: Sequence[Change]) -> Judgement | None:
     try:
         config = trial.configured(with_changes(trial.settings.policy, changes))
     except SettingsError:
         return None  # not a sound configuration, so not a proposal
-    return trial.judge(message, config)
+    return trial.judge(subject, config)
 
 
 def _reasons(judgement: Judgement) -> set[tuple[str, str, str]]:

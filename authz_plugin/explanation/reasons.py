@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from authz_plugin.decision import Denial
 from authz_plugin.explanation.changes import Change, smallest_change
 from authz_plugin.explanation.sources import Source, rule_sources
-from authz_plugin.trial import Judgement, Trial
+from authz_plugin.trial import Judgement, Subject, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class Explainer:
         self._trial = trial
         self.sources = rule_sources(trial.opa, trial.sources)
 
-    def explain(self, title: str, message: bytes) -> Explanation:
-        """Explain the body of an ``/AuthZPlugin.AuthZReq``."""
-        judgement = self._trial.judge(message)
+    def explain(self, title: str, subject: Subject) -> Explanation:
+        """Explain a request."""
+        judgement = self._trial.judge(subject)
         record = judgement.record
         reasons = [
             *(
@@ -55,9 +55,9 @@ class Explainer:
         ]
         changes: list[Change] | None = []
         if not judgement.allow:
-            changes = smallest_change(self._trial, [message])
+            changes = smallest_change(self._trial, [subject])
         return Explanation(title, judgement, reasons, changes)
 
-    def change_for(self, messages: Sequence[bytes]) -> Sequence[Change] | None:
+    def change_for(self, subjects: Sequence[Subject]) -> Sequence[Change] | None:
         """The smallest change that allows all of some requests, or None if there is none."""
-        return smallest_change(self._trial, messages)
+        return smallest_change(self._trial, subjects)

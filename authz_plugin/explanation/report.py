@@ -93,9 +93,16 @@ def record_lines(record: Mapping[str, Any], sources: Mapping[str, Source]) -> It
             yield "", ""
             yield "warning" if kind == "warnings" else "bad", f"  {rule}  {field}"
             yield from _source_lines(sources.get(rule))
-    yield "", ""
-    yield "dim", "A record holds no body. To see the facts and what would allow it, explain the"
-    yield "dim", "request itself: a file with it, or `opa-authz explain -- docker …`."
+    if not record.get("input"):
+        yield "", ""
+        yield (
+            "dim",
+            "No input was recorded (audit.inputs). To see the facts and what would allow it,",
+        )
+        yield (
+            "dim",
+            "explain the request itself: a file with it, or `opa-authz explain -- docker …`.",
+        )
 
 
 def _reason(reason: Reason) -> dict[str, Any]:

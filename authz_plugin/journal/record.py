@@ -61,6 +61,7 @@ class DecisionRecord:
     access: str = ""
     resource: str | None = None
     privileged: bool = False
+    role: str = ""
     denials: list[Denial] = field(default_factory=list)
     warnings: list[Denial] = field(default_factory=list)
     by_policy: bool = False
@@ -106,6 +107,7 @@ class DecisionRecord:
         self._engine_is_done()
         self.by_policy, self.document = True, document
         self.profile, self.policy_revision = decision.profile, decision.policy_revision
+        self.role = decision.role
         self.denials.extend(map(masked, decision.denials))
         self.warnings.extend(map(masked, decision.warnings))
         self.verdict = "allow" if decision.allow else "deny"
@@ -150,6 +152,7 @@ class DecisionRecord:
             "user": self.user,
             "authentication": self.authentication,
             "certificate": self.certificate,
+            "role": self.role,
             "method": self.method,
             "resource": None if self.resource is None else masked_text(self.resource),
             "rules": [_named(denial) for denial in self.denials],

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
+from authz_plugin.decision import Decision
 from authz_plugin.journal.recording import Recording
 from authz_plugin.learning.rules import Case, wishes
 from authz_plugin.learning.wishes import Wish
-from authz_plugin.trial import Stream, Trial, Verdict
+from authz_plugin.trial import Stream, Trial
 
 _AT_ONCE: Final = 512
 _MOST: Final = 20_000
@@ -137,16 +138,16 @@ class _Walk:
             self._hopeless(named.partition(" ")[0], record["details"]).count(recording)
         return False
 
-    def _tallies(self, document: Mapping[str, Any], verdict: Verdict) -> list[Tally]:
+    def _tallies(self, document: Mapping[str, Any], decision: Decision) -> list[Tally]:
         """What counts a request: nothing if it is allowed, else what it wants; and where it wants
         something that it does not get, only that."""
         config, given = (
-            whole["roles"][verdict.role] if verdict.role else whole
+            whole["roles"][decision.role] if decision.role else whole
             for whole in (self._config, self._whole)
         )
         wanted: list[Wish] = []
         hopeless: list[Tally] = []
-        for denial in verdict.decision.denials:
+        for denial in decision.denials:
             asked = wishes(Case(denial, document, config, given))
             wanted += asked
             if not asked:
@@ -156,8 +157,8 @@ class _Walk:
         if hopeless:
             return hopeless
         if withheld:
-            return [self._tally(self.found.withheld, verdict.role, wish) for wish in withheld]
-        return [self._tally(self.found.granted, verdict.role, wish) for wish in wanted]
+            return [self._tally(self.found.withheld, decision.role, wish) for wish in withheld]
+        return [self._tally(self.found.granted, decision.role, wish) for wish in wanted]
 
     def _tally(self, tallies: dict[Asked, Tally], role: str, wish: Wish) -> Tally:
         asked = (role, wish)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from authz_plugin.decision import Denial
+from authz_plugin.decision import Decision, Denial
 from authz_plugin.journal.masking import masked
 from authz_plugin.journal.recording import NOBODY, Recording
-from authz_plugin.trial import Stream, Trial, Verdict
+from authz_plugin.trial import Stream, Trial
 
 _AT_ONCE: Final = 512
 _ITSELF: Final = frozenset({"request.audit"})
@@ -122,8 +122,7 @@ def _recorded(recording: Recording) -> Answer:
     )
 
 
-def _answer(_: Mapping[str, Any], verdict: Verdict) -> Answer:
-    decision = verdict.decision
+def _answer(_: Mapping[str, Any], decision: Decision) -> Answer:
     return _told(allow=decision.allow, denials=decision.denials, warnings=decision.warnings)
 
 

@@ -27,6 +27,7 @@ ALLOW: dict[str, Any] = {
     "evaluated": ["mounts", "sections"],
     "profile": "production",
     "policy_revision": "1",
+    "role": "",
 }
 REQUIRED = frozenset({"mounts", "sections"})
 

@@ -222,7 +222,7 @@ unknown key or a wrong value stops the start and names the line. A list replaces
 a map is merged with it. After a change, reload the plugin; what is not sound is not taken over.
 
 A denial names the rule, and [the rules](rules.md) name the keys that open each.
-`opa-authz explain DECISION` shows the smallest change that would have allowed a request.
+`opa-authz explain` shows the smallest change that would allow a request.
 """
 
 _KEYS: Final = """\

@@ -16,13 +16,14 @@ import pytest
 from authz_plugin import dockerd, policy, protocol
 from authz_plugin.caller import Caller
 from authz_plugin.configuration import complete_profile
+from authz_plugin.decision import Decision
 from authz_plugin.dockerd.routes import ROUTES, STREAM
 from authz_plugin.dockerd.shapes import Shape
 from authz_plugin.document import input_document
 from authz_plugin.errors import Refused
 from authz_plugin.hostpaths import LocalHostPaths, UnseenHostPaths
 from authz_plugin.journal.recording import LONGEST, recorded, restored
-from authz_plugin.trial import Trial, Verdict, open_trial
+from authz_plugin.trial import Trial, open_trial
 from tests.conftest import with_policy
 from tests.corpus import recorded as corpus
 from tests.journal.records import create, message
@@ -149,8 +150,8 @@ def listed(trial: Trial) -> dict[str, Any]:
     return config
 
 
-def reasons(verdict: Verdict) -> set[tuple[str, str]]:
-    return {(denial.rule, denial.field) for denial in verdict.decision.denials}
+def reasons(decision: Decision) -> set[tuple[str, str]]:
+    return {(denial.rule, denial.field) for denial in decision.denials}
 
 
 def different() -> list[str]:
@@ -174,7 +175,7 @@ def test_what_clients_send_is_decided_alike_once_it_is_recorded(
     others = trial.decide([again(whole) for whole in of_the_corpus], config)
     for whole, one, other in zip(of_the_corpus, ones, others, strict=True):
         assert reasons(one) == reasons(other), whole
-        assert one.decision.allow is other.decision.allow
+        assert one.allow is other.allow
 
 
 def test_no_text_that_a_rule_compares_is_hidden_but_words_of_commands(
