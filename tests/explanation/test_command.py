@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,13 +13,14 @@ from click.testing import CliRunner, Result
 from authz_plugin import policy, settings
 from authz_plugin.cli import cli
 from authz_plugin.journal.chain import read_links
+from authz_plugin.settings import Key
 from authz_plugin.trial import Trial, open_trial
 from tests.learning.days import create, write_day
 
 
 @pytest.fixture(scope="module")
 def trial() -> Iterator[Trial]:
-    flags = {("config",): "/dev/null", ("profile",): "production"}
+    flags: dict[Key, Any] = {("config",): "/dev/null", ("profile",): "production"}
     with open_trial(settings.load(flags, {}, policy.config_schema())) as opened:
         yield opened
 
