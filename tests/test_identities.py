@@ -190,7 +190,7 @@ def test_the_commands_make_list_and_revoke(tmp_path: Path) -> None:
     for part in ("OU: traefik", '"tlsverify": true', "DOCKER_CERT_PATH", f"{tmp_path}/identities"):
         assert part in added.stdout
     assert run("revoke", "proxy", folder).returncode == 0
-    (listed,) = json.loads(run("list", "--json", folder).stdout)
+    (listed,) = json.loads(run("list", "--json", folder).stdout)["identities"]
     assert (listed["name"], listed["role"], listed["state"]) == ("proxy", "traefik", "revoked")
     wrong = run("revoke", "prox", folder)
     assert wrong.returncode == 1

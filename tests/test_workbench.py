@@ -83,7 +83,7 @@ def test_a_rule_that_is_there_is_not_overwritten(rules: Path) -> None:
 def test_a_failing_case_is_named(rules: Path) -> None:
     change(rules / "custom_named_test.rego", '{"name": ["web"]}', '{"name": [""]}')
     done = run(rules.parent, "opa-authz policy test .")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "failed: docker.authz.rules.custom_named_test.test_allowed: a name\n" in done.stdout
 
 
@@ -91,14 +91,14 @@ def test_a_line_that_no_test_reaches_is_named(rules: Path) -> None:
     with (rules / "custom_named.rego").open("a") as rule:
         rule.write('\n_named if {\n\tinput.request.method == "HEAD"\n\tinput.version == 1\n}\n')
     done = run(rules.parent, "opa-authz policy test .")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "no test reaches " in done.stdout
 
 
 def test_a_folder_without_tests_does_not_pass(rules: Path) -> None:
     (rules / "custom_named_test.rego").unlink()
     done = run(rules.parent, "opa-authz policy test .")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stdout.endswith("0 passed, 0 failed\n")
 
 
@@ -114,14 +114,14 @@ def test_a_folder_without_tests_does_not_pass(rules: Path) -> None:
 def test_a_rule_with_a_fault_is_not_sound(rules: Path, old: str, new: str, fault: str) -> None:
     change(rules / "custom_named.rego", old, new)
     done = run(rules.parent, "opa-authz policy check .")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert fault in done.stdout
 
 
 def test_a_rule_without_a_test_is_not_sound(rules: Path) -> None:
     (rules / "custom_named_test.rego").unlink()
     done = run(rules.parent, "opa-authz policy check .")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "has no custom_named_test.rego beside it" in done.stdout
 
 

@@ -7,6 +7,7 @@ plugin that cannot do what it was asked to, 2 for a command line or setting that
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import click
@@ -63,7 +64,12 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; errors that a person can mend are one sentence, not a traceback."""
+    """Run the command line; errors that a person can mend are one sentence, not a traceback.
+
+    Every signal that ends a program ends it as Ctrl-C does, so that nothing is left behind.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         cli(prog_name="opa-authz")
     except SettingsError as error:

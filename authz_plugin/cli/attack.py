@@ -18,10 +18,7 @@ from authz_plugin.attack.catalogue import CATALOGUE, FAMILIES, chosen
 from authz_plugin.attack.report import Report, left_lines, lines
 from authz_plugin.attack.row import Attack
 from authz_plugin.cli.endpoint import endpoint_of, endpoint_options
-from authz_plugin.cli.terminal import Progress, say
-
-SUCCEEDED: Final = 3
-"""The exit status where an attack succeeded."""
+from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
 
 UNPROVEN: Final = 1
 """The exit status where none did, but not everything could be read or removed."""
@@ -56,7 +53,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
     help="A folder of dockerd's host that may be mounted, to plant a link in.  [default: /tmp]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option(
     "--junit",
     metavar="FILE",
@@ -120,7 +117,7 @@ def attack(
         junit.write_text(report.to_junit())
     _tell(report, as_json=as_json)
     if report.succeeded:
-        sys.exit(SUCCEEDED)
+        sys.exit(NO)
     if not report.proven:
         sys.exit(UNPROVEN)
 
@@ -170,7 +167,7 @@ def _show_catalogue(attacks: Sequence[Attack], *, as_json: bool) -> None:
              "request": f"{a.message.method} {a.message.target}", "means": a.means}
             for a in attacks
         ]  # fmt: skip
-        click.echo(json.dumps({"version": 1, "attacks": rows}, indent=2, ensure_ascii=False))
+        tell(attacks=rows)
         return
     for family in FAMILIES:
         rows_ = [attack for attack in attacks if attack.family == family]

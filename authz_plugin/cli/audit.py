@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from authz_plugin.cli.options import load_settings
+from authz_plugin.cli.terminal import NO, json_option, tell
 from authz_plugin.cli.trail import audit_file, file_option, span_options
 from authz_plugin.errors import SetupError
 from authz_plugin.journal import chain, log
@@ -53,23 +55,30 @@ def audit() -> None:
     metavar="NUMBER:HASH",
     help="A line that must be there, from an audit_checkpoint in the log.",
 )
-def verify(file: Path | None, config: str | None, expect: Position | None) -> None:
+@json_option
+def verify(
+    *, file: Path | None, config: str | None, expect: Position | None, as_json: bool
+) -> None:
     """Find lines that are missing or not as they were written.
 
-    The exit status is 0 if there are none. The files that were put aside are checked with the file
-    that is written. Only --expect can show that the end was cut off.
+    The exit status is 0 if there are none, else 3. The files that were put aside are checked with
+    the file that is written. Only --expect can show that the end was cut off.
     """
     file = _file(file, config)
     try:
         end, findings = chain.verify(file, expect)
     except OSError as error:
         raise SetupError(f"{error.filename}: {error.strerror}") from error
-    for finding in findings:
-        click.echo(f"{'fault' if finding.is_fault else 'note'}: {finding.place}: {finding.message}")
     faults = sum(finding.is_fault for finding in findings)
-    click.echo(f"{faults} faults; the last sound line is {end.seq}:{end.hash}")
+    if as_json:
+        tell(faults=faults, end=asdict(end), findings=[asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            kind = "fault" if finding.is_fault else "note"
+            click.echo(f"{kind}: {finding.place}: {finding.message}")
+        click.echo(f"{faults} faults; the last sound line is {end.seq}:{end.hash}")
     if faults:
-        sys.exit(1)
+        sys.exit(NO)
 
 
 @audit.command()

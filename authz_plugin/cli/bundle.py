@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from authz_plugin.cli.options import assembled, policy_options
+from authz_plugin.cli.terminal import json_option, tell
 
 
 @click.command()
@@ -21,8 +22,12 @@ from authz_plugin.cli.options import assembled, policy_options
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the bundle.",
 )
-def bundle(output: Path, **options: Any) -> None:
+@json_option
+def bundle(*, output: Path, as_json: bool, **options: Any) -> None:
     """Write policies and configuration as a bundle for an OPA that you run (opa.url)."""
     with assembled(options) as (_, made), tarfile.open(output, "w:gz") as archive:
         archive.add(made.folder, arcname="/")
+    if as_json:
+        tell(file=str(output), profile=made.profile, policy_revision=made.revision)
+        return
     click.echo(f"{output}: profile {made.profile}, policy revision {made.revision}")

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from authz_plugin.cli.options import assembled, policy_options
+from authz_plugin.cli.terminal import json_option, tell
 
 
 @click.command()
 @policy_options
-def check(**options: Any) -> None:
+@json_option
+def check(*, as_json: bool, **options: Any) -> None:
     """Check settings and policies without running anything."""
     with assembled(options) as (_, bundle):
+        if as_json:
+            tell(
+                profile=bundle.profile,
+                policy_revision=bundle.revision,
+                packages=sorted(bundle.packages),
+                exceptions_ending=[asdict(exemption) for exemption in bundle.ending],
+            )
+            return
         for exemption in bundle.ending:
             click.echo(f"warning: exception {exemption}", err=True)
         click.echo(

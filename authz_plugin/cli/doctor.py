@@ -13,7 +13,7 @@ import click
 
 from authz_plugin.cli.endpoint import client_of, endpoint_of, endpoint_options
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import say
+from authz_plugin.cli.terminal import json_option, say
 from authz_plugin.docker_client import Endpoint
 from authz_plugin.doctor.examination import examine
 from authz_plugin.doctor.finding import SEVERITIES, Finding, Severity
@@ -67,7 +67,7 @@ def host_of(options: dict[str, Any], endpoint: Endpoint) -> Host:
 @endpoint_options
 @policy_options
 @host_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def doctor(as_json: bool, **options: Any) -> None:
     r"""Look for what is wrong with this host, and say how to mend it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,13 +10,19 @@ import click
 
 from authz_plugin import policy, supervisor
 from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.terminal import json_option, tell
 
 
 @click.command()
 @policy_options
-def exceptions(**options: Any) -> None:
+@json_option
+def exceptions(*, as_json: bool, **options: Any) -> None:
     """List the exceptions, the first to end first, one a line."""
     settings = load_settings(options)
     config = policy.configuration(settings, supervisor.host_paths(settings))
-    for exemption in policy.exceptions(config, datetime.now(UTC)):
+    found = policy.exceptions(config, datetime.now(UTC))
+    if as_json:
+        tell(exceptions=[asdict(exemption) for exemption in found])
+        return
+    for exemption in found:
         click.echo(str(exemption))

@@ -7,14 +7,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from authz_plugin import trial
 from authz_plugin.cli.endpoint import client_of_file
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import say
+from authz_plugin.cli.terminal import NO, json_option, say, tell
 from authz_plugin.docker_client import Request
 from authz_plugin.errors import SettingsError
 from authz_plugin.explanation import recorder, report
@@ -23,9 +23,6 @@ from authz_plugin.explanation.reasons import Explainer, Explanation
 from authz_plugin.explanation.subjects import DECISION_ID, find_record, read_subject
 from authz_plugin.journal.recording import restored
 from authz_plugin.shown import Client, authz_message
-
-DENIED: Final = 3
-"""The exit status where something would be denied."""
 
 Given = bytes | Request | Mapping[str, Any]
 
@@ -50,7 +47,7 @@ Given = bytes | Request | Mapping[str, Any]
     metavar="FILE",
     help="Where to look a decision's id up: audit file or log; - is input.  [default: audit.file]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED)
 def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **options: Any) -> None:
     r"""Say why a request is denied, and what would allow it.
@@ -107,7 +104,7 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
                 say("")
             _print(explained, denied, change)
     if denied or any(record.get("verdict") != "allow" for record in records):
-        sys.exit(DENIED)
+        sys.exit(NO)
 
 
 def _print_json(
@@ -115,13 +112,11 @@ def _print_json(
     records: Sequence[Mapping[str, Any]],
     change: Sequence[Change] | None,
 ) -> None:
-    document = {
-        "version": 1,
-        "requests": [report.to_document(explanation) for explanation in explained],
-        "records": [{k: v for k, v in record.items() if k != "input"} for record in records],
-        "change_for_all": report.change_document(change),
-    }
-    click.echo(json.dumps(document, indent=2))
+    tell(
+        requests=[report.to_document(explanation) for explanation in explained],
+        records=[{k: v for k, v in record.items() if k != "input"} for record in records],
+        change_for_all=report.change_document(change),
+    )
 
 
 def _print(explained: Sequence[Explanation], denied: int, change: Sequence[Change] | None) -> None:

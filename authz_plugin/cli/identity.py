@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from authz_plugin.cli.terminal import json_option, tell
 from authz_plugin.identities import DEFAULT_FOLDER, ORGANIZATION, Identities, Identity
 
 _identities = click.option(
@@ -53,14 +54,14 @@ def add(name: str, role: str | None, days: int, hosts: tuple[str, ...], folder: 
 
 
 @identity.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option
 @_identities
 def list_(folder: Path, *, as_json: bool) -> None:
     """List the clients that have a certificate."""
     now = datetime.now(UTC)
     found = Identities(folder).list()
     if as_json:
-        click.echo(json.dumps([_document(one, now) for one in found], indent=1))
+        tell(identities=[_document(one, now) for one in found])
         return
     for one in found:
         click.echo(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from authz_plugin.cli.terminal import say
+from authz_plugin.cli.terminal import json_option, say
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.importer import ASKABLE, DIALECTS, Dialect, File, carry_over, find_proxy
 from authz_plugin.importer.report import lines, to_document, to_yaml
@@ -36,7 +36,7 @@ from authz_plugin.importer.report import lines, to_document, to_yaml
     help="Where to write the configuration.  [default: standard output]",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file of --output.")
-@click.option("--json", "as_json", is_flag=True, help="Print configuration and notes as JSON.")
+@json_option
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 def import_(
     files: tuple[str, ...],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import Progress, say
+from authz_plugin.cli.terminal import Progress, json_option, say, tell
 from authz_plugin.cli.trail import Trail, audit_file, file_option, span_options
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.learning.proposal import Proposal, propose
@@ -30,7 +29,7 @@ from authz_plugin.trial import open_trial
     multiple=True,
     help="Grant something that is withheld, as the proposal names it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the proposal as JSON.")
+@json_option
 def learn(
     file: Path | None,
     since: datetime | None,
@@ -73,7 +72,7 @@ def learn(
         proposal = propose(trial, Trail(file, since, until, progress.show), named)
     _check(proposal, file)
     if as_json:
-        click.echo(json.dumps({"version": 1, **to_document(proposal)}, indent=2))
+        tell(**to_document(proposal))
     else:
         click.echo(to_text(proposal), nl=False)
     for name in proposal.unmet:

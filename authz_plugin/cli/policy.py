@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from authz_plugin import workbench
 from authz_plugin.cli.options import assembled, policy_options
+from authz_plugin.cli.terminal import NO, json_option, tell
 from authz_plugin.engine import binary
 
 _folder = click.argument(
@@ -43,34 +45,46 @@ def new(name: str, into: Path) -> None:
 
 @policy.command()
 @_folder
-def check(folder: Path) -> None:
+@json_option
+def check(*, folder: Path, as_json: bool) -> None:
     """Check a folder of rules as the shipped ones are checked."""
-    found = workbench.check(binary.find(), folder)
-    for fault in found:
-        click.echo(fault)
+    found = list(workbench.check(binary.find(), folder))
+    if as_json:
+        tell(sound=not found, faults=found)
+    else:
+        for fault in found or ["sound"]:
+            click.echo(fault)
     if found:
-        sys.exit(1)
-    click.echo("sound")
+        sys.exit(NO)
 
 
 @policy.command()
 @_folder
-def test(folder: Path) -> None:
+@json_option
+def test(*, folder: Path, as_json: bool) -> None:
     """Run the tests in a folder of rules; every line of a rule must be reached."""
     report = workbench.test(binary.find(), folder)
-    for name in report.failed:
-        click.echo(f"failed: {name}")
-    for place in report.uncovered:
-        click.echo(f"no test reaches {place}")
-    click.echo(f"{report.passed} passed, {len(report.failed)} failed")
+    if as_json:
+        tell(**asdict(report))
+    else:
+        for name in report.failed:
+            click.echo(f"failed: {name}")
+        for place in report.uncovered:
+            click.echo(f"no test reaches {place}")
+        click.echo(f"{report.passed} passed, {len(report.failed)} failed")
     if report.failed or report.uncovered or not report.passed:
-        sys.exit(1)
+        sys.exit(NO)
 
 
 @policy.command()
 @policy_options
-def bench(**options: Any) -> None:
+@json_option
+def bench(*, as_json: bool, **options: Any) -> None:
     """Measure what a decision costs OPA, with your profile and rules."""
     with assembled(options) as (opa, bundle):
-        for name, microseconds in workbench.bench(opa, bundle.folder).items():
-            click.echo(f"{name:<36}{microseconds:8.0f} µs")
+        costs = workbench.bench(opa, bundle.folder)
+    if as_json:
+        tell(microseconds=costs)
+        return
+    for name, microseconds in costs.items():
+        click.echo(f"{name:<36}{microseconds:8.0f} µs")

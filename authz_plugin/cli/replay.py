@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import Progress, say
+from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
 from authz_plugin.cli.trail import Trail, audit_file, file_option, span_options
 from authz_plugin.docker_client import Request
 from authz_plugin.errors import SettingsError, SetupError
@@ -27,9 +27,6 @@ from authz_plugin.replay.verdicts import BLIND, Left, of_messages, of_trail
 from authz_plugin.settings import Settings
 from authz_plugin.shown import Client, authz_message
 from authz_plugin.trial import Trial, open_trial
-
-CHANGED: Final = 3
-"""The exit status where a decision changes."""
 
 
 @click.command()
@@ -47,7 +44,7 @@ CHANGED: Final = 3
     metavar="FILE|PROFILE",
     help="The policy that decided before.  [default: what the audit file says]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON.")
+@json_option
 @click.argument(
     "recorded",
     nargs=-1,
@@ -107,12 +104,12 @@ def replay(
             comparison = compare(of_messages(messages, trial, former))
             notes = []
     if as_json:
-        click.echo(json.dumps({"version": 1, **to_document(comparison, left, notes)}, indent=2))
+        tell(**to_document(comparison, left, notes))
     else:
         for style, text in lines(comparison, left, notes):
             say(text, style)
     if not comparison.is_same:
-        sys.exit(CHANGED)
+        sys.exit(NO)
 
 
 def _with_file(settings: Settings) -> Settings:

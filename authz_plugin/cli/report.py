@@ -13,7 +13,8 @@ import click
 from authz_plugin.cli.doctor import host_of, host_options
 from authz_plugin.cli.endpoint import client_of, endpoint_of, endpoint_options
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.validate import carry_out, end_in_order, image_option
+from authz_plugin.cli.terminal import NO, json_option
+from authz_plugin.cli.validate import carry_out, image_option
 from authz_plugin.compliance.controls import REPORTED
 from authz_plugin.compliance.markdown import to_markdown
 from authz_plugin.compliance.report import Compliance, assess
@@ -22,9 +23,6 @@ from authz_plugin.compliance.webpage import to_html
 from authz_plugin.doctor.examination import examine
 from authz_plugin.errors import SetupError
 from authz_plugin.trial import open_trial
-
-LACKING: Final = 3
-"""The exit status where a control that could be met is not."""
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _FORMATS: Final[Mapping[str, Callable[[Compliance], str]]] = {
@@ -66,7 +64,7 @@ _FORMATS: Final[Mapping[str, Callable[[Compliance], str]]] = {
     show_default=True,
     help="What to write.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@json_option
 @click.option(
     "--output", metavar="FILE", type=_FILE, help="Where to write it.  [default: standard output]"
 )
@@ -103,7 +101,6 @@ def report(
       opa-authz report --standard cis --json
       opa-authz report --validation validation.json --doctor doctor.json
     """
-    end_in_order()
     endpoint = endpoint_of(options)
     host = host_of(options, endpoint)
     client = client_of(endpoint)
@@ -127,7 +124,7 @@ def report(
         )
     _write(_FORMATS["json" if as_json else form](compliance), output)
     if not compliance.holds:
-        sys.exit(LACKING)
+        sys.exit(NO)
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from types import TracebackType
 from typing import Any, Final, Self
@@ -15,6 +16,17 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
     "dim": {"dim": True},
     "head": {"bold": True},
 }
+
+
+json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+NO: Final = 3
+"""The exit status where the answer is no: denied, not sound, a check failed."""
+
+
+def tell(**fields: Any) -> None:
+    """Print one JSON document, for programs."""
+    click.echo(json.dumps({"version": 1, **fields}, indent=2))
 
 
 def say(text: str, style: str = "", *, err: bool = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -12,15 +11,12 @@ import click
 
 from authz_plugin.cli.endpoint import client_of, endpoint_of, endpoint_options
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import Progress, say
+from authz_plugin.cli.terminal import NO, Progress, json_option, say
 from authz_plugin.docker_client import Endpoint
 from authz_plugin.shown import Client
 from authz_plugin.trial import Trial, open_trial
 from authz_plugin.validation.checks import Validation
 from authz_plugin.validation.report import Report, lines
-
-FAILED: Final = 3
-"""The exit status where a check failed."""
 
 image_option: Final = click.option(
     "--image",
@@ -33,7 +29,7 @@ image_option: Final = click.option(
 @endpoint_options
 @policy_options
 @image_option
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option
 @click.option(
     "--junit",
     metavar="FILE",
@@ -61,7 +57,6 @@ def validate(image: str | None, as_json: bool, junit: Path | None, **options: An
       opa-authz validate --profile devcontainer --junit report.xml
       opa-authz validate -H tcp://10.0.0.5:2376 --tlscert cert.pem --tlskey key.pem
     """
-    end_in_order()
     endpoint = endpoint_of(options)
     with open_trial(load_settings(options)) as trial:
         report = carry_out(endpoint, client_of(endpoint), trial, image)
@@ -73,13 +68,7 @@ def validate(image: str | None, as_json: bool, junit: Path | None, **options: An
         for style, text in lines(report):
             say(text, style)
     if not report.passed:
-        sys.exit(FAILED)
-
-
-def end_in_order() -> None:
-    """Leave nothing behind on any signal that ends a program, as on Ctrl-C."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        sys.exit(NO)
 
 
 def carry_out(endpoint: Endpoint, client: Client, trial: Trial, image: str | None) -> Report:
