@@ -20,7 +20,7 @@ demo: $(BIN)/.dev $(BIN)/opa ## Guard a scratch dockerd and show what is refused
 test: unit rego real ## Run every test
 
 unit: $(BIN)/.dev $(BIN)/opa ## Run the tests that need no dockerd
-	$(BIN)/pytest -m "not dockerd" $(ARGS)
+	$(BIN)/pytest -m "not dockerd" -n auto --dist loadfile $(ARGS)
 
 rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
 	$(BIN)/opa test --bundle policies

@@ -251,7 +251,8 @@ class Map:
     """``map[string]T``: keys are kept as written.
 
     ``key`` is the form under which an engine compares keys, where it has one: two keys of the
-    same form are refused as one key given twice.
+    same form are refused as one key given twice, and an empty key, which engines of which a key is
+    no text take for another one.
     """
 
     def __init__(self, element: Shape, *, key: Callable[[str], str] | None = None) -> None:
@@ -269,6 +270,8 @@ class Map:
         reading.count(len(value), path)
         element = self.element
         entries = {k: element.read(item, entry(path, k), reading) for k, item in value}
+        if self._key is not None and "" in entries:
+            raise _wrong_type(path, "a name with each entry")
         distinct = entries if self._key is None else {self._key(k) for k in entries}
         if len(distinct) != len(value):
             raise _duplicate(path, "holds a key twice")

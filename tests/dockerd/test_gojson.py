@@ -279,6 +279,12 @@ def test_a_name_given_twice_is_refused_however_it_is_written(text: str, field: s
     assert (refused.rule, refused.field) == ("request.body-duplicate", field)
 
 
+def test_an_empty_key_is_refused_where_keys_are_no_texts_to_an_engine() -> None:
+    refused = refusal(Map(String(), key=str.lower), '{"":"1"}')
+    assert (refused.rule, refused.field) == ("request.body-type", "F")
+    assert read(Map(String()), '{"":"1"}') == {"": "1"}
+
+
 def test_keys_of_a_map_that_an_engine_takes_for_one_are_refused() -> None:
     folded = Map(String(), key=str.lower)
     assert read(folded, '{"a":"1","b":"2"}') == {"a": "1", "b": "2"}

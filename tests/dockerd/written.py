@@ -51,7 +51,8 @@ def _written(draw: st.DrawFn, shape: Any) -> tuple[Any, str]:  # noqa: C901, PLR
             if not items and draw(st.booleans()):
                 return shape.zero(), "null"
         case gojson.Map():
-            keys = draw(st.lists(KEYS, max_size=2, unique_by=shape._key or str))
+            names = KEYS if shape._key is None else KEYS.filter(bool)
+            keys = draw(st.lists(names, max_size=2, unique_by=shape._key or str))
             entries = {key: _written(draw, shape.element) for key in keys}
             texts = [f"{json.dumps(key)}:{text}" for key, (_, text) in entries.items()]
             return {key: value for key, (value, _) in entries.items()}, f"{{{','.join(texts)}}}"

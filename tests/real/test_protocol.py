@@ -188,14 +188,6 @@ def test_a_restarted_plugin_is_used_without_a_hand(
         assert dockerd.docker("ps").returncode == 0
 
 
-def test_a_daemon_whose_plugin_is_gone_refuses(tmp_path: Path, dockerd: Dockerd, name: str) -> None:
-    with running_plugin(tmp_path, socket_=PLUGINS / f"{name}.sock"):
-        guard_with(dockerd, name)
-    response = call(dockerd.socket, "GET", "/containers/json")
-    assert response.status == 500
-    assert name in response.text
-
-
 @pytest.mark.parametrize("engine", TESTED)
 def test_sighup_switches_off_a_plugin_that_only_the_command_line_names(
     tmp_path: Path, name: str, engine: str
