@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-REGAL_VERSION := 0.39.0
+WORKERS := $(shell echo $$(( ($$(nproc) + 1) / 2 )))
 
 .PHONY: help run demo test unit rego real bench fuzz soak audit check fmt generate lock clean
 
@@ -17,10 +17,14 @@ run: $(BIN)/.run $(BIN)/opa ## Start the plugin with its own OPA, in the foregro
 demo: $(BIN)/.dev $(BIN)/opa ## Guard a scratch dockerd and show what is refused (needs root)
 	$(BIN)/python -m tests.demo $(ARGS)
 
-test: unit rego real ## Run every test
+test: $(BIN)/.dev $(BIN)/opa ## Run every test
+	$(MAKE) --no-print-directory -j2 --output-sync=line unit-and-rego real
+
+.PHONY: unit-and-rego
+unit-and-rego: rego unit
 
 unit: $(BIN)/.dev $(BIN)/opa ## Run the tests that need no dockerd
-	$(BIN)/pytest -m "not dockerd" -n auto --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "not dockerd" -n $(WORKERS) --dist loadfile $(ARGS)
 
 rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
 	$(BIN)/opa test --bundle policies

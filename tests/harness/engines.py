@@ -48,11 +48,8 @@ def prepare(name: str) -> Engine:
     """The engine of a release, fetched with what it runs on unless that was done before."""
     suite, packages = ENGINES[name]
     folder, runtime = CACHE / suite, CACHE / "runtime"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        unpack(_RUNTIME_SUITE, _RUNTIME, runtime)
-        unpack(suite, packages, folder)
+    unpack(_RUNTIME_SUITE, _RUNTIME, runtime)
+    unpack(suite, packages, folder)
     programs = [f"{root}/usr/{bin_}" for root in (folder, runtime) for bin_ in ("sbin", "bin")]
     libraries = sorted({str(library.parent) for library in runtime.glob("**/*.so.*")})
     environment = {
@@ -78,9 +75,18 @@ def installed() -> Engine | None:
 
 
 def unpack(suite: str, packages: tuple[str, ...], target: Path) -> None:
-    """Fetch packages of a Debian suite and unpack them into a folder, unless it is there."""
-    if target.is_dir():
-        return
+    """Fetch packages of a Debian suite and unpack them into a folder, unless it is there.
+
+    Who comes while somebody else is at it waits.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_dir():
+            _fetch(suite, packages, target)
+
+
+def _fetch(suite: str, packages: tuple[str, ...], target: Path) -> None:
     missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]
     if missing or not _KEYRING.exists():
         lacking = ", ".join(missing) or "the package debian-archive-keyring"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -74,9 +73,6 @@ def _listens(path: Path) -> bool:
 def _prepare() -> tuple[Path, str]:
     """The program, fetched unless that was done before, and where its libraries are."""
     folder = CACHE / "haproxy"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        unpack(_SUITE, _PACKAGES, folder)
+    unpack(_SUITE, _PACKAGES, folder)
     libraries = sorted({str(library.parent) for library in folder.glob("**/*.so.*")})
     return folder / "usr/sbin/haproxy", ":".join(libraries)
