@@ -153,13 +153,22 @@ class _ChildEngine:
         nothing if it cannot be served."""
         self._generation += 1
         folder = self._folder / str(self._generation)
-        folder.mkdir()
+        try:
+            folder.mkdir()
+            return self._start_in(folder, settings)
+        except (SetupError, OSError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise SetupError(f"the policy cannot be laid out: {error}") from error
+            raise
+
+    def _start_in(self, folder: Path, settings: Settings) -> Guard:
         config = policy.configuration(settings, host_paths(settings))
         bundle = policy.assemble(folder / "bundle", config, settings.policies, self._opa)
-        self._decision_log = settings.opa.decision_log
-        guard = self._serve(bundle, settings.deadline)
         custom = policy.rule_ids(settings.policies) if settings.policies else ()
         ends = [datetime.fromisoformat(item["until"]) for item in config["exceptions"]]
+        self._decision_log = settings.opa.decision_log
+        guard = self._serve(bundle, settings.deadline)
         self._board.post(
             **_in_force(guard),
             engine=f"opa {self._opa.version}",

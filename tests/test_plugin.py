@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from authz_plugin.engine import binary
 from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
 
 LIST = {"RequestMethod": "GET", "RequestUri": "/v1.41/containers/json"}
@@ -193,6 +195,20 @@ def test_sighup_leaves_the_running_policy_where_the_new_one_is_wrong(
     assert allowed(plugin, LIST)
 
 
+def test_sighup_leaves_the_running_policy_where_there_is_no_room_for_the_new_one(
+    plugin: Plugin, config: Path
+) -> None:
+    home = Path(f"/proc/{opa_pid(plugin)}/cwd").resolve().parent
+    (home / "2").touch()
+    config.write_text("profile: production\nsections:\n  volumes: read\n")
+    plugin.reload()
+    assert "the policy cannot be laid out" in plugin.log
+    assert not allowed(plugin, VOLUMES)
+    plugin.reload()
+    assert allowed(plugin, VOLUMES)
+    assert sorted(folder.name for folder in home.iterdir() if folder.is_dir()) == ["3"]
+
+
 def test_no_request_fails_or_is_decided_wrongly_while_the_policy_changes(
     plugin: Plugin, config: Path
 ) -> None:
@@ -226,6 +242,22 @@ def test_a_killed_opa_is_started_again_and_nobody_is_refused_for_it(
         os.kill(killed, signal.SIGKILL)
         assert allowed(plugin, LIST)
         assert killed not in children(plugin.process.pid, "opa")
+
+
+def test_an_opa_whose_program_is_gone_is_started_when_it_is_back(
+    tmp_path: Path, config: Path
+) -> None:
+    program, away = tmp_path / "opa", tmp_path / "away"
+    shutil.copy(binary.find().path, program)
+    config.write_text(f"profile: production\nopa: {{binary: {program}}}\n")
+    with running_plugin(tmp_path, f"--config={config}") as plugin:
+        killed = opa_pid(plugin)
+        program.rename(away)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: "OPA cannot be started" in plugin.log, "the plugin to notice")
+        assert not allowed(plugin, LIST)
+        away.rename(program)
+        wait_for(lambda: allowed(plugin, LIST), "decisions", 15)
 
 
 def test_a_hanging_opa_denies_within_the_deadline_and_is_replaced(plugin: Plugin) -> None:

@@ -86,13 +86,30 @@ def start(opa: Opa, bundle: Bundle, *, decision_log: bool = False) -> ChildOpa:
     it (``docker.authz.journal``), with our decision ids.
     Its socket stands beside the bundle's folder, in a folder that must hold nothing else.
     """
-    home = bundle.folder.parent
-    socket = home / _SOCKET
-    socket.unlink(missing_ok=True)
-    program = os.open(opa.path, os.O_RDONLY | os.O_CLOEXEC)
-    _link_program(home / "opa", program)
+    socket = bundle.folder.parent / _SOCKET
     try:
-        process = subprocess.Popen(
+        process = _spawn(opa, bundle, decision_log=decision_log)
+    except OSError as error:
+        raise EngineSetupError(f"OPA cannot be started: {error}") from error
+    child = ChildOpa(process, socket, bundle)
+    end = time.monotonic() + _START_LIMIT
+    while not child.is_healthy():
+        if not child.is_running():
+            raise EngineSetupError(f"OPA ended at its start with status {process.returncode}")
+        if time.monotonic() > end:
+            child.stop()
+            raise EngineSetupError(f"OPA did not come up within {_START_LIMIT:g} s")
+        time.sleep(0.02)
+    return child
+
+
+def _spawn(opa: Opa, bundle: Bundle, *, decision_log: bool) -> subprocess.Popen[bytes]:
+    home = bundle.folder.parent
+    (home / _SOCKET).unlink(missing_ok=True)
+    program = os.open(opa.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _link_program(home / "opa", program)
+        return subprocess.Popen(
             [
                 "./opa",
                 "run",
@@ -114,20 +131,8 @@ def start(opa: Opa, bundle: Bundle, *, decision_log: bool = False) -> ChildOpa:
             start_new_session=True,
             **_as_nobody_else(home),
         )
-    except OSError as error:
-        raise EngineSetupError(f"OPA cannot be started: {error}") from error
     finally:
         os.close(program)
-    child = ChildOpa(process, socket, bundle)
-    end = time.monotonic() + _START_LIMIT
-    while not child.is_healthy():
-        if not child.is_running():
-            raise EngineSetupError(f"OPA ended at its start with status {process.returncode}")
-        if time.monotonic() > end:
-            child.stop()
-            raise EngineSetupError(f"OPA did not come up within {_START_LIMIT:g} s")
-        time.sleep(0.02)
-    return child
 
 
 def _link_program(link: Path, program: int) -> None:
