@@ -10,6 +10,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -160,7 +161,12 @@ def start(folder: Path, cleanup: ExitStack) -> dict[str, Path]:
     ours = cleanup.enter_context(plugin)
     archive = folder / "bundle.tar.gz"
     subprocess.run(
-        ["opa-authz", "bundle", f"--config={config}", f"--output={archive}"],
+        [
+            Path(sys.executable).with_name("opa-authz"),
+            "bundle",
+            f"--config={config}",
+            f"--output={archive}",
+        ],
         check=True,
         stdout=subprocess.DEVNULL,
     )
