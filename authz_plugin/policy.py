@@ -43,6 +43,7 @@ __all__ = [
     "shipped_rules",
 ]
 
+_TEST: Final = "_test.rego"
 _RULES: Final = "data.docker.authz.rules."
 _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
 
@@ -105,7 +106,11 @@ def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:
     """The names of the rule packages, an operator's folder included; raises ``PolicyError``."""
     if custom is None:
         return shipped_rules()
-    found = compiler.packages([custom])
+    found = {
+        package: files
+        for package, files in compiler.packages([custom]).items()
+        if not all(file.endswith(_TEST) for file in files)
+    }
     for package, files in found.items():
         if not _CUSTOM.fullmatch(package):
             raise PolicyError(
@@ -118,7 +123,7 @@ def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:
 
 def _copy_rules(source: Path, target: Path) -> None:
     for file in sorted(source.rglob("*.rego")):
-        if not file.name.endswith("_test.rego"):
+        if not file.name.endswith(_TEST):
             copy = target / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)

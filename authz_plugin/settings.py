@@ -24,6 +24,15 @@ DEFAULT_FILE: Final = Path("/etc/opa-authz/config.yaml")
 DEFAULT_PROFILE: Final = "production"
 ENVIRONMENT_PREFIX: Final = "OPA_AUTHZ_"
 
+_IN_YAML: Final = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "a mapping of keys to values",
+    "string": "a text",
+}
 _PATH: Final = {"type": "string", "pattern": "^/"}
 
 SCHEMA: Final[dict[str, Any]] = {
@@ -379,13 +388,19 @@ def validate(values: Mapping[str, Any], schema: Mapping[str, Any], places: Place
         unknown = min(set(fault.instance) - set(known))
         key = (*key, unknown)
         message = f"no such key{_suggest(unknown, known)}"
-    elif fault.validator == "enum":
-        message = f"must be one of {', '.join(map(str, fault.validator_value))}"
-    elif fault.validator == "type":
-        message = f"must be of type {fault.validator_value}"
+    elif fault.validator in {"enum", "type"}:
+        message = f"must be {_expected(fault.schema)}"
     elif fault.validator == "pattern":
         message = f"{fault.instance!r} is not of the form {fault.validator_value}"
     raise SettingsError(places.of(key), show(key), message)
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    """What a value of another type should have been."""
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
+    types = schema["type"]
+    return " or ".join(_IN_YAML[type_] for type_ in ([types] if isinstance(types, str) else types))
 
 
 def without_required(schema: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import signal
@@ -207,6 +209,26 @@ def test_sighup_leaves_the_running_policy_where_there_is_no_room_for_the_new_one
     plugin.reload()
     assert allowed(plugin, VOLUMES)
     assert sorted(folder.name for folder in home.iterdir() if folder.is_dir()) == ["3"]
+
+
+def test_sighup_takes_over_a_first_rule_with_its_test_beside_it(
+    plugin: Plugin, config: Path, tmp_path: Path
+) -> None:
+    assert run("policy", "new", "named", f"--into={tmp_path / 'rules'}").returncode == 0
+    create = {"Image": "busybox:1", "HostConfig": {"NetworkMode": "none"}}
+    content = base64.b64encode(json.dumps(create).encode()).decode()
+    nameless = {
+        "RequestMethod": "POST",
+        "RequestUri": "/v1.41/containers/create",
+        "RequestHeaders": {"Content-Type": "application/json"},
+        "RequestBody": content,
+    }
+    named = {**nameless, "RequestUri": "/v1.41/containers/create?name=web"}
+    assert allowed(plugin, nameless)
+    config.write_text(f"profile: production\npolicies: {tmp_path / 'rules'}\n")
+    plugin.reload()
+    assert allowed(plugin, named)
+    assert "[custom.named query.name]" in plugin.post(REQUEST, nameless)["Msg"]
 
 
 def test_no_request_fails_or_is_decided_wrongly_while_the_policy_changes(

@@ -151,6 +151,25 @@ def test_a_mistake_is_told_with_file_line_and_key(
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("privileged: {allow: 1}", "must be true or false"),
+        ("mounts: {allow: /srv}", "must be a list"),
+        ("operations: [container.create]", "must be a mapping of keys to values"),
+        ("operations: {container.create: [allow]}", "must be one of allow, deny"),
+        ("log: {level: 1}", "must be one of debug, info, warning, error"),
+        ("audit: {max_size: large}", "must be a whole number"),
+    ],
+)
+def test_a_mistake_is_told_with_what_it_should_have_been(
+    file: Path, text: str, message: str
+) -> None:
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        load(file)
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
         pytest.param("profile: production\nprofile: devcontainer\n", 2, id="a key given twice"),
