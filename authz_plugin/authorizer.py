@@ -14,7 +14,7 @@ from authz_plugin.caller import read_caller
 from authz_plugin.decision import Denial, denial_message
 from authz_plugin.document import input_document
 from authz_plugin.engine import DECISION_ID, Engine
-from authz_plugin.errors import EngineError, Refused
+from authz_plugin.errors import EngineError, Refused, defect
 from authz_plugin.hostpaths import HostPaths
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.protocol import Answer, AuthZRes
@@ -61,7 +61,7 @@ class Authorizer:
         except EngineError as error:
             self._without_engine(record, error)
         except Exception as error:  # noqa: BLE001 - a defect must deny, not crash
-            record.error = f"{type(error).__name__} at {_origin(error)}"
+            record.error = defect(error)
             record.refuse(_INTERNAL)
         hindrance = self._hindrance()
         if hindrance is not None:
@@ -122,13 +122,3 @@ _INTERNAL: Final = Denial(
     "the authorization plugin has a defect",
     "tell the operator of this host, with the decision id",
 )
-
-
-def _origin(error: Exception) -> str:
-    """The innermost place of an exception, as ``module:line``."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "unknown"
-    return f"{trace.tb_frame.f_globals.get('__name__', 'unknown')}:{trace.tb_lineno}"

@@ -212,11 +212,13 @@ def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> di
     def resolved(path: str) -> str | None:
         return host_paths.resolve(path).resolved
 
-    roots = [
-        {"read_only": False, **root, "path": path, "resolved": resolved(path)}
-        for root in mounts["allow"]
-        for path in [clean(root["path"]) or root["path"]]
-    ]
+    def complete(root: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "path" not in root:
+            return root  # the schema says what is wrong
+        path = clean(root["path"]) or root["path"]
+        return {"read_only": False, **root, "path": path, "resolved": resolved(path)}
+
+    roots = [complete(root) for root in mounts["allow"]]
     denied = {clean(path) or path for path in mounts["deny"]}
     denied |= {target for path in denied if (target := resolved(path)) is not None}
     return {**mounts, "allow": roots, "deny": sorted(denied)}

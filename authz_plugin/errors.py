@@ -57,3 +57,15 @@ class EngineSetupError(SetupError):
 
 class EndpointError(SetupError):
     """A Docker endpoint cannot be reached, or does not answer as one."""
+
+
+def defect(error: Exception) -> str:
+    """An exception that nobody foresaw, as ``KeyError at module:line``: where it came from, without
+    its text, which may quote what was sent."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    module = trace.tb_frame.f_globals.get("__name__", "unknown")
+    return f"{type(error).__name__} at {module}:{trace.tb_lineno}"

@@ -7,6 +7,7 @@ configuration) is carried along unread, with the place of each of its keys.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -358,14 +359,20 @@ def load(
 def read_yaml(file: Path) -> tuple[dict[str, Any], Places]:
     """Read a YAML file that holds a mapping; raises ``SettingsError`` with the line."""
     try:
-        document = YAML(typ="rt").load(file)
+        return _read_yaml(file)
     except OSError as error:
         raise SettingsError(str(file), "", f"cannot be read: {error.strerror}") from error
     except MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f":{error.problem_mark.line + 1}"
         raise SettingsError(f"{file}{line}", "", f"is not YAML: {error.problem}") from error
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:
         raise SettingsError(str(file), "", f"is not YAML: {error}") from error
+    except RecursionError:
+        raise SettingsError(str(file), "", "holds itself, or is nested too deeply") from None
+
+
+def _read_yaml(file: Path) -> tuple[dict[str, Any], Places]:
+    document = YAML(typ="rt").load(file)
     places = Places(str(file))
     if document is None:
         return {}, places
@@ -392,6 +399,13 @@ def validate(values: Mapping[str, Any], schema: Mapping[str, Any], places: Place
         message = f"must be {_expected(fault.schema)}"
     elif fault.validator == "pattern":
         message = f"{fault.instance!r} is not of the form {fault.validator_value}"
+    elif fault.validator == "required":
+        missing = [name for name in fault.validator_value if name not in fault.instance]
+        message = f"needs {', '.join(missing)}"
+    elif fault.validator == "anyOf":
+        message = f"needs {' or '.join(option['required'][0] for option in fault.validator_value)}"
+    elif fault.validator == "minProperties":
+        message = "must not be empty"
     raise SettingsError(places.of(key), show(key), message)
 
 
@@ -515,6 +529,8 @@ def _plain(node: Any) -> Any:
         return {str(k): _plain(v) for k, v in node.items()}
     if isinstance(node, Sequence) and not isinstance(node, str):
         return [_plain(v) for v in node]
+    if isinstance(node, float) and not math.isfinite(node):
+        return str(node)
     for kind in (bool, int, float, str):
         if isinstance(node, kind):
             return kind(node)

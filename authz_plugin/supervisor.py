@@ -31,7 +31,7 @@ from authz_plugin.document import input_document
 from authz_plugin.engine import Engine, binary, child
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.errors import AuthzError, EngineError, PolicyError, SetupError
+from authz_plugin.errors import AuthzError, EngineError, PolicyError, SetupError, defect
 from authz_plugin.hostpaths import HostPaths, LocalHostPaths, UnseenHostPaths
 from authz_plugin.identities import Revocations, read_revoked
 from authz_plugin.journal import address
@@ -156,7 +156,7 @@ class _ChildEngine:
         try:
             folder.mkdir()
             return self._start_in(folder, settings)
-        except (SetupError, OSError) as error:
+        except Exception as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError):
                 raise SetupError(f"the policy cannot be laid out: {error}") from error
@@ -442,10 +442,11 @@ def _take_over(
     reloads = board.read()["reloads"]
     try:
         guard = engine.start(reload())
-    except AuthzError as error:
+    except Exception as error:  # noqa: BLE001 - a defect must not end what guards
+        reason = error if isinstance(error, AuthzError) else f"a defect, {defect(error)}"
         reloads["refused"] += 1
         board.post(reloads=reloads, reload_successful=False)
-        say(f"the new policy is not taken over, the running one stays: {error}")
+        say(f"the new policy is not taken over, the running one stays: {reason}")
     else:
         reloads["taken_over"] += 1
         board.post(reloads=reloads, reload_successful=True)

@@ -15,11 +15,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from authz_plugin import supervisor
 from authz_plugin.engine import binary
+from authz_plugin.journal.board import Board
+from authz_plugin.settings import Settings
 from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
 
 LIST = {"RequestMethod": "GET", "RequestUri": "/v1.41/containers/json"}
@@ -209,6 +213,32 @@ def test_sighup_leaves_the_running_policy_where_there_is_no_room_for_the_new_one
     plugin.reload()
     assert allowed(plugin, VOLUMES)
     assert sorted(folder.name for folder in home.iterdir() if folder.is_dir()) == ["3"]
+
+
+def test_a_defect_while_a_policy_is_taken_over_ends_nothing() -> None:
+    said: list[str] = []
+    board = Board()
+
+    def reload() -> Settings:
+        raise KeyError("secret")
+
+    supervisor._take_over(cast("Any", SimpleNamespace(start=None)), reload, board, said.append)
+    assert "the running one stays: a defect, KeyError at tests.test_plugin:" in said[0]
+    assert "secret" not in said[0]
+    assert board.read()["reloads"]["refused"] == 1
+
+
+def test_a_defect_is_one_sentence_and_no_traceback() -> None:
+    program = (
+        "from authz_plugin import cli\n"
+        "cli.cli.commands['check'].callback = lambda **_: {}['secret']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "opa-authz: a defect, KeyError at __main__:2: please report it\n"
 
 
 def test_sighup_takes_over_a_first_rule_with_its_test_beside_it(

@@ -159,6 +159,14 @@ def test_a_mistake_is_told_with_file_line_and_key(
         ("operations: {container.create: [allow]}", "must be one of allow, deny"),
         ("log: {level: 1}", "must be one of debug, info, warning, error"),
         ("audit: {max_size: large}", "must be a whole number"),
+        (
+            "exceptions: [{rule: a.b, when: {role: c}, reason: d, expires: 2027-01-31}]",
+            "needs value or field",
+        ),
+        (
+            "exceptions: [{rule: a.b, value: c, when: {}, reason: d, expires: 2027-01-31}]",
+            "must not be empty",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_what_it_should_have_been(

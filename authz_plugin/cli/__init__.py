@@ -29,7 +29,7 @@ from authz_plugin.cli.replay import replay
 from authz_plugin.cli.report import report
 from authz_plugin.cli.serve import serve
 from authz_plugin.cli.validate import validate
-from authz_plugin.errors import SettingsError, SetupError
+from authz_plugin.errors import SettingsError, SetupError, defect
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,4 +77,7 @@ def main() -> None:
         sys.exit(2)
     except SetupError as error:
         click.echo(f"opa-authz: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - a person can do nothing with a traceback
+        click.echo(f"opa-authz: a defect, {defect(error)}: please report it", err=True)
         sys.exit(1)

@@ -48,9 +48,12 @@ _exec(user) if user.process == "exec"
 
 _allowed(user, processes) if user.sort in effective.config.users[processes]
 
-_shown(user) := sprintf("%s (%s)", [
-	object.get(user, "name", "unknown"),
-	object.get(user, "sort", "unknown"),
-])
+_shown(user) := "the default user" if object.get(user, "name", "unknown") == ""
+
+_shown(user) := shown if {
+	name := object.get(user, "name", "unknown")
+	name != ""
+	shown := sprintf("%s (%s)", [name, object.get(user, "sort", "unknown")])
+}
 
 _hint(processes) := denial.allowed(effective.list(["users", processes]))

@@ -45,3 +45,15 @@ _user(kind, process) := object.union(
 	examples.container_create_full,
 	{"users": [{"process": process, "name": "x", "sort": kind, "field": "User"}]},
 )
+
+test_message[user] if {
+	some user, shown in {"named": "node (named)", "default": "the default user"}
+	name := {"named": "node", "default": ""}[user]
+	request := object.union(
+		examples.container_create_full,
+		{"users": [{"process": "container", "sort": user, "name": name, "field": "User"}]},
+	)
+	found := users.denials with input as request
+		with data.docker.authz.config as object.union(profiles.closed, _strict)
+	{denial.message | some denial in found} == {sprintf("containers must not run as %s", [shown])}
+}
