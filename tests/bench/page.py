@@ -40,27 +40,6 @@ Microseconds that OPA takes for one decision of the full library, without any tr
 `opa-authz policy bench --profile devcontainer`."""
 
 _METHOD: Final = """\
-## What each step gained
-
-The plugin of this page with one part taken out of it, median microseconds on one connection (eight
-for the last column), measured once in one run:
-
-| without | list | create, repeated | AuthZRes | list, eight |
-|---|---:|---:|---:|---:|
-| nothing | 375 | 925 | 315 | 5040 |
-| remembered decisions ([cache.py](../authz_plugin/engine/cache.py)) | 2032 | 8633 | 304 | 9518 |
-| the way past Flask for the two questions ([app.py](../authz_plugin/app.py)) | 649 | 1521 | 582 | 6619 |
-| waiting a moment for the next message ([server.py](../authz_plugin/server.py)) | 745 | 1632 | 613 | 5386 |
-
-A longer or shorter switch interval of Python's threads gained nothing. Why OPA does not evaluate in
-this process: [a decision](decisions/0001-no-embedded-engine.md). What a remembered decision depends
-on, and what empties the memory at once: [the way of a request](way-of-a-request.md), step 4.
-
-The bars: opa-docker-authz' policy-file mode at least, with a policy of the same reach, on every mix;
-its SDK at least for reads that repeat, 1.5 times its time for creates; AuthZRes in half the time of an
-AuthZReq. All hold above but for one case: beside an AuthZReq that is remembered, an AuthZRes takes up
-to 0.7 of its time, because both are then little more than HTTP.
-
 ## What was measured
 
 Keep-alive HTTP on a unix socket, as dockerd asks: one connection, and eight. Each number is the
@@ -83,6 +62,8 @@ policy library, profile `devcontainer`, decision log on. OPA {opa}, Python {pyth
   [nine lines of Rego](../tools/bench/peer/nine_lines/policy.rego) in place of a library, which
   deny privileged mode and one security option and can be bypassed by spelling; as much as the
   tutorials of such plugins have. Nothing that decides by policy is quicker in that way.
+
+What each step towards this gained: [where the time goes](decisions/0008-where-the-time-goes.md).
 """
 
 
@@ -153,11 +134,12 @@ def picture(medians: Medians) -> str:
     groups = [(mix, rivals) for (mix, on), rivals in medians.items() if on == 1]
     rivals = list(dict.fromkeys(rival for _, found in groups for rival in found))
     highest = max(m["p50"] for _, found in groups for m in found.values())
-    y, parts = 40, []
+    parts: list[str] = []
     for i, rival in enumerate(rivals):
-        x = _LEFT + 230 * i
-        parts.append(f'<rect x="{x}" y="12" width="12" height="12" fill="{_COLOURS[i]}"/>')
-        parts.append(f'<text x="{x + 18}" y="22">{escape(rival)}</text>')
+        x, y = _LEFT + 330 * (i % 2), 12 + 20 * (i // 2)
+        parts.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{_COLOURS[i]}"/>')
+        parts.append(f'<text x="{x + 18}" y="{y + 10}">{escape(rival)}</text>')
+    y = 60
     for mix, found in groups:
         parts.append(f'<text x="{_LEFT - 10}" y="{y + 26}" text-anchor="end">{escape(mix)}</text>')
         for rival, m in found.items():
