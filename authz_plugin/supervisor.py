@@ -43,6 +43,9 @@ from authz_plugin.listener import open_address, open_listener
 from authz_plugin.processes import SIGNALS, begin_child
 from authz_plugin.settings import Metrics, OpaSettings, Settings
 
+_AT_START: Final = (
+    "server", "opa", "deadline", "identities", "host_paths", "log", "audit", "metrics",
+)  # fmt: skip
 _TICK: Final = 0.25
 _HEALTH_EVERY: Final = 1.0
 _UNHEALTHY_LIMIT: Final = 3
@@ -103,7 +106,7 @@ def run(
             if signal_number in {signal.SIGTERM, signal.SIGINT}:
                 break
             if signal_number == signal.SIGHUP:
-                _take_over(engine, reload, board, say)
+                _take_over(engine, settings, reload, board, say)
             gunicorn.check()
             engine.check()
             if board.silence() < _SILENCE_LIMIT:
@@ -435,13 +438,15 @@ def _in_force(guard: Guard) -> dict[str, Any]:
 
 def _take_over(
     engine: _ChildEngine | _OperatorsEngine,
+    running: Settings,
     reload: Callable[[], Settings],
     board: Board,
     say: Callable[[str], None],
 ) -> None:
     reloads = board.read()["reloads"]
     try:
-        guard = engine.start(reload())
+        settings, waiting = _as_started(running, reload())
+        guard = engine.start(settings)
     except Exception as error:  # noqa: BLE001 - a defect must not end what guards
         reason = error if isinstance(error, AuthzError) else f"a defect, {defect(error)}"
         reloads["refused"] += 1
@@ -451,6 +456,16 @@ def _take_over(
         reloads["taken_over"] += 1
         board.post(reloads=reloads, reload_successful=True)
         say(f"policy revision {guard.revision} of profile {guard.profile} is in force")
+        if waiting:
+            say(f"{', '.join(waiting)}: changed, and in force only after a restart")
+
+
+def _as_started(running: Settings, changed: Settings) -> tuple[Settings, list[str]]:
+    """Changed settings as far as a running plugin takes them over, and what waits for a restart."""
+    kept = {name: getattr(running, name) for name in _AT_START}
+    waiting = [name for name, value in kept.items() if getattr(changed, name) != value]
+    waiting += ["ping"] if changed.policy.get("ping") != running.policy.get("ping") else []
+    return replace(changed, **kept), waiting
 
 
 def _signals() -> Iterator[int | None]:

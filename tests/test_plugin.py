@@ -215,6 +215,16 @@ def test_sighup_leaves_the_running_policy_where_there_is_no_room_for_the_new_one
     assert sorted(folder.name for folder in home.iterdir() if folder.is_dir()) == ["3"]
 
 
+def test_sighup_says_what_waits_for_a_restart(plugin: Plugin, config: Path) -> None:
+    config.write_text(
+        "profile: production\nsections: {volumes: read}\ndeadline: 5\nlog: {level: debug}\n"
+    )
+    plugin.reload()
+    wait_for(lambda: "deadline, log: changed" in plugin.log, "what waits")
+    assert "in force only after a restart" in plugin.log
+    assert allowed(plugin, VOLUMES)
+
+
 def test_a_defect_while_a_policy_is_taken_over_ends_nothing() -> None:
     said: list[str] = []
     board = Board()
@@ -222,7 +232,8 @@ def test_a_defect_while_a_policy_is_taken_over_ends_nothing() -> None:
     def reload() -> Settings:
         raise KeyError("secret")
 
-    supervisor._take_over(cast("Any", SimpleNamespace(start=None)), reload, board, said.append)
+    engine, running = cast("Any", SimpleNamespace(start=None)), cast("Any", None)
+    supervisor._take_over(engine, running, reload, board, said.append)
     assert "the running one stays: a defect, KeyError at tests.test_plugin:" in said[0]
     assert "secret" not in said[0]
     assert board.read()["reloads"]["refused"] == 1

@@ -17,7 +17,8 @@ variable or the flag.
 
 `opa-authz check` says whether the plugin would start. After a change, `systemctl reload opa-authz`
 (SIGHUP) takes over what concerns the policy; a change that is not sound is not taken over, and the
-running policy stays. Keys under `server`, `opa`, `log`, `audit` and `metrics` need a restart.
+running policy stays. What counts from the start on (`server`, `opa`, `deadline`, `identities`,
+`host_paths`, `log`, `audit`, `metrics`, `ping`) needs a restart, and a reload says so.
 
 The keys below are the plugin's own. All other keys of the file are the
 [policy configuration](policy-configuration.md).
