@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 _TEST: Final = "_test.rego"
+_DENIALS: Final = re.compile(r"^\s*(default\s+)?denials\b", re.MULTILINE)
+_DATA: Final = frozenset({".json", ".yaml", ".yml"})
 _RULES: Final = "data.docker.authz.rules."
 _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
 
@@ -81,8 +83,8 @@ def assemble(
 ) -> Bundle:
     """Write and check a bundle in an empty folder.
 
-    ``custom`` is the operator's own folder. Raises ``PolicyError`` for what does not compile,
-    and for packages that are not ``docker.authz.rules.custom_*``.
+    ``custom`` is the operator's own folder. Raises ``PolicyError`` for what does not compile, for
+    packages that are not ``docker.authz.rules.custom_*``, and for what would not be served.
     """
     sources = [SHIPPED / ROOT] if custom is None else [SHIPPED / ROOT, custom]
     if custom is not None and not custom.is_dir():
@@ -106,19 +108,45 @@ def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:
     """The names of the rule packages, an operator's folder included; raises ``PolicyError``."""
     if custom is None:
         return shipped_rules()
-    found = {
-        package: files
-        for package, files in compiler.packages([custom]).items()
-        if not all(file.endswith(_TEST) for file in files)
-    }
+    _check_files(custom)
+    found = {}
+    for package, files in compiler.packages([custom]).items():
+        tests = [file for file in files if file.endswith(_TEST)]
+        if tests and not package.endswith("_test"):
+            raise PolicyError(
+                f"{tests[0]}: tests are not served, so the package in a {_TEST} must end in _test"
+            )
+        if tests != files:
+            found[package] = files
     for package, files in found.items():
         if not _CUSTOM.fullmatch(package):
             raise PolicyError(
                 f"{', '.join(files)}: package {package.removeprefix('data.')} must be "
                 "docker.authz.rules.custom_<name>, so that it can only add denials"
             )
+        if "." in package.removeprefix(_RULES):
+            _check_inner(package, files)
     names = {package.removeprefix(_RULES).partition(".")[0] for package in found}
     return shipped_rules() | names
+
+
+def _check_files(custom: Path) -> None:
+    """Refuse data beside rules: tests would find it there, the served rules would not, and a denial
+    that lacks its data is no denial."""
+    for file in sorted(custom.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(custom).parts)
+        if file.suffix in _DATA and not hidden:
+            raise PolicyError(f"{file}: data beside rules is not loaded: write it into a rule")
+
+
+def _check_inner(package: str, files: Sequence[str]) -> None:
+    """Refuse denials in a package below a rule package: nobody collects them."""
+    for file in files:
+        if _DENIALS.search(Path(file).read_text()):
+            raise PolicyError(
+                f"{file}: denials of {package.removeprefix('data.')} would be lost: only those of "
+                "docker.authz.rules.custom_<name> itself are collected"
+            )
 
 
 def _copy_rules(source: Path, target: Path) -> None:

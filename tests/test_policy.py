@@ -144,6 +144,47 @@ def test_the_operators_rules_can_only_add_denials(
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        pytest.param("x/data.json", '{"ours": []}', "is not loaded", id="data as JSON"),
+        pytest.param("x/data.yaml", "ours: []", "is not loaded", id="data as YAML"),
+        pytest.param("x_test.rego", CUSTOM, "must end in _test", id="rules where tests belong"),
+        pytest.param(
+            "inner.rego",
+            CUSTOM.replace("custom_mine", "custom_mine.inner"),
+            "would be lost",
+            id="denials below a rule package",
+        ),
+    ],
+)
+def test_what_would_not_be_served_is_refused_lest_a_denial_gets_lost(
+    tmp_path: Path, opa: binary.Opa, name: str, text: str, reason: str
+) -> None:
+    custom = tmp_path / "custom"
+    (custom / "x").mkdir(parents=True)
+    (custom / "mine.rego").write_text(CUSTOM)
+    (custom / name).write_text(text)
+    with pytest.raises(PolicyError, match=reason):
+        policy.assemble(tmp_path / "bundle", configuration(), custom, opa)
+
+
+def test_helpers_tests_and_hidden_files_may_stand_beside_rules(
+    tmp_path: Path, opa: binary.Opa
+) -> None:
+    custom = tmp_path / "custom"
+    (custom / ".regal").mkdir(parents=True)
+    (custom / ".regal/config.yaml").write_text("rules: {}\n")
+    (custom / "mine.rego").write_text(CUSTOM)
+    (custom / "words.rego").write_text("package docker.authz.rules.custom_mine.words\n\nx := 1\n")
+    (custom / "mine_test.rego").write_text(
+        "package docker.authz.rules.custom_mine_test\n\nx := 1\n"
+    )
+    bundle = policy.assemble(tmp_path / "bundle", configuration(), custom, opa)
+    assert bundle.packages == policy.shipped_rules() | {"custom_mine"}
+    assert not list(bundle.folder.rglob("*_test.rego"))
+
+
+@pytest.mark.parametrize(
     ("text", "place"),
     [
         ("package docker.authz.rules.custom_x\n\ndenials contains\n", "x.rego:4"),

@@ -91,9 +91,11 @@ _found contains found if {
 
 _evaluated := object.keys(_answers)
 
+# Anything but a set is no answer: of a Boolean nobody could tell what it denies.
 _answers[name] := denials if {
 	some name
 	denials := data.docker.authz.rules[name].denials
+	is_set(denials)
 }
 
 _only_warns(found) if effective.config.rules[found.rule] == "warn"

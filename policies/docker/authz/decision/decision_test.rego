@@ -37,6 +37,13 @@ test_a_package_that_does_not_answer_denies if {
 	{denial.value | some denial in decision.denials; denial.rule == "request.policy"} == {"lost"}
 }
 
+test_an_answer_that_is_no_set_denies[answer] if {
+	some answer in [true, false, null, "no", ["no"], {"rule": "custom.x"}]
+	decision := _decide_with(examples.container_list, {}, ["mounts"]) with data.docker.authz.rules.mounts.denials as answer
+	not decision.allow
+	{denial.value | some denial in decision.denials; denial.rule == "request.policy"} == {"mounts"}
+}
+
 test_warn_mode[name] if {
 	some name, [changes, allow, denials, warnings] in {
 		"enforced": [{}, false, _both, set()],
