@@ -13,7 +13,7 @@ import click
 
 from authz_plugin import trial
 from authz_plugin.cli.endpoint import client_of_file
-from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.options import edited_option, load_settings, policy_options
 from authz_plugin.cli.terminal import NO, json_option, say, tell
 from authz_plugin.docker_client import Request
 from authz_plugin.errors import SettingsError
@@ -29,12 +29,7 @@ Given = bytes | Request | Mapping[str, Any]
 
 @click.command()
 @policy_options
-@click.option(
-    "--policy",
-    metavar="FOLDER",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Try an edited copy of the policies, or of your own rules.",
-)
+@edited_option
 @click.option("--user", metavar="NAME", help="Ask as this TLS user.")
 @click.option(
     "--cert",

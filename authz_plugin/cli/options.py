@@ -29,6 +29,14 @@ _OPTIONS: Final[dict[str, Key]] = {
 }
 
 
+edited_option: Final = click.option(
+    "--policy",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Try an edited copy of the policies, or of your own rules.",
+)
+
+
 def policy_options(command: _F) -> _F:
     """``--config``, ``--profile`` and ``--policies``."""
     for option in (

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.options import edited_option, load_settings, policy_options
 from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
 from authz_plugin.cli.trail import Trail, audit_file, file_option, span_options
 from authz_plugin.docker_client import Request
@@ -33,12 +33,7 @@ from authz_plugin.trial import Trial, open_trial
 @file_option
 @span_options
 @policy_options
-@click.option(
-    "--policy",
-    metavar="FOLDER",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Try an edited copy of the policies, or of your own rules.",
-)
+@edited_option
 @click.option(
     "--against",
     metavar="FILE|PROFILE",
