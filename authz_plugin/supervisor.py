@@ -160,7 +160,8 @@ class _ChildEngine:
             folder.mkdir()
             return self._start_in(folder, settings)
         except Exception as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            if self._running is None or self._running.bundle.folder.parent != folder:
+                shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError):
                 raise SetupError(f"the policy cannot be laid out: {error}") from error
             raise
@@ -226,7 +227,7 @@ class _ChildEngine:
         except EngineError as error:
             started.stop()
             raise PolicyError(f"the policy gives no complete decision: {error}") from error
-        except SetupError:
+        except Exception:
             started.stop()
             raise
         previous, self._running = self._running, started

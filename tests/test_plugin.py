@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import pytest
 
-from authz_plugin import supervisor
+from authz_plugin import policy, settings, supervisor
 from authz_plugin.engine import binary
 from authz_plugin.journal.board import Board
 from authz_plugin.settings import Settings
@@ -238,6 +238,29 @@ def test_a_defect_while_a_policy_is_taken_over_ends_nothing() -> None:
     assert "the running one stays: a defect, KeyError at tests.test_plugin:" in said[0]
     assert "secret" not in said[0]
     assert board.read()["reloads"]["refused"] == 1
+
+
+def test_a_defect_after_a_policy_is_in_force_leaves_it_its_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    board = Board()
+    engine = supervisor._ChildEngine(binary.find(), board, print)
+    loaded = settings.load({("config",): "/dev/null"}, {}, policy.config_schema())
+    try:
+        engine.start(loaded)
+
+        def post(**news: Any) -> None:
+            if "revision" in news:
+                raise KeyError("a defect")
+
+        monkeypatch.setattr(board, "post", post)
+        with pytest.raises(KeyError):
+            engine.start(loaded)
+        assert engine._running is not None
+        assert engine._running.bundle.folder.is_dir()
+        assert engine._running.is_healthy()
+    finally:
+        engine.close()
 
 
 def test_a_defect_is_one_sentence_and_no_traceback() -> None:
