@@ -100,7 +100,7 @@ def prepare_content(dockerd: Dockerd) -> None:
     """An image, and a container ``running`` made of it."""
     dockerd.import_image()
     options = ["--detach", "--name=running", "--stop-signal=KILL"]
-    dockerd.docker("run", *options, IMAGE, "sleep", "1000")
+    dockerd.docker("run", *options, IMAGE, "sleep", "100000")
 
 
 def guard_with(dockerd: Dockerd, name: str) -> None:
