@@ -14,6 +14,7 @@ from authz_plugin.caller import read_caller
 from authz_plugin.decision import Denial, denial_message
 from authz_plugin.document import input_document
 from authz_plugin.engine import DECISION_ID, Engine
+from authz_plugin.enginestate import EngineState
 from authz_plugin.errors import EngineError, Refused, defect
 from authz_plugin.hostpaths import HostPaths
 from authz_plugin.journal.record import DecisionRecord
@@ -35,6 +36,7 @@ class Authorizer:
         self,
         engine: Engine,
         host_paths: HostPaths,
+        engine_state: EngineState,
         record: Callable[[DecisionRecord], None],
         *,
         close: Callable[[AuthZRes], None] = lambda _: None,
@@ -44,6 +46,7 @@ class Authorizer:
     ) -> None:
         self._engine = engine
         self._host_paths = host_paths
+        self._engine_state = engine_state
         self._record = record
         self._close = close
         self._hindrance = hindrance
@@ -95,7 +98,9 @@ class Authorizer:
         canonical = dockerd.read(request.method, request.uri, request.headers, request.body)
         caller = read_caller(request, self._revoked)
         record.reads_as(canonical, caller)
-        document = input_document(canonical, caller, self._host_paths, record.time)
+        document = input_document(
+            canonical, caller, self._host_paths, record.time, self._engine_state
+        )
         record.asks("opa")
         record.decided(self._engine.decide(document), document)
 

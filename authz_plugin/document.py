@@ -6,23 +6,42 @@ there, empty or null but never missing, so that a rule cannot fail to fire becau
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
 
 from authz_plugin.caller import Caller
 from authz_plugin.dockerd import CanonicalRequest, Mount
+from authz_plugin.dockerd.mounts import (
+    is_named_volume,
+    stored_mount,
+    stored_volume,
+    unknown_mount,
+)
+from authz_plugin.enginestate import EngineState, Unknown, UnseenEngineState
 from authz_plugin.hostpaths import HostPaths, Resolution
 
 VERSION: Final = 1
 
 _NO_PATH: Final = Resolution(None, exists=False)
+_UNSEEN: Final = UnseenEngineState()
+
+_FORCING: Final = (1, 44)
+"""The API version since which an engine refuses what it cannot make read-only as a whole."""
 
 
 def input_document(
-    request: CanonicalRequest, caller: Caller, host_paths: HostPaths, now: datetime
+    request: CanonicalRequest,
+    caller: Caller,
+    host_paths: HostPaths,
+    now: datetime,
+    engine_state: EngineState = _UNSEEN,
 ) -> dict[str, Any]:
-    """The input document of a request; ``now`` is the time that the decision counts from."""
+    """The input document of a request; ``now`` is the time that the decision counts from.
+
+    Without dockerd's state the mounts are those that the request itself asks for.
+    """
     operation = request.operation
     resource = None if request.ref is None else {"kind": operation.kind, "ref": request.ref}
     confinement, workload = request.confinement, request.workload
@@ -50,7 +69,10 @@ def input_document(
         },
         "body": request.body,
         "body_state": request.body_state,
-        "mounts": [_mount(mount, host_paths) for mount in request.mounts],
+        "mounts": [
+            _mount(mount, host_paths, request.api_version)
+            for mount in _all_mounts(request, engine_state)
+        ],
         "capabilities": [asdict(capability) for capability in confinement.capabilities],
         "namespaces": [asdict(namespace) for namespace in confinement.namespaces],
         "security_options": [asdict(option) for option in confinement.security_options],
@@ -91,7 +113,41 @@ def _caller(caller: Caller) -> dict[str, Any]:
     }
 
 
-def _mount(mount: Mount, host_paths: HostPaths) -> dict[str, Any]:
+def _all_mounts(request: CanonicalRequest, state: EngineState) -> Iterator[Mount]:
+    """The mounts that a request asks for, and those that dockerd's state adds to them."""
+    yield from request.mounts
+    if state.is_seen:
+        for mount in request.mounts:
+            yield from _of_volume(mount, state, "volume")
+        yield from _of_containers(request, state)
+
+
+def _of_containers(request: CanonicalRequest, state: EngineState) -> Iterator[Mount]:
+    for use in request.container_uses:
+        try:
+            found = [stored_mount(point, use) for point in state.mount_points(use.reference)]
+        except (Unknown, TypeError, ValueError, OSError) as problem:
+            yield unknown_mount(use.field, str(problem), taken_over=use.is_taken_over)
+            continue
+        yield from found
+        for mount in found:
+            yield from _of_volume(mount, state, mount.origin)
+
+
+def _of_volume(mount: Mount, state: EngineState, origin: Any) -> Iterator[Mount]:
+    """What a named volume is, where its stored options say more than its name does."""
+    if not is_named_volume(mount):
+        return
+    try:
+        options = state.volume_options(mount.source)
+        found = None if options is None else stored_volume(mount, options)
+    except (Unknown, TypeError, ValueError, OSError) as problem:
+        found = replace(mount, type="unknown", source=str(problem))
+    if found is not None:
+        yield replace(found, origin=origin)
+
+
+def _mount(mount: Mount, host_paths: HostPaths, api_version: str | None) -> dict[str, Any]:
     resolution = _NO_PATH if mount.path is None else host_paths.resolve(mount.path)
     return {
         "type": mount.type,
@@ -101,8 +157,35 @@ def _mount(mount: Mount, host_paths: HostPaths) -> dict[str, Any]:
         "exists": resolution.exists,
         "target": mount.target,
         "read_only": mount.read_only,
+        "submounts": _submounts(mount, resolution, host_paths, api_version),
         "propagation": mount.propagation,
         "driver": mount.driver,
         "options": mount.options,
+        "origin": mount.origin,
         "field": mount.field,
     }
+
+
+def _submounts(
+    mount: Mount, resolution: Resolution, host_paths: HostPaths, api_version: str | None
+) -> str:
+    """What becomes in the container of what is mounted below a bind's source.
+
+    With a read-only bind dockerd makes it read-only where engine, API version and kernel are new
+    enough, and says nothing where they are not; engines of API version 1.44 can be made to refuse
+    that (moby 28.5.2 ``daemon/oci_linux.go`` withMounts).
+    """
+    if mount.type != "bind" or not mount.recursive:
+        return "none"
+    if not mount.read_only:
+        return "writable"
+    if mount.force_read_only and _is_at_least(api_version, _FORCING):
+        return "read-only"
+    holds = None if resolution.resolved is None else host_paths.holds_mounts(resolution.resolved)
+    return "none" if holds is False else "writable"
+
+
+def _is_at_least(api_version: str | None, least: tuple[int, int]) -> bool:
+    """Whether a version prefix says so; without one dockerd takes its own newest, whichever."""
+    major, _, minor = (api_version or "").partition(".")
+    return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= least

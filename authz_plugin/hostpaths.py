@@ -1,4 +1,4 @@
-"""Where a host path really leads: the only thing that a decision reads beside the request.
+"""Where a host path really leads, and what is mounted below it.
 
 dockerd follows symbolic links when it mounts a path, so a policy must judge where they end. That
 can change between the decision and the mount; what follows from it is in docs/threat-model.md.
@@ -7,10 +7,16 @@ can change between the decision and the mount; what follows from it is in docs/t
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+
+_MOUNTS: Final = Path("/proc/1/mountinfo")
+"""What the host has mounted, as its first process sees it."""
+
+_OCTAL: Final = re.compile(rb"\\([0-7]{3})")
 
 _PATH_MAX: Final = 4096
 """Bytes of a path, its end included, that Linux takes (``PATH_MAX``)."""
@@ -31,6 +37,9 @@ class HostPaths(Protocol):
     def resolve(self, path: str) -> Resolution:
         """Follow the symbolic links of an absolute, lexically clean path."""
 
+    def holds_mounts(self, path: str) -> bool | None:
+        """Whether anything is mounted below a resolved path, or None where that is not known."""
+
 
 class LocalHostPaths:
     """dockerd and this plugin share one file system."""
@@ -50,6 +59,20 @@ class LocalHostPaths:
         except (OSError, ValueError):
             return Resolution(None, exists=False)
         return Resolution(resolved, exists=True)
+
+    def holds_mounts(self, path: str) -> bool | None:
+        below = f"{path.rstrip('/')}/".encode()
+        try:
+            lines = _MOUNTS.read_bytes().splitlines()
+            points = (line.split(b" ")[4] for line in lines)
+            return any(_unescaped(point).startswith(below) for point in points)
+        except (OSError, IndexError):
+            return None
+
+
+def _unescaped(point: bytes) -> bytes:
+    """A mount point as the kernel has it: spaces and the like are written in octal (proc(5))."""
+    return _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), point)
 
 
 def _holds_link(path: str) -> bool:
@@ -73,3 +96,7 @@ class UnseenHostPaths:
     def resolve(self, path: str) -> Resolution:
         del path
         return Resolution(None, exists=False)
+
+    def holds_mounts(self, path: str) -> bool | None:
+        del path
+        return None

@@ -103,6 +103,11 @@ SCHEMA: Final[dict[str, Any]] = {
         "enum": ["visible", "unseen"],
         "description": "unseen if the plugin does not share dockerd's file system.",
     },
+    "data_root": {
+        **_PATH,
+        "description": "dockerd's data-root, where the mounts of containers that are started are "
+        "looked up; default: as /etc/docker/daemon.json says, or /var/lib/docker.",
+    },
     "log": {
         "type": "object",
         "additionalProperties": False,
@@ -212,6 +217,7 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "OPA_AUTHZ_POLICIES": ("policies",),
     "OPA_AUTHZ_IDENTITIES": ("identities",),
     "OPA_AUTHZ_HOST_PATHS": ("host_paths",),
+    "OPA_AUTHZ_DATA_ROOT": ("data_root",),
     "OPA_AUTHZ_LOG_LEVEL": ("log", "level"),
     "OPA_AUTHZ_LOG_FORMAT": ("log", "format"),
     "OPA_AUTHZ_AUDIT_FILE": ("audit", "file"),
@@ -293,6 +299,7 @@ class Settings:
     policies: Path | None
     identities: Path | None
     host_paths: str
+    data_root: Path | None
     log: Log
     audit: Audit
     metrics: Metrics
@@ -477,7 +484,8 @@ def _settings(values: dict[str, Any], file: Path | None, places: Places) -> Sett
         return {k: Path(v) if k in paths else v for k, v in fields.items()}
 
     socket = default_socket(os.environ, root=os.geteuid() == 0)
-    folders = {name: Path(values[name]) for name in ("policies", "identities") if name in values}
+    named = ("policies", "identities", "data_root")
+    folders = {name: Path(values[name]) for name in named if name in values}
     return Settings(
         server=Server(**{"socket": socket, **typed(server)}),
         opa=OpaSettings(**typed(opa)),
@@ -485,6 +493,7 @@ def _settings(values: dict[str, Any], file: Path | None, places: Places) -> Sett
         policies=folders.get("policies"),
         identities=folders.get("identities"),
         host_paths=values.get("host_paths", "visible"),
+        data_root=folders.get("data_root"),
         log=Log(**values.get("log", {})),
         audit=Audit(**typed(values.get("audit", {}))),
         metrics=Metrics(**values.get("metrics", {}), is_default="metrics" not in values),

@@ -31,6 +31,7 @@ from authz_plugin.document import input_document
 from authz_plugin.engine import Engine, binary, child
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.enginestate import EngineState, LocalEngineState, UnseenEngineState, data_root
 from authz_plugin.errors import AuthzError, EngineError, PolicyError, SetupError, defect
 from authz_plugin.hostpaths import HostPaths, LocalHostPaths, UnseenHostPaths
 from authz_plugin.identities import Revocations, read_revoked
@@ -44,7 +45,7 @@ from authz_plugin.processes import SIGNALS, begin_child
 from authz_plugin.settings import Metrics, OpaSettings, Settings
 
 _AT_START: Final = (
-    "server", "opa", "deadline", "identities", "host_paths", "log", "audit", "metrics",
+    "server", "opa", "deadline", "identities", "host_paths", "data_root", "log", "audit", "metrics",
 )  # fmt: skip
 _TICK: Final = 0.25
 _HEALTH_EVERY: Final = 1.0
@@ -116,6 +117,13 @@ def run(
 def host_paths(settings: Settings) -> HostPaths:
     """How the host's file system is seen under these settings."""
     return LocalHostPaths() if settings.host_paths == "visible" else UnseenHostPaths()
+
+
+def engine_state(settings: Settings) -> EngineState:
+    """How dockerd's own files are seen under these settings."""
+    if settings.host_paths != "visible":
+        return UnseenEngineState()
+    return LocalEngineState(settings.data_root or data_root())
 
 
 def probe(opa: OpaSettings, deadline: float) -> Guard:
@@ -363,6 +371,7 @@ def _be_server(
         authorizer = Authorizer(
             engine,
             host_paths(settings),
+            engine_state(settings),
             journal.record,
             close=journal.close,
             hindrance=journal.hindrance,

@@ -92,6 +92,7 @@ class Trial:
         self.config = config
         self.sources = sources
         self._paths = supervisor.host_paths(settings)
+        self._state = supervisor.engine_state(settings)
         self._opa = child.start(opa, bundle)
         address = OpaSettings(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/trial")
@@ -103,7 +104,7 @@ class Trial:
             return self._judge_document(subject, config)
         records: list[DecisionRecord] = []
         engine = _Configured(self._engine, self.config if config is None else config)
-        answer = Authorizer(engine, self._paths, records.append).authorize(subject)
+        answer = Authorizer(engine, self._paths, self._state, records.append).authorize(subject)
         return Judgement(answer.allow, answer.message, records[0], engine.document)
 
     def _judge_document(
@@ -121,7 +122,7 @@ class Trial:
         document, or None for a request that is refused before, as the record then says."""
         records: list[DecisionRecord] = []
         engine = _Unasked()
-        Authorizer(engine, self._paths, records.append).authorize(message)
+        Authorizer(engine, self._paths, self._state, records.append).authorize(message)
         return records[0], engine.document
 
     def decide(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from authz_plugin.app import MESSAGE_LIMIT, create_app
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.protocol import CONTENT_TYPE, Answer
@@ -22,7 +23,9 @@ from tests.test_authorizer import LIST, Engine, decision
 
 
 def client(answer: Decision | Exception) -> FlaskClient:
-    app = create_app(Authorizer(Engine(answer), LocalHostPaths(), lambda _: None))
+    app = create_app(
+        Authorizer(Engine(answer), LocalHostPaths(), UnseenEngineState(), lambda _: None)
+    )
     return app.test_client()
 
 
@@ -101,7 +104,9 @@ def test_a_defect_outside_the_authorizer_is_no_allow_and_no_traceback(
         def authorize(self, message: bytes) -> Answer:
             raise KeyError(message)
 
-    app = create_app(Broken(Engine(decision()), LocalHostPaths(), lambda _: None))
+    app = create_app(
+        Broken(Engine(decision()), LocalHostPaths(), UnseenEngineState(), lambda _: None)
+    )
     with caplog.at_level(logging.ERROR):
         response = app.test_client().post("/AuthZPlugin.AuthZReq", data=LIST, environ_overrides=way)
     assert response.status_code == 200
@@ -133,7 +138,7 @@ def test_a_message_with_bytes_exchanged_is_allowed_only_if_it_reached_the_engine
 ) -> None:
     engine = Engine(decision())
     records: list[DecisionRecord] = []
-    app = create_app(Authorizer(engine, LocalHostPaths(), records.append))
+    app = create_app(Authorizer(engine, LocalHostPaths(), UnseenEngineState(), records.append))
     message = WHOLE[:at] + inserted + WHOLE[at + removed :]
     response = app.test_client().post("/AuthZPlugin.AuthZReq", data=message)
     assert response.status_code == 200

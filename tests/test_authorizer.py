@@ -11,6 +11,7 @@ import pytest
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial
 from authz_plugin.engine import DECISION_ID
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths, Resolution
 from authz_plugin.journal.record import DecisionRecord
@@ -42,9 +43,9 @@ def authorize(
     message: bytes, answer: Decision | Exception, **options: Any
 ) -> tuple[bool, str, DecisionRecord]:
     records: list[DecisionRecord] = []
-    answered = Authorizer(Engine(answer), LocalHostPaths(), records.append, **options).authorize(
-        message
-    )
+    answered = Authorizer(
+        Engine(answer), LocalHostPaths(), UnseenEngineState(), records.append, **options
+    ).authorize(message)
     assert len(records) == 1
     return answered.allow, answered.message, records[0]
 
@@ -93,7 +94,9 @@ def test_a_warning_is_recorded_and_allows() -> None:
 def test_a_request_that_is_not_understood_is_denied_unasked(message: bytes, rule: str) -> None:
     engine = Engine(decision())
     records: list[DecisionRecord] = []
-    answer = Authorizer(engine, LocalHostPaths(), records.append).authorize(message)
+    answer = Authorizer(engine, LocalHostPaths(), UnseenEngineState(), records.append).authorize(
+        message
+    )
     assert not answer.allow
     assert rule in answer.message
     assert engine.documents == []
@@ -121,15 +124,18 @@ def test_a_defect_in_reading_the_host_denies() -> None:
         def resolve(self, path: str) -> Resolution:
             raise OSError(path)
 
+        def holds_mounts(self, path: str) -> bool | None:
+            raise OSError(path)
+
     body = orjson.dumps({"Image": "x", "HostConfig": {"Binds": ["/a:/b"]}})
     message = {
         "RequestMethod": "POST",
         "RequestUri": "/containers/create",
         "RequestBody": base64.b64encode(body).decode(),
     }
-    answer = Authorizer(Engine(decision()), Broken(), lambda _: None).authorize(
-        orjson.dumps(message)
-    )
+    answer = Authorizer(
+        Engine(decision()), Broken(), UnseenEngineState(), lambda _: None
+    ).authorize(orjson.dumps(message))
     assert not answer.allow
     assert "request.internal" in answer.message
 
@@ -167,7 +173,9 @@ def test_no_value_of_the_request_is_recorded() -> None:
     ],
 )
 def test_a_response_report_is_acknowledged_if_it_is_understood(message: bytes, allow: bool) -> None:
-    plugin = Authorizer(Engine(EngineError("never asked")), LocalHostPaths(), lambda _: None)
+    plugin = Authorizer(
+        Engine(EngineError("never asked")), LocalHostPaths(), UnseenEngineState(), lambda _: None
+    )
     assert plugin.acknowledge(message).allow is allow
 
 
@@ -188,7 +196,11 @@ def test_what_cannot_be_recorded_is_denied_where_the_journal_says_so() -> None:
 def test_a_report_is_handed_to_the_journal_if_it_is_understood() -> None:
     reports: list[AuthZRes] = []
     plugin = Authorizer(
-        Engine(EngineError("never asked")), LocalHostPaths(), lambda _: None, close=reports.append
+        Engine(EngineError("never asked")),
+        LocalHostPaths(),
+        UnseenEngineState(),
+        lambda _: None,
+        close=reports.append,
     )
     plugin.acknowledge(orjson.dumps({**orjson.loads(LIST), "ResponseStatusCode": 304}))
     plugin.acknowledge(b"nonsense")
@@ -202,7 +214,7 @@ def test_the_engine_can_know_the_decisions_id() -> None:
             return super().decide(document)
 
     engine, records = Noting(decision()), list[DecisionRecord]()
-    Authorizer(engine, LocalHostPaths(), records.append).authorize(LIST)
+    Authorizer(engine, LocalHostPaths(), UnseenEngineState(), records.append).authorize(LIST)
     assert engine.id == records[0].decision_id
 
 

@@ -20,6 +20,7 @@ from authz_plugin.caller import Caller, Certificate
 from authz_plugin.dockerd import CanonicalRequest, gojson
 from authz_plugin.dockerd.routes import ROUTES, Operation
 from authz_plugin.document import input_document
+from authz_plugin.enginestate import Unknown
 from authz_plugin.errors import Refused
 from authz_plugin.hostpaths import LocalHostPaths, Resolution, UnseenHostPaths
 from tests.dockerd.written import body_of
@@ -52,6 +53,10 @@ class Here:
 
     def resolve(self, path: str) -> Resolution:
         return Resolution(f"/resolved{path}", exists=True)
+
+    def holds_mounts(self, path: str) -> bool | None:
+        del path
+        return False
 
 
 def document(
@@ -155,9 +160,11 @@ def test_a_mount_is_resolved_after_it_was_cleaned() -> None:
             "exists": True,
             "target": "/e",
             "read_only": True,
+            "submounts": "none",
             "propagation": "rshared",
             "driver": "",
             "options": {},
+            "origin": "request",
             "field": "HostConfig.Binds[0]",
         },
         {
@@ -168,9 +175,11 @@ def test_a_mount_is_resolved_after_it_was_cleaned() -> None:
             "exists": False,
             "target": "/d",
             "read_only": False,
+            "submounts": "none",
             "propagation": "",
             "driver": "",
             "options": {},
+            "origin": "request",
             "field": "HostConfig.Binds[1]",
         },
     ]
@@ -296,3 +305,149 @@ def test_every_body_is_one_of_the_schemas(
     uri = path.replace("{name:.*}", "x").replace("{id:.*}", "x").replace("{id}", "x")
     read = dockerd.read(method, uri, HEADERS, written.encode())
     BODY.validate(json.loads(orjson.dumps(read.body)))
+
+
+class State:
+    """dockerd's files: one container, and volumes with their options."""
+
+    is_seen = True
+
+    def __init__(self, points: Any, volumes: Any = None) -> None:
+        self._points = points
+        self._volumes = volumes or {}
+
+    def mount_points(self, reference: str) -> list[Any]:
+        if reference != "web":
+            raise Unknown(f"there is no container {reference}")
+        return list(self._points)
+
+    def volume_options(self, name: str) -> Any:
+        found = self._volumes.get(name)
+        if found == "damaged":
+            raise Unknown("damaged")
+        return found
+
+
+BIND_POINT: Final = {"Type": "bind", "Source": "/srv/a/../b", "Destination": "/d", "RW": True}
+VOLUME_POINT: Final = {"Type": "volume", "Name": "data", "Driver": "local", "Destination": "/v"}
+BOUND: Final = {"data": {"MountType": "none", "MountOpts": "bind", "MountDevice": "/srv/c"}}
+
+STARTS: Final = [
+    ("POST", "/containers/web/start", None),
+    ("POST", "/containers/web/restart", None),
+    ("GET", "/containers/web/archive?path=/", None),
+    ("HEAD", "/containers/web/archive?path=/", None),
+    ("POST", "/containers/web/copy", {"Resource": "/"}),
+    ("POST", "/containers/web/update", {"RestartPolicy": {"Name": "always"}}),
+]
+
+
+def mounts(method: str, uri: str, body: Any, state: State) -> list[dict[str, Any]]:
+    sent = b"" if body is None else json.dumps(body).encode()
+    request = dockerd.read(method, uri, HEADERS if sent else {}, sent)
+    made: list[dict[str, Any]] = input_document(request, NOBODY, Here(), NOW, state)["mounts"]
+    return made
+
+
+@pytest.mark.parametrize(("method", "uri", "body"), STARTS)
+def test_what_a_container_has_is_told_where_dockerd_follows_it_again(
+    method: str, uri: str, body: Any
+) -> None:
+    made = mounts(method, uri, body, State([BIND_POINT, VOLUME_POINT], BOUND))
+    told = [(m["origin"], m["type"], m["path"], m["resolved"], m["target"]) for m in made]
+    assert told == [
+        ("container", "bind", "/srv/b", "/resolved/srv/b", "/d"),
+        ("container", "volume", None, None, "/v"),
+        ("container", "bind", "/srv/c", "/resolved/srv/c", "/v"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "uri", "body"),
+    [
+        ("POST", "/containers/web/stop", None),
+        ("POST", "/containers/web/unpause", None),
+        ("POST", "/containers/web/update", {"Memory": 1, "RestartPolicy": {"Name": "no"}}),
+        ("POST", "/containers/web/exec", {"Cmd": ["x"]}),
+        ("GET", "/containers/web/export", None),
+    ],
+)
+def test_nothing_is_told_where_dockerd_follows_nothing(method: str, uri: str, body: Any) -> None:
+    assert mounts(method, uri, body, State([BIND_POINT])) == []
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[1], [{"Source": 1}], [{"Source": "relative", "Type": "bind"}], [{"RW": "yes"}], [None]],
+)
+def test_what_dockerd_does_not_write_is_unknown(points: Any) -> None:
+    (made,) = mounts("POST", "/containers/web/start", None, State(points))
+    assert (made["origin"], made["type"], made["path"]) == ("container", "unknown", None)
+
+
+def test_a_container_that_is_not_found_is_unknown() -> None:
+    (made,) = mounts("POST", "/containers/other/start", None, State([]))
+    assert (made["type"], made["source"]) == ("unknown", "there is no container other")
+
+
+def test_a_volume_that_is_used_tells_what_it_is() -> None:
+    host = {"Binds": ["data:/x:ro", "new:/y", "lost:/z", "/srv:/s"]}
+    state = State([], {**BOUND, "lost": "damaged"})
+    made = mounts("POST", "/containers/create", {"Image": "x", "HostConfig": host}, state)
+    assert [(m["origin"], m["type"], m["path"]) for m in made] == [
+        *[("request", "volume", None)] * 3,
+        ("request", "bind", "/srv"),
+        ("volume", "bind", "/srv/c"),
+        ("volume", "unknown", None),
+    ]
+
+
+def test_volumes_of_another_container_are_the_new_one_s_own() -> None:
+    host = {"VolumesFrom": ["web:ro", "other"]}
+    state = State([BIND_POINT, VOLUME_POINT], BOUND)
+    made = mounts("POST", "/containers/create", {"Image": "x", "HostConfig": host}, state)
+    assert [(m["origin"], m["type"], m["path"], m["read_only"], m["field"]) for m in made] == [
+        ("request", "bind", "/srv/b", True, "HostConfig.VolumesFrom[0]"),
+        ("request", "volume", None, True, "HostConfig.VolumesFrom[0]"),
+        ("request", "bind", "/srv/c", True, "HostConfig.VolumesFrom[0]"),
+        ("request", "unknown", None, False, "HostConfig.VolumesFrom[1]"),
+    ]
+
+
+class Mounted(Here):
+    """A host on which something is mounted below every path."""
+
+    def holds_mounts(self, path: str) -> bool | None:
+        return None if path.endswith("unknown") else True
+
+
+@pytest.mark.parametrize(
+    ("version", "mount", "submounts"),
+    [
+        ("/v1.44", {"ReadOnly": True}, "writable"),
+        ("/v1.44", {"ReadOnly": False}, "writable"),
+        (
+            "/v1.44",
+            {"ReadOnly": True, "BindOptions": {"ReadOnlyForceRecursive": True}},
+            "read-only",
+        ),
+        ("/v1.43", {"ReadOnly": True, "BindOptions": {"ReadOnlyForceRecursive": True}}, "writable"),
+        ("", {"ReadOnly": True, "BindOptions": {"ReadOnlyForceRecursive": True}}, "writable"),
+        ("/v1.44", {"ReadOnly": True, "BindOptions": {"NonRecursive": True}}, "none"),
+    ],
+)
+def test_what_is_mounted_below_a_read_only_bind_may_stay_writable(
+    version: str, mount: dict[str, Any], submounts: str
+) -> None:
+    bind = {"Type": "bind", "Source": "/srv", "Target": "/x", **mount}
+    body = {"Image": "x", "HostConfig": {"Mounts": [bind]}}
+    (made,) = document("POST", f"{version}/containers/create", body, paths=Mounted())["mounts"]
+    assert made["submounts"] == submounts
+
+
+def test_a_read_only_bind_of_a_path_with_nothing_mounted_below_it_is_read_only() -> None:
+    body = {"Image": "x", "HostConfig": {"Binds": ["/srv:/x:ro", "/unknown:/y:ro"]}}
+    made = document("POST", "/containers/create", body)["mounts"]
+    assert [mount["submounts"] for mount in made] == ["none", "none"]
+    made = document("POST", "/containers/create", body, paths=Mounted())["mounts"]
+    assert [mount["submounts"] for mount in made] == ["writable", "writable"]

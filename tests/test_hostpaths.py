@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz_plugin import hostpaths
 from authz_plugin.hostpaths import LocalHostPaths, Resolution, UnseenHostPaths
 
 UNKNOWN = Resolution(None, exists=False)
@@ -183,3 +184,34 @@ def test_what_is_resolved_holds_no_link(parts: list[str], data: st.DataObject) -
             assert not any(
                 p.is_symlink() for p in (Path(found.resolved), *Path(found.resolved).parents)
             )
+
+
+def test_what_is_mounted_below_a_path_is_known() -> None:
+    paths = LocalHostPaths()
+    assert paths.holds_mounts("/") is True
+    assert paths.holds_mounts("/proc/sys/kernel") is False
+    assert UnseenHostPaths().holds_mounts("/") is None
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "back\\slash", "t\tab"])
+def test_a_mount_is_found_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    written = name.replace("\\", r"\134").replace(" ", r"\040").replace("\t", r"\011")
+    table = tmp_path / "mountinfo"
+    table.write_text(f"36 35 98:0 / /srv/{written}/below rw - ext4 /dev/x rw\n")
+    monkeypatch.setattr(hostpaths, "_MOUNTS", table)
+    assert LocalHostPaths().holds_mounts(f"/srv/{name}") is True
+    assert LocalHostPaths().holds_mounts(f"/srv/{name}/below") is False
+    assert LocalHostPaths().holds_mounts("/srv/pl") is False
+
+
+@pytest.mark.parametrize("content", [None, b"damaged\n"])
+def test_a_table_of_mounts_that_cannot_be_read_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    table = tmp_path / "mountinfo"
+    if content is not None:
+        table.write_bytes(content)
+    monkeypatch.setattr(hostpaths, "_MOUNTS", table)
+    assert LocalHostPaths().holds_mounts("/srv") is None

@@ -20,7 +20,7 @@ from authz_plugin.dockerd.connections import (
     read_ports,
 )
 from authz_plugin.dockerd.images import Image, read_images
-from authz_plugin.dockerd.mounts import Mount, read_mounts
+from authz_plugin.dockerd.mounts import ContainerUse, Mount, read_container_uses, read_mounts
 from authz_plugin.dockerd.references import Reference, read_filters, read_references
 from authz_plugin.dockerd.routes import Operation
 from authz_plugin.dockerd.uri import read_target
@@ -38,7 +38,8 @@ class CanonicalRequest:
     the canonical body or None; ``body_state`` is "none" (the operation reads none), "present" or
     "invisible" (a stream); ``query_authoritative`` is False where a form body, which dockerd
     reads first and never shows, could stand behind the query; ``unknown_fields`` are body fields
-    that no engine known here reads.
+    that no engine known here reads; ``container_uses`` are the containers
+    whose mounts dockerd uses.
     """
 
     method: str
@@ -54,6 +55,7 @@ class CanonicalRequest:
     body_state: Literal["none", "present", "invisible"]
     unknown_fields: tuple[str, ...]
     mounts: tuple[Mount, ...]
+    container_uses: tuple[ContainerUse, ...]
     confinement: Confinement
     workload: Workload
     images: tuple[Image, ...]
@@ -110,6 +112,7 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
         body_state=content.state,
         unknown_fields=content.unknown_fields,
         mounts=mounts,
+        container_uses=tuple(read_container_uses(id_, ref, content.body)),
         confinement=confinement,
         workload=read_workload(id_, content.body, confinement.security_options, endpoints),
         images=tuple(read_images(id_, ref, content.body, query)),

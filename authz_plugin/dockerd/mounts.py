@@ -12,12 +12,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from authz_plugin.dockerd.gojson import entry
 
 _PROPAGATIONS: Final = frozenset({"private", "rprivate", "slave", "rslave", "shared", "rshared"})
 _LOCAL: Final = frozenset({"", "local"})
+
+_RESOLVING: Final = frozenset(
+    {
+        "container.archive.get",
+        "container.archive.put",
+        "container.archive.stat",
+        "container.copy",
+        "container.restart",
+        "container.start",
+    }
+)
+"""Operations at which dockerd sets a container's mounts up: moby 28.5.2 ``daemon/start.go``
+(containerStart), ``daemon/containerfs_linux.go`` (openContainerFS); 20.10.24 ``daemon/archive.go``
+(mountVolumes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +43,11 @@ class Mount:
     ``source`` is as written; ``path`` is the host path it names, lexically clean, or None where it
     names none for certain; ``propagation`` is empty where dockerd's default applies; ``driver``
     and ``options`` are the volume driver's.
+
+    ``origin`` is ``request`` for what the request asks for, ``volume`` for what a named volume that
+    it uses is already, and ``container`` for what a container that it starts or opens has already.
+    ``recursive`` tells whether what is mounted below the path is part of a bind,
+    ``force_read_only`` whether dockerd must make that read-only too.
     """
 
     type: str
@@ -40,6 +59,22 @@ class Mount:
     propagation: str = ""
     driver: str = ""
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    origin: Literal["request", "volume", "container"] = "request"
+    recursive: bool = True
+    force_read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUse:
+    """A container whose mounts a request makes dockerd use, and where the request names it.
+
+    ``is_taken_over`` says that they become mounts of a new container.
+    """
+
+    reference: str
+    field: str
+    read_only: bool = False
+    is_taken_over: bool = False
 
 
 def read_mounts(operation: str, body: Any, query: Mapping[str, tuple[str, ...]]) -> list[Mount]:
@@ -59,6 +94,82 @@ def read_mounts(operation: str, body: Any, query: Mapping[str, tuple[str, ...]])
         case "container.start":
             found = _directory(_first(query, "checkpoint-dir"), "query.checkpoint-dir")
     return list(found)
+
+
+def read_container_uses(operation: str, ref: str | None, body: Any) -> Iterator[ContainerUse]:
+    """The containers whose mounts a request has dockerd resolve once more, or take over.
+
+    dockerd looks a bind's source up again, symbolic links included, whenever a container starts and
+    whenever files are copied to or from it, running or not; a restart policy has it do so without
+    any request. A pause, an exec, a commit and an export do not.
+    """
+    if operation in _RESOLVING or (
+        operation == "container.update" and body["RestartPolicy"]["Name"] not in {"", "no"}
+    ):
+        yield ContainerUse(ref or "", "path")
+    if operation == "container.create":
+        for i, source in enumerate(body["HostConfig"]["VolumesFrom"]):
+            name, _, mode = source.partition(":")
+            read_only = _is_read_only(mode.split(","))
+            field = f"HostConfig.VolumesFrom[{i}]"
+            yield ContainerUse(name, field, read_only, is_taken_over=True)
+
+
+def stored_mount(point: Any, use: ContainerUse) -> Mount:
+    """A mount of a container as dockerd stores it (28.5.2 ``volume/mounts/mounts.go`` MountPoint);
+    raises ``TypeError`` or ``ValueError`` for what dockerd does not write."""
+    if not isinstance(point, dict):
+        raise TypeError("a mount point is no object")
+    texts = {name: point.get(name, "") for name in ("Type", "Name", "Source", "Destination")}
+    texts |= {name: point.get(name, "") for name in ("Driver", "Propagation")}
+    writable = point.get("RW", False)
+    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(writable, bool):
+        raise TypeError("a mount point has values of other types")
+    type_ = texts["Type"] or ("volume" if texts["Name"] else "bind")
+    path = clean(texts["Source"]) if type_ == "bind" else None
+    if type_ == "bind" and path is None:
+        raise ValueError("a bind has no absolute source")
+    return Mount(
+        type=type_,
+        field=use.field,
+        source=texts["Name"] if type_ == "volume" else texts["Source"],
+        path=path,
+        target=texts["Destination"],
+        read_only=use.read_only or not writable,
+        propagation=texts["Propagation"],
+        driver=texts["Driver"] if type_ == "volume" else "",
+        origin="request" if use.is_taken_over else "container",
+    )
+
+
+def stored_volume(volume: Mount, options: Any) -> Mount:
+    """A named volume with what its stored options say that it is (28.5.2 ``volume/local/local.go``
+    optsConfig); raises ``TypeError`` for what dockerd does not write."""
+    names = {"type": "MountType", "o": "MountOpts", "device": "MountDevice"}
+    if not isinstance(options, dict):
+        raise TypeError("a volume's options are no object")
+    given = {ours: options.get(theirs, "") for ours, theirs in names.items()}
+    if not all(isinstance(value, str) for value in given.values()):
+        raise TypeError("a volume's options have values of other types")
+    return _volume(
+        dataclasses.replace(volume, driver="local", options={k: v for k, v in given.items() if v})
+    )
+
+
+def is_named_volume(mount: Mount) -> bool:
+    """Whether a mount is of a volume that is there already, or may be, under its name."""
+    return (
+        mount.type == "volume"
+        and mount.source != ""
+        and mount.driver in _LOCAL
+        and not mount.options
+    )
+
+
+def unknown_mount(field: str, source: str, *, taken_over: bool) -> Mount:
+    """What stands for mounts that cannot be known."""
+    origin: Literal["request", "container"] = "request" if taken_over else "container"
+    return Mount(type="unknown", field=field, source=source, origin=origin)
 
 
 def clean(path: str) -> str | None:
@@ -150,6 +261,7 @@ def _bind(bind: str, volume_driver: str, field: str) -> Mount:
 def _mount(mount: Any, field: str) -> Mount:
     kind, source = mount["Type"], mount["Source"]
     if kind != "volume":
+        options = mount["BindOptions"] or {}
         return Mount(
             type=kind,
             field=field,
@@ -157,7 +269,9 @@ def _mount(mount: Any, field: str) -> Mount:
             path=clean(source) if kind == "bind" else None,
             target=mount["Target"],
             read_only=mount["ReadOnly"],
-            propagation=(mount["BindOptions"] or {}).get("Propagation", ""),
+            propagation=options.get("Propagation", ""),
+            recursive=not options.get("NonRecursive", False),
+            force_read_only=options.get("ReadOnlyForceRecursive", False),
         )
     driver = (mount["VolumeOptions"] or {}).get("DriverConfig") or {"Name": "", "Options": {}}
     return _volume(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
 from authz_plugin.doctor.finding import Finding
 from authz_plugin.doctor.host import Host
+from authz_plugin.enginestate import DEFAULT_ROOT, data_root
+from authz_plugin.settings import Settings
 
 _KEY: Final = "authorization-plugins"
 _FLAG: Final = "--authorization-plugin"
@@ -29,6 +32,26 @@ def look_at_dockerd(host: Host) -> Iterator[Finding]:
     yield from _named(host)
     yield from _listeners(host)
     yield from _user_namespace(host)
+
+
+def look_at_data_root(host: Host, settings: Settings) -> Iterator[Finding]:
+    """Whether the plugin looks for dockerd's containers where dockerd has them."""
+    if settings.host_paths != "visible" or (host.dockerd is None and not host.daemon_file.exists):
+        return
+    told = host.setting("--data-root", "data-root")
+    theirs = os.path.normpath(told[0]) if told else str(DEFAULT_ROOT)
+    ours = os.path.normpath(settings.data_root or data_root())
+    if ours == theirs:
+        yield Finding("dockerd.data-root", "ok", f"dockerd's containers are looked up in {ours}")
+    else:
+        yield Finding(
+            "dockerd.data-root",
+            "critical",
+            f"dockerd keeps its containers in {theirs}, the plugin looks for them in {ours}",
+            "where roots are allowed, no container can be started: what it has mounted is not "
+            "known; old containers in the wrong place would be judged for the right ones",
+            f"set data_root: {theirs} in the plugin's settings and restart it",
+        )
 
 
 def _daemon_file(host: Host) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from authz_plugin.docker_client import exchange
 from authz_plugin.doctor.access import look_at_files, look_at_plugin, look_at_socket
-from authz_plugin.doctor.dockerd import look_at_dockerd
+from authz_plugin.doctor.dockerd import look_at_data_root, look_at_dockerd
 from authz_plugin.doctor.engine import look_at_engine, look_at_registries
 from authz_plugin.doctor.finding import SEVERITIES, Finding
 from authz_plugin.doctor.guard import (
@@ -68,6 +68,7 @@ def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examina
         if settings is not None:
             findings += look_at_opa(settings, None if trial is None else trial.opa)
             findings += look_at_audit(settings)
+            findings += look_at_data_root(host, settings)
         if trial is not None:
             findings += look_at_policy(trial.config, now.date())
         findings += [*look_at_files(host, settings), *_api(host, trial, client)]

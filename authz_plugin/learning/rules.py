@@ -358,12 +358,16 @@ ROWS: Final[Mapping[str, Row]] = {
     "logging.option": _adds(
         "logging", "options", danger="addresses and files among such options are dockerd's to open"
     ),
+    "mounts.moved": _nothing,
     "mounts.propagation": _adds(
         "mounts", "propagation", danger="what is mounted in the container is mounted on the host"
     ),
     "mounts.protected": _protected,
     "mounts.read-only": _mount,
     "mounts.source": _mount,
+    "mounts.subfolders": _puts(
+        "mounts", "subfolders", to="allow", danger="who writes to a root can lead a mount elsewhere"
+    ),
     "mounts.type": _adds("mounts", "types", danger=dangers.of_mount_type),
     "mounts.unreadable": _nothing,
     "mounts.volumes-from": _puts(

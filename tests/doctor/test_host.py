@@ -13,9 +13,10 @@ import pytest
 
 from authz_plugin.docker_client import Endpoint
 from authz_plugin.doctor.access import look_at_files, look_at_plugin, look_at_socket
-from authz_plugin.doctor.dockerd import look_at_dockerd
+from authz_plugin.doctor.dockerd import look_at_data_root, look_at_dockerd
 from authz_plugin.doctor.finding import Finding
 from authz_plugin.doctor.host import Host, intruders, look_at
+from tests.conftest import with_policy
 
 NOWHERE = Endpoint("unix:///none.sock", unix=Path("/none.sock"))
 
@@ -343,3 +344,33 @@ def test_files_of_other_accounts_are_found(machine: Machine) -> None:
     file = machine.daemon_json()
     reasons = list(intruders(file, frozenset()))
     assert f"{file} belongs to uid {os.geteuid()}" in reasons
+
+
+@pytest.mark.parametrize(
+    ("told", "settings", "severity"),
+    [
+        ({}, {}, "ok"),
+        ({"data-root": "/srv/docker"}, {}, "critical"),
+        ({"data-root": "/srv/docker/"}, {"data_root": "/srv/docker"}, "ok"),
+        ({}, {"data_root": "/srv/docker"}, "critical"),
+    ],
+)
+def test_the_plugin_must_look_for_containers_where_dockerd_has_them(
+    machine: Machine, told: dict[str, Any], settings: dict[str, Any], severity: str
+) -> None:
+    machine.daemon_json(**told)
+    machine.runs("dockerd", "--host=fd://")
+    (found,) = look_at_data_root(machine.host(), with_policy(**settings))
+    assert (found.id, found.severity) == ("dockerd.data-root", severity)
+
+
+def test_a_flag_tells_the_data_root_too(machine: Machine) -> None:
+    machine.runs("dockerd", "--data-root=/srv/docker")
+    (found,) = look_at_data_root(machine.host(), with_policy())
+    assert found.severity == "critical"
+    assert found.fix.startswith("set data_root: /srv/docker")
+
+
+def test_a_plugin_that_sees_no_host_paths_looks_for_no_containers(machine: Machine) -> None:
+    machine.runs("dockerd", "--data-root=/srv/docker")
+    assert list(look_at_data_root(machine.host(), with_policy(host_paths="unseen"))) == []

@@ -26,6 +26,7 @@ import pytest
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.journal import record
 from authz_plugin.policy import shipped_rules
@@ -341,7 +342,9 @@ def test_an_exception_lives_and_dies_by_the_clock_whichever_way_it_is_set(
     }
     link.symlink_to(make_opa(profile="production", exceptions=[exception]))
     engine = OpaEngine(OpaSettings(url=f"unix:{link}"), shipped_rules(), DEADLINE)
-    authorizer = Authorizer(CachingEngine(engine, link), LocalHostPaths(), lambda _: None)
+    authorizer = Authorizer(
+        CachingEngine(engine, link), LocalHostPaths(), UnseenEngineState(), lambda _: None
+    )
     excepted = orjson.dumps(create(HostConfig={"CapAdd": ["SYS_PTRACE"]}))
     for moment, allowed in (
         ("2026-06-01T12:00:00", True),

@@ -167,6 +167,10 @@ class _TidyHost:
     def resolve(self, path: str) -> Resolution:
         return Resolution(path, exists=True)
 
+    def holds_mounts(self, path: str) -> bool | None:
+        del path
+        return False
+
 
 def examples() -> dict[str, Any]:
     """``data.docker.authz.examples``: an input document by name."""

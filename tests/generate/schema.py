@@ -179,7 +179,8 @@ _OPERATION: Final = {
 }
 _MOUNT: Final = {
     "type": _said(
-        "bind, volume, tmpfs, image, npipe or cluster; a volume that binds a path is a bind.",
+        "bind, volume, tmpfs, image, npipe, cluster, or unknown where dockerd's state cannot be "
+        "read; a volume that binds a path is a bind.",
         _STRING,
     ),
     "source": _said("As written.", _STRING),
@@ -188,9 +189,18 @@ _MOUNT: Final = {
     "exists": _said("Whether the resolved path is there.", _BOOLEAN),
     "target": _said("Path in the container.", _STRING),
     "read_only": _BOOLEAN,
+    "submounts": _said(
+        "What is mounted below a bind's source: none (or left out), read-only or writable.",
+        {**_STRING, "enum": ["none", "read-only", "writable"]},
+    ),
     "propagation": _said("Empty where dockerd's default applies.", _STRING),
     "driver": _said("Volume driver.", _STRING),
     "options": _said("Volume driver options.", {"type": "object", "additionalProperties": _STRING}),
+    "origin": _said(
+        "request: asked for; volume: what a named volume is already; container: what a container "
+        "that is started or opened has already.",
+        {**_STRING, "enum": ["request", "volume", "container"]},
+    ),
     "field": _said("Where it stands in the request.", _STRING),
 }
 _CAPABILITY: Final = {

@@ -39,6 +39,7 @@ class Dockerd:
         self.socket = folder / "docker.sock"
         self.config_file = folder / "daemon.json"
         self.log = folder / "dockerd.log"
+        self.data_root = folder / "data"
         self._config = config
         self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,7 +52,7 @@ class Dockerd:
                 [
                     self.engine.dockerd,
                     f"--config-file={self.config_file}",
-                    f"--data-root={self.folder / 'data'}",
+                    f"--data-root={self.data_root}",
                     f"--exec-root={self.folder / 'exec'}",
                     f"--pidfile={self.folder / 'pid'}",
                     f"--host=unix://{self.socket}",

@@ -89,8 +89,12 @@ def running_plugin(
     *options: str,
     socket_: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    data_root: Path | None = None,
 ) -> Iterator[Plugin]:
-    """Run ``opa-authz serve`` with options; its socket and log lie in a folder."""
+    """Run ``opa-authz serve`` with options; its socket and log lie in a folder.
+
+    ``data_root`` is that of the dockerd that it guards.
+    """
     socket_ = socket_ or folder / "plugin.sock"
     log = folder / "plugin.log"
     with log.open("wb") as output:
@@ -98,7 +102,12 @@ def running_plugin(
             [Path(sys.executable).with_name("opa-authz"), "serve", f"--socket={socket_}", *options],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OPA_AUTHZ_METRICS_LISTEN": "off", **(environment or {})},
+            env={
+                **os.environ,
+                "OPA_AUTHZ_METRICS_LISTEN": "off",
+                **({} if data_root is None else {"OPA_AUTHZ_DATA_ROOT": str(data_root)}),
+                **(environment or {}),
+            },
         )
     plugin = Plugin(process, socket_, log)
     try:

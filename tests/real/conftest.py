@@ -89,8 +89,10 @@ def _start(engine: str, profile: str, cleanup: ExitStack) -> Guarded:
     config.write_text(f"profile: {profile}\nlog: {{level: debug}}\nmounts: {{allow: {roots}}}\n")
     name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-{profile}"
     socket = Path(f"/run/docker/plugins/{name}.sock")
-    plugin = cleanup.enter_context(running_plugin(folder, f"--config={config}", socket_=socket))
     dockerd = cleanup.enter_context(scratch_dockerd(prepare(engine)))
+    plugin = cleanup.enter_context(
+        running_plugin(folder, f"--config={config}", socket_=socket, data_root=dockerd.data_root)
+    )
     prepare_content(dockerd)
     guard_with(dockerd, name)
     return Guarded(dockerd, plugin, name, workspace)

@@ -64,7 +64,8 @@ def _under(policy: Policy, scene: Scene, engine: str, folder: Path) -> dict[str,
     name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-attacks-{policy}"
     socket = Path(f"/run/docker/plugins/{name}.sock")
     config = _config(policy, folder, scene.workspace)
-    with running_plugin(folder, f"--config={config}", socket_=socket) as plugin:
+    root = scene.dockerd.data_root
+    with running_plugin(folder, f"--config={config}", socket_=socket, data_root=root) as plugin:
         scene.dockerd.reload({**EXPERIMENTAL, "authorization-plugins": [name]})
         wait_for(lambda: scene.get(_CANARY).status == 403, "dockerd to ask the plugin", 20)
         wrong = {a.what: _guarded(scene, engine, policy, name, a) for a in ATTACKS}

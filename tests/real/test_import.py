@@ -50,8 +50,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     socket = Path(f"/run/docker/plugins/{name}.sock")
     with ExitStack() as cleanup:
         config = f"--config={folder / 'config.yaml'}"
-        plugin = cleanup.enter_context(running_plugin(folder, config, socket_=socket))
         dockerd = cleanup.enter_context(scratch_dockerd(prepare(ENGINE)))
+        plugin = cleanup.enter_context(
+            running_plugin(folder, config, socket_=socket, data_root=dockerd.data_root)
+        )
         prepare_content(dockerd)
         guard_with(dockerd, name)
         yield Guarded(dockerd, plugin, name, workspace)

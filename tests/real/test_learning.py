@@ -80,7 +80,8 @@ def test_a_day_in_warn_mode_becomes_a_policy_under_which_it_passes_but_for_the_a
 ) -> None:
     socket = Path(f"/run/docker/plugins/{host.name}.sock")
     warn = host.settings("warn.yaml", "profile: production\nmode: warn\n")
-    with running_plugin(host.folder, f"--config={warn}", socket_=socket) as plugin:
+    root = host.dockerd.data_root
+    with running_plugin(host.folder, f"--config={warn}", socket_=socket, data_root=root) as plugin:
         host.dockerd.reload({"authorization-plugins": [host.name]})
         wait_for(lambda: host.docker("version") and plugin.records(), "dockerd to ask", 20)
         host.lives((*DAY, SECRET, ATTEMPT, "rm boss"))
@@ -99,7 +100,9 @@ def test_a_day_in_warn_mode_becomes_a_policy_under_which_it_passes_but_for_the_a
     host.audit.rename(day)
 
     learned_settings = host.settings("learned.yaml", learned.stdout)
-    with running_plugin(host.folder, f"--config={learned_settings}", socket_=socket):
+    with running_plugin(
+        host.folder, f"--config={learned_settings}", socket_=socket, data_root=root
+    ):
         host.lives((*DAY, SECRET))
         denied = host.docker(ATTEMPT)
         assert "[privileged.container HostConfig.Privileged]" in denied.stderr

@@ -24,6 +24,7 @@ denials contains denial.of(
 	"these guard this host (guard.unguarded)",
 ) if {
 	some mount in input.mounts
+	not _in_container(mount)
 	not _pathless(mount)
 	reached := _reached(mount)
 	count(reached) > 0
@@ -46,6 +47,9 @@ _readable if {
 	is_array(effective.config.guard.paths)
 	is_array(effective.config.guard.prefixes)
 }
+
+# What a container has already was judged when it was made.
+_in_container(mount) if mount.origin == "container"
 
 _pathless(mount) if {
 	is_null(mount.path)

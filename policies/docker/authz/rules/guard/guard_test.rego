@@ -36,6 +36,12 @@ test_allowed[name] if {
 		"a volume": [examples.container_create_full, {}],
 		"what is not guarded any more": [_mount("/etc/docker", null), {"guard": {"paths": []}}],
 		"a list": [examples.container_list, {}],
+		"what a container that is started has already": [
+			object.union(_mount("/etc", null), {"mounts": [{
+				"type": "bind", "path": "/etc", "resolved": null, "origin": "container",
+			}]}),
+			{},
+		],
 	}
 	found := guard.denials with input as request
 		with data.docker.authz.config as object.union(profiles.closed, changes)

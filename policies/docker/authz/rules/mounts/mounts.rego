@@ -23,25 +23,78 @@ denials contains denial.of(
 	denial.allowed(_roots),
 ) if {
 	some mount in input.mounts
+	not _there_already(mount)
 	not _harmless(mount)
 	not _placed(mount)
 }
 
 # METADATA
 # title: A mount that is allowed read-only must be read-only
-# description: Applies to roots with `read_only`.
+# description: |
+#   Applies to roots with `read_only`. What is mounted below the path on the host can stay writable
+#   in the container unless dockerd is made to refuse that.
 # custom:
 #   id: mounts.read-only
 #   settings: [mounts.allow]
-#   remedy: Mount it read-only, with :ro or readonly.
+#   remedy: |
+#     Mount it read-only, with :ro or readonly. Where something is mounted below it on the host:
+#     --mount type=bind,readonly,bind-propagation=rprivate,bind-recursive=readonly, or leave that
+#     out with bind-recursive=disabled.
 denials contains denial.of(
 	"mounts.read-only", _field(mount), _shown(mount),
-	sprintf("bind mount of %s is allowed read-only", [_shown(mount)]),
-	"add :ro",
+	sprintf("bind mount of %s is allowed read-only, with all that is mounted below it", [_shown(mount)]),
+	_read_only_hint(mount),
 ) if {
 	some mount in input.mounts
+	not _there_already(mount)
 	_placed(mount)
 	not _writable_enough(mount)
+}
+
+# METADATA
+# title: A mount must lead where it was allowed to when dockerd follows it again
+# description: |
+#   dockerd follows the links of a path again whenever a container starts and files are copied to or
+#   from it. What such a container has mounted, and what a named volume binds, must still lead below
+#   a root of `mounts.allow` if it was named below one: of anybody's, so that nobody's restart
+#   completes what somebody else prepared.
+# custom:
+#   id: mounts.moved
+#   settings: [mounts.allow, mounts.follow_symlinks]
+#   remedy: |
+#     Put back the folder that was replaced by a link, or make the container anew. Where the denial
+#     says that dockerd's state is not known, set data_root to dockerd's own.
+denials contains denial.of(
+	"mounts.moved", _field(mount), _shown(mount),
+	sprintf("%s is mounted in it and leads elsewhere now, or nobody knows where", [_shown(mount)]),
+	"put back what was replaced by a link (mounts.allow, data_root)",
+) if {
+	some mount in input.mounts
+	_there_already(mount)
+	not _stays(mount)
+}
+
+# METADATA
+# title: A folder of a writable root is not mounted where it could be replaced unseen
+# description: |
+#   Whoever can write to a root can replace a folder in it by a link. A container that dockerd
+#   starts again by itself follows the link without any request to judge. The root itself cannot
+#   be replaced, and a volume's subpath is looked up without leaving the volume (engines from 26).
+# custom:
+#   id: mounts.subfolders
+#   settings: [mounts.subfolders, mounts.allow]
+#   remedy: |
+#     Mount the root itself, or a volume on it with a subpath: docker volume create -d local -o
+#     type=none -o o=bind -o device=ROOT NAME, then --mount
+#     type=volume,src=NAME,dst=PATH,volume-subpath=FOLDER. With mounts.subfolders no-restart it is
+#     enough to leave --restart out.
+denials contains denial.of(
+	"mounts.subfolders", _field(mount), _shown(mount),
+	sprintf("%s lies in a writable root and could be replaced by a link", [_shown(mount)]),
+	_subfolders_hint,
+) if {
+	some mount in input.mounts
+	not _subfolder_allowed(mount)
 }
 
 # METADATA
@@ -59,6 +112,7 @@ denials contains denial.of(
 	"these paths are protected (mounts.deny)",
 ) if {
 	some mount in input.mounts
+	not _in_container(mount)
 	not _pathless(mount)
 	reached := _reached(mount)
 	count(reached) > 0
@@ -77,6 +131,7 @@ denials contains denial.of(
 	denial.allowed(effective.list(["mounts", "types"])),
 ) if {
 	some mount in input.mounts
+	not _there_already(mount)
 	not _allowed_type(mount)
 }
 
@@ -93,6 +148,7 @@ denials contains denial.of(
 	denial.allowed(effective.list(["mounts", "propagation"])),
 ) if {
 	some mount in input.mounts
+	not _there_already(mount)
 	not _allowed_propagation(mount)
 }
 
@@ -125,7 +181,90 @@ denials contains denial.of(
 	not _listed
 }
 
-_listed if is_array(input.mounts)
+_listed if {
+	is_array(input.mounts)
+	every config in _everybody { _has_roots(config) }
+}
+
+# The configuration of everybody and of each role: what one may write to, another may start.
+_everybody := {data.docker.authz.config} | {config | some config in data.docker.authz.config.roles}
+
+_has_roots(config) if {
+	is_array(config.mounts.allow)
+	is_boolean(config.mounts.follow_symlinks)
+}
+
+_there_already(mount) if mount.origin in {"container", "volume"}
+
+_in_container(mount) if mount.origin == "container"
+
+# Roots under which links count: where they do not, nothing can be said of where a path leads.
+_roots_followed contains root if {
+	some config in _everybody
+	not _lexical(config)
+	some root in config.mounts.allow
+}
+
+_roots_writable contains root if {
+	some root in _roots_followed
+	not _read_only(root)
+}
+
+_lexical(config) if config.mounts.follow_symlinks == false
+
+_read_only(root) if root.read_only == true
+
+_stays(_) if count(_roots_followed) == 0
+
+_stays(mount) if {
+	is_null(mount.path)
+	_harmless(mount)
+}
+
+_stays(mount) if {
+	is_string(mount.path)
+	not _below_any(mount.path)
+}
+
+_stays(mount) if {
+	some root in _roots_followed
+	_below(mount.path, root.path)
+	_below(mount.resolved, root.resolved)
+}
+
+_below_any(path) if {
+	some root in _roots_followed
+	_below(path, root.path)
+}
+
+_subfolder_allowed(_) if effective.config.mounts.subfolders == "allow"
+
+_subfolder_allowed(_) if {
+	effective.config.mounts.subfolders == "no-restart"
+	not _restarts_by_itself
+}
+
+_subfolder_allowed(mount) if not _in_writable_root(mount)
+
+_in_writable_root(mount) if {
+	some path in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	some root in _roots_writable
+	some end in {object.get(root, "path", ""), object.get(root, "resolved", "")}
+	_below(path, end)
+	path != end
+}
+
+# An update has a container's mounts only where it sets a policy that restarts it.
+_restarts_by_itself if input.operation.id in {"container.update", "service.create", "service.update"}
+
+_restarts_by_itself if {
+	input.operation.id == "container.create"
+	not _starts_once
+}
+
+_starts_once if input.body.HostConfig.RestartPolicy.Name in {"", "no"}
+
+_subfolders_hint := sprintf("mount the root itself, or a volume on it with a subpath: %s", [denial.allowed(_roots)])
 
 _volumes_from_allowed if effective.config.mounts.volumes_from == true
 
@@ -144,7 +283,18 @@ _leads_below(_, _) if effective.config.mounts.follow_symlinks == false
 
 _leads_below(mount, root) if _below(mount.resolved, root.resolved)
 
-_writable_enough(mount) if mount.read_only == true
+_writable_enough(mount) if {
+	mount.read_only == true
+	_no_writable_submounts(mount)
+}
+
+_no_writable_submounts(mount) if mount.submounts in {"none", "read-only"}
+
+_no_writable_submounts(_) if effective.config.mounts.follow_symlinks == false
+
+default _read_only_hint(_) := "add :ro"
+
+_read_only_hint(mount) := "add bind-recursive=readonly or bind-recursive=disabled to --mount" if mount.read_only == true
 
 _writable_enough(mount) if {
 	some root in effective.config.mounts.allow

@@ -40,7 +40,17 @@ test_read_only[name] if {
 	some name, [changes, config, rules] in {
 		"writable where reading is allowed": [{}, _read_only, {"mounts.read-only"}],
 		"nothing that is said": [{"read_only": null}, _read_only, {"mounts.read-only"}],
-		"read-only": [{"read_only": true}, _read_only, set()],
+		"read-only": [{"read_only": true, "submounts": "none"}, _read_only, set()],
+		"read-only, with all that is below": [{"read_only": true, "submounts": "read-only"}, _read_only, set()],
+		"read-only, but not what is below": [{"read_only": true}, _read_only, {"mounts.read-only"}],
+		"read-only, and nobody knows what is below": [
+			{"read_only": true, "submounts": null}, _read_only,
+			{"mounts.read-only"},
+		],
+		"read-only where links are not followed": [
+			{"read_only": true},
+			object.union(_read_only, {"follow_symlinks": false}), set(),
+		],
 		"writable by another root": [
 			{},
 			{"allow": array.concat(_read_only.allow, [{
@@ -52,6 +62,97 @@ test_read_only[name] if {
 		],
 	}
 	_rules(changes, config) == rules
+}
+
+test_what_a_container_has_already[name] if {
+	some name, [changes, config, rules] in {
+		"a folder of a root": [{}, {}, set()],
+		"a folder that leads elsewhere now": [{"resolved": "/"}, {}, {"mounts.moved"}],
+		"a folder that leads to a protected path": [{"resolved": "/etc/docker"}, {}, {"mounts.moved"}],
+		"a folder that nobody can follow": [{"resolved": null}, {}, {"mounts.moved"}],
+		"a link that stays inside": [{"resolved": "/workspace/other"}, {}, set()],
+		"a path below no root": [_at("/srv"), {}, set()],
+		"a protected path, from before": [_at("/var/run/docker.sock"), {}, set()],
+		"a volume": [_volume, {}, set()],
+		"a volume of another type": [object.union(_volume, {"type": "cluster"}), {}, set()],
+		"a volume that binds a folder that leads elsewhere": [
+			object.union(_volume, {"type": "bind", "path": "/workspace/app", "resolved": "/"}), {},
+			{"mounts.moved"},
+		],
+		"what is not known": [_unknown, {}, {"mounts.moved"}],
+		"what is not known where there are no roots": [_unknown, {"allow": []}, set()],
+		"what is not known where links are not followed": [_unknown, {"follow_symlinks": false}, set()],
+		"shared propagation": [{"propagation": "rshared"}, {}, set()],
+	}
+	_rules(object.union({"origin": "container"}, changes), config) == rules
+}
+
+test_what_a_volume_is_already[name] if {
+	some name, [changes, rules] in {
+		"a bind of a folder": [{}, set()],
+		"a bind that leads elsewhere now": [{"resolved": "/usr"}, {"mounts.moved"}],
+		"a bind below no root": [_at("/srv"), set()],
+		"a bind of a protected path": [_at("/etc/docker"), {"mounts.protected"}],
+		"what is not known": [_unknown, {"mounts.moved"}],
+	}
+	_rules(object.union({"origin": "volume"}, changes), {}) == rules
+}
+
+test_a_mount_of_no_known_origin_is_judged_as_the_request[name] if {
+	some name, origin in {"null": null, "another word": "elsewhere"}
+	_rules(object.union({"origin": origin}, _at("/usr")), {}) == {"mounts.source"}
+}
+
+test_what_one_role_prepared_no_other_starts if {
+	request := object.union(
+		examples.container_start,
+		{"mounts": [object.union(_bind, {"origin": "container", "resolved": "/"})]},
+	)
+	roles := {"dev": {"callers": [{"user": "dev"}], "mounts": _config({}).mounts}}
+	config := object.union(_config({"allow": []}), {"roles": roles, "role_order": ["dev"]})
+	found := mounts.denials with input as request with data.docker.authz.config as config
+	{denial.rule | some denial in found} == {"mounts.moved"}
+}
+
+test_folders_of_a_writable_root[name] if {
+	some name, [request, changes, rules] in {
+		"in a container that starts once": [_request({}), {}, set()],
+		"in a container that restarts": [_restarting({}), {}, {"mounts.subfolders"}],
+		"in one whose policy is not known": [
+			json.remove(_request({}), ["/body/HostConfig/RestartPolicy"]), {},
+			{"mounts.subfolders"},
+		],
+		"where that is allowed": [_restarting({}), {"subfolders": "allow"}, set()],
+		"where that is never allowed": [_request({}), {"subfolders": "deny"}, {"mounts.subfolders"}],
+		"where nothing is said": [_request({}), {"subfolders": null}, {"mounts.subfolders"}],
+		"the root itself": [_restarting(_at("/workspace")), {"subfolders": "deny"}, set()],
+		"a read-only root": [
+			_restarting({"read_only": true, "submounts": "none"}),
+			object.union(_read_only, {"subfolders": "deny"}), set(),
+		],
+		"a root whose links are not followed": [_restarting({}), {"follow_symlinks": false}, set()],
+		"a link into a root": [
+			_restarting({"path": "/link", "resolved": "/workspace/app"}), _everything,
+			{"mounts.subfolders"},
+		],
+		"a volume that binds one": [_restarting({"origin": "volume"}), {}, {"mounts.subfolders"}],
+		"a container that has one and is to restart": [
+			object.union(examples.container_update, {"mounts": [object.union(_bind, {"origin": "container"})]}),
+			{}, {"mounts.subfolders"},
+		],
+		"a service": [
+			object.union(examples.service_create, {"mounts": [_bind]}), {},
+			{"mounts.subfolders"},
+		],
+	}
+	found := mounts.denials with input as request with data.docker.authz.config as _config(changes)
+	{denial.rule | some denial in found} == rules
+}
+
+test_the_hint_says_what_makes_a_bind_read_only_as_a_whole if {
+	found := mounts.denials with input as _request({"read_only": true})
+		with data.docker.authz.config as _config(_read_only)
+	{denial.hint | some denial in found} == {"add bind-recursive=readonly or bind-recursive=disabled to --mount"}
 }
 
 test_a_protected_path_is_denied[name] if {
@@ -176,11 +277,20 @@ _bind := {
 	"exists": true,
 	"target": "/app",
 	"read_only": false,
+	"submounts": "writable",
 	"propagation": "",
 	"driver": "",
 	"options": {},
+	"origin": "request",
 	"field": "HostConfig.Binds[0]",
 }
+
+_restarting(changes) := object.union(
+	_request(changes),
+	{"body": {"HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}},
+)
+
+_unknown := {"type": "unknown", "path": null, "resolved": null}
 
 _at(path) := {"source": path, "path": path, "resolved": path}
 

@@ -22,6 +22,7 @@ denials contains denial.of(
 ) if {
 	not _named_allowed
 	some mount in input.mounts
+	not _there_already(mount)
 	not _another_type(mount)
 	not _anonymous(mount)
 }
@@ -39,6 +40,7 @@ denials contains denial.of(
 	denial.allowed(effective.list(["volumes", "drivers"])),
 ) if {
 	some mount in input.mounts
+	not _there_already(mount)
 	not _another_type(mount)
 	not _allowed_driver(mount)
 }
@@ -58,11 +60,15 @@ denials contains denial.of(
 	denial.allowed({"size"} | {sprintf("type=%s", [type]) | some type in effective.config.volumes.types}),
 ) if {
 	some mount in input.mounts
+	not _there_already(mount)
 	not _another_type(mount)
 	not _allowed_options(mount)
 }
 
 _named_allowed if effective.config.volumes.named == true
+
+# What is there already was judged when it was made.
+_there_already(mount) if mount.origin in {"container", "volume"}
 
 _another_type(mount) if mount.type in {"bind", "tmpfs", "image", "npipe", "cluster"}
 

@@ -41,6 +41,10 @@ test_allowed[name] if {
 			_local({"type": "nfs", "o": "addr=10.0.0.1", "device": ":/x"}, null),
 			{"types": ["nfs"]},
 		],
+		"a disk, in a container that is started": [
+			object.union(_local({"type": "ext4", "device": "/dev/sda1"}, "/dev/sda1"), {"origin": "container"}),
+			{"named": false},
+		],
 		"a bind, which others judge": [{"type": "bind", "options": {"type": "none"}}, {"named": false}],
 		"a file system in memory": [{"type": "tmpfs"}, {"named": false}],
 		"an image": [{"type": "image"}, {"named": false}],

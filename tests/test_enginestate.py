@@ -1,0 +1,204 @@
+"""What dockerd keeps on disk is read as it means it, and what cannot be read is unknown."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz_plugin.enginestate import (
+    DEFAULT_ROOT,
+    LocalEngineState,
+    Unknown,
+    UnseenEngineState,
+    data_root,
+)
+
+WEB = "a" * 63 + "1"
+DB = "a" * 63 + "2"
+OTHER = "bad" + "0" * 61
+
+
+def container(root: Path, id_: str, name: str, *, links: Any = None, points: Any = None) -> None:
+    folder = root / "containers" / id_
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = {"ID": id_, "Name": f"/{name}", "MountPoints": {"/x": {"Source": f"/{name}"}}}
+    stored |= {} if points is None else {"MountPoints": points}
+    (folder / "config.v2.json").write_text(json.dumps(stored))
+    (folder / "hostconfig.json").write_text(json.dumps({"Links": links}))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    container(tmp_path, WEB, "web", links=["db:database", f"{OTHER}:/web/far", "/other:../near"])
+    container(tmp_path, DB, "db")
+    container(tmp_path, OTHER, "other")
+    (tmp_path / "volumes/plain").mkdir(parents=True)
+    (tmp_path / "volumes/bound").mkdir()
+    options = {"MountType": "none", "MountOpts": "bind", "MountDevice": "/srv"}
+    (tmp_path / "volumes/bound/opts.json").write_text(json.dumps(options))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("reference", "names"),
+    [
+        ("web", ["web"]),
+        ("/web", ["web"]),
+        (WEB, ["web"]),
+        ("bad0", ["other"]),
+        ("a", ["db", "web"]),
+        ("web/database", ["db"]),
+        ("web/far", ["other"]),
+        ("near", ["other"]),
+    ],
+)
+def test_a_container_is_found_by_all_that_dockerd_takes_for_it(
+    root: Path, reference: str, names: list[str]
+) -> None:
+    points = LocalEngineState(root).mount_points(reference)
+    assert sorted(point["Source"].lstrip("/") for point in points) == names
+
+
+def test_all_are_meant_that_a_reference_may_mean(root: Path) -> None:
+    container(root, "c" * 64, "bad")
+    points = LocalEngineState(root).mount_points("bad")
+    assert {point["Source"] for point in points} == {"/bad", "/other"}
+
+
+def test_a_whole_id_is_no_other_container_s_name(root: Path) -> None:
+    container(root, "c" * 64, WEB)
+    assert [point["Source"] for point in LocalEngineState(root).mount_points(WEB)] == ["/web"]
+
+
+@pytest.mark.parametrize("reference", ["nobody", "", "0" * 64, "web/", "../containers", "A" * 64])
+def test_a_container_that_is_not_there_is_unknown(root: Path, reference: str) -> None:
+    with pytest.raises(Unknown, match="there is no container"):
+        LocalEngineState(root).mount_points(reference)
+
+
+def test_a_container_is_found_by_the_name_that_it_has_now(root: Path) -> None:
+    state = LocalEngineState(root)
+    assert state.mount_points("web")
+    container(root, WEB, "renamed")
+    with pytest.raises(Unknown):
+        state.mount_points("web")
+    assert state.mount_points("renamed")
+
+
+def test_containers_of_remapped_user_namespaces_are_found(root: Path) -> None:
+    container(root / "100000.100000", "d" * 64, "remapped")
+    assert LocalEngineState(root).mount_points("remapped") == [{"Source": "/remapped"}]
+
+
+def test_a_volume_has_its_options_or_none(root: Path) -> None:
+    state = LocalEngineState(root)
+    assert state.volume_options("bound")["MountDevice"] == "/srv"
+    assert state.volume_options("plain") is None
+    assert state.volume_options("new") is None
+    assert state.volume_options("../volumes/bound") is None
+    assert state.volume_options(".") is None
+
+
+@pytest.mark.parametrize("damage", ["gone", "elsewhere", "a file"])
+def test_without_dockerd_s_folder_nothing_is_known(tmp_path: Path, damage: str) -> None:
+    place = tmp_path / "root"
+    if damage == "elsewhere":
+        place.mkdir()
+    elif damage == "a file":
+        place.touch()
+    state = LocalEngineState(place)
+    with pytest.raises(Unknown, match="data_root"):
+        state.mount_points("web")
+    with pytest.raises(Unknown, match="data_root"):
+        state.volume_options("data")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'"x"', b"null", b"\xff", b"[" * 100_000, b"{}" + b"x" * 9]
+)
+def test_a_file_that_dockerd_does_not_write_is_unknown(root: Path, content: bytes) -> None:
+    (root / "containers" / WEB / "config.v2.json").write_bytes(content)
+    (root / "volumes/bound/opts.json").write_bytes(content)
+    state = LocalEngineState(root)
+    with pytest.raises(Unknown):
+        state.mount_points(WEB)
+    with pytest.raises(Unknown):
+        state.mount_points("web")
+    with pytest.raises(Unknown):
+        state.volume_options("bound")
+
+
+def test_neither_links_nor_pipes_are_read_for_dockerd_s_files(root: Path) -> None:
+    config, options = root / "containers" / WEB / "config.v2.json", root / "volumes/bound/opts.json"
+    target = root / "elsewhere.json"
+    config.rename(target)
+    config.symlink_to(target)
+    options.unlink()
+    os.mkfifo(options)
+    with pytest.raises(Unknown):
+        LocalEngineState(root).mount_points(WEB)
+    with pytest.raises(Unknown):
+        LocalEngineState(root).volume_options("bound")
+
+
+def test_a_container_that_vanishes_meanwhile_is_unknown(root: Path) -> None:
+    (root / "containers" / DB / "hostconfig.json").unlink()
+    with pytest.raises((Unknown, FileNotFoundError)):
+        LocalEngineState(root).mount_points("web")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@given(name=JSON, points=JSON, links=JSON)
+def test_whatever_stands_in_the_files_is_known_or_unknown_and_nothing_else(
+    name: Any, points: Any, links: Any
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "containers" / WEB
+        place.mkdir(parents=True)
+        (place / "config.v2.json").write_text(json.dumps({"Name": name, "MountPoints": points}))
+        (place / "hostconfig.json").write_text(json.dumps({"Links": links}))
+        for reference in (WEB, WEB[:4], "web"):
+            with contextlib.suppress(Unknown):
+                assert isinstance(LocalEngineState(Path(folder)).mount_points(reference), list)
+
+
+def test_on_another_host_nothing_is_seen() -> None:
+    state = UnseenEngineState()
+    assert not state.is_seen
+    with pytest.raises(Unknown):
+        state.mount_points("web")
+    with pytest.raises(Unknown):
+        state.volume_options("data")
+
+
+@pytest.mark.parametrize(
+    ("content", "root"),
+    [
+        (None, DEFAULT_ROOT),
+        ("{}", DEFAULT_ROOT),
+        ('{"data-root": "/srv/docker"}', Path("/srv/docker")),
+        ('{"data-root": 1}', DEFAULT_ROOT),
+        ("{", DEFAULT_ROOT),
+    ],
+)
+def test_the_data_root_is_what_daemon_json_says(
+    tmp_path: Path, content: str | None, root: Path
+) -> None:
+    file = tmp_path / "daemon.json"
+    if content is not None:
+        file.write_text(content)
+    assert data_root(file) == root
