@@ -114,7 +114,7 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
         mounts=mounts,
         container_uses=tuple(read_container_uses(id_, ref, content.body)),
         confinement=confinement,
-        workload=read_workload(id_, content.body, confinement.security_options, endpoints),
+        workload=read_workload(id_, content.body, confinement.security_options, endpoints, mounts),
         images=tuple(read_images(id_, ref, content.body, query)),
         ports=tuple(read_ports(id_, content.body)),
         endpoints=endpoints,

@@ -17,6 +17,7 @@ from authz_plugin.dockerd import gojson
 from authz_plugin.dockerd.routes import STREAM, Operation
 from authz_plugin.errors import Refused
 
+_STARTS: Final = frozenset({"container.start", "container.checkpoint.restore"})
 _METHODS_WITH_FORMS: Final = frozenset({"POST", "PUT", "PATCH"})
 _HARMLESS_START_BODY: Final = 7
 """Bytes that every engine ignores in the body of a start (moby ``postContainersStart``)."""
@@ -46,7 +47,7 @@ def read_body(method: str, operation: Operation, headers: dict[str, str], body: 
 
 
 def _no_body(method: str, operation: Operation, headers: dict[str, str], body: bytes) -> Content:
-    if operation.id == "container.start" and len(body) > _HARMLESS_START_BODY:
+    if operation.id in _STARTS and len(body) > _HARMLESS_START_BODY:
         raise Refused(
             "request.body-old-shape",
             "body",

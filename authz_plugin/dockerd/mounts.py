@@ -24,6 +24,7 @@ _RESOLVING: Final = frozenset(
         "container.archive.get",
         "container.archive.put",
         "container.archive.stat",
+        "container.checkpoint.restore",
         "container.copy",
         "container.restart",
         "container.start",
@@ -91,7 +92,7 @@ def read_mounts(operation: str, body: Any, query: Mapping[str, tuple[str, ...]])
             found = _directory(body["CheckpointDir"], "CheckpointDir")
         case "container.checkpoint.list" | "container.checkpoint.remove":
             found = _directory(_first(query, "dir"), "query.dir")
-        case "container.start":
+        case "container.checkpoint.restore":
             found = _directory(_first(query, "checkpoint-dir"), "query.checkpoint-dir")
     return list(found)
 

@@ -73,6 +73,7 @@ _TABLE: Final[tuple[tuple[str, str, str, str, Access, str | None, shapes.Shape |
     ("POST",   "/containers/prune",                    "container.prune",         "containers", "write", None,        None),
     ("POST",   "/commit",                              "container.commit",        "commit",     "write", None,        shapes.COMMIT),
     ("PUT",    "/containers/{name:.*}/archive",        "container.archive.put",   "containers", "write", "container", STREAM),
+    ("POST",   "/containers/{name:.*}/start",          "container.checkpoint.restore", "containers", "write", "container", None),  # with checkpoint
     ("GET",    "/containers/{name:.*}/checkpoints",    "container.checkpoint.list",   "containers", "read",  "container", None),
     ("POST",   "/containers/{name:.*}/checkpoints",    "container.checkpoint.create", "containers", "write", "container", shapes.CHECKPOINT_CREATE),
     ("DELETE", "/containers/{name}/checkpoints/{checkpoint}", "container.checkpoint.remove", "containers", "write", "container", None),
@@ -221,7 +222,13 @@ def match(method: str, path: str, query: dict[str, tuple[str, ...]]) -> Match:
         )
     if found.operation.id == "image.pull" and not query.get("fromImage", ("",))[0]:
         return Match(OPERATIONS["image.import"], None)
+    if found.operation.id == "container.start" and _names_checkpoint(query):
+        return Match(OPERATIONS["container.checkpoint.restore"], found.ref)
     return found
+
+
+def _names_checkpoint(query: dict[str, tuple[str, ...]]) -> bool:
+    return any(query.get(name, ("",))[0] for name in ("checkpoint", "checkpoint-dir"))
 
 
 class _Router:

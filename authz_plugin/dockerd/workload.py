@@ -1,9 +1,12 @@
 """How a container will run, in one form for containers and services: user, limits, walls, logs.
 
-Sources: moby 28.5.2 ``daemon/daemon_unix.go`` (a limit of zero is none; NanoCpus or
-CpuQuota over CpuPeriod), ``container/container_unix.go`` (UpdateContainer leaves zeros as they
-are), moby/sys user v0.4 ``user.go`` (``00`` and ``+0`` are root), ``opts/ulimit.go``,
-``daemon/cluster/convert/container.go``.
+Limits count as dockerd counts, its defaults included. Sources: moby 28.5.2
+``daemon/daemon_unix.go`` (a limit of zero is none; NanoCpus or CpuQuota over CpuPeriod;
+adaptContainerSettings: swap of the memory's size, 64 MiB of /dev/shm),
+``container/container_unix.go`` (UpdateContainer leaves zeros as they are), moby/sys user v0.4
+``user.go`` (``00`` and ``+0`` are root), ``opts/ulimit.go``,
+``daemon/cluster/convert/container.go``, ``daemon/health.go``; moby 29
+``daemon/cluster/executor/container/container.go`` (SwapBytes).
 """
 
 from __future__ import annotations
@@ -16,16 +19,24 @@ from typing import Any, Final, Literal
 from authz_plugin.dockerd.confinement import SecurityOption
 from authz_plugin.dockerd.connections import Endpoint, endpoint_sysctls
 from authz_plugin.dockerd.gojson import entry
-from authz_plugin.dockerd.mounts import task_mount
+from authz_plugin.dockerd.mounts import Mount, task_mount
+from authz_plugin.errors import Refused
 
 _NUMBER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _SIZE: Final = re.compile(r"(\d{1,15})([kmg]?)", re.ASCII | re.IGNORECASE)
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _PERIOD: Final = 100_000
+_SHORTEST_PERIOD: Final = 1_000
+"""Microseconds, as long as a period must be (28.5.2 ``verifyPlatformContainerResources``)."""
+_SHM: Final = 64 << 20
+"""Bytes of /dev/shm unless somebody says otherwise (28.5.2 ``daemon/config/config_linux.go``)."""
 _UNLIMITED: Final = -1
 
 _DRIVER_NAMES: Final = ("Name", "Options")
 _SERVICE: Final = "TaskTemplate.ContainerSpec"
+
+
+Sort = Literal["default", "root", "numeric", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +45,28 @@ class User:
 
     ``sort`` is ``default`` (the image's or the container's own), ``root``, ``numeric`` (a uid
     that is not root's) or ``named`` (a name that the image's passwd file gives a uid, maybe 0).
-    ``process`` is ``container`` or ``exec``.
+    ``group`` is the same of the group; a ``default`` one is what the image's passwd file says of
+    the user, and root's for a uid that it does not hold. ``process`` is ``container`` or ``exec``.
     """
 
     process: Literal["container", "exec"]
     name: str
-    sort: Literal["default", "root", "numeric", "named"]
+    sort: Sort
+    group: Sort
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A ceiling: ``value`` is in bytes, CPUs or processes, and -1 where there is none."""
+    """A ceiling: ``value`` is in bytes, CPUs or processes, and -1 where there is none.
+
+    ``advice`` says what to give as well where the limit depends on what a container has already.
+    """
 
     resource: str
     value: float
     field: str
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +134,25 @@ def read_workload(
     body: Any,
     options: tuple[SecurityOption, ...],
     endpoints: tuple[Endpoint, ...],
+    mounts: tuple[Mount, ...],
 ) -> Workload:
-    """The workload of a request, given its operation id, canonical body, security options and
-    the networks that it joins."""
+    """The workload of a request, given its operation id, canonical body, security options, mounts
+    and the networks that it joins; raises ``Refused`` (``request.healthcheck``)."""
     workload = _read(operation, body, options)
     drivers = tuple(
         Sysctl(name, value, f"{endpoint.field}.DriverOpts")
         for endpoint in endpoints
         for name, value in endpoint_sysctls(endpoint)
     )
-    return replace(workload, sysctls=workload.sysctls + drivers) if drivers else workload
+    volumes = tuple(_volume_tmpfs(mounts))
+    if not drivers and not volumes:
+        return workload
+    return replace(
+        workload,
+        sysctls=workload.sysctls + drivers,
+        tmpfs=workload.tmpfs + tuple(tmpfs for tmpfs, _ in volumes),
+        limits=workload.limits + tuple(limit for _, limit in volumes),
+    )
 
 
 def _read(operation: str, body: Any, options: tuple[SecurityOption, ...]) -> Workload:
@@ -147,9 +173,11 @@ def _read(operation: str, body: Any, options: tuple[SecurityOption, ...]) -> Wor
                     host["ReadonlyRootfs"],
                     _no_new_privileges(options),
                     tuple(_capability(name) for name in host["CapDrop"]),
-                    _has_healthcheck(body["Healthcheck"]),
+                    _has_healthcheck(body["Healthcheck"], "Healthcheck"),
                 ),
             )
+        case "container.commit":
+            _has_healthcheck(body["Healthcheck"], "Healthcheck")
         case "container.update":
             return Workload(limits=tuple(_update_limits(body)))
         case "exec.create":
@@ -181,18 +209,21 @@ def _service(template: Any, options: tuple[SecurityOption, ...]) -> Workload:
             spec["ReadOnly"],
             _no_new_privileges(options),
             tuple(_capability(name) for name in spec["CapabilityDrop"]),
-            _has_healthcheck(spec["Healthcheck"]),
+            _has_healthcheck(spec["Healthcheck"], f"{_SERVICE}.Healthcheck"),
         ),
     )
 
 
 def _user(process: Literal["container", "exec"], text: str, field: str) -> User:
-    name = text.partition(":")[0]
+    name, colon, group = text.partition(":")
+    sort = "named" if colon and not name else _sort(name)
+    return User(process, text, sort, _sort(group), field)
+
+
+def _sort(name: str) -> Sort:
     if _NUMBER.fullmatch(name):
-        return User(process, text, "root" if int(name) == 0 else "numeric", field)
-    if not name:
-        return User(process, text, "default" if text == "" else "named", field)
-    return User(process, text, "root" if name == "root" else "named", field)
+        return "root" if int(name) == 0 else "numeric"
+    return "default" if not name else "root" if name == "root" else "named"
 
 
 def _container_limits(host: Any) -> Iterator[Limit]:
@@ -200,23 +231,31 @@ def _container_limits(host: Any) -> Iterator[Limit]:
     yield Limit("memory", _positive(host["Memory"]), f"{field}Memory")
     yield _cpus(host, field) or Limit("cpus", _UNLIMITED, f"{field}NanoCpus")
     yield Limit("pids", _positive(host["PidsLimit"] or 0), f"{field}PidsLimit")
-    if host["MemorySwap"]:
-        yield Limit("swap", _swap(host), f"{field}MemorySwap")
-    if host["ShmSize"]:
-        yield Limit("shm", _positive(host["ShmSize"]), f"{field}ShmSize")
+    yield Limit("swap", _swap(host), f"{field}MemorySwap")
+    yield Limit("shm", _positive(host["ShmSize"] or _SHM), f"{field}ShmSize")
 
 
 def _update_limits(body: Any) -> Iterator[Limit]:
-    """Zero leaves a limit as it is, so only what is changed is listed."""
+    """Zero leaves a limit as it is, so only what is changed is listed, as the most that it can
+    become with what the container has."""
     if body["Memory"]:
         yield Limit("memory", _positive(body["Memory"]), "Memory")
     cpus = _cpus(body, "")
+    if cpus is not None and cpus.field == "CpuQuota" and not body["CpuPeriod"]:
+        most = body["CpuQuota"] / _SHORTEST_PERIOD if body["CpuQuota"] > 0 else _UNLIMITED
+        cpus = Limit("cpus", most, "CpuQuota", "give CpuPeriod with it")
+    elif cpus is not None and cpus.field == "CpuPeriod":
+        cpus = replace(cpus, advice="give CpuQuota with it")
     if cpus is not None:
         yield cpus
     if body["PidsLimit"] is not None:
         yield Limit("pids", _positive(body["PidsLimit"]), "PidsLimit")
     if body["MemorySwap"]:
-        yield Limit("swap", _swap(body), "MemorySwap")
+        known = body["Memory"] or body["MemorySwap"] < 0
+        advice = "" if known else "give Memory with it"
+        yield Limit("swap", _swap(body), "MemorySwap", advice)
+    elif body["Memory"]:
+        yield Limit("swap", _UNLIMITED, "MemorySwap", "give MemorySwap with Memory")
 
 
 def _service_limits(resources: Any) -> Iterator[Limit]:
@@ -226,9 +265,9 @@ def _service_limits(resources: Any) -> Iterator[Limit]:
     yield Limit("memory", _positive(limits["MemoryBytes"]), f"{field}MemoryBytes")
     yield Limit("cpus", cpus, f"{field}NanoCPUs")
     yield Limit("pids", _positive(limits["Pids"]), f"{field}Pids")
-    swap = (resources or {}).get("SwapBytes")
-    if swap:
-        yield Limit("swap", _positive(swap), "TaskTemplate.Resources.SwapBytes")
+    memory, swap = _positive(limits["MemoryBytes"]), (resources or {}).get("SwapBytes") or 0
+    most = _UNLIMITED if memory < 0 or swap < 0 else max(memory, swap)
+    yield Limit("swap", most, "TaskTemplate.Resources.SwapBytes")
 
 
 def _cpus(resources: Any, field: str) -> Limit | None:
@@ -243,9 +282,13 @@ def _cpus(resources: Any, field: str) -> Limit | None:
 
 
 def _swap(resources: Any) -> int:
-    """Swap alone: Docker's number counts memory too."""
-    total: int = resources["MemorySwap"]
-    return _UNLIMITED if total < 0 else max(total - max(resources["Memory"], 0), 0)
+    """Swap alone: Docker's number counts memory too, and without it there is as much swap as
+    memory; without a limit of memory there is none of swap."""
+    total, memory = resources["MemorySwap"], max(resources["Memory"], 0)
+    if total < 0 or not (total or memory):
+        return _UNLIMITED
+    swap: int = max(total - memory, 0) if total else memory
+    return swap
 
 
 def _positive(value: int) -> int:
@@ -265,13 +308,7 @@ def _sysctls(sysctls: dict[str, str], field: str) -> Iterator[Sysctl]:
 
 def _container_tmpfs(host: Any) -> Iterator[tuple[Tmpfs, Limit]]:
     for target, text in host["Tmpfs"].items():
-        field = entry("HostConfig.Tmpfs", target)
-        options = [option.partition("=") for option in text.split(",") if option]
-        size = next((value for name, _, value in reversed(options) if name == "size"), "")
-        yield (
-            Tmpfs(target, tuple(name for name, _, _ in options), field),
-            Limit("tmpfs", _size(size), field),
-        )
+        yield _written_tmpfs(target, text, entry("HostConfig.Tmpfs", target))
     yield from _mounted_tmpfs(host["Mounts"], "HostConfig.Mounts")
 
 
@@ -284,6 +321,26 @@ def _mounted_tmpfs(mounts: Any, field: str) -> Iterator[tuple[Tmpfs, Limit]]:
                 Tmpfs(mount["Target"], names, f"{field}[{i}]"),
                 Limit("tmpfs", _positive(given["SizeBytes"]), f"{field}[{i}]"),
             )
+
+
+def _volume_tmpfs(mounts: tuple[Mount, ...]) -> Iterator[tuple[Tmpfs, Limit]]:
+    """Volumes of the local driver that are file systems in memory; their options go to mount(2)
+    as they are (28.5.2 ``volume/local/local_unix.go``)."""
+    for mount in mounts:
+        if mount.type == "volume" and mount.options.get("type") == "tmpfs":
+            yield _written_tmpfs(
+                mount.target or mount.source, mount.options.get("o", ""), mount.field
+            )
+
+
+def _written_tmpfs(target: str, text: str, field: str) -> tuple[Tmpfs, Limit]:
+    """A tmpfs with its options as words; the last size counts, and blocks are a size that nobody
+    reads here."""
+    options = [option.partition("=") for option in text.split(",") if option]
+    names = tuple(name for name, _, _ in options)
+    size = next((value for name, _, value in reversed(options) if name == "size"), "")
+    limit = _UNLIMITED if "nr_blocks" in names else _size(size)
+    return Tmpfs(target, names, field), Limit("tmpfs", limit, field)
 
 
 def _size(text: str) -> int:
@@ -307,7 +364,22 @@ def _capability(name: str) -> str:
     return name.upper().removeprefix("CAP_")
 
 
-def _has_healthcheck(healthcheck: Any) -> bool:
-    """Whether the request brings a check of its own; the image's is not known here."""
-    test = (healthcheck or {"Test": []})["Test"]
-    return bool(test) and test[0] != "NONE"
+def _has_healthcheck(healthcheck: Any, field: str) -> bool:
+    """Whether the request brings a check of its own; the image's is not known here.
+
+    Raises ``Refused`` (``request.healthcheck``) for a test of no form that Docker documents: none
+    at all (the image's), NONE alone, CMD-SHELL with one command, CMD with a program.
+    """
+    match (healthcheck or {"Test": []})["Test"]:
+        case [] | ["NONE"]:
+            return False
+        case ["CMD-SHELL", command] if command:
+            return True
+        case ["CMD", program, *_] if program:
+            return True
+    raise Refused(
+        "request.healthcheck",
+        f"{field}.Test",
+        "the health check's test has no form that Docker documents",
+        'give ["CMD-SHELL", COMMAND], ["CMD", PROGRAM, ARGUMENT…] or ["NONE"]',
+    )

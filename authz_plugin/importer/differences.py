@@ -66,6 +66,7 @@ CLOSED: Final = (
                 "container.checkpoint.create",
                 "container.checkpoint.list",
                 "container.checkpoint.remove",
+                "container.checkpoint.restore",
             }
         ),
         "writes a container's memory to the disk of the host, to a folder that the request names",

@@ -39,6 +39,7 @@ OWN_RULES: Final = (
     "request.body-withheld",
     "request.certificate",
     "request.engine",
+    "request.healthcheck",
     "request.internal",
     "request.message",
     "request.query",

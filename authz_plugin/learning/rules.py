@@ -191,13 +191,13 @@ def _security_option(case: Case) -> Iterator[Wish]:
         yield case.wish(f"{name}={value}", add, danger=danger)
 
 
-def _user(process: str) -> Row:
+def _user(key: str) -> Row:
     def row(case: Case) -> Iterator[Wish]:
         for user in case.facts("users"):
-            sort = user["sort"]
-            demanded = sort not in case.given["users"][process]
+            sort = user["group" if key == "groups" else "sort"]
+            demanded = sort not in case.given["users"][key]
             danger = "your configuration denies such users" if demanded else ""
-            yield case.wish(sort, Add(("users", process), sort), danger=danger)
+            yield case.wish(sort, Add(("users", key), sort), danger=danger)
 
     return row
 
@@ -316,7 +316,9 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "containers.command": _nothing,  # words of commands are not recorded
     "containers.group": _adds("containers", "groups", danger=dangers.of_group),
-    "containers.ps-arguments": _adds("containers", "ps_arguments"),
+    "containers.ps-arguments": _adds(
+        "containers", "ps_arguments", danger="arguments of ps can show every process of the host"
+    ),
     "containers.restart": _adds("containers", "restart"),
     "containers.restart-retries": _retries,
     "containers.runtime": _adds(
@@ -462,6 +464,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "tmpfs.option": _adds("tmpfs", "options", danger=dangers.of_tmpfs_option),
     "users.container": _user("containers"),
     "users.exec": _user("execs"),
+    "users.group": _user("groups"),
     "volumes.driver": _adds("volumes", "drivers", danger=dangers.of_volume_driver),
     "volumes.named": _puts("volumes", "named", to=True),
     "volumes.options": _volume_options,

@@ -65,6 +65,7 @@ _EMPTY: Final[Mapping[str, tuple[str, str]]] = {
     "container.changes": ("GET", f"/containers/{NOTHING}/changes"),
     "container.checkpoint.list": ("GET", f"/containers/{NOTHING}/checkpoints"),
     "container.checkpoint.remove": ("DELETE", f"/containers/{NOTHING}/checkpoints/none"),
+    "container.checkpoint.restore": ("POST", f"/containers/{NOTHING}/start?checkpoint=none"),
     "container.export": ("GET", f"/containers/{NOTHING}/export"),
     "container.inspect": ("GET", f"/containers/{NOTHING}/json"),
     "container.kill": ("POST", f"/containers/{NOTHING}/kill"),

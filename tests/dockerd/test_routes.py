@@ -58,12 +58,16 @@ FORMS: Final = {
 }
 
 
+BY_QUERY = {"container.checkpoint.restore", "image.import"}
+"""Operations that share a route with another one and differ from it in their query."""
+
+
 def ours(row: Row) -> Operation:
     """The operation of our route for a row: debug takes any method, its profiles are one."""
     profile = re.fullmatch(r"/debug/pprof/(cmdline|profile|symbol|trace)", row.path)
     path = "/debug/pprof/{name}" if profile else row.path
     method = "ANY" if row.section == "debug" else row.method
-    found = [op for m, p, op in ROUTES if (m, p) == (method, path) and op.id != "image.import"]
+    found = [op for m, p, op in ROUTES if (m, p) == (method, path) and op.id not in BY_QUERY]
     assert len(found) == 1, f"{len(found)} routes for {row}"
     return found[0]
 
@@ -124,10 +128,10 @@ def test_percent_encoding_changes_no_match(row: Row) -> None:
 def test_there_is_no_route_that_the_facts_lack() -> None:
     assert {path for _, path, _ in ROUTES} <= {row.path for row in ROWS}
     known = {ours(row).id for row in ROWS}
-    assert {operation.id for _, _, operation in ROUTES} - known == {"image.import"}
+    assert {operation.id for _, _, operation in ROUTES} - known == BY_QUERY
     routes = {(m, p) for m, p, operation in ROUTES if operation.section != "debug"}
     assert routes == {(row.method, row.path) for row in ROWS if row.section != "debug"}
-    assert len(ROUTES) == len(routes) + len({"vars", "pprof", "{name}"}) + len({"image.import"})
+    assert len(ROUTES) == len(routes) + len({"vars", "pprof", "{name}"}) + len(BY_QUERY)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
@@ -223,6 +227,24 @@ def test_images_create_is_a_pull_only_if_the_first_from_image_says_what(
     query: dict[str, tuple[str, ...]], operation: str
 ) -> None:
     assert match("POST", "/images/create", query).operation.id == operation
+
+
+@pytest.mark.parametrize(
+    ("query", "operation"),
+    [
+        ({"checkpoint": ("x",)}, "container.checkpoint.restore"),
+        ({"checkpoint-dir": ("/x",)}, "container.checkpoint.restore"),
+        ({"detachKeys": ("x",)}, "container.start"),
+        ({"checkpoint": ("",), "checkpoint-dir": ("",)}, "container.start"),
+        ({"Checkpoint": ("x",)}, "container.start"),
+        ({}, "container.start"),
+    ],
+)
+def test_a_start_from_a_checkpoint_is_an_operation_of_its_own(
+    query: dict[str, tuple[str, ...]], operation: str
+) -> None:
+    found = match("POST", "/containers/web/start", query)
+    assert (found.operation.id, found.ref) == (operation, "web")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from authz_plugin import dockerd
 from authz_plugin.dockerd.workload import Walls, Workload
+from authz_plugin.errors import Refused
 
 JSON = {"content-type": "application/json"}
 
@@ -54,7 +55,8 @@ def test_a_user_is_of_a_sort(user: str, sort: str) -> None:
 
 
 def test_a_container_without_limits_has_none() -> None:
-    assert limits(create()) == {"memory": -1, "cpus": -1, "pids": -1}
+    found = limits(create())
+    assert found == {"memory": -1, "cpus": -1, "pids": -1, "swap": -1, "shm": 64 << 20}
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,11 @@ def test_a_container_without_limits_has_none() -> None:
         ({"PidsLimit": -1}, "pids", -1),
         ({"Memory": 5, "MemorySwap": 8}, "swap", 3),
         ({"Memory": 5, "MemorySwap": -1}, "swap", -1),
+        ({"Memory": 5}, "swap", 5),
+        ({"Memory": 5, "MemorySwap": 5}, "swap", 0),
+        ({"MemorySwap": 8}, "swap", 8),
+        ({}, "swap", -1),
+        ({"ShmSize": 0}, "shm", 64 << 20),
         ({"ShmSize": 9}, "shm", 9),
     ],
 )
@@ -85,8 +92,14 @@ def test_a_limit_is_what_dockerd_makes_of_it(
     [
         ({}, {}),
         ({"Memory": 0, "NanoCpus": 0}, {}),
-        ({"Memory": -1}, {"memory": -1}),
+        ({"Memory": -1}, {"memory": -1, "swap": -1}),
+        ({"Memory": 5}, {"memory": 5, "swap": -1}),
+        ({"Memory": 5, "MemorySwap": 8}, {"memory": 5, "swap": 3}),
+        ({"MemorySwap": 8}, {"swap": 8}),
         ({"CpuPeriod": 1000}, {"cpus": -1}),
+        ({"CpuQuota": 50_000}, {"cpus": 50}),
+        ({"CpuQuota": -1}, {"cpus": -1}),
+        ({"CpuQuota": 50_000, "CpuPeriod": 25_000}, {"cpus": 2}),
         ({"PidsLimit": 0}, {"pids": -1}),
         ({"MemorySwap": -1}, {"swap": -1}),
     ],
@@ -102,6 +115,138 @@ def test_a_services_limits_are_read_like_a_containers() -> None:
     }
     found = limits(workload("/services/create", {"TaskTemplate": template}))
     assert found == {"memory": 5, "cpus": 1, "pids": -1, "swap": -1}
+
+
+@pytest.mark.parametrize(
+    ("resources", "swap"),
+    [
+        (None, -1),
+        ({"Limits": {"MemoryBytes": 5}}, 5),
+        ({"Limits": {"MemoryBytes": 5}, "SwapBytes": 0}, 5),  # engines before 29 pass it over
+        ({"Limits": {"MemoryBytes": 5}, "SwapBytes": 8}, 8),
+        ({"Limits": {"MemoryBytes": 5}, "SwapBytes": -1}, -1),
+        ({"SwapBytes": 8}, -1),
+    ],
+)
+def test_a_task_gets_as_much_swap_as_memory_or_as_it_says(resources: Any, swap: int) -> None:
+    template = {"ContainerSpec": {}, "Resources": resources}
+    assert limits(workload("/services/create", {"TaskTemplate": template}))["swap"] == swap
+
+
+def test_an_update_says_what_to_give_with_it() -> None:
+    for change, advice in (
+        ({"CpuQuota": 5}, "give CpuPeriod with it"),
+        ({"CpuPeriod": 5}, "give CpuQuota with it"),
+        ({"MemorySwap": 5}, "give Memory with it"),
+        ({"MemorySwap": -1}, ""),
+    ):
+        (limit,) = workload("/containers/x/update", change).limits
+        assert limit.advice == advice
+
+
+@pytest.mark.parametrize(
+    ("user", "group"),
+    [
+        ("", "default"),
+        ("1000", "default"),
+        ("1000:", "default"),
+        ("1000:0", "root"),
+        ("1000:00", "root"),
+        ("1000:root", "root"),
+        ("1000:1000", "numeric"),
+        ("1000:www-data", "named"),
+        (":0", "root"),
+    ],
+)
+def test_a_user_s_group_is_of_a_sort_too(user: str, group: str) -> None:
+    (found,) = workload("/containers/create", {"Image": "x", "User": user}).users
+    assert found.group == group
+    (found,) = workload("/containers/x/exec", {"Cmd": ["x"], "User": user}).users
+    assert found.group == group
+
+
+CHECKS = [
+    ([], False),
+    (["NONE"], False),
+    (["CMD-SHELL", "true"], True),
+    (["CMD", "true"], True),
+    (["CMD", "test", "-f", ""], True),
+]
+
+
+@pytest.mark.parametrize(("test", "given"), CHECKS)
+def test_a_health_check_has_one_of_the_documented_forms(test: list[str], given: bool) -> None:
+    check = {"Healthcheck": {"Test": test, "Interval": 10**9}}
+    for found in (
+        workload("/containers/create", {"Image": "x", **check}),
+        workload("/services/create", {"TaskTemplate": {"ContainerSpec": check}}),
+    ):
+        assert found.walls is not None
+        assert found.walls.healthcheck is given
+    assert workload("/commit?container=x", check).walls is None
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        [""],
+        ["none"],
+        ["NONE", "x"],
+        ["CMD-SHELL", "a", "b"],
+        ["CMD-SHELL", ""],
+        ["CMD", ""],
+        ["curl", "localhost"],
+    ],
+)
+@pytest.mark.parametrize("operation", ["create", "service", "update", "commit"])
+def test_a_health_check_of_another_form_is_refused(operation: str, test: list[str]) -> None:
+    check = {"Healthcheck": {"Test": test}}
+    task = {"TaskTemplate": {"ContainerSpec": check}}
+    uri, body, field = {
+        "create": ("/containers/create", {"Image": "x", **check}, "Healthcheck.Test"),
+        "service": ("/services/create", task, "TaskTemplate.ContainerSpec.Healthcheck.Test"),
+        "update": (
+            "/services/x/update?version=1",
+            task,
+            "TaskTemplate.ContainerSpec.Healthcheck.Test",
+        ),
+        "commit": ("/commit?container=x", check, "Healthcheck.Test"),
+    }[operation]
+    with pytest.raises(Refused) as refusal:
+        workload(uri, body)
+    assert (refusal.value.rule, refusal.value.field) == ("request.healthcheck", field)
+
+
+VOLUME = {"type": "tmpfs", "device": "tmpfs", "o": "size=64m,exec,uid=1"}
+
+
+def test_a_volume_that_is_a_file_system_in_memory_is_a_tmpfs() -> None:
+    mount = {
+        "Type": "volume",
+        "Target": "/x",
+        "VolumeOptions": {"DriverConfig": {"Options": VOLUME}},
+    }
+    for found, target in (
+        (workload("/volumes/create", {"Name": "data", "DriverOpts": VOLUME}), "data"),
+        (create(Mounts=[mount]), "/x"),
+        (
+            workload("/services/create", {"TaskTemplate": {"ContainerSpec": {"Mounts": [mount]}}}),
+            "/x",
+        ),
+    ):
+        (tmpfs,) = found.tmpfs
+        assert (tmpfs.target, tmpfs.options) == (target, ("size", "exec", "uid"))
+        assert limits(found)["tmpfs"] == 64 << 20
+
+
+@pytest.mark.parametrize("o", ["", "size=50%", "size=0x10", "nr_blocks=1,size=1m"])
+def test_a_volume_in_memory_without_a_size_that_is_known_has_no_limit(o: str) -> None:
+    found = workload("/volumes/create", {"DriverOpts": {"type": "tmpfs", "o": o}})
+    assert limits(found)["tmpfs"] == -1
+
+
+def test_a_volume_of_another_type_is_no_tmpfs() -> None:
+    assert workload("/volumes/create", {"DriverOpts": {"type": "nfs", "o": "size=1"}}).tmpfs == ()
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,33 @@ EXAMPLES: Final = (
         },
     ),
     Example(
+        "Folders of a root",
+        "Whoever can write to a root can replace a folder in it by a link. A container that dockerd"
+        " starts again by itself gets none unless `subfolders` is `allow`; with `deny` only the"
+        " root itself is mounted, or a volume on it with a subpath"
+        " ([why](decisions/0009-what-a-container-has-is-judged-again.md)).",
+        "profile: devcontainer\nmounts: {allow: [{path: /srv/data}], subfolders: no-restart}\n",
+        (
+            _create({"Binds": ["/srv/data/web:/data"]}),
+            _create({"Binds": ["/srv/data:/data"], "RestartPolicy": {"Name": "always"}}),
+        ),
+        {
+            "mounts.subfolders": _create(
+                {"Binds": ["/srv/data/web:/data"], "RestartPolicy": {"Name": "always"}}
+            ),
+        },
+    ),
+    Example(
+        "Builds for an agent",
+        "`agent` builds nothing: BuildKit passes limits over, and a hostile client can hide them."
+        " What limits builds is dockerd's own `cgroup-parent`, which BuildKit's containers follow"
+        ' as all others do: `{"cgroup-parent": "docker.slice"}` in daemon.json, with `MemoryMax=`,'
+        " `CPUQuota=` and `TasksMax=` in that slice. Then builds may be opened.",
+        "profile: agent\nsections: {build: write}\n",
+        (("POST", "/build?t=app", None),),
+        {"build.network": ("POST", "/build?t=app&networkmode=host", None)},
+    ),
+    Example(
         "Capabilities, devices, namespaces",
         "A list replaces the profile's.",
         "profile: production\n"

@@ -113,6 +113,13 @@ OWN_RULES: Final[Mapping[str, OwnRule]] = {
         "Try again; if it stays, tell the operator of this host.",
         "`ping.without_engine: true`, for pings alone",
     ),
+    "request.healthcheck": OwnRule(
+        "A health check must have a form that Docker documents",
+        "No test at all, which is the image's; NONE; CMD-SHELL with one command; CMD with a "
+        "program and its arguments. Engines differ in what they make of other forms, and some of "
+        "it does harm. In containers, services and commits, under every profile.",
+        "Give the test as docker run --health-cmd does: CMD-SHELL and one command.",
+    ),
     "request.internal": OwnRule(
         "The plugin must not fail",
         "A defect of the plugin; its log has the place under the decision id.",

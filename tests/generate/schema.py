@@ -228,12 +228,17 @@ _USER: Final = {
         "default: the image's; named: a name that the image gives a uid, maybe root's.",
         {**_STRING, "enum": ["default", "root", "numeric", "named"]},
     ),
+    "group": _said(
+        "Likewise; default: what the image says of the user, root's for a uid that it lacks.",
+        {**_STRING, "enum": ["default", "root", "numeric", "named"]},
+    ),
     "field": _FIELD,
 }
 _LIMIT: Final = {
     "resource": _said("memory, swap, cpus, pids, shm or tmpfs.", _STRING),
     "value": _said("Bytes, CPUs or processes; -1 for no limit.", {"type": "number"}),
     "field": _FIELD,
+    "advice": _said("What to give with it, where it depends on what a container has.", _STRING),
 }
 _ULIMIT: Final = {
     "name": _said("nofile, nproc and so on.", _STRING),

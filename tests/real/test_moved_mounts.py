@@ -73,8 +73,11 @@ def place(
     with ExitStack() as cleanup:
         dockerd = cleanup.enter_context(scratch_dockerd(prepare(request.param)))
         dockerd.import_image()
-        options = {"socket_": socket, "data_root": dockerd.data_root}
-        plugin = cleanup.enter_context(running_plugin(folder, f"--config={config}", **options))
+        plugin = cleanup.enter_context(
+            running_plugin(
+                folder, f"--config={config}", socket_=socket, data_root=dockerd.data_root
+            )
+        )
         guard_with(dockerd, name)
         yield Place(Guarded(dockerd, plugin, name, workspace), secret)
 

@@ -147,11 +147,13 @@ denials contains denial.of(
 
 # METADATA
 # title: Arguments of ps must be allowed ones
-# description: dockerd runs ps on the host, as root, with what container.top says.
+# description: |
+#   dockerd runs ps on the host, as root, with what container.top says, and looks for the
+#   container's processes in its output. Arguments of the client's choice show it those of the host.
 # custom:
 #   id: containers.ps-arguments
 #   settings: [containers.ps_arguments]
-#   remedy: Use docker top without arguments of ps.
+#   remedy: Use docker top without arguments of ps, or with those that the denial lists.
 denials contains denial.of(
 	"containers.ps-arguments", "query.ps_args", arguments,
 	sprintf("ps with %v is not allowed", [arguments]),
@@ -159,7 +161,7 @@ denials contains denial.of(
 ) if {
 	input.operation.id == "container.top"
 	some arguments in object.get(input, ["request", "query", "ps_args"], [""])
-	not _fits("ps_arguments", arguments)
+	not arguments in effective.list(["containers", "ps_arguments"])
 }
 
 # METADATA

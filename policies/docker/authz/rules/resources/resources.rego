@@ -26,14 +26,17 @@ denials contains denial.of(
 
 # METADATA
 # title: A limit must be at or below its ceiling
-# description: No limit is above every ceiling.
+# description: No limit is above every ceiling. Limits count as dockerd counts, its defaults included.
 # custom:
 #   id: resources.max
 #   settings: [resources.max]
-#   remedy: Give a limit at or below the ceiling that the denial names.
+#   remedy: |
+#     Give a limit at or below the ceiling that the denial names. Without --memory-swap a container
+#     gets as much swap as memory. An update must give --cpu-period with --cpu-quota, and
+#     --memory-swap with --memory: what the container has already is not in the request.
 denials contains denial.of(
 	"resources.max", object.get(limit, "field", "HostConfig"), object.get(limit, "value", null),
-	sprintf("%s above the ceiling", [object.get(limit, "resource", "a resource")]),
+	sprintf("%s above the ceiling%s", [object.get(limit, "resource", "a resource"), _advice(limit)]),
 	_hint,
 ) if {
 	input.operation.access == "write"
@@ -167,6 +170,10 @@ _makes if input.operation.id == "service.update"
 _is_required(limit) if object.get(limit, "resource", "cpus") in effective.config.resources.required
 
 _given(limit) if limit.value > 0
+
+default _advice(_) := ""
+
+_advice(limit) := sprintf(", as far as the request tells: %s", [limit.advice]) if limit.advice != ""
 
 _low_enough(limit) if is_null(effective.config.resources.max[limit.resource])
 

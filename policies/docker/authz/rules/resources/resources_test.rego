@@ -80,6 +80,19 @@ test_denied[name] if {
 	{denial.rule | some denial in found} == rules
 }
 
+test_a_message_says_what_to_give_as_well if {
+	request := object.union(examples.container_update, {"limits": [
+		{"resource": "memory", "value": -1, "field": "Memory", "advice": "give MemorySwap with Memory"},
+		{"resource": "memory", "value": -1, "field": "Memory", "advice": ""},
+	]})
+	found := resources.denials with input as request
+		with data.docker.authz.config as object.union(profiles.closed, _limited)
+	{denial.message | some denial in found; denial.rule == "resources.max"} == {
+		"memory above the ceiling, as far as the request tells: give MemorySwap with Memory",
+		"memory above the ceiling",
+	}
+}
+
 test_allowed[name] if {
 	some name, [request, changes] in {
 		"limits below their ceilings": [examples.container_create_full, _limited],

@@ -44,9 +44,30 @@ denials contains denial.of(
 	not _allowed(user, "execs")
 }
 
+# METADATA
+# title: A container or an exec must run in an allowed group
+# description: |
+#   The group that is given with the user, as in 1000:0. Files of the host that are mounted are often
+#   open to root's group.
+# custom:
+#   id: users.group
+#   settings: [users.groups]
+#   remedy: Give a group of the sort that the denial lists, as in --user 1000:1000.
+denials contains denial.of(
+	"users.group", object.get(user, "field", "User"), object.get(user, "name", ""),
+	sprintf("processes must not run in this group: %s", [object.get(user, "name", "unknown")]),
+	_hint("groups"),
+) if {
+	input.operation.access == "write"
+	some user in input.users
+	not _group_allowed(user)
+}
+
 _exec(user) if user.process == "exec"
 
 _allowed(user, processes) if user.sort in effective.config.users[processes]
+
+_group_allowed(user) if user.group in effective.config.users.groups
 
 _shown(user) := "the default user" if object.get(user, "name", "unknown") == ""
 

@@ -14,12 +14,14 @@ test_denied[name] if {
 		"a user of no sort": [
 			object.union(examples.container_create_full, {"users": [{}]}),
 			_strict,
-			{"users.container"},
+			{"users.container", "users.group"},
 		],
+		"a container in root's group": [_group("root", "container"), _grouped, {"users.group"}],
+		"an exec in a group by its name": [_group("named", "exec"), _grouped, {"users.group"}],
 		"an exec of no sort": [
 			object.union(examples.container_create_full, {"users": [{"process": "exec"}]}),
 			_strict,
-			{"users.exec"},
+			{"users.exec", "users.group"},
 		],
 	}
 	found := users.denials with input as request
@@ -30,6 +32,8 @@ test_denied[name] if {
 test_allowed[name] if {
 	some name, [request, changes] in {
 		"a container as a number": [examples.container_create_full, _strict],
+		"a container in a group by its number": [_group("numeric", "container"), _grouped],
+		"an exec in its user's own group": [_group("default", "exec"), _grouped],
 		"an exec as the container's user": [examples.exec_create, _strict],
 		"anybody": [examples.container_create, {}],
 		"a list": [examples.container_list, _strict],
@@ -41,9 +45,16 @@ test_allowed[name] if {
 
 _strict := {"users": {"containers": ["numeric"], "execs": ["default", "numeric"]}}
 
+_grouped := {"users": {"groups": ["default", "numeric"]}}
+
 _user(kind, process) := object.union(
 	examples.container_create_full,
-	{"users": [{"process": process, "name": "x", "sort": kind, "field": "User"}]},
+	{"users": [{"process": process, "name": "x", "sort": kind, "group": "default", "field": "User"}]},
+)
+
+_group(kind, process) := object.union(
+	examples.container_create_full,
+	{"users": [{"process": process, "name": "x", "sort": "numeric", "group": kind, "field": "User"}]},
 )
 
 test_message[user] if {
@@ -51,7 +62,7 @@ test_message[user] if {
 	name := {"named": "node", "default": ""}[user]
 	request := object.union(
 		examples.container_create_full,
-		{"users": [{"process": "container", "sort": user, "name": name, "field": "User"}]},
+		{"users": [{"process": "container", "sort": user, "group": "default", "name": name, "field": "User"}]},
 	)
 	found := users.denials with input as request
 		with data.docker.authz.config as object.union(profiles.closed, _strict)
