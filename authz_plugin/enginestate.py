@@ -14,6 +14,7 @@ import os
 import posixpath
 import re
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ _HOST_CONFIG: Final = "hostconfig.json"
 _LARGEST: Final = 16 << 20
 """Bytes of a file, at most; a container's environment and labels are the greater part of it."""
 _MOST_CONTAINERS: Final = 20_000
+_YOUNG: Final = 1_000_000_000
+"""Nanoseconds within which a file system may give two changes the same time."""
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _REMAPPED: Final = re.compile(r"\d+\.\d+")
 _VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
@@ -70,11 +73,12 @@ class UnseenEngineState:
 class _Names:
     """What a container is called: by itself, and by the links of other containers to it.
 
-    ``seen`` tells whether its files are still those that the names were read from; ``links`` are
-    references of the linked containers with the names that they get. No name has a leading slash.
+    ``seen`` tells whether its files are still those that the names were read from: dockerd replaces
+    them as a whole, which changes their folder. ``links`` are references of the linked containers
+    with the names that they get. No name has a leading slash.
     """
 
-    seen: tuple[tuple[int, int, int], ...]
+    seen: tuple[int, int]
     own: str
     links: tuple[tuple[str, str], ...]
 
@@ -86,7 +90,7 @@ class LocalEngineState:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._names: dict[Path, _Names] = {}
+        self._names: dict[str, _Names] = {}
 
     def mount_points(self, reference: str) -> list[Any]:
         found = list(self._containers(reference.removeprefix("/")))
@@ -124,22 +128,24 @@ class LocalEngineState:
             if exact:
                 yield from exact
                 return
-        folders = [Path(entry.path) for root in roots for entry in _listed(root)]
-        names = {folder: self._named(folder) for folder in folders}
+        names = {entry.path: self._named(entry) for root in roots for entry in _listed(root)}
         self._names = names
         meant = {reference}
         for named in names.values():
             meant |= {child for child, alias in named.links if alias == reference}
+        beginnings = tuple(word for word in meant if word)
         for folder, named in names.items():
-            begins = any(word and folder.name.startswith(word) for word in meant)
-            if begins or named.own in meant:
-                yield folder
+            if named.own in meant or folder.rpartition("/")[2].startswith(beginnings):
+                yield Path(folder)
 
-    def _named(self, folder: Path) -> _Names:
-        seen = tuple(_state_of(folder / name) for name in (_CONFIG, _HOST_CONFIG))
-        known = self._names.get(folder)
+    def _named(self, entry: os.DirEntry[str]) -> _Names:
+        seen = _state_of(entry)
+        known = self._names.get(entry.path)
         if known is not None and known.seen == seen:
             return known
+        if time.time_ns() - seen[1] < _YOUNG:
+            seen = (0, 0)
+        folder = Path(entry.path)
         own = _read(folder / _CONFIG).get("Name")
         links = _read(folder / _HOST_CONFIG).get("Links") or []
         if not isinstance(own, str) or not isinstance(links, list):
@@ -186,12 +192,12 @@ def _listed(root: Path) -> list[os.DirEntry[str]]:
     return found
 
 
-def _state_of(file: Path) -> tuple[int, int, int]:
+def _state_of(folder: os.DirEntry[str]) -> tuple[int, int]:
     try:
-        found = file.stat()
+        found = folder.stat(follow_symlinks=False)
     except OSError as error:
-        raise Unknown(f"{file} cannot be read: {error.strerror}") from error
-    return found.st_ino, found.st_mtime_ns, found.st_size
+        raise Unknown(f"{folder.path} cannot be read: {error.strerror}") from error
+    return found.st_ino, found.st_mtime_ns
 
 
 def _read(file: Path) -> Mapping[str, Any]:
