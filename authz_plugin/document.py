@@ -83,6 +83,8 @@ def input_document(
         "tmpfs": [asdict(mount) for mount in workload.tmpfs],
         "log_drivers": [asdict(driver) for driver in workload.log_drivers],
         "walls": None if workload.walls is None else asdict(workload.walls),
+        "restart": None if workload.restart is None else asdict(workload.restart),
+        "environment": workload.environment,
         "images": [asdict(image) for image in request.images],
         "ports": [asdict(port) for port in request.ports],
         "endpoints": [asdict(endpoint) for endpoint in request.endpoints],

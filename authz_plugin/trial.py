@@ -25,6 +25,7 @@ from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial, denial_message, read_decision
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.enginestate import EngineState, LocalEngineState, UnseenEngineState
 from authz_plugin.errors import EngineError, PolicyError, SetupError
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.settings import OpaSettings, Settings
@@ -92,7 +93,7 @@ class Trial:
         self.config = config
         self.sources = sources
         self._paths = supervisor.host_paths(settings)
-        self._state = supervisor.engine_state(settings)
+        self._state = _engine_state(settings)
         self._opa = child.start(opa, bundle)
         address = OpaSettings(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/trial")
@@ -247,6 +248,15 @@ class Stream(Generic[_T]):
 
 def _digest(document: Mapping[str, Any]) -> bytes:
     return sha256(orjson.dumps({**document, "time": ""})).digest()
+
+
+def _engine_state(settings: Settings) -> EngineState:
+    """dockerd's files where there are any: policies are tried on machines without Docker, too, and
+    there requests count as far as they tell by themselves."""
+    state = supervisor.engine_state(settings)
+    if isinstance(state, LocalEngineState) and not state.root.is_dir():
+        return UnseenEngineState()
+    return state
 
 
 @contextlib.contextmanager

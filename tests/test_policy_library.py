@@ -375,7 +375,8 @@ def test_every_rule_of_a_control_exists_and_every_denial_of_a_danger_has_a_contr
     assert named <= policy.rule_ids()
     plumbing = {rule for rule in policy.rule_ids() if rule.endswith(".unreadable")}
     plumbing |= {rule for rule in policy.rule_ids() if rule.startswith("request.")}
-    rest = {"containers.ps-arguments", "mounts.read-only", "volumes.named"}
+    rest = {"containers.ps-arguments", "mounts.moved", "mounts.read-only", "mounts.subfolders"}
+    rest |= {"volumes.named"}
     assert policy.rule_ids() - named - plumbing - {rule for rule in rest if rule} == {
         rule for rule in policy.rule_ids() if rule.startswith("identity.") and rule not in named
     }

@@ -32,6 +32,7 @@ _SHM: Final = 64 << 20
 """Bytes of /dev/shm unless somebody says otherwise (28.5.2 ``daemon/config/config_linux.go``)."""
 _UNLIMITED: Final = -1
 
+_CONDITIONS: Final = {"": "always", "any": "always", "none": "no"}
 _DRIVER_NAMES: Final = ("Name", "Options")
 _SERVICE: Final = "TaskTemplate.ContainerSpec"
 
@@ -117,8 +118,24 @@ class Walls:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """When dockerd or its swarm starts a container again without being asked.
+
+    ``policy`` is Docker's word (empty: none, or in an update as it was); ``retries`` is 0 where
+    they are not counted.
+    """
+
+    policy: str
+    retries: int
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
-    """How a request wants containers to run; all empty where it is not about that."""
+    """How a request wants containers to run; all empty where it is not about that.
+
+    ``environment`` has the names of its variables, which some runtimes take for orders.
+    """
 
     users: tuple[User, ...] = ()
     limits: tuple[Limit, ...] = ()
@@ -127,6 +144,8 @@ class Workload:
     tmpfs: tuple[Tmpfs, ...] = ()
     log_drivers: tuple[LogDriver, ...] = ()
     walls: Walls | None = None
+    restart: Restart | None = None
+    environment: tuple[str, ...] = ()
 
 
 def read_workload(
@@ -162,7 +181,11 @@ def _read(operation: str, body: Any, options: tuple[SecurityOption, ...]) -> Wor
             tmpfs = tuple(_container_tmpfs(host))
             return Workload(
                 users=(_user("container", body["User"], "User"),),
-                limits=(*_container_limits(host), *(limit for _, limit in tmpfs)),
+                limits=(
+                    *_container_limits(host),
+                    *_stop(body["StopTimeout"], 1, "StopTimeout"),
+                    *(limit for _, limit in tmpfs),
+                ),
                 ulimits=tuple(_ulimits(host["Ulimits"], "HostConfig.Ulimits")),
                 sysctls=tuple(_sysctls(host["Sysctls"], "HostConfig.Sysctls")),
                 tmpfs=tuple(mount for mount, _ in tmpfs),
@@ -175,11 +198,16 @@ def _read(operation: str, body: Any, options: tuple[SecurityOption, ...]) -> Wor
                     tuple(_capability(name) for name in host["CapDrop"]),
                     _has_healthcheck(body["Healthcheck"], "Healthcheck"),
                 ),
+                restart=_restart(host["RestartPolicy"], "HostConfig.RestartPolicy"),
+                environment=_names(body["Env"]),
             )
         case "container.commit":
             _has_healthcheck(body["Healthcheck"], "Healthcheck")
         case "container.update":
-            return Workload(limits=tuple(_update_limits(body)))
+            return Workload(
+                limits=tuple(_update_limits(body)),
+                restart=_restart(body["RestartPolicy"], "RestartPolicy"),
+            )
         case "exec.create":
             return Workload(users=(_user("exec", body["User"], "User"),))
         case "service.create" | "service.update":
@@ -195,12 +223,17 @@ def _read(operation: str, body: Any, options: tuple[SecurityOption, ...]) -> Wor
 def _service(template: Any, options: tuple[SecurityOption, ...]) -> Workload:
     spec = template["ContainerSpec"]
     drivers = tuple(_log_driver(template["LogDriver"], _DRIVER_NAMES, "TaskTemplate.LogDriver"))
+    restart = _task_restart(template["RestartPolicy"])
     if spec is None:
-        return Workload(log_drivers=drivers)
+        return Workload(log_drivers=drivers, restart=restart)
     tmpfs = tuple(_mounted_tmpfs(map(task_mount, spec["Mounts"]), f"{_SERVICE}.Mounts"))
     return Workload(
         users=(_user("container", spec["User"], f"{_SERVICE}.User"),),
-        limits=(*_service_limits(template["Resources"]), *(limit for _, limit in tmpfs)),
+        limits=(
+            *_service_limits(template["Resources"]),
+            *_stop(spec["StopGracePeriod"], 10**9, f"{_SERVICE}.StopGracePeriod"),
+            *(limit for _, limit in tmpfs),
+        ),
         ulimits=tuple(_ulimits(spec["Ulimits"], f"{_SERVICE}.Ulimits")),
         sysctls=tuple(_sysctls(spec["Sysctls"], f"{_SERVICE}.Sysctls")),
         tmpfs=tuple(mount for mount, _ in tmpfs),
@@ -211,7 +244,26 @@ def _service(template: Any, options: tuple[SecurityOption, ...]) -> Workload:
             tuple(_capability(name) for name in spec["CapabilityDrop"]),
             _has_healthcheck(spec["Healthcheck"], f"{_SERVICE}.Healthcheck"),
         ),
+        restart=restart,
+        environment=_names(spec["Env"]),
     )
+
+
+def _restart(policy: Any, field: str) -> Restart:
+    return Restart(policy["Name"], policy["MaximumRetryCount"], field)
+
+
+def _task_restart(policy: Any) -> Restart:
+    """A task's restarts in a container's words; a swarm starts it again whatever happened unless
+    the service says otherwise (28.5.2 ``daemon/cluster/convert/service.go``)."""
+    given = policy or {"Condition": "", "MaxAttempts": None}
+    word = _CONDITIONS.get(given["Condition"].lower(), given["Condition"])
+    return Restart(word, given["MaxAttempts"] or 0, "TaskTemplate.RestartPolicy")
+
+
+def _names(environment: list[str]) -> tuple[str, ...]:
+    """The variables that are set; an entry without ``=`` takes one away."""
+    return tuple(entry.partition("=")[0] for entry in environment if "=" in entry)
 
 
 def _user(process: Literal["container", "exec"], text: str, field: str) -> User:
@@ -233,6 +285,13 @@ def _container_limits(host: Any) -> Iterator[Limit]:
     yield Limit("pids", _positive(host["PidsLimit"] or 0), f"{field}PidsLimit")
     yield Limit("swap", _swap(host), f"{field}MemorySwap")
     yield Limit("shm", _positive(host["ShmSize"] or _SHM), f"{field}ShmSize")
+
+
+def _stop(timeout: int | None, per_second: int, field: str) -> Iterator[Limit]:
+    """The seconds that dockerd waits for a container when it stops it, or itself; below 0 for ever
+    (28.5.2 ``daemon/daemon.go`` ShutdownTimeout)."""
+    if timeout is not None:
+        yield Limit("stop", timeout / per_second if timeout >= 0 else _UNLIMITED, field)
 
 
 def _update_limits(body: Any) -> Iterator[Limit]:

@@ -38,9 +38,10 @@ _LISTS: Final = frozenset(
     {
         *("mounts", "capabilities", "namespaces", "security_options", "users", "limits", "ulimits"),
         *("sysctls", "tmpfs", "log_drivers", "images", "ports", "endpoints", "hosts", "references"),
+        "environment",
     }
 )
-_SHOWN: Final = (_ALWAYS - {"request"}) | _LISTS | {"walls", "filters"}
+_SHOWN: Final = (_ALWAYS - {"request"}) | _LISTS | {"walls", "restart", "filters"}
 """Keys of the input document whose texts are shown, but for what the next table names."""
 
 _CLIENTS_OWN: Final = {
@@ -55,6 +56,7 @@ _EMPTY: Final[Mapping[str, Any]] = {
     **{name: [] for name in _LISTS},
     "filters": {},
     "walls": None,
+    "restart": None,
     "body": None,
 }
 """What stands in a document where its recorded form has nothing."""
@@ -70,12 +72,10 @@ _BODY: Final = frozenset(
         "HostConfig.CgroupParent",
         "HostConfig.Devices[].PathOnHost",
         "HostConfig.GroupAdd[]",
-        "HostConfig.RestartPolicy.Name",
         "HostConfig.Runtime",
         "IPAM.Driver",
         "Labels.*",
         "RemoteAddrs[]",
-        "RestartPolicy.Name",
         "Role",
         "Scope",
         "TaskTemplate.ContainerSpec.Groups[]",
@@ -83,6 +83,7 @@ _BODY: Final = frozenset(
         "TaskTemplate.PluginSpec.privileges[].name",
         "TaskTemplate.PluginSpec.privileges[].value[]",
         "TaskTemplate.Runtime",
+        "UpdateConfig.FailureAction",
     }
 )
 """Texts of bodies that shipped rules compare themselves; all others reach them as facts."""

@@ -27,7 +27,7 @@ _EMPTIED: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "ports": {"ranges": [], "addresses": [], "random": False, "publish_all": False},
     "registries": {"allow": []},
-    "users": {"containers": [], "execs": []},
+    "users": {"containers": [], "execs": [], "groups": []},
     "volumes": {"named": False},
 }  # fmt: skip
 
@@ -37,6 +37,7 @@ _DEMANDS: Final = (
     ("images", "digest"),
     ("labels",),
     ("mounts", "follow_symlinks"),
+    ("mounts", "subfolders"),
     ("resources", "max"),
     ("resources", "required"),
     ("tenancy",),

@@ -329,6 +329,9 @@ ROWS: Final[Mapping[str, Row]] = {
     "devices.cgroup-rule": _puts(
         "devices", "cgroup_rules", to=True, danger="any device of the host, its disks too"
     ),
+    "devices.environment": _puts(
+        "devices", "requests", to=True, danger="devices of the host, and what CDI brings with them"
+    ),
     "devices.mapping": _adds(
         "devices", "allow", danger="a device of the host, past all file rights"
     ),

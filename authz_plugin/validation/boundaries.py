@@ -196,6 +196,10 @@ def _devices(config: Config, create: Creator) -> Iterator[Attempt]:
     gpu = {"Count": -1, "Capabilities": [["gpu"]]}
     yield create("devices.request", "a device request (GPUs, CDI)", devices["requests"],
                  ("devices.request",), DeviceRequests=[gpu])  # fmt: skip
+    variable = "NVIDIA_VISIBLE_DEVICES"
+    yield create("devices.environment", "a device request by a variable",
+                 devices["requests"] or variable not in devices["environment"],
+                 ("devices.environment",), top={"Env": [f"{variable}=all"]})  # fmt: skip
 
 
 def _security_options(config: Config, create: Creator) -> Iterator[Attempt]:
@@ -225,6 +229,12 @@ def _binds(config: Config, create: Creator) -> Iterator[Attempt]:
         yield create(f"mounts.{path}", f"bind mount of {path}{mode}, an allowed path", promised,
                      _PLACE, Binds=[f"{path}:/data{mode}"])  # fmt: skip
         yield from _around_root(config, create, path)
+        if not mode:
+            promised = mounts_path(config, path) and config["mounts"]["subfolders"] == "allow"
+            rules = (*_PLACE, "mounts.subfolders", "containers.restart")
+            yield create(f"mounts.{path}.subfolder", f"a folder of {path} that starts by itself",
+                         promised, rules, Binds=[f"{path}/{NOTHING}:/data"],
+                         RestartPolicy={"Name": "unless-stopped"})  # fmt: skip
         if mode:
             promised = mounts_path(config, path)
             rules = (*_PLACE, "mounts.read-only")

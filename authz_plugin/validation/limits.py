@@ -41,6 +41,8 @@ def _users(config: Config, create: Creator) -> Iterator[Attempt]:
     users = config["users"]
     yield create("users.container", "a container that runs as root", "root" in users["containers"],
                  ("users.container",), top={"User": "0"})  # fmt: skip
+    yield create("users.group", "a container in root's group", "root" in users["groups"],
+                 ("users.group",), top={"User": "1000:0"})  # fmt: skip
     exec_ = {"Cmd": ["true"], "User": "0"}
     yield Attempt(
         "users.exec",

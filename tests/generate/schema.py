@@ -57,6 +57,11 @@ def input_schema() -> dict[str, Any]:
                 "walls": _said(
                     "What a new container or service does without.", _or_null(_object(_WALLS))
                 ),
+                "restart": _said(
+                    "When a container is started again without a request.",
+                    _or_null(_object(_RESTART)),
+                ),
+                "environment": _said("Names of environment variables.", _STRINGS),
                 "images": _said("Images, plugins and registries.", _list(_IMAGE)),
                 "ports": _said("Ports of the host that are opened.", _list(_PORT)),
                 "endpoints": _said("Networks that are joined.", _list(_ENDPOINT)),
@@ -235,8 +240,8 @@ _USER: Final = {
     "field": _FIELD,
 }
 _LIMIT: Final = {
-    "resource": _said("memory, swap, cpus, pids, shm or tmpfs.", _STRING),
-    "value": _said("Bytes, CPUs or processes; -1 for no limit.", {"type": "number"}),
+    "resource": _said("memory, swap, cpus, pids, shm, tmpfs or stop.", _STRING),
+    "value": _said("Bytes, CPUs, processes or seconds; -1 for no limit.", {"type": "number"}),
     "field": _FIELD,
     "advice": _said("What to give with it, where it depends on what a container has.", _STRING),
 }
@@ -262,6 +267,14 @@ _WALLS: Final = {
     "no_new_privileges": _said("Whether the last such option says so.", _BOOLEAN),
     "dropped": _said("Capabilities, upper case, without CAP_.", _STRINGS),
     "healthcheck": _said("Whether the request brings one; an image may have its own.", _BOOLEAN),
+}
+_RESTART: Final = {
+    "policy": _said(
+        "no, on-failure, always or unless-stopped, for services too; empty for none, or as it was.",
+        _STRING,
+    ),
+    "retries": _said("0 where they are not counted.", {"type": "integer"}),
+    "field": _FIELD,
 }
 _IMAGE: Final = {
     "action": _said(

@@ -85,9 +85,9 @@ def test_flags_are_read_as_go_reads_them(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("expression", "part"),
     [
-        ("/v1.44/containers/web/start", "container.start"),
-        ("/v1.44/containers/[a-f0-9]+/start", "container.start"),
-        ("/v1.44/containers/[^_]+/start", "container.start"),
+        ("/v1.44/containers/web/start", "container.checkpoint.restore, container.start"),
+        ("/v1.44/containers/[a-f0-9]+/start", "container.checkpoint.restore, container.start"),
+        ("/v1.44/containers/[^_]+/start", "container.checkpoint.restore, container.start"),
         ("/v1.44/images/[^/]+/push", "image.push"),
         ("/v1.44/plugins/vieux.*/enable", "plugin.enable"),
     ],

@@ -280,13 +280,6 @@ GRANTS: Final = {
         create(GroupAdd=["1501"]),
         "containers.group",
     ),
-    "an argument of ps": (
-        get("/containers/web/top?ps_args=-eo%20pid"),
-        "containers/ps_arguments",
-        ["", "-ef", "aux", "-eo pid"],
-        get("/containers/web/top?ps_args=-eo%20env"),
-        "containers.ps-arguments",
-    ),
     "a storage option": (
         create(StorageOpt={"size": "1G"}),
         "containers/storage_options",
@@ -393,6 +386,12 @@ DANGERS: Final[dict[str, tuple[Request, set[str]]]] = {
         create(VolumeDriver="rexray", Binds=["v:/v"]), {"volumes.driver=rexray"},
     ),
     "a device": (create(Devices=[{"PathOnHost": "/dev/kvm"}]), {"devices.mapping=/dev/kvm"}),
+    "arguments of ps": (
+        get("/containers/web/top?ps_args=-eo%20pid"), {"containers.ps-arguments=-eo pid"},
+    ),
+    "GPUs by a variable": (
+        create({"Env": ["NVIDIA_VISIBLE_DEVICES=all"]}), {"devices.environment"},
+    ),
     "GPUs": (create(DeviceRequests=[{"Count": -1}]), {"devices.request"}),
     "devices by a rule": (create(DeviceCgroupRules=["b *:* rwm"]), {"devices.cgroup-rule"}),
     "no seccomp": (
@@ -552,7 +551,7 @@ DEMANDING: Final = {
     "walls": {
         "read_only_root": True, "no_new_privileges": True, "drop": ["ALL"], "healthcheck": True,
     },
-    "users": {"containers": ["numeric"]},
+    "users": {"containers": ["numeric"], "groups": ["default", "numeric"]},
     "containers": {
         "restart": ["", "no", "on-failure"], "restart_retries": 3, "deny_commands": ["*sshd"],
     },
@@ -560,7 +559,9 @@ DEMANDING: Final = {
     "labels": {"required": {"team": ["shop"]}, "reserved": ["traefik.*"]},
     "images": {"digest": "required"},
     "tenancy": {"names": ["shop-*"], "labels": {"tenant": "shop"}},
-    "mounts": {"deny": ["/srv/secret"]},
+    "mounts": {
+        "deny": ["/srv/secret"], "allow": [{"path": "/srv/shared"}], "subfolders": "deny",
+    },
 }  # fmt: skip
 
 LABELS: Final = {"team": "shop", "tenant": "shop"}
@@ -599,6 +600,10 @@ DEMANDS: Final = {
     "a label that is left out": (
         sound({"Labels": {**LABELS, "traefik.enable": "true"}}),
         "labels.reserved=traefik.enable",
+    ),
+    "a group": (sound({"User": "1000:0"}), "users.group=root"),
+    "only the root": (
+        sound(Binds=["/srv/shared:/w", "/srv/shared/x:/x"]), "mounts.subfolders",
     ),
     "a digest": (sound({"Image": "registry.local/app:1"}), "images.digest"),
     "a name": (sound(name="bank-web"), "tenancy.name=bank-web"),

@@ -58,14 +58,16 @@ denials contains denial.of(
 
 # METADATA
 # title: A restart policy must be an allowed one
-# description: A container that always starts again outlives whoever started it.
+# description: |
+#   A container that always starts again outlives whoever started it. A service's tasks always do
+#   unless it says otherwise.
 # custom:
 #   id: containers.restart
 #   settings: [containers.restart]
 #   remedy: Run it with a --restart that the denial lists.
 denials contains denial.of(
-	"containers.restart", "RestartPolicy", object.get(_restart, "Name", null),
-	sprintf("restart policy %v is not allowed", [object.get(_restart, "Name", "unknown")]),
+	"containers.restart", _restart_field, _restart_policy,
+	sprintf("restart policy %v is not allowed", [_restart_policy]),
 	_hint("restart"),
 ) if {
 	input.operation.access == "write"
@@ -81,8 +83,7 @@ denials contains denial.of(
 #   settings: [containers.restart_retries]
 #   remedy: Give the count, as in --restart on-failure:3, not above the limit.
 denials contains denial.of(
-	"containers.restart-retries", "RestartPolicy.MaximumRetryCount",
-	object.get(_restart, "MaximumRetryCount", null),
+	"containers.restart-retries", _restart_field, object.get(input, ["restart", "retries"], null),
 	"on-failure restarts without or above the limit are not allowed",
 	sprintf("at most %v", [effective.list(["containers", "restart_retries"])]),
 ) if {
@@ -220,6 +221,7 @@ _commands := {
 	"Cmd": object.get(input, ["body", "Cmd"], []),
 	"Entrypoint": object.get(input, ["body", "Entrypoint"], []),
 	"Healthcheck.Test": object.get(input, ["body", "Healthcheck", "Test"], []),
+	"Shell": object.get(input, ["body", "Shell"], []),
 } if {
 	input.operation.id == "container.create"
 }
@@ -236,29 +238,25 @@ _check := object.get(input, ["body", "TaskTemplate", "ContainerSpec", "Healthche
 
 _service(name) := object.get(input, ["body", "TaskTemplate", "ContainerSpec", name], [])
 
-_restart := object.get(input, ["body", "HostConfig", "RestartPolicy"], {}) if {
-	input.operation.id == "container.create"
-}
+_restart_policy := object.get(input, ["restart", "policy"], "unknown")
 
-_restart := object.get(input, ["body", "RestartPolicy"], {}) if input.operation.id == "container.update"
+_restart_field := object.get(input, ["restart", "field"], "RestartPolicy")
 
-_restarts if input.operation.id == "container.create"
+_restarts if input.operation.id in {"container.create", "container.update", "service.create", "service.update"}
 
-_restarts if input.operation.id == "container.update"
-
-_restart_allowed if _restart.Name in effective.config.containers.restart
+_restart_allowed if input.restart.policy in effective.config.containers.restart
 
 # An update that does not speak of restarts leaves them as they are.
 _restart_allowed if {
 	input.operation.id == "container.update"
-	_restart.Name == ""
+	input.restart.policy == ""
 }
 
 _few_retries if is_null(effective.config.containers.restart_retries)
 
-_few_retries if _restart.Name in {"", "no", "always", "unless-stopped"}
+_few_retries if input.restart.policy in {"", "no", "always", "unless-stopped"}
 
 _few_retries if {
-	_restart.MaximumRetryCount > 0
-	_restart.MaximumRetryCount <= effective.config.containers.restart_retries
+	input.restart.retries > 0
+	input.restart.retries <= effective.config.containers.restart_retries
 }

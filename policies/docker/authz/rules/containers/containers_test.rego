@@ -18,19 +18,29 @@ test_denied[name] if {
 		"an annotation": [_host({"Annotations": {"run.oci.handler": "x"}}), {}, {"containers.annotation"}],
 		"a storage option": [_host({"StorageOpt": {"size": "1t"}}), {}, {"containers.storage-option"}],
 		"a restart policy": [
-			_host({"RestartPolicy": {"Name": "always"}}),
+			_restart("always", 0),
 			{"containers": {"restart": ["no"]}},
 			{"containers.restart"},
 		],
 		"no limit of restarts": [
-			_host({"RestartPolicy": {"Name": "on-failure"}}),
+			_restart("on-failure", 0),
 			{"containers": {"restart_retries": 5}},
 			{"containers.restart-retries"},
 		],
 		"too many restarts": [
-			_host({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 6}}),
+			_restart("on-failure", 6),
 			{"containers": {"restart_retries": 5}},
 			{"containers.restart-retries"},
+		],
+		"a service whose tasks always start again": [
+			examples.service_create,
+			{"containers": {"restart": ["no"]}},
+			{"containers.restart"},
+		],
+		"the shell of a health check": [
+			object.union(examples.container_create_full, {"body": {"Shell": ["/usr/sbin/sshd"]}}),
+			_no_sshd,
+			{"containers.command"},
 		],
 		"an update to another restart policy": [
 			_update("always"),
@@ -38,7 +48,7 @@ test_denied[name] if {
 			{"containers.restart"},
 		],
 		"a restart policy that is not known": [
-			json.remove(examples.container_create_full, ["/body/HostConfig/RestartPolicy"]),
+			json.remove(examples.container_create_full, ["/restart"]),
 			{"containers": {"restart_retries": 5}},
 			{"containers.restart", "containers.restart-retries"},
 		],
@@ -87,7 +97,6 @@ test_denied[name] if {
 			{
 				"containers.runtime",
 				"containers.cgroup-parent",
-				"containers.restart",
 				"containers.unreadable",
 			},
 		],
@@ -106,7 +115,7 @@ test_allowed[name] if {
 		"an allowed runtime": [_host({"Runtime": "runc"}), {}],
 		"an allowed group": [_host({"GroupAdd": ["1000"]}), {"containers": {"groups": ["*"]}}],
 		"few restarts": [
-			_host({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5}}),
+			_restart("on-failure", 5),
 			{"containers": {"restart_retries": 5}},
 		],
 		"an update of something else": [
@@ -132,6 +141,11 @@ _service(changes) := object.union(
 	{"body": {"TaskTemplate": {"ContainerSpec": changes}}},
 )
 
-_update(policy) := object.union(examples.container_update, {"body": {"RestartPolicy": {"Name": policy}}})
+_update(policy) := object.union(examples.container_update, {"restart": {"policy": policy}})
+
+_restart(policy, retries) := object.union(
+	examples.container_create_full,
+	{"restart": {"policy": policy, "retries": retries, "field": "HostConfig.RestartPolicy"}},
+)
 
 _no_sshd := {"containers": {"deny_commands": ["*sshd"]}}

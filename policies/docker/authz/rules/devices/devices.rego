@@ -25,19 +25,40 @@ denials contains denial.of(
 
 # METADATA
 # title: Device requests need permission
-# description: A request names GPUs or CDI devices; a CDI device may bring mounts and hooks.
+# description: |
+#   A request names GPUs or CDI devices, a service generic resources of a node; a CDI device may bring
+#   mounts and hooks.
 # custom:
 #   id: devices.request
 #   settings: [devices.requests]
-#   remedy: Run it without --gpus and without CDI devices.
+#   remedy: Run it without --gpus, CDI devices and generic resources.
 denials contains denial.of(
-	"devices.request", "HostConfig.DeviceRequests", null,
-	"device requests (GPUs, CDI) are not allowed",
+	"devices.request", field, null,
+	"device requests (GPUs, CDI, generic resources) are not allowed",
 	"devices.requests is false",
 ) if {
-	input.operation.id == "container.create"
-	not _empty("DeviceRequests")
+	input.operation.access == "write"
 	not _requests_allowed
+	some field in _requests
+}
+
+# METADATA
+# title: Variables by which a runtime gives devices need permission
+# description: |
+#   Where such a runtime is the default, an environment variable is enough to get the host's GPUs.
+# custom:
+#   id: devices.environment
+#   settings: [devices.requests, devices.environment]
+#   remedy: Leave the variable out.
+denials contains denial.of(
+	"devices.environment", "Env", name,
+	sprintf("variable %s asks for devices, which is not allowed", [name]),
+	"devices.requests is false",
+) if {
+	input.operation.access == "write"
+	not _requests_allowed
+	some name in object.get(input, "environment", ["an unknown variable"])
+	not _plain(name)
 }
 
 # METADATA
@@ -71,6 +92,29 @@ denials contains denial.of(
 }
 
 _allowed(device) if device.PathOnHost in effective.config.devices.allow
+
+# Of variables that are not known none is plain.
+_plain(name) if {
+	is_array(input.environment)
+	is_array(effective.config.devices.environment)
+	not name in effective.list(["devices", "environment"])
+}
+
+_requests contains "HostConfig.DeviceRequests" if {
+	input.operation.id == "container.create"
+	not _empty("DeviceRequests")
+}
+
+_requests contains "TaskTemplate.Resources.Reservations.GenericResources" if {
+	input.operation.id in {"service.create", "service.update"}
+	not _reserves_nothing
+}
+
+_reserves_nothing if is_null(input.body.TaskTemplate.Resources)
+
+_reserves_nothing if is_null(input.body.TaskTemplate.Resources.Reservations)
+
+_reserves_nothing if input.body.TaskTemplate.Resources.Reservations.GenericResources == []
 
 _requests_allowed if effective.config.devices.requests == true
 

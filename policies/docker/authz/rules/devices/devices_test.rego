@@ -47,11 +47,44 @@ test_allowed[name] if {
 	count(found) == 0
 }
 
+test_variables_that_ask_for_devices[name] if {
+	some name, [request, changes, rules] in {
+		"one of a runtime's": [_asking(["A", "NVIDIA_VISIBLE_DEVICES"]), {}, {"devices.environment"}],
+		"one of a service's": [
+			object.union(examples.service_create, {"environment": ["NVIDIA_VISIBLE_DEVICES"]}), {},
+			{"devices.environment"},
+		],
+		"another": [_asking(["CUDA_VISIBLE_DEVICES"]), {}, set()],
+		"none that are known": [json.remove(examples.container_create, ["/environment"]), {}, {"devices.environment"}],
+		"no list of them": [_asking(["A"]), {"devices": {"environment": null}}, {"devices.environment"}],
+		"where devices may be asked for": [_asking(["NVIDIA_VISIBLE_DEVICES"]), {"devices": {"requests": true}}, set()],
+	}
+	found := devices.denials with input as request with data.docker.authz.config as _config(changes)
+	{denial.rule | some denial in found} == rules
+}
+
+test_generic_resources_are_device_requests[name] if {
+	some name, [reservations, rules] in {
+		"a kind": [{"GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}}]}, {"devices.request"}],
+		"none": [{"GenericResources": []}, set()],
+		"nothing reserved": [null, set()],
+		"what is not said": [{}, {"devices.request"}],
+	}
+	request := object.union(
+		examples.service_create,
+		{"body": {"TaskTemplate": {"Resources": {"Reservations": reservations}}}},
+	)
+	found := devices.denials with input as request with data.docker.authz.config as _config({})
+	{denial.rule | some denial in found} == rules
+}
+
 test_other_operations_have_no_devices if {
 	found := devices.denials with input as examples.container_list
 		with data.docker.authz.config as profiles.production
 	count(found) == 0
 }
+
+_asking(names) := object.union(examples.container_create, {"environment": names})
 
 _fuse := {"devices": {"allow": ["/dev/fuse"]}}
 

@@ -254,15 +254,17 @@ _in_writable_root(mount) if {
 	path != end
 }
 
-# An update has a container's mounts only where it sets a policy that restarts it.
-_restarts_by_itself if input.operation.id in {"container.update", "service.create", "service.update"}
-
 _restarts_by_itself if {
-	input.operation.id == "container.create"
+	_sets_restarts
 	not _starts_once
 }
 
-_starts_once if input.body.HostConfig.RestartPolicy.Name in {"", "no"}
+# A swarm starts a service's tasks again, on any of its nodes, whatever the service says.
+_restarts_by_itself if input.operation.id in {"service.create", "service.update"}
+
+_sets_restarts if input.operation.id in {"container.create", "container.update"}
+
+_starts_once if input.restart.policy in {"", "no"}
 
 _subfolders_hint := sprintf("mount the root itself, or a volume on it with a subpath: %s", [denial.allowed(_roots)])
 
@@ -288,6 +290,13 @@ _writable_enough(mount) if {
 	_no_writable_submounts(mount)
 }
 
+_writable_enough(mount) if {
+	some root in effective.config.mounts.allow
+	root.read_only == false
+	_below(mount.path, root.path)
+	_leads_below(mount, root)
+}
+
 _no_writable_submounts(mount) if mount.submounts in {"none", "read-only"}
 
 _no_writable_submounts(_) if effective.config.mounts.follow_symlinks == false
@@ -295,13 +304,6 @@ _no_writable_submounts(_) if effective.config.mounts.follow_symlinks == false
 default _read_only_hint(_) := "add :ro"
 
 _read_only_hint(mount) := "add bind-recursive=readonly or bind-recursive=disabled to --mount" if mount.read_only == true
-
-_writable_enough(mount) if {
-	some root in effective.config.mounts.allow
-	root.read_only == false
-	_below(mount.path, root.path)
-	_leads_below(mount, root)
-}
 
 _allowed_type(mount) if mount.type in effective.config.mounts.types
 

@@ -119,7 +119,7 @@ test_folders_of_a_writable_root[name] if {
 		"in a container that starts once": [_request({}), {}, set()],
 		"in a container that restarts": [_restarting({}), {}, {"mounts.subfolders"}],
 		"in one whose policy is not known": [
-			json.remove(_request({}), ["/body/HostConfig/RestartPolicy"]), {},
+			json.remove(_request({}), ["/restart"]), {},
 			{"mounts.subfolders"},
 		],
 		"where that is allowed": [_restarting({}), {"subfolders": "allow"}, set()],
@@ -137,7 +137,10 @@ test_folders_of_a_writable_root[name] if {
 		],
 		"a volume that binds one": [_restarting({"origin": "volume"}), {}, {"mounts.subfolders"}],
 		"a container that has one and is to restart": [
-			object.union(examples.container_update, {"mounts": [object.union(_bind, {"origin": "container"})]}),
+			object.union(examples.container_update, {
+				"restart": {"policy": "always"},
+				"mounts": [object.union(_bind, {"origin": "container"})],
+			}),
 			{}, {"mounts.subfolders"},
 		],
 		"a service": [
@@ -287,7 +290,7 @@ _bind := {
 
 _restarting(changes) := object.union(
 	_request(changes),
-	{"body": {"HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}},
+	{"restart": {"policy": "unless-stopped"}},
 )
 
 _unknown := {"type": "unknown", "path": null, "resolved": null}

@@ -78,11 +78,15 @@ denials contains denial.of(
 
 # METADATA
 # title: Setting a service back needs permission
-# description: dockerd then takes an older specification, which no rule sees, and not the body.
+# description: |
+#   dockerd then takes an older specification, which no rule sees, and not the body; likewise when a
+#   failed update sets the service back by itself.
 # custom:
 #   id: swarm.rollback
 #   settings: [swarm.rollback]
-#   remedy: Update the service to what it was, with a whole specification.
+#   remedy: |
+#     Update the service to what it was, with a whole specification, and leave --update-failure-action
+#     at pause.
 denials contains denial.of(
 	"swarm.rollback", "query.rollback", value,
 	"setting a service back is not allowed", "update it to what it was",
@@ -91,6 +95,16 @@ denials contains denial.of(
 	not _rollback_allowed
 	some value in object.get(input, ["request", "query", "rollback"], [""])
 	value != ""
+}
+
+denials contains denial.of(
+	"swarm.rollback", "UpdateConfig.FailureAction", "rollback",
+	"setting a service back when its update fails is not allowed", "use pause or continue",
+) if {
+	input.operation.access == "write"
+	input.operation.id in {"service.create", "service.update"}
+	not _rollback_allowed
+	not _stays_as_updated
 }
 
 # METADATA
@@ -141,6 +155,10 @@ _runs_allowed if {
 	runtime in effective.config.swarm.runtimes
 	not runtime in {"", "container"}
 }
+
+_stays_as_updated if is_null(input.body.UpdateConfig)
+
+_stays_as_updated if input.body.UpdateConfig.FailureAction in {"", "pause", "continue"}
 
 _rollback_allowed if effective.config.swarm.rollback == true
 

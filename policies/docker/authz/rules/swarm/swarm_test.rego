@@ -33,6 +33,11 @@ test_denied[name] if {
 			{},
 			{"swarm.runtime"},
 		],
+		"a rollback by itself": [
+			object.union(examples.service_create, {"body": {"UpdateConfig": {"FailureAction": "rollback"}}}),
+			{},
+			{"swarm.rollback"},
+		],
 		"a rollback": [
 			object.union(examples.service_update, {"request": {"query": {"rollback": ["previous"]}}}),
 			{},
@@ -75,6 +80,10 @@ test_allowed[name] if {
 		"a manager where that is allowed": [
 			object.union(examples.node_update, {"body": {"Role": "manager"}}),
 			{"swarm": {"managers": true}},
+		],
+		"an update that pauses when it fails": [
+			object.union(examples.service_create, {"body": {"UpdateConfig": {"FailureAction": "pause"}}}),
+			{},
 		],
 		"a rollback where that is allowed": [
 			object.union(examples.service_update, {"request": {"query": {"rollback": ["previous"]}}}),
