@@ -91,6 +91,8 @@ def input_document(
         "hosts": [asdict(host) for host in request.hosts],
         "references": [asdict(reference) for reference in request.references],
         "filters": request.filters,
+        "label_filters": [asdict(label) for label in request.label_filters],
+        "labels": [asdict(label) for label in request.labels],
     }
 
 

@@ -20,8 +20,15 @@ from authz_plugin.dockerd.connections import (
     read_ports,
 )
 from authz_plugin.dockerd.images import Image, read_images
+from authz_plugin.dockerd.labels import Label, read_labels
 from authz_plugin.dockerd.mounts import ContainerUse, Mount, read_container_uses, read_mounts
-from authz_plugin.dockerd.references import Reference, read_filters, read_references
+from authz_plugin.dockerd.references import (
+    LabelFilter,
+    Reference,
+    read_filters,
+    read_label_filters,
+    read_references,
+)
 from authz_plugin.dockerd.routes import Operation
 from authz_plugin.dockerd.uri import read_target
 from authz_plugin.dockerd.workload import Workload, read_workload
@@ -64,6 +71,8 @@ class CanonicalRequest:
     hosts: tuple[Host, ...]
     references: tuple[Reference, ...]
     filters: dict[str, list[str]]
+    label_filters: tuple[LabelFilter, ...]
+    labels: tuple[Label, ...]
 
 
 def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> CanonicalRequest:
@@ -87,7 +96,7 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
     id_, kind, ref, query = operation.id, operation.kind, matched.ref, target.query
     mounts = tuple(read_mounts(id_, content.body, query))
     confinement = read_confinement(id_, content.body)
-    endpoints = tuple(read_endpoints(id_, ref, content.body))
+    endpoints = tuple(read_endpoints(id_, ref, content.body, query))
     references = read_references(
         id_,
         kind,
@@ -98,6 +107,7 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
         namespaces=confinement.namespaces,
         endpoints=endpoints,
     )
+    filters = read_filters(query)
     return CanonicalRequest(
         method=method,
         uri=uri,
@@ -120,5 +130,7 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
         endpoints=endpoints,
         hosts=tuple(read_hosts(id_, content.body, query)),
         references=tuple(references),
-        filters=read_filters(query),
+        filters=filters,
+        label_filters=tuple(read_label_filters(filters)),
+        labels=tuple(read_labels(id_, content.body, query)),
     )

@@ -9,20 +9,17 @@ Go parses. Sources: moby 28.5.2 ``oci/caps/utils.go``, ``daemon/daemon_unix.go``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from authz_plugin.dockerd.connections import BUILTIN_NETWORKS
 from authz_plugin.dockerd.gojson import entry
+from authz_plugin.dockerd.ids import may_be_id
 
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _FLAGS: Final = frozenset({"no-new-privileges", "writable-cgroups"})
-
-_BUILTIN_NETWORKS: Final = frozenset({"default", "bridge", "none", "host"})
-_MAY_BE_ID: Final = re.compile("[0-9a-f]{0,64}|[0-9a-z]{1,25}")
-"""The beginnings of an engine's and of a swarm's ids, by which a service's network is found."""
 
 _NAMESPACES: Final = (
     ("network", "NetworkMode"),
@@ -86,12 +83,15 @@ def read_confinement(operation: str, body: Any) -> Confinement:
                 tuple(_namespaces(body)),
                 tuple(_security_options(host_config["SecurityOpt"])),
             )
-        case "service.create" | "service.update" if body["TaskTemplate"]["ContainerSpec"]:
+        case "service.create" | "service.update":
             spec = body["TaskTemplate"]["ContainerSpec"]
             field = "TaskTemplate.ContainerSpec"
+            namespaces = tuple(_service_namespaces(body))
+            if spec is None:
+                return Confinement(namespaces=namespaces)
             return Confinement(
                 tuple(_capabilities(spec["CapabilityAdd"], f"{field}.CapabilityAdd")),
-                tuple(_service_namespaces(body)),
+                namespaces,
                 tuple(_service_options(spec["Privileges"], f"{field}.Privileges")),
             )
     return Confinement()
@@ -134,7 +134,7 @@ def _service_namespaces(body: Any) -> Iterator[Namespace]:
     ):
         for i, network in enumerate(networks):
             target, place = network["Target"], f"{field}[{i}].Target"
-            if target not in _BUILTIN_NETWORKS and _MAY_BE_ID.fullmatch(target):
+            if target not in BUILTIN_NETWORKS and (not target or may_be_id("network", target)):
                 yield Namespace("network", "unresolved", None, place)
             elif (namespace := _namespace("network", target, place)) is not None:
                 yield namespace

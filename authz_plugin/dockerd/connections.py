@@ -2,7 +2,10 @@
 
 Sources: docker/go-connections v0.5 ``nat/parse.go`` (a host port is a number, a range or empty, an
 empty address is every address); moby 28.5.2 ``daemon/container_operations.go`` (the network mode
-``default`` is ``bridge``), ``api/types/network/endpoint.go``.
+``default`` is ``bridge``; getNetworkID: an endpoint's NetworkID is joined in the place of the
+network that it stands under; buildEndpointDNSNames: a hostname is a name in the network, as in
+20.10.24 updateNetworkConfig), ``daemon/network.go`` (FindNetwork), ``daemon/cluster/networks.go``
+(populateNetworkID), ``api/types/network/endpoint.go``.
 """
 
 from __future__ import annotations
@@ -15,6 +18,10 @@ from dataclasses import field as default
 from typing import Any, Final
 
 from authz_plugin.dockerd.gojson import entry
+from authz_plugin.dockerd.ids import may_be_engine_id, may_be_id
+
+BUILTIN_NETWORKS: Final = frozenset({"bridge", "default", "host", "none"})
+"""Networks that dockerd never looks up by id: every engine and every swarm has them by name."""
 
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
 _PORTS: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
@@ -41,12 +48,21 @@ class Port:
 class Endpoint:
     """A network that a container joins: ``bridge`` is the default one, ``none`` none.
 
-    ``addresses`` and ``mac_address`` are those that the client chose, ``options`` the network
-    driver's.
+    A container with networking disabled is listed with the network that a later connect gives it,
+    and one in the host's or another container's network namespace with ``namespace`` true and that
+    namespace (``host``, ``container:NAME``) as its network.
+
+    ``may_be_id`` says that dockerd may take ``network`` for an id or the beginning of one, and
+    ``may_be_bridge`` that this may be the default bridge's. ``addresses`` and ``mac_address`` are
+    those that the client chose, ``aliases`` are further names, a hostname that is not the
+    container's or the service's name among them, ``options`` the network driver's.
     """
 
     network: str
     field: str
+    namespace: bool = False
+    may_be_id: bool = False
+    may_be_bridge: bool = False
     addresses: tuple[str, ...] = ()
     mac_address: str = ""
     aliases: tuple[str, ...] = ()
@@ -81,25 +97,18 @@ def read_ports(operation: str, body: Any) -> Iterator[Port]:
                 yield Port("0.0.0.0", published, published, protocol, field)  # noqa: S104 - a fact
 
 
-def read_endpoints(operation: str, ref: str | None, body: Any) -> Iterator[Endpoint]:
-    """The networks that a request has a container or a service join."""
+def read_endpoints(
+    operation: str, ref: str | None, body: Any, query: Mapping[str, tuple[str, ...]]
+) -> Iterator[Endpoint]:
+    """The networks that a request has a container or a service join, given its operation id,
+    path reference, canonical body and query."""
     match operation:
         case "container.create":
-            yield from _of_container(body)
+            yield from _of_container(body, query.get("name", ("",))[0].removeprefix("/"))
         case "network.connect":
-            yield _endpoint(ref or "", body["EndpointConfig"], "EndpointConfig")
+            yield from _endpoints(ref or "", body["EndpointConfig"], "EndpointConfig")
         case "service.create" | "service.update":
-            for field, networks in (
-                ("TaskTemplate.Networks", body["TaskTemplate"]["Networks"]),
-                ("Networks", body["Networks"]),
-            ):
-                for i, network in enumerate(networks):
-                    yield Endpoint(
-                        network["Target"],
-                        f"{field}[{i}]",
-                        aliases=tuple(network["Aliases"]),
-                        options=network["DriverOpts"],
-                    )
+            yield from _of_service(body)
 
 
 def read_hosts(operation: str, body: Any, query: Mapping[str, tuple[str, ...]]) -> Iterator[Host]:
@@ -159,36 +168,77 @@ def _address(text: str) -> str:
         return text
 
 
-def _of_container(body: Any) -> Iterator[Endpoint]:
-    mode = body["HostConfig"]["NetworkMode"]
-    joined = body["NetworkingConfig"]["EndpointsConfig"]
-    is_network = mode != "host" and not mode.startswith("container:")
-    if is_network and not body["NetworkDisabled"]:
-        yield Endpoint(
-            _network(mode),
-            "HostConfig.NetworkMode",
-            mac_address=body["MacAddress"],
-            links=tuple(body["HostConfig"]["Links"]),
-        )
-    for network, config in joined.items():
-        yield _endpoint(network, config, entry("NetworkingConfig.EndpointsConfig", network))
+def _of_container(body: Any, name: str) -> Iterator[Endpoint]:
+    host = body["HostConfig"]
+    mode = host["NetworkMode"]
+    aliases = _hostname(body["Hostname"], name)
+    more: dict[str, Any] = {
+        "mac_address": body["MacAddress"],
+        "links": tuple(host["Links"]),
+        "aliases": aliases,
+    }
+    if mode == "host" or mode.startswith("container:"):
+        yield Endpoint(mode, "HostConfig.NetworkMode", namespace=True, **more)
+    else:
+        yield _named(mode, "HostConfig.NetworkMode", **more)
+    for network, config in body["NetworkingConfig"]["EndpointsConfig"].items():
+        field = entry("NetworkingConfig.EndpointsConfig", network)
+        yield from _endpoints(network, config, field)
 
 
-def _endpoint(network: str, config: Any, field: str) -> Endpoint:
+def _of_service(body: Any) -> Iterator[Endpoint]:
+    template = body["TaskTemplate"]
+    aliases = _hostname((template["ContainerSpec"] or {"Hostname": ""})["Hostname"], body["Name"])
+    for field, networks in (
+        ("TaskTemplate.Networks", template["Networks"]),
+        ("Networks", body["Networks"]),
+    ):
+        for i, network in enumerate(networks):
+            target = network["Target"]
+            by_id = target not in BUILTIN_NETWORKS and (not target or may_be_id("network", target))
+            yield Endpoint(
+                target,
+                f"{field}[{i}]",
+                may_be_id=by_id,
+                may_be_bridge=by_id,
+                aliases=(*network["Aliases"], *aliases),
+                options=network["DriverOpts"],
+            )
+
+
+def _hostname(hostname: str, name: str) -> tuple[str, ...]:
+    """A hostname as a further name in a network; the domain name is none."""
+    return (hostname,) if hostname not in {"", name} else ()
+
+
+def _endpoints(network: str, config: Any, field: str) -> Iterator[Endpoint]:
+    """A network that is joined by name or id, and the one that its endpoint's NetworkID says."""
     if config is None:
-        return Endpoint(_network(network), field)
+        yield _named(network, field)
+        return
     addresses = config["IPAMConfig"] or {"IPv4Address": "", "IPv6Address": "", "LinkLocalIPs": []}
     chosen = (addresses["IPv4Address"], addresses["IPv6Address"], *addresses["LinkLocalIPs"])
+    more: dict[str, Any] = {
+        "addresses": tuple(address for address in chosen if address),
+        "mac_address": config["MacAddress"],
+        "aliases": tuple(config["Aliases"]),
+        "links": tuple(config["Links"]),
+        "options": config["DriverOpts"],
+    }
+    yield _named(network, field, **more)
+    if config["NetworkID"] and network not in BUILTIN_NETWORKS:
+        yield _named(config["NetworkID"], f"{field}.NetworkID", **more)
+
+
+def _named(network: str, field: str, **more: Any) -> Endpoint:
+    """An endpoint of a container, whose network may be the swarm's as well as the engine's."""
+    if network in {"", "default"}:
+        network = "bridge"
+    by_id = network not in BUILTIN_NETWORKS
     return Endpoint(
-        _network(network),
+        network,
         field,
-        addresses=tuple(address for address in chosen if address),
-        mac_address=config["MacAddress"],
-        aliases=tuple(config["Aliases"]),
-        links=tuple(config["Links"]),
-        options=config["DriverOpts"],
+        may_be_id=by_id and may_be_id("network", network),
+        may_be_bridge=by_id and may_be_engine_id(network),
+        **more,
     )
-
-
-def _network(name: str) -> str:
-    return "bridge" if name in {"", "default"} else name

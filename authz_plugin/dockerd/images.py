@@ -3,17 +3,22 @@
 References are normalised as dockerd does it: ``alpine`` is ``docker.io/library/alpine``. Sources:
 distribution/reference v0.6.0 ``normalize.go`` (splitDockerDomain), ``regexp.go``; moby 28.5.2
 ``api/server/router/image/image_routes.go`` (the tag parameter goes before the one in fromImage),
-``registry/search.go`` (the host before the first slash of a search).
+``registry/search.go`` (the host before the first slash of a search), ``daemon/volumes.go`` (a
+mount of type image, since 28.0, looks its source up as an image to run),
+``api/server/router/build/build_routes.go`` (cachefrom).
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-Action = Literal["run", "pull", "push", "name", "look-up", "search", "plugin"]
+from authz_plugin.dockerd.mounts import task_mount
+
+Action = Literal["run", "mount", "pull", "push", "name", "look-up", "search", "plugin"]
 
 _HUB: Final = "docker.io"
 _DIGEST: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]{32,}")
@@ -30,6 +35,8 @@ Query = Mapping[str, tuple[str, ...]]
 class Image:
     """An image or plugin that a request names, and what for.
 
+    ``action`` is ``mount`` for an image whose files a container sees, and ``look-up`` for what
+    dockerd may ask a registry about.
     ``reference`` is as written; ``name`` is registry and repository, both normalised, or empty
     where dockerd takes the reference for none. ``tag`` and ``digest`` are empty where none is
     given, except that a container without either runs ``latest``. ``names`` are what a pattern can
@@ -59,11 +66,14 @@ def _read(operation: str, ref: str, body: Any, query: Query) -> Iterator[Image]:
     match operation:
         case "container.create":
             yield _image("run", "Image", body["Image"])
+            yield from _mounted(body["HostConfig"]["Mounts"], "HostConfig.Mounts")
         case "service.create" | "service.update":
             template = body["TaskTemplate"]
             if template["ContainerSpec"] is not None:
                 field = "TaskTemplate.ContainerSpec.Image"
                 yield _image("run", field, template["ContainerSpec"]["Image"])
+                mounts = map(task_mount, template["ContainerSpec"]["Mounts"])
+                yield from _mounted(mounts, "TaskTemplate.ContainerSpec.Mounts")
             if template["PluginSpec"] is not None:
                 yield _image(
                     "plugin", "TaskTemplate.PluginSpec.remote", template["PluginSpec"]["remote"]
@@ -78,6 +88,7 @@ def _read(operation: str, ref: str, body: Any, query: Query) -> Iterator[Image]:
         case "image.build":
             for i, name in enumerate(query.get("t", ())):
                 yield _image("name", f"query.t[{i}]", name)
+            yield from _cache_sources(first(query, "cachefrom"))
         case "image.search":
             yield _image("search", "query.term", first(query, "term"))
         case "distribution.inspect":
@@ -86,6 +97,30 @@ def _read(operation: str, ref: str, body: Any, query: Query) -> Iterator[Image]:
             yield _image("plugin", "query.remote", first(query, "remote"))
         case "plugin.push":
             yield _image("plugin", "path", ref)
+
+
+def _mounted(mounts: Iterable[Any], field: str) -> Iterator[Image]:
+    for i, mount in enumerate(mounts):
+        if mount["Type"] == "image":
+            yield _image("mount", f"{field}[{i}].Source", mount["Source"])
+
+
+def _cache_sources(text: str) -> Iterator[Image]:
+    """The images that a build's steps may come from, a JSON list; one of no registry where it is
+    none, which dockerd answers with an error."""
+    try:
+        references = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        references = text
+    if references is None:
+        return
+    if not isinstance(references, list):
+        references = [None]
+    for i, reference in enumerate(references):
+        if isinstance(reference, str):
+            yield _image("look-up", f"query.cachefrom[{i}]", reference)
+        else:
+            yield replace(_image("look-up", "query.cachefrom", text), registry="")
 
 
 def first(query: Query, name: str) -> str:
@@ -109,7 +144,7 @@ def _image(action: Action, field: str, reference: str, tag: str = "") -> Image:
         and (not own_tag or _TAG.fullmatch(own_tag) is not None)
         and (not digest or _DIGEST.fullmatch(digest) is not None)
     )
-    if action == "run" and not own_tag and not digest:
+    if action in {"run", "mount"} and not own_tag and not digest:
         own_tag = "latest"
     whole = f"{registry}/{repository}" if sound else ""
     names = [whole] if sound else []

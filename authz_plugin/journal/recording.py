@@ -39,6 +39,7 @@ _LISTS: Final = frozenset(
         *("mounts", "capabilities", "namespaces", "security_options", "users", "limits", "ulimits"),
         *("sysctls", "tmpfs", "log_drivers", "images", "ports", "endpoints", "hosts", "references"),
         "environment",
+        *("labels", "label_filters"),
     }
 )
 _SHOWN: Final = (_ALWAYS - {"request"}) | _LISTS | {"walls", "restart", "filters"}

@@ -60,8 +60,84 @@ def test_the_default_network_is_the_bridge(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["host", "container:x"])
-def test_a_namespace_is_no_network(mode: str) -> None:
-    assert create(NetworkMode=mode).endpoints == ()
+def test_a_namespace_is_listed_as_one_with_all_that_stands_beside_it(mode: str) -> None:
+    (endpoint,) = create(NetworkMode=mode, Links=["db:d"]).endpoints
+    assert (endpoint.network, endpoint.namespace, endpoint.links) == (mode, True, ("db:d",))
+
+
+@pytest.mark.parametrize("mode", ["", "none", "front"])
+def test_disabled_networking_hides_nothing(mode: str) -> None:
+    body = {"Image": "x", "MacAddress": "02:00:00:00:00:01", "Hostname": "db"}
+    host = {"HostConfig": {"NetworkMode": mode, "Links": ["db:d"]}}
+    enabled, disabled = (
+        read("/containers/create", {**body, **host, "NetworkDisabled": off}).endpoints
+        for off in (False, True)
+    )
+    assert enabled == disabled
+    assert (enabled[0].links, enabled[0].mac_address) == (("db:d",), "02:00:00:00:00:01")
+
+
+@pytest.mark.parametrize(
+    ("network", "by_id", "bridge"),
+    [
+        ("cafe", True, True),
+        ("0" * 64, True, True),
+        ("0" * 65, False, False),
+        ("front", True, False),
+        ("z" * 25, True, False),
+        ("z" * 26, False, False),
+        ("front-end", False, False),
+        ("Cafe", False, False),
+        ("ca_fe", False, False),
+        ("bridge", False, False),
+        ("default", False, False),
+        ("none", False, False),
+        ("host", False, False),
+    ],
+)
+def test_a_network_that_may_be_called_by_an_id_is_said_to_be(
+    network: str, by_id: bool, bridge: bool
+) -> None:
+    connect = read(f"/networks/{network}/connect", {"Container": "x"})
+    for endpoint in (connect.endpoints[0], create(NetworkMode=network).endpoints[0]):
+        if not endpoint.namespace:
+            assert (endpoint.may_be_id, endpoint.may_be_bridge) == (by_id, bridge)
+
+
+def test_a_services_network_may_be_the_bridge_by_any_id() -> None:
+    networks = [{"Target": "front"}, {"Target": "front-end"}, {"Target": "bridge"}]
+    body = {"TaskTemplate": {"Networks": networks}}
+    found = read("/services/create", body).endpoints
+    assert [endpoint.may_be_bridge for endpoint in found] == [True, False, False]
+
+
+def test_the_network_that_an_endpoint_says_by_id_is_joined_too() -> None:
+    config = {"NetworkID": "cafe", "Aliases": ["db"]}
+    ends = {"EndpointsConfig": {"front": config, "bridge": config}}
+    found = read("/containers/create", {"Image": "x", "NetworkingConfig": ends}).endpoints
+    assert [endpoint.network for endpoint in found] == ["bridge", "front", "cafe", "bridge"]
+    assert found[2].aliases == ("db",)
+    connected = read("/networks/front/connect", {"Container": "x", "EndpointConfig": config})
+    assert [endpoint.network for endpoint in connected.endpoints] == ["front", "cafe"]
+
+
+@pytest.mark.parametrize(
+    ("hostname", "domain", "aliases"),
+    [("", "x.example", ()), ("web", "x.example", ()), ("db", "", ("db",)), ("WEB", "", ("WEB",))],
+)
+def test_a_hostname_is_a_further_name(hostname: str, domain: str, aliases: tuple[str, ...]) -> None:
+    body = {"Image": "x", "Hostname": hostname, "Domainname": domain}
+    (endpoint,) = read("/containers/create?name=/web", body).endpoints
+    assert endpoint.aliases == aliases
+    task = {"ContainerSpec": {"Hostname": hostname}, "Networks": [{"Target": "front"}]}
+    (endpoint,) = read("/services/create", {"Name": "web", "TaskTemplate": task}).endpoints
+    assert endpoint.aliases == aliases
+
+
+def test_a_service_without_container_still_has_its_namespaces() -> None:
+    body = {"TaskTemplate": {"Networks": [{"Target": "host"}]}}
+    (namespace,) = read("/services/create", body).confinement.namespaces
+    assert namespace.mode == "host"
 
 
 def test_a_container_joins_every_network_that_it_names() -> None:

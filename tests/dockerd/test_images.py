@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -116,3 +117,37 @@ def test_a_commit_and_a_service_and_a_plugin_name_images() -> None:
 
 def test_a_commit_without_a_name_gives_none() -> None:
     assert images("POST", "/commit?container=web", {}) == ()
+
+
+def test_a_mounted_image_is_one_like_the_image_that_runs() -> None:
+    mounts = [{"Type": "bind", "Source": "/x"}, {"Type": "image", "Source": "alpine"}]
+    body = {"Image": "app:1", "HostConfig": {"Mounts": mounts}}
+    _, mounted = images("POST", "/containers/create", body)
+    assert (mounted.action, mounted.field) == ("mount", "HostConfig.Mounts[1].Source")
+    assert mounted.names == ("docker.io/library/alpine", "docker.io/library/alpine:latest")
+    mounts = [{"Type": "Image", "Source": "0a1b2c"}]
+    service = {"TaskTemplate": {"ContainerSpec": {"Image": "app:1", "Mounts": mounts}}}
+    _, mounted = images("POST", "/services/create", service)
+    assert (mounted.action, mounted.may_be_id) == ("mount", True)
+    assert mounted.field == "TaskTemplate.ContainerSpec.Mounts[0].Source"
+
+
+@pytest.mark.parametrize(
+    ("text", "registries"),
+    [
+        ('["registry.example/app:1","alpine"]', ["registry.example", "docker.io"]),
+        ("[]", []),
+        ("null", []),
+        ("", []),
+        ("{", [""]),
+        ('{"a": 1}', [""]),
+        ("[1]", [""]),
+        ("[" * 100_000, [""]),
+    ],
+)
+def test_a_builds_sources_of_steps_are_looked_up(text: str, registries: list[str]) -> None:
+    query = urlencode({"cachefrom": text})
+    found = dockerd.read("POST", f"/build?{query}", {"content-type": "application/x-tar"}, b"")
+    assert [(image.action, image.registry) for image in found.images] == [
+        ("look-up", registry) for registry in registries
+    ]

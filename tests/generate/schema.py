@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from authz_plugin.dockerd import gojson, routes
+from authz_plugin.dockerd.images import Action
 from authz_plugin.dockerd.routes import OPERATIONS
 
 _STRING: Final = {"type": "string"}
@@ -74,6 +75,8 @@ def input_schema() -> dict[str, Any]:
                     "Filters of a list, each with its values.",
                     {"type": "object", "additionalProperties": _STRINGS},
                 ),
+                "label_filters": _said("Labels among the filters.", _list(_LABEL_FILTER)),
+                "labels": _said("Labels that the request sets.", _list(_LABEL)),
             }
         ),
     }
@@ -278,8 +281,8 @@ _RESTART: Final = {
 }
 _IMAGE: Final = {
     "action": _said(
-        "name: the image is given this name.",
-        {**_STRING, "enum": ["run", "pull", "push", "name", "look-up", "search", "plugin"]},
+        "mount: its files are mounted; name: the image is given this name.",
+        {**_STRING, "enum": list(get_args(Action))},
     ),
     "field": _FIELD,
     "reference": _said("As written.", _STRING),
@@ -303,9 +306,15 @@ _PORT: Final = {
 _ENDPOINT: Final = {
     "network": _said("Name or id; bridge is the default network.", _STRING),
     "field": _FIELD,
+    "namespace": _said(
+        "Whether it is the host's or another container's network namespace, see namespaces.",
+        _BOOLEAN,
+    ),
+    "may_be_id": _said("Whether dockerd could take it for an id or the start of one.", _BOOLEAN),
+    "may_be_bridge": _said("Whether that could be the default bridge's.", _BOOLEAN),
     "addresses": _said("Addresses that the client chose.", _STRINGS),
     "mac_address": _said("Empty where dockerd picks one.", _STRING),
-    "aliases": _said("Further names in the network.", _STRINGS),
+    "aliases": _said("Further names in the network, a hostname among them.", _STRINGS),
     "links": _said("Links to other containers.", _STRINGS),
     "options": _said(
         "Network driver options.", {"type": "object", "additionalProperties": _STRING}
@@ -321,5 +330,16 @@ _REFERENCE: Final = {
     "name": _said("Without a leading slash; empty for a random name.", _STRING),
     "use": _said("make or use.", {**_STRING, "enum": ["make", "use"]}),
     "full_id": _said("Whether it is a whole id.", _BOOLEAN),
+    "may_be_id": _said("Whether dockerd could take it for an id or the start of one.", _BOOLEAN),
+    "field": _FIELD,
+}
+_LABEL_FILTER: Final = {
+    "name": _said("The label's name.", _STRING),
+    "value": _said("null where only the name is asked for.", _or_null(_STRING)),
+    "excluded": _said("Whether things must not have it (label!).", _BOOLEAN),
+}
+_LABEL: Final = {
+    "name": _said("null where it cannot be read.", _or_null(_STRING)),
+    "folded": _said("Without upper case.", _STRING),
     "field": _FIELD,
 }
