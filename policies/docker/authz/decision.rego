@@ -122,9 +122,11 @@ _excepts(exception, found) if {
 
 _for_image(when) if not "image" in object.keys(when)
 
+# A reference that may be an id may be an image of any name.
 _for_image(when) if {
 	some image in input.images
 	image.action == "run"
+	image.may_be_id == false
 	some name in image.names
 	pattern.fits([when.image], name)
 }

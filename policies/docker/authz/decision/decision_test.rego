@@ -95,6 +95,15 @@ test_an_exception_does_not_allow[name] if {
 	{denial.rule | some denial in decision.denials} == {"privileged.container"}
 }
 
+test_an_exception_for_an_image_does_not_hold_for_what_may_be_another[name] if {
+	some name, change in {
+		"a reference that may be an id": {"may_be_id": true},
+		"an image that is only mounted": {"action": "mount"},
+	}
+	images := [object.union(image, change) | some image in _privileged.images]
+	not _decide(object.union(_privileged, {"images": images}), {"exceptions": [_exception]}).allow
+}
+
 test_an_exception_holds_until_its_end if {
 	exception := object.union(_exception, {"until": "2026-01-02T03:04:05.001+00:00"})
 	_decide(_privileged, {"exceptions": [exception]}).allow

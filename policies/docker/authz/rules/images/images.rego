@@ -10,7 +10,7 @@ import data.docker.authz.effective
 import data.docker.authz.pattern
 
 # METADATA
-# title: An image that is run or pulled must be an allowed one
+# title: An image that is run, mounted or pulled must be an allowed one
 # description: alpine is docker.io/library/alpine here as everywhere.
 # custom:
 #   id: images.source
@@ -22,7 +22,7 @@ denials contains denial.of(
 ) if {
 	input.operation.access == "write"
 	some image in input.images
-	not _other_use(image, {"run", "pull"})
+	not _other_use(image, {"run", "mount", "pull"})
 	not _allowed(image, "allow")
 	not _id_allowed(image)
 }
@@ -41,7 +41,7 @@ denials contains denial.of(
 	input.operation.access == "write"
 	not _digest_free
 	some image in input.images
-	not _other_use(image, {"run", "pull"})
+	not _other_use(image, {"run", "mount", "pull"})
 	not _pinned(image)
 	not _id_allowed(image)
 }
@@ -60,7 +60,7 @@ denials contains denial.of(
 	input.operation.access == "write"
 	not _latest_allowed
 	some image in input.images
-	not _other_use(image, {"run", "pull"})
+	not _other_use(image, {"run", "mount", "pull"})
 	not _versioned(image)
 	not _id_allowed(image)
 }
@@ -149,13 +149,13 @@ _allowed(image, key) if {
 
 # dockerd may take such a reference for an id, and so for an image of any name.
 _runs_by_id(image) if {
-	object.get(image, "action", "run") == "run"
+	object.get(image, "action", "run") in {"run", "mount"}
 	object.get(image, "may_be_id", true) == true
 }
 
 _id_allowed(image) if {
 	effective.config.images.ids == true
-	image.action == "run"
+	image.action in {"run", "mount"}
 	image.may_be_id == true
 }
 

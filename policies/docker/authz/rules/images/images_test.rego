@@ -18,6 +18,17 @@ test_denied[name] if {
 			object.union(_some, {"images": {"ids": false}}),
 			{"images.source"},
 		],
+		"a mount of another image": [_image({"action": "mount"}), _some, {"images.source"}],
+		"a mount of an image by id": [
+			_image({"action": "mount", "may_be_id": true, "reference": "abc", "names": ["docker.io/library/alpine"]}),
+			object.union(_some, {"images": {"ids": false}}),
+			{"images.source"},
+		],
+		"a mount of latest": [
+			_image({"action": "mount", "tag": "latest"}),
+			{"images": {"latest": false, "digest": "required"}},
+			{"images.latest", "images.digest"},
+		],
 		"a pull of another image": [_image({"action": "pull"}), _some, {"images.source"}],
 		"an image of nothing": [
 			object.union(examples.container_create_full, {"images": [{}]}),
@@ -62,6 +73,7 @@ test_allowed[name] if {
 			_image({"tag": "latest", "names": ["docker.io/library/alpine", "docker.io/library/alpine:latest"]}),
 			_some,
 		],
+		"a mount by id where that is allowed": [_image({"action": "mount", "may_be_id": true}), _some],
 		"an image by id where that is allowed": [_image({"may_be_id": true}), _some],
 		"a digest": [_image({"digest": "sha256:00"}), {"images": {"digest": "required", "latest": false}}],
 		"a version": [_image({}), {"images": {"latest": false}}],

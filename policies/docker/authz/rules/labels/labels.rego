@@ -27,20 +27,23 @@ denials contains denial.of(
 
 # METADATA
 # title: A reserved label must not be set
-# description: Labels that others act on.
+# description: |
+#   Labels that others act on, in any case, on whatever is made or changed, in a build's labels and
+#   in the changes of commit and import. Labels that an image brings are out of sight.
 # custom:
 #   id: labels.reserved
 #   settings: [labels.reserved]
-#   remedy: Leave the label out, or take a name of your own.
+#   remedy: |
+#     Leave the label out, or take a name of your own; in changes write LABEL NAME=VALUE, a line each.
 denials contains denial.of(
-	"labels.reserved", field, name,
-	sprintf("label %s is reserved", [name]), "leave it out (labels.reserved)",
+	"labels.reserved", object.get(label, "field", "Labels"), object.get(label, "name", null),
+	sprintf("label %v is reserved", [object.get(label, "name", null)]),
+	"leave it out (labels.reserved)",
 ) if {
 	input.operation.access == "write"
 	count(effective.list(["labels", "reserved"])) > 0
-	some field, labels in _labels
-	some name, _ in labels
-	pattern.fits(effective.list(["labels", "reserved"]), name)
+	some label in input.labels
+	not _free(label)
 }
 
 # METADATA
@@ -51,6 +54,16 @@ denials contains denial.of(
 denials contains denial.of("labels.unreadable", "Labels", null, "what labels must be cannot be read", "") if {
 	input.operation.access == "write"
 	not _readable
+}
+
+_free(label) if {
+	is_string(label.name)
+	is_string(label.folded)
+	not _reserved(label)
+}
+
+_reserved(label) if {
+	pattern.fits([lower(upper(reserved)) | some reserved in effective.list(["labels", "reserved"])], label.folded)
 }
 
 _has(labels, name) if pattern.fits(effective.config.labels.required[name], labels[name])
@@ -68,6 +81,7 @@ _own := object.get(input, ["body", "Labels"], {})
 _container_labels := object.get(input, ["body", "TaskTemplate", "ContainerSpec", "Labels"], {})
 
 _readable if {
+	is_array(input.labels)
 	is_object(effective.config.labels.required)
 	is_array(effective.config.labels.reserved)
 }

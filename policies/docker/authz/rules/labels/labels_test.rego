@@ -28,6 +28,26 @@ test_denied[name] if {
 			{"labels": {"reserved": ["te*"]}},
 			{"labels.reserved"},
 		],
+		"a reserved label in another case": [
+			_label({"name": "Traefik.Enable", "folded": "traefik.enable"}),
+			{"labels": {"reserved": ["TRAEFIK.*"]}},
+			{"labels.reserved"},
+		],
+		"a label that cannot be read": [
+			_label({"name": null, "folded": ""}),
+			{"labels": {"reserved": ["traefik.*"]}},
+			{"labels.reserved"},
+		],
+		"a label of nothing": [
+			object.union(examples.container_create, {"labels": [{}]}),
+			{"labels": {"reserved": ["traefik.*"]}},
+			{"labels.reserved"},
+		],
+		"labels that got lost": [
+			json.remove(examples.container_create, ["/labels"]),
+			{"labels": {"reserved": ["traefik.*"]}},
+			{"labels.unreadable"},
+		],
 		"rules that are not known": [examples.container_create_full, {"labels": null}, {"labels.unreadable"}],
 	}
 	found := labels.denials with input as request
@@ -40,6 +60,7 @@ test_allowed[name] if {
 		"a label": [examples.container_create_full, _team],
 		"a network's": [examples.network_create, _team],
 		"nothing asked for": [examples.container_create, {}],
+		"what cannot be read where nothing is reserved": [_label({"name": null, "folded": ""}), {}],
 		"no reserved label": [examples.container_create_full, {"labels": {"reserved": ["traefik.*"]}}],
 		"a list": [examples.container_list, _team],
 	}
@@ -47,5 +68,10 @@ test_allowed[name] if {
 		with data.docker.authz.config as object.union(profiles.closed, changes)
 	count(found) == 0
 }
+
+_label(changes) := object.union(
+	examples.container_create,
+	{"labels": [object.union({"name": "app", "folded": "app", "field": "Labels"}, changes)]},
+)
 
 _team := {"labels": {"required": {"team": ["blue", "red"]}}}

@@ -11,7 +11,9 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A network must be an allowed one to be joined
-# description: By the name that the request gives; an id is none.
+# description: |
+#   By the name that the request gives. What may be an id fits no pattern but *; it must be written
+#   out. The host's and another container's network are judged by namespaces.
 # custom:
 #   id: networks.join
 #   settings: [networks.join]
@@ -29,15 +31,19 @@ denials contains denial.of(
 
 # METADATA
 # title: The default bridge needs permission
-# description: On the default bridge every container reaches every other.
+# description: |
+#   On the default bridge every container reaches every other. It may be called by its id or the
+#   beginning of it, so a network that is called by what may be one must be written out in
+#   networks.join.
 # custom:
 #   id: networks.default-bridge
-#   settings: [networks.default_bridge]
-#   remedy: Run it with --network NAME, or with --network none.
+#   settings: [networks.default_bridge, networks.join]
+#   remedy: |
+#     Run it with --network NAME, or with --network none. A name with a character that no id has, as
+#     - or _, is no id.
 denials contains denial.of(
-	"networks.default-bridge", object.get(endpoint, "field", "networks"), "bridge",
-	"the default bridge network is not allowed",
-	"run it with --network NAME or --network none",
+	"networks.default-bridge", object.get(endpoint, "field", "networks"),
+	object.get(endpoint, "network", "bridge"), _bridge_message(endpoint), _bridge_hint(endpoint),
 ) if {
 	input.operation.access == "write"
 	not _bridge_allowed
@@ -49,14 +55,14 @@ denials contains denial.of(
 # title: Further names in a network need permission
 # description: |
 #   Another container may have the name already and then loses part of its connections. A
-#   container's id and its own name are no further names.
+#   container's id and its own name are no further names; a hostname that is another is one.
 # custom:
 #   id: networks.alias
 #   settings: [networks.aliases]
-#   remedy: Name the container as others should call it.
+#   remedy: Name the container as others should call it, and leave --hostname out.
 denials contains denial.of(
 	"networks.alias", object.get(endpoint, "field", "networks"), null,
-	"aliases in a network are not allowed", "networks.aliases is false",
+	"aliases in a network are not allowed, and a hostname is one", "networks.aliases is false",
 ) if {
 	input.operation.access == "write"
 	not _aliases_allowed
@@ -288,11 +294,38 @@ _body_lost if {
 
 _builtin(endpoint) if endpoint.network in {"bridge", "none"}
 
-_joinable(endpoint) if _fits("join", endpoint.network)
+_builtin(endpoint) if endpoint.namespace == true
+
+_joinable(_) if "*" in effective.config.networks.join
+
+_joinable(endpoint) if _written_out(endpoint)
+
+_joinable(endpoint) if {
+	endpoint.may_be_id == false
+	_fits("join", endpoint.network)
+}
+
+_written_out(endpoint) if endpoint.network in effective.config.networks.join
 
 _bridge_allowed if effective.config.networks.default_bridge == true
 
-_not_bridge(endpoint) if endpoint.network != "bridge"
+_not_bridge(endpoint) if {
+	endpoint.network != "bridge"
+	endpoint.may_be_bridge == false
+}
+
+_not_bridge(endpoint) if {
+	endpoint.network != "bridge"
+	_written_out(endpoint)
+}
+
+_bridge_message(endpoint) := "this may be the default bridge network, by its id" if {
+	object.get(endpoint, "may_be_bridge", false) == true
+} else := "the default bridge network is not allowed"
+
+_bridge_hint(endpoint) := "write the name out in networks.join, or use one with - or _ in it" if {
+	object.get(endpoint, "may_be_bridge", false) == true
+} else := "run it with --network NAME or --network none"
 
 _aliases_allowed if effective.config.networks.aliases == true
 

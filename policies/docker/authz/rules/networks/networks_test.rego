@@ -8,6 +8,16 @@ test_denied[name] if {
 	some name, [request, changes, rules] in {
 		"another network": [_endpoint({"network": "back"}), _front_only, {"networks.join"}],
 		"the default bridge": [examples.container_create, _front_only, {"networks.default-bridge"}],
+		"what may be an id": [
+			_endpoint({"network": "cafe", "may_be_id": true}),
+			{"networks": {"join": ["ca*"]}},
+			{"networks.join"},
+		],
+		"what may be the default bridge's id": [
+			_endpoint({"network": "cafe", "may_be_id": true, "may_be_bridge": true}),
+			{"networks": {"default_bridge": false}},
+			{"networks.default-bridge"},
+		],
 		"an alias": [_endpoint({"aliases": ["web"]}), _front_only, {"networks.alias"}],
 		"a link": [_endpoint({"links": ["web:db"]}), {}, {"networks.link"}],
 		"an address": [_endpoint({"addresses": ["10.0.0.2"]}), _plain, {"networks.address"}],
@@ -117,6 +127,19 @@ test_allowed[name] if {
 	some name, [request, changes] in {
 		"an allowed network": [_endpoint({}), _front_only],
 		"an ordinary container": [examples.container_create_full, {}],
+		"what may be an id where it is written out": [
+			_endpoint({"network": "cafe", "may_be_id": true, "may_be_bridge": true}),
+			{"networks": {"join": ["cafe"], "default_bridge": false}},
+		],
+		"what may be an id where every network is allowed": [
+			_endpoint({"network": "cafe", "may_be_id": true, "may_be_bridge": true}),
+			{},
+		],
+		"a name of letters that fits a pattern": [_endpoint({}), {"networks": {"join": ["fr*"]}}],
+		"a namespace, which namespaces judges": [
+			_endpoint({"network": "host", "namespace": true}),
+			_front_only,
+		],
 		"no network": [_endpoint({"network": "none"}), _front_only],
 		"a new network": [examples.network_create, {"networks": {"subnets": false}}],
 		"an ordinary plan of addresses": [
@@ -171,6 +194,9 @@ _endpoint(changes) := object.union(
 _front := {
 	"network": "front",
 	"field": "f",
+	"namespace": false,
+	"may_be_id": false,
+	"may_be_bridge": false,
 	"addresses": [],
 	"mac_address": "",
 	"aliases": [],

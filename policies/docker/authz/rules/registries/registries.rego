@@ -11,7 +11,7 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A registry must be an allowed one
-# description: For pull, push, search, look-up and plugins.
+# description: For pull, push, search, look-up, plugins and the images that a build takes steps from.
 # custom:
 #   id: registries.host
 #   settings: [registries.allow]
@@ -26,6 +26,6 @@ denials contains denial.of(
 	not _allowed(image)
 }
 
-_local(image) if image.action in {"run", "name"}
+_local(image) if image.action in {"run", "mount", "name"}
 
 _allowed(image) if pattern.fits(effective.config.registries.allow, image.registry)

@@ -14,11 +14,12 @@ import data.docker.authz.pattern
 # title: A thing must have one of the tenant's names
 # description: |
 #   Containers, networks, volumes, services, secrets and configs, made or used. A slash is a link's
-#   alias and names another container.
+#   alias and names another container. What may be an id or the beginning of one fits no pattern: a
+#   tenant's names hold a character that no id has, as - or _, or are written out.
 # custom:
 #   id: tenancy.name
 #   settings: [tenancy.names, tenancy.full_ids]
-#   remedy: Use a name that the denial lists, or the whole id of what is yours.
+#   remedy: Use a name that the denial lists, with - or _ in it, or the whole id of what is yours.
 denials contains denial.of(
 	"tenancy.name", object.get(reference, "field", "path"), object.get(reference, "name", null),
 	sprintf("%s %v is not this tenant's", [
@@ -51,15 +52,17 @@ denials contains denial.of(
 
 # METADATA
 # title: What a tenant lists must be filtered by its labels
-# description: Lists, events and prunes show or remove what is everybody's.
+# description: |
+#   Lists, events and prunes show or remove what is everybody's. Of several values for one label
+#   a swarm's lists keep any one, so the tenant's value must be the only one.
 # custom:
 #   id: tenancy.filter
 #   settings: [tenancy.labels]
 #   remedy: Filter by the label that the denial names, with --filter label=NAME=VALUE.
 denials contains denial.of(
 	"tenancy.filter", "query.filters", name,
-	sprintf("a filter label=%s=%s is missing", [name, value]),
-	"add it (tenancy.labels)",
+	sprintf("a filter label=%s=%s is missing, or not the only one for this label", [name, value]),
+	"give it once and no other for this label (tenancy.labels)",
 ) if {
 	_lists
 	some name, value in effective.config.tenancy.labels
@@ -92,7 +95,7 @@ denials contains denial.of("tenancy.unreadable", "references", null, "what the r
 
 _readable if {
 	is_array(input.references)
-	is_object(input.filters)
+	is_array(input.label_filters)
 	is_array(effective.config.tenancy.names)
 	is_object(effective.config.tenancy.labels)
 }
@@ -106,6 +109,13 @@ _alone if {
 
 _own(reference) if {
 	not contains(reference.name, "/")
+	_named(reference)
+}
+
+_named(reference) if reference.name in effective.config.tenancy.names
+
+_named(reference) if {
+	reference.may_be_id == false
 	pattern.fits(effective.config.tenancy.names, reference.name)
 }
 
@@ -152,4 +162,20 @@ _lists if {
 	}
 }
 
-_filtered(name, value) if sprintf("%s=%s", [name, value]) in input.filters.label
+_filtered(name, value) if {
+	some filter in input.label_filters
+	object.get(filter, "name", null) == name
+	_only(filter, value)
+	not _filtered_otherwise(name, value)
+}
+
+_filtered_otherwise(name, value) if {
+	some filter in input.label_filters
+	object.get(filter, "name", name) == name
+	not _only(filter, value)
+}
+
+_only(filter, value) if {
+	filter.value == value
+	filter.excluded == false
+}

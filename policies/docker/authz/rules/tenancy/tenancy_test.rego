@@ -31,9 +31,34 @@ test_denied[name] if {
 		"a service whose containers have no label": [_blue_service({}), _blue, {"tenancy.label"}],
 		"a list of everything": [examples.container_list, _blue, {"tenancy.filter"}],
 		"a filter that is not known": [
-			json.remove(examples.container_list_filtered, ["/filters"]),
+			json.remove(examples.container_list_filtered, ["/label_filters"]),
 			_blue,
 			{"tenancy.filter", "tenancy.unreadable"},
+		],
+		"the start of an id that fits a pattern": [
+			_named({"name": "b1", "may_be_id": true}),
+			object.union(_blue, {"tenancy": {"names": ["b*"]}}),
+			{"tenancy.name"},
+		],
+		"another value beside the tenant's": [
+			_filters([_tenant({}), _tenant({"value": "red"})]),
+			_blue,
+			{"tenancy.filter"},
+		],
+		"the label alone beside the tenant's": [
+			_filters([_tenant({}), _tenant({"value": null})]),
+			_blue,
+			{"tenancy.filter"},
+		],
+		"the tenant's label excluded": [
+			_filters([_tenant({}), _tenant({"excluded": true})]),
+			_blue,
+			{"tenancy.filter"},
+		],
+		"a label of nothing beside the tenant's": [
+			_filters([_tenant({}), {}]),
+			_blue,
+			{"tenancy.filter"},
 		],
 		"disk usage": [examples.disk_usage, _blue, {"tenancy.everybody"}],
 		"references that are not known": [
@@ -57,6 +82,11 @@ test_allowed[name] if {
 		"a container without name": [_unnamed, _blue],
 		"a container with name and label": [_labelled("blue-web", "blue"), _blue],
 		"a filtered list": [examples.container_list_filtered, _blue],
+		"a filter with another label": [_filters([_tenant({}), _tenant({"name": "app", "value": "web"})]), _blue],
+		"what may be an id and is written out": [
+			_named({"name": "b1", "may_be_id": true}),
+			object.union(_blue, {"tenancy": {"names": ["b1"]}}),
+		],
 		"a service of its own": [_blue_service({"tenant": "blue"}), _blue],
 		"a secret's empty id": [_named({"kind": "secret", "name": ""}), _blue],
 		"no tenancy": [_named({"name": "red-web"}), {}],
@@ -68,6 +98,10 @@ test_allowed[name] if {
 	count(found) == 0
 }
 
+_filters(labels) := object.union(examples.container_list, {"label_filters": labels})
+
+_tenant(changes) := object.union({"name": "tenant", "value": "blue", "excluded": false}, changes)
+
 _named(changes) := object.union(
 	examples.container_start,
 	{"references": [object.union(_own, changes)]},
@@ -78,6 +112,7 @@ _own := {
 	"name": "blue-web",
 	"use": "use",
 	"full_id": false,
+	"may_be_id": false,
 	"field": "f",
 }
 
@@ -90,6 +125,7 @@ _labelled(name, tenant) := object.union(examples.container_create, {
 		"name": name,
 		"use": "make",
 		"full_id": false,
+		"may_be_id": false,
 		"field": "query.name",
 	}],
 })
