@@ -120,7 +120,7 @@ def _cache_sources(text: str) -> Iterator[Image]:
         if isinstance(reference, str):
             yield _image("look-up", f"query.cachefrom[{i}]", reference)
         else:
-            yield replace(_image("look-up", "query.cachefrom", text), registry="")
+            yield replace(_image("look-up", "query.cachefrom", ""), registry="")
 
 
 def first(query: Query, name: str) -> str:

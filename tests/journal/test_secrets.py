@@ -52,10 +52,10 @@ RECORDED: Final = re.compile(
     | body\.HostConfig\.Tmpfs\..*               # names of options
     | .*\.(
         Aliases | Binds | CgroupParent | CheckpointDir | ConfigID | ConfigName | Container
-        | Driver | ExtraHosts | GroupAdd | Groups | HostIp | Hosts | IPv4Address | IPv6Address
-        | Image | Level | LinkLocalIPs | Links | MacAddress | Mode | Name | Network | NetworkMode
-        | PathOnHost | Propagation | RemoteAddrs | Role | Runtime | Scope | SecretID | SecretName
-        | SecurityOpt | Source | Target | Type | User | VolumeDriver | VolumesFrom | name | remote
+        | Driver | ExtraHosts | GroupAdd | Groups | HostIp | Hostname | Hosts | IPv4Address | IPv6Address
+        | Image | Level | LinkLocalIPs | Links | MacAddress | Mode | Name | Network | NetworkID
+        | NetworkMode | PathOnHost | Propagation | RemoteAddrs | Role | Runtime | Scope | Secret | SecretID
+        | SecretName | SecurityOpt | Source | Target | Type | User | VolumeDriver | VolumesFrom | name | remote
         | value
     )(\[\])?
     | query\.(

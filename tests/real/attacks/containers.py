@@ -413,7 +413,7 @@ CONNECTIONS: Final = (
         "networks.address",
         "IPAMConfig.IPv4Address",
         "172.30.0.99",
-        **_LIMITED,
+        devcontainer=None,
     ),
     _endpoint(
         "EndpointsConfig with an alias",

@@ -111,6 +111,7 @@ test_denied[name] if {
 			{
 				"networks.driver",
 				"networks.option",
+				"networks.subnet",
 				"networks.config",
 				"networks.ingress",
 				"networks.scope",
@@ -156,10 +157,10 @@ test_allowed[name] if {
 		],
 		"everything where it is allowed": [
 			_endpoint({"aliases": ["a"], "links": ["a:b"], "addresses": ["10.0.0.2"], "mac_address": "x", "options": {"o": ""}}),
-			{"networks": {"links": true, "mac_addresses": true, "endpoint_options": ["*"]}},
+			{"networks": {"links": true, "static_addresses": true, "mac_addresses": true, "endpoint_options": ["*"]}},
 		],
 		"a subnet where that is allowed": [
-			_network({"IPAM": {"Driver": "", "Options": {}, "Config": [{"Subnet": "10.0.0.0/8"}]}}),
+			_network({"IPAM": {"Driver": "", "Options": {"networks": {"subnets": true}}, "Config": [{"Subnet": "10.0.0.0/8"}]}}),
 			{},
 		],
 		"networks for configuration where that is allowed": [
