@@ -152,7 +152,7 @@ def _volume_options(case: Case) -> Iterator[Wish]:
 def _image(key: str) -> Row:
     def row(case: Case) -> Iterator[Wish]:
         for image in case.facts("images"):
-            if image["action"] == "run" and image["may_be_id"]:
+            if image["action"] in {"run", "mount"} and image["may_be_id"]:
                 danger = "any image that the host has may be run by its id, whatever it is called"
                 yield case.wish(
                     image["reference"], Put(("images", "ids"), value=True), danger=danger
@@ -255,6 +255,15 @@ def _port(case: Case) -> Iterator[Wish]:
             yield case.wish(value, Add(("ports", "ranges"), Ports(first, last)))
 
 
+def _default_bridge(case: Case) -> Iterator[Wish]:
+    """A network that is called by what may be an id is written out instead."""
+    name = case.denial.value
+    if name == "bridge" or not isinstance(name, str):
+        yield case.wish("", Put(("networks", "default_bridge"), value=True))
+    else:
+        yield case.wish(name, Add(("networks", "join"), name))
+
+
 def _extra_host(case: Case) -> Iterator[Wish]:
     for host in case.facts("hosts"):
         key = "host_gateway" if host["address"] == "host-gateway" else "extra_hosts"
@@ -263,7 +272,8 @@ def _extra_host(case: Case) -> Iterator[Wish]:
 
 def _reserved_label(case: Case) -> Iterator[Wish]:
     patterns = case.config["labels"]["reserved"]
-    fitting = [p for p in patterns if fnmatchcase(str(case.denial.value), p)]
+    name = str(case.denial.value).casefold()
+    fitting = [p for p in patterns if fnmatchcase(name, p.casefold())]
     if fitting:
         drops = [Drop(("labels", "reserved"), pattern) for pattern in fitting]
         yield case.wish(str(case.denial.value), *drops, danger=_DEMAND)
@@ -387,7 +397,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "networks.config": _puts(
         "networks", "config_from", to=True, danger="options of networks that no rule sees"
     ),
-    "networks.default-bridge": _puts("networks", "default_bridge", to=True),
+    "networks.default-bridge": _default_bridge,
     "networks.dns": _puts("networks", "dns", to=True),
     "networks.driver": _adds("networks", "drivers", danger=dangers.of_network_driver),
     "networks.endpoint-option": _adds(

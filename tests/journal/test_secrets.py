@@ -52,11 +52,11 @@ RECORDED: Final = re.compile(
     | body\.HostConfig\.Tmpfs\..*               # names of options
     | .*\.(
         Aliases | Binds | CgroupParent | CheckpointDir | ConfigID | ConfigName | Container
-        | Driver | ExtraHosts | GroupAdd | Groups | HostIp | Hostname | Hosts | IPv4Address | IPv6Address
-        | Image | Level | LinkLocalIPs | Links | MacAddress | Mode | Name | Network | NetworkID
-        | NetworkMode | PathOnHost | Propagation | RemoteAddrs | Role | Runtime | Scope | Secret | SecretID
-        | SecretName | SecurityOpt | Source | Target | Type | User | VolumeDriver | VolumesFrom | name | remote
-        | value
+        | Driver | ExtraHosts | GroupAdd | Groups | HostIp | Hostname | Hosts | IPv4Address
+        | IPv6Address | Image | Level | LinkLocalIPs | Links | MacAddress | Mode | Name | Network
+        | NetworkID | NetworkMode | PathOnHost | Propagation | RemoteAddrs | Role | Runtime | Scope
+        | Secret | SecretID | SecretName | SecurityOpt | Source | Target | Type | User
+        | VolumeDriver | VolumesFrom | name | remote | value
     )(\[\])?
     | query\.(
         cgroupparent | checkpoint-dir | container | extrahosts | fromImage | name | networkmode

@@ -160,8 +160,8 @@ test_allowed[name] if {
 			{"networks": {"links": true, "static_addresses": true, "mac_addresses": true, "endpoint_options": ["*"]}},
 		],
 		"a subnet where that is allowed": [
-			_network({"IPAM": {"Driver": "", "Options": {"networks": {"subnets": true}}, "Config": [{"Subnet": "10.0.0.0/8"}]}}),
-			{},
+			_network({"IPAM": {"Driver": "", "Options": {}, "Config": [{"Subnet": "10.0.0.0/8"}]}}),
+			{"networks": {"subnets": true}},
 		],
 		"networks for configuration where that is allowed": [
 			_network({"ConfigOnly": true, "Ingress": true}),
