@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.real.attacks.bodies import HIDDEN
 from tests.real.attacks.containers import CONNECTIONS, MOUNTS, STRENGTH, WALLS
+from tests.real.attacks.names import NAMES
 from tests.real.attacks.operations import IMAGES, PLUGINS, RESOURCES, RUNNING, SWARM
 from tests.real.attacks.paths import PATHS
 from tests.real.attacks.row import Attack
@@ -29,5 +30,6 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     *RESOURCES,
     *SWARM,
     *PLUGINS,
+    *NAMES,
 )
 """Every row; what one makes is named by its text, which stands once."""
