@@ -29,10 +29,10 @@ NAMES: Final[tuple[Attack, ...]] = (
         **_STRICT_ALONE,
     ),
     _names.row(
-        "A service's hostname that is another's name in a network",
+        "A service's hostname that is another's",
         post(
             "/services/create",
-            service(spec='"Hostname":"db"', more='"Networks":[{"Target":"ingress"}]'),
+            service(spec='"Hostname":"db"', more='"Networks":[{"Target":"bridge"}]'),
         ),
         "networks.alias",
         Proof("/services/<name>", "Spec.TaskTemplate.ContainerSpec.Hostname", "db"),
