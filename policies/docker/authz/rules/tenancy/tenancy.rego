@@ -112,13 +112,6 @@ _own(reference) if {
 	_named(reference)
 }
 
-_named(reference) if reference.name in effective.config.tenancy.names
-
-_named(reference) if {
-	reference.may_be_id == false
-	pattern.fits(effective.config.tenancy.names, reference.name)
-}
-
 _own(reference) if {
 	reference.use == "use"
 	reference.full_id == true
@@ -128,6 +121,13 @@ _own(reference) if {
 _own(reference) if {
 	reference.name == ""
 	_may_be_empty(reference)
+}
+
+_named(reference) if reference.name in effective.config.tenancy.names
+
+_named(reference) if {
+	reference.may_be_id == false
+	pattern.fits(effective.config.tenancy.names, reference.name)
 }
 
 # A container or volume without name gets a random one; a service's secret has a name or an id.
@@ -163,10 +163,10 @@ _lists if {
 }
 
 _filtered(name, value) if {
+	not _filtered_otherwise(name, value)
 	some filter in input.label_filters
 	object.get(filter, "name", null) == name
 	_only(filter, value)
-	not _filtered_otherwise(name, value)
 }
 
 _filtered_otherwise(name, value) if {
