@@ -31,6 +31,8 @@ _SHORTEST_PERIOD: Final = 1_000
 _SHM: Final = 64 << 20
 """Bytes of /dev/shm unless somebody says otherwise (28.5.2 ``daemon/config/config_linux.go``)."""
 _UNLIMITED: Final = -1
+_IN_MEMORY: Final = frozenset({"ramfs", "tmpfs"})
+"""Types of file systems; a ramfs passes its size over (Linux ``fs/ramfs/inode.c``)."""
 
 _CONDITIONS: Final = {"": "always", "any": "always", "none": "no"}
 _DRIVER_NAMES: Final = ("Name", "Options")
@@ -267,7 +269,8 @@ def _names(environment: list[str]) -> tuple[str, ...]:
 
 
 def _user(process: Literal["container", "exec"], text: str, field: str) -> User:
-    name, colon, group = text.partition(":")
+    name, colon, rest = text.partition(":")
+    group = rest.partition(":")[0]  # GetExecUser passes over what follows
     sort = "named" if colon and not name else _sort(name)
     return User(process, text, sort, _sort(group), field)
 
@@ -327,6 +330,7 @@ def _service_limits(resources: Any) -> Iterator[Limit]:
     memory, swap = _positive(limits["MemoryBytes"]), (resources or {}).get("SwapBytes") or 0
     most = _UNLIMITED if memory < 0 or swap < 0 else max(memory, swap)
     yield Limit("swap", most, "TaskTemplate.Resources.SwapBytes")
+    yield Limit("shm", _SHM, _SERVICE)  # no service says how much
 
 
 def _cpus(resources: Any, field: str) -> Limit | None:
@@ -386,10 +390,12 @@ def _volume_tmpfs(mounts: tuple[Mount, ...]) -> Iterator[tuple[Tmpfs, Limit]]:
     """Volumes of the local driver that are file systems in memory; their options go to mount(2)
     as they are (28.5.2 ``volume/local/local_unix.go``)."""
     for mount in mounts:
-        if mount.type == "volume" and mount.options.get("type") == "tmpfs":
-            yield _written_tmpfs(
+        if mount.type == "volume" and mount.options.get("type") in _IN_MEMORY:
+            tmpfs, limit = _written_tmpfs(
                 mount.target or mount.source, mount.options.get("o", ""), mount.field
             )
+            sized = mount.options["type"] == "tmpfs"
+            yield tmpfs, limit if sized else replace(limit, value=_UNLIMITED)
 
 
 def _written_tmpfs(target: str, text: str, field: str) -> tuple[Tmpfs, Limit]:

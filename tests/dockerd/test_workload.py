@@ -114,7 +114,7 @@ def test_a_services_limits_are_read_like_a_containers() -> None:
         "Resources": {"Limits": {"MemoryBytes": 5, "NanoCPUs": 10**9}, "SwapBytes": -1},
     }
     found = limits(workload("/services/create", {"TaskTemplate": template}))
-    assert found == {"memory": 5, "cpus": 1, "pids": -1, "swap": -1}
+    assert found == {"memory": 5, "cpus": 1, "pids": -1, "swap": -1, "shm": 64 << 20}
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,9 @@ def test_an_update_says_what_to_give_with_it() -> None:
         ("1000:1000", "numeric"),
         ("1000:www-data", "named"),
         (":0", "root"),
+        ("1000:0:5", "root"),
+        ("1000::0", "default"),
+        ("1000: 0", "named"),
     ],
 )
 def test_a_user_s_group_is_of_a_sort_too(user: str, group: str) -> None:
@@ -243,6 +246,12 @@ def test_a_volume_that_is_a_file_system_in_memory_is_a_tmpfs() -> None:
 def test_a_volume_in_memory_without_a_size_that_is_known_has_no_limit(o: str) -> None:
     found = workload("/volumes/create", {"DriverOpts": {"type": "tmpfs", "o": o}})
     assert limits(found)["tmpfs"] == -1
+
+
+def test_a_volume_in_memory_that_takes_no_size_has_no_limit() -> None:
+    found = workload("/volumes/create", {"DriverOpts": {"type": "ramfs", "o": "size=1m,suid"}})
+    assert limits(found)["tmpfs"] == -1
+    assert found.tmpfs[0].options == ("size", "suid")
 
 
 def test_a_volume_of_another_type_is_no_tmpfs() -> None:
