@@ -78,9 +78,12 @@ EXAMPLES: Final = (
     Example(
         "Builds for an agent",
         "`agent` builds nothing: BuildKit passes limits over, and a hostile client can hide them."
-        " What limits builds is dockerd's own `cgroup-parent`, which BuildKit's containers follow"
-        ' as all others do: `{"cgroup-parent": "docker.slice"}` in daemon.json, with `MemoryMax=`,'
-        " `CPUQuota=` and `TasksMax=` in that slice. Then builds may be opened.",
+        " Steps of a build run below dockerd's own `cgroup-parent`, as containers do:"
+        ' `{"cgroup-parent": "docker.slice"}` in daemon.json, with `MemoryMax=`, `CPUQuota=` and'
+        " `TasksMax=` in that slice, limits them, unless the build names another parent, which no"
+        " plugin is sure to see. That is a limit for clients that make mistakes. For hostile ones,"
+        " limit the machine, or the user of a rootless dockerd: no build leaves these. Then open"
+        " builds.",
         "profile: agent\nsections: {build: write}\n",
         (("POST", "/build?t=app", None),),
         {"build.network": ("POST", "/build?t=app&networkmode=host", None)},

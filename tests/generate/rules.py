@@ -117,7 +117,9 @@ OWN_RULES: Final[Mapping[str, OwnRule]] = {
         "A health check must have a form that Docker documents",
         "No test at all, which is the image's; NONE; CMD-SHELL with one command; CMD with a "
         "program and its arguments. Engines differ in what they make of other forms, and some of "
-        "it does harm. In containers, services and commits, under every profile.",
+        "it does harm. In containers, services and commits, under every profile. What the changes "
+        "of a commit or an import bring, Docker's parser writes in one of these forms; an image's "
+        "own check is not known to any plugin.",
         "Give the test as docker run --health-cmd does: CMD-SHELL and one command.",
     ),
     "request.internal": OwnRule(

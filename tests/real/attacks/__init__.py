@@ -16,6 +16,7 @@ from tests.real.attacks.operations import IMAGES, PLUGINS, RESOURCES, RUNNING, S
 from tests.real.attacks.paths import PATHS
 from tests.real.attacks.row import Attack
 from tests.real.attacks.typed import TYPED
+from tests.real.attacks.workloads import WORKLOADS
 
 ATTACKS: Final[tuple[Attack, ...]] = (
     *HIDDEN,
@@ -26,6 +27,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     *CONNECTIONS,
     *STRENGTH,
     *RUNNING,
+    *WORKLOADS,
     *IMAGES,
     *RESOURCES,
     *SWARM,

@@ -1,0 +1,114 @@
+"""What a container or an exec may use up and whom it runs as: what dockerd adds to a request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from tests.real.attacks.row import (
+    NOT_IN_PRODUCTION,
+    SECTION,
+    SECTIONS_CLOSED,
+    SERVICE_EXISTS,
+    Alone,
+    Attack,
+    Family,
+    Proof,
+    get,
+    on_all,
+    post,
+    service,
+)
+
+_LIMITED: Final[dict[str, Any]] = {"production": None, "devcontainer": None}
+"""Both profiles leave this to the operator; the strict policy does not."""
+
+_IN_MEMORY: Final = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,exec,suid,dev"}
+
+_workloads = Family("What dockerd adds to limits, users and file systems in memory")
+
+
+def _user(user: str) -> Attack:
+    return _workloads.create(
+        f"User {user}", {"User": user}, "users.group", "Config.User", user, **_LIMITED
+    )
+
+
+WORKLOADS: Final = (
+    _user("1000:0"),
+    _user("1000:root"),
+    _user("1000:0:5"),
+    _workloads.row(
+        "An exec in root's group",
+        post("/containers/running/exec", '{"Cmd":["id"],"User":"1000:0"}'),
+        "users.group",
+        Proof(at="Id"),
+        production=SECTION,
+        devcontainer=None,
+    ),
+    _workloads.row(
+        "A service in root's group",
+        post("/services/create", service(spec='"User":"1000:0"')),
+        "users.group",
+        SERVICE_EXISTS,
+        **SECTIONS_CLOSED,
+    ),
+    _workloads.host(
+        "Memory, and as much swap again as nobody spoke of",
+        {"Memory": 1 << 30},
+        "resources.max",
+        **_LIMITED,
+    ),
+    _workloads.row(
+        "An update of the CPU quota without its period",
+        post("/containers/limited/update", '{"CpuQuota":50000}'),
+        "resources.max",
+        Proof("/containers/limited/json", "HostConfig.CpuQuota", 50_000),
+        **_LIMITED,
+    ),
+    _workloads.row(
+        "An update of the CPU period without its quota",
+        post("/containers/limited/update", '{"CpuPeriod":50000}'),
+        "resources.max",
+        Proof("/containers/limited/json", "HostConfig.CpuPeriod", 50_000),
+        **_LIMITED,
+    ),
+    _workloads.row(
+        "A volume in memory with programs, set-user-id and devices",
+        post("/volumes/create", json.dumps({"Name": "<name>", "DriverOpts": _IN_MEMORY})),
+        "tmpfs.option",
+        Proof("/volumes/<name>", "Options", _IN_MEMORY),
+        **NOT_IN_PRODUCTION,
+    ),
+    _workloads.create(
+        "A Mount of a volume in memory with programs, set-user-id and devices",
+        {
+            "HostConfig": {
+                "Mounts": [
+                    {
+                        "Type": "volume",
+                        "Target": "/t",
+                        "VolumeOptions": {"DriverConfig": {"Options": _IN_MEMORY}},
+                    }
+                ]
+            }
+        },
+        "tmpfs.option",
+        "HostConfig.Mounts.0.VolumeOptions.DriverConfig.Options",
+        _IN_MEMORY,
+    ),
+    _workloads.row(
+        "Options for the host's ps that no list holds",
+        get("/containers/running/top?ps_args=-efH"),
+        "containers.ps-arguments",
+        Proof(),
+    ),
+    _workloads.row(
+        "A start from a checkpoint",
+        post("/containers/created/start?checkpoint=cp"),
+        SECTION,
+        Proof(),
+        strict=None,
+        alone=on_all(Alone(500, "has no such checkpoint")),
+    ),
+)
