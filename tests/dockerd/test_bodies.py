@@ -250,13 +250,14 @@ def test_behind_an_archive_the_query_counts_only_where_no_form_can_stand(
     assert read == Content(state="invisible", query_authoritative=authoritative)
 
 
+@pytest.mark.parametrize("operation", ["container.start", "container.checkpoint.restore"])
 @pytest.mark.parametrize(
     "body", [b'{"Privileged":true}', b'{"x":1} ', b"        ", b"\0" * 8, b'{"Binds":["/:/h"]}']
 )
-def test_a_start_with_a_body_is_refused(body: bytes) -> None:
+def test_a_start_with_a_body_is_refused(body: bytes, operation: str) -> None:
     ways: tuple[dict[str, str], ...] = ({}, {"content-type": JSON}, {"content-type": "text/plain"})
     for headers in ways:
-        refused = refusal("POST", "container.start", headers, body)
+        refused = refusal("POST", operation, headers, body)
         assert (refused.rule, refused.field) == ("request.body-old-shape", "body")
 
 

@@ -76,6 +76,11 @@ test_denied[name] if {
 			{},
 			{"containers.ps-arguments"},
 		],
+		"arguments of ps are no patterns": [
+			object.union(examples.container_top, {"request": {"query": {"ps_args": ["-ef"]}}}),
+			{"containers": {"ps_arguments": ["-*", "*"]}},
+			{"containers.ps-arguments"},
+		],
 		"a command that is not known": [
 			json.remove(examples.container_create_full, ["/body/Cmd"]),
 			{},
