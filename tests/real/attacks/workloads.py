@@ -1,4 +1,7 @@
-"""What a container or an exec may use up and whom it runs as: what dockerd adds to a request."""
+"""Groups that go with users, volumes in memory, ps and checkpoints.
+
+Ceilings are in ``tests/real/test_workloads.py``: one more of them denies every container here.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _LIMITED: Final[dict[str, Any]] = {"production": None, "devcontainer": None}
 
 _IN_MEMORY: Final = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,exec,suid,dev"}
 
-_workloads = Family("What dockerd adds to limits, users and file systems in memory")
+_workloads = Family("Groups of users, and file systems in memory that volumes are")
 
 
 def _user(user: str) -> Attack:
@@ -52,26 +55,6 @@ WORKLOADS: Final = (
         "users.group",
         SERVICE_EXISTS,
         **SECTIONS_CLOSED,
-    ),
-    _workloads.host(
-        "Memory, and as much swap again as nobody spoke of",
-        {"Memory": 1 << 30},
-        "resources.max",
-        **_LIMITED,
-    ),
-    _workloads.row(
-        "An update of the CPU quota without its period",
-        post("/containers/limited/update", '{"CpuQuota":50000}'),
-        "resources.max",
-        Proof("/containers/limited/json", "HostConfig.CpuQuota", 50_000),
-        **_LIMITED,
-    ),
-    _workloads.row(
-        "An update of the CPU period without its quota",
-        post("/containers/limited/update", '{"CpuPeriod":50000}'),
-        "resources.max",
-        Proof("/containers/limited/json", "HostConfig.CpuPeriod", 50_000),
-        **_LIMITED,
     ),
     _workloads.row(
         "A volume in memory with programs, set-user-id and devices",
