@@ -31,6 +31,10 @@ func Main(types Types, strict bool) {
 		write(os.Stdout, fields)
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "paths" {
+		writePaths(os.Stdout, types)
+		return
+	}
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	out := bufio.NewWriter(os.Stdout)
 	for {

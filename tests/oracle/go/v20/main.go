@@ -22,6 +22,9 @@ type containerCreate struct {
 func main() {
 	serve.Main(serve.Types{
 		"container.create":   func() any { return new(containerCreate) },
+		"container.commit":   func() any { return new(containerCreate) },
+		"container.copy":     func() any { return new(types.CopyConfig) },
+		"container.start":    func() any { return new(container.HostConfig) },
 		"container.update":   func() any { return new(container.UpdateConfig) },
 		"checkpoint.create":  func() any { return new(types.CheckpointCreateOptions) },
 		"exec.create":        func() any { return new(types.ExecConfig) },

@@ -14,6 +14,7 @@ import (
 func main() {
 	serve.Main(serve.Types{
 		"container.create":   func() any { return new(container.CreateRequest) },
+		"container.commit":   func() any { return new(container.CreateRequest) },
 		"container.update":   func() any { return new(container.UpdateConfig) },
 		"checkpoint.create":  func() any { return new(checkpoint.CreateOptions) },
 		"exec.create":        func() any { return new(container.ExecOptions) },

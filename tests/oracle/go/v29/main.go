@@ -11,9 +11,16 @@ import (
 	"opa-authz/oracle/serve"
 )
 
+// volumeUpdate is what PUT /volumes/{name} decodes into (moby v2.0.0-beta.24
+// daemon/server/volumebackend/options.go).
+type volumeUpdate struct {
+	Spec *volume.ClusterVolumeSpec `json:"Spec,omitempty"`
+}
+
 func main() {
 	serve.Main(serve.Types{
 		"container.create":   func() any { return new(container.CreateRequest) },
+		"container.commit":   func() any { return new(container.Config) },
 		"container.update":   func() any { return new(container.UpdateConfig) },
 		"checkpoint.create":  func() any { return new(checkpoint.CreateRequest) },
 		"exec.create":        func() any { return new(container.ExecCreateRequest) },
@@ -22,6 +29,7 @@ func main() {
 		"network.connect":    func() any { return new(network.ConnectRequest) },
 		"network.disconnect": func() any { return new(network.DisconnectRequest) },
 		"volume.create":      func() any { return new(volume.CreateRequest) },
+		"volume.update":      func() any { return new(volumeUpdate) },
 		"service.create":     func() any { return new(swarm.ServiceSpec) },
 		"swarm.init":         func() any { return new(swarm.InitRequest) },
 		"swarm.join":         func() any { return new(swarm.JoinRequest) },

@@ -1,0 +1,3 @@
+module opa-authz/oracle/routers
+
+go 1.24
