@@ -1,0 +1,224 @@
+"""What Docker reads of requests, walked from its own source: fields of types, reads of routers.
+
+The programs are in ``tests/oracle/go``. The types are those of the modules that the oracle is
+pinned to; the routers are the source of the modules below.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from authz_plugin.dockerd import routes
+from authz_plugin.dockerd.routes import STREAM
+from tests import oracle
+
+NAMES: Final[Mapping[str, str]] = {"v20": "20.10", "v28": "28.5", "v29": "29"}
+"""The engines as the ledger names them, oldest first."""
+
+NEWEST: Final = "v29"
+NEWEST_API: Final = "github.com/moby/moby/api"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A module of Docker's with its routers: ``sum`` is its hash in Go's checksum database."""
+
+    module: str
+    sum: str
+    routers: str
+
+
+SOURCES: Final[Mapping[str, Source]] = {
+    "v20": Source(
+        "github.com/docker/docker@v20.10.24+incompatible",
+        "h1:Ugvxm7a8+Gz6vqQYQQ2W7GYq5EUPaAiuPgIfVyI3dYE=",
+        "api/server/router",
+    ),
+    "v28": Source(
+        "github.com/docker/docker@v28.5.2+incompatible",
+        "h1:DBX0Y0zAjZbSrm1uzOkdr1onVghKaftjlSWt4AFexzM=",
+        "api/server/router",
+    ),
+    "v29": Source(
+        "github.com/moby/moby/v2@v2.0.0-beta.24",
+        "h1:sWv7EckkDJhpraR9yUjkw1XeVf39+MWd58E22PYloNA=",
+        "daemon/server/router",
+    ),
+}
+
+_FILTERS: Final[Mapping[str, str]] = {
+    "GetServices": "service.list",
+    "acceptedFilters": "network.list",
+    "acceptedImageFilterTags": "image.list",
+    "acceptedListFilters": "volume.list",
+    "acceptedPluginFilterTags": "plugin.list",
+    "acceptedPruneFilters": "volume.prune",
+    "acceptedPsFilterTags": "container.list",
+    "acceptedSearchFilterTags": "image.search",
+    "containersAcceptedFilters": "container.prune",
+    "imagesAcceptedFilters": "image.prune",
+    "networksAcceptedFilters": "network.prune",
+    "newListConfigsFilters": "config.list",
+    "newListNodesFilters": "node.list",
+    "newListSecretsFilters": "secret.list",
+    "newListTasksFilters": "task.list",
+    "pruneFilters": "network.prune",
+}
+"""The operation whose filters a map of Docker's names, by the map's variable or its function.
+Engines to 28 accept any for network.list, every engine for system.events."""
+
+_FOLDERS: Final = ("builder", "daemon", "plugin", "registry", "volume")
+"""Where a daemon keeps these maps."""
+
+_GO: Final = Path(oracle.__file__).parent / "go"
+
+
+class WalkError(Exception):
+    """Docker's source could not be walked; says why."""
+
+
+def engines(found: set[str]) -> str:
+    """Engines in the form of the ledger's column: in order, separated by spaces."""
+    return " ".join(name for name in NAMES.values() if name in found)
+
+
+@cache
+def fields() -> Mapping[tuple[str, str], str]:
+    """Every field: type and path to the engines that decode it."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for engine, name in NAMES.items():
+        for type_, path in _paths(oracle.build(engine)):
+            found[type_, path].add(name)
+    return {field: engines(readers) for field, readers in found.items()}
+
+
+def _paths(program: Path) -> list[tuple[str, str]]:
+    done = subprocess.run([program, "paths"], capture_output=True, check=True, text=True)
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    return [(type_, path) for type_, path, _ in lines]
+
+
+def newest() -> tuple[str, list[tuple[str, str]]]:
+    """The newest version of Docker's API module that the module proxy has, and its fields."""
+    with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
+        for name in (NEWEST, "serve"):
+            shutil.copytree(_GO / name, Path(folder) / name)
+        here = Path(folder) / NEWEST
+        _go("get", f"{NEWEST_API}@latest", cwd=here)
+        _go("mod", "tidy", cwd=here)
+        version = _go("list", "-m", "-f", "{{.Version}}", NEWEST_API, cwd=here).strip()
+        _go("build", "-o", "walk", ".", cwd=here)
+        return version, _paths(here / "walk")
+
+
+@cache
+def reads() -> Mapping[tuple[str, str, str], str]:
+    """Every read of a handler: operation, place and name to the engines that do it.
+
+    What several values of a parameter are read of is ``lists``. A body that operations decode
+    into a type is not among them.
+    """
+    found: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for engine in NAMES:
+        for operation, place, name in _reads(engine):
+            found[operation, "query" if place == "list" else place, name].add(NAMES[engine])
+        for operation, name in _filters(engine):
+            found[operation, "filter", name].add(NAMES[engine])
+    return {read: engines(readers) for read, readers in found.items()}
+
+
+@cache
+def lists() -> frozenset[tuple[str, str]]:
+    """The parameters of which an engine reads every value, by operation."""
+    return frozenset(
+        (operation, name)
+        for engine in NAMES
+        for operation, place, name in _reads(engine)
+        if place == "list"
+    )
+
+
+@cache
+def _reads(engine: str) -> list[tuple[str, str, str]]:
+    done = subprocess.run(
+        [oracle.build("routers"), _source(engine) / SOURCES[engine].routers],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if done.returncode:
+        raise WalkError(f"the routers of Docker {NAMES[engine]}:\n{done.stderr}")
+    found = []
+    for line in done.stdout.splitlines():
+        route, place, name = line.split("\t")
+        for operation in _operations(route):
+            if place == "route":
+                found += [(operation, "path", part) for part in _parts(route)]
+            elif place != "body":
+                found.append((operation, place, name))
+            elif routes.OPERATIONS[operation].body in {None, STREAM}:
+                found.append((operation, "stream", "body"))
+    return [read for read in found if read not in _ELSEWHERE]
+
+
+def _filters(engine: str) -> list[tuple[str, str]]:
+    source = _source(engine)
+    folders = [folder for folder in _FOLDERS if (source / folder).is_dir()]
+    words: list[str | Path] = [oracle.build("routers"), source, *folders]
+    done = subprocess.run(words, capture_output=True, check=True, text=True)
+    found = []
+    for line in done.stdout.splitlines():
+        file, map_, name = line.split("\t")
+        if map_ not in _FILTERS:
+            raise WalkError(f"{file}: say in {__name__} whose filters {map_} names")
+        found.append((_FILTERS[map_], name))
+    return found
+
+
+_ELSEWHERE: Final = {
+    ("container.start", "stream", "body"),  # a row of the bodies: 20.10 decodes it
+    ("system.options", "path", "anyroute"),  # the answer is the same for every path
+}
+
+
+def _parts(route: str) -> list[str]:
+    return re.findall(r"\{(\w+)", route)
+
+
+def _operations(route: str) -> list[str]:
+    method, path = route.split(" ", 1)
+    known = [
+        operation.id
+        for own, template, operation in routes.ROUTES
+        if template == path and own in {method, "ANY"}
+    ]
+    if not known and path.startswith("/debug/pprof/"):
+        known = ["debug.pprof"]
+    if not known:
+        raise WalkError(f"{route} is no route of authz_plugin/dockerd/routes.py")
+    return known
+
+
+def _source(engine: str) -> Path:
+    source = SOURCES[engine]
+    module: dict[str, Any] = json.loads(_go("mod", "download", "-json", source.module, cwd=_GO))
+    if module["Sum"] != source.sum:
+        raise WalkError(f"{source.module} is not what it was: {module['Sum']}")
+    return Path(module["Dir"])
+
+
+def _go(*words: str, cwd: Path) -> str:
+    done = subprocess.run(["go", *words], cwd=cwd, capture_output=True, check=False, text=True)
+    if done.returncode:
+        raise WalkError(f"go {' '.join(words)}:\n{done.stderr}")
+    return done.stdout
