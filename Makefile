@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS := $(shell echo $$(( ($$(nproc) + 1) / 2 )))
 
-.PHONY: help run demo test unit rego real bench fuzz soak audit check fmt generate lock clean
+.PHONY: help run demo test unit rego real bench fuzz soak audit ledger check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ fuzz: $(BIN)/.dev ## An hour of bodies, read by us and by Docker's own types (ne
 
 soak: $(BIN)/.dev $(BIN)/opa ## An hour of mixed load on a guarded dockerd (needs root; ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak $(ARGS)
+
+ledger: $(BIN)/.dev ## Look for fields that only Docker's newest API module has (needs Go and the module proxy)
+	$(BIN)/python -m tests.ledger
 
 audit: ## Look the pinned dependencies up for known weaknesses (needs PyPI's advisories)
 	$(PYTHON) -m venv .cache/pip-audit

@@ -13,6 +13,7 @@ from tests.generate.configuration import configuration_page
 from tests.generate.controls import controls_page
 from tests.generate.dashboard import dashboard
 from tests.generate.examples import complete_profiles, examples
+from tests.generate.fields import fields_page
 from tests.generate.input import input_page
 from tests.generate.operations import operations_page
 from tests.generate.profiles import profiles_page
@@ -32,6 +33,7 @@ def made() -> dict[Path, str]:
         _ROOT / "docs/attacks.md": attacks_page(),
         _ROOT / "docs/clients.md": clients_page(),
         _ROOT / "docs/controls.md": controls_page(),
+        _ROOT / "docs/fields.md": fields_page(),
         _ROOT / "docs/input.md": input_page(),
         _ROOT / "docs/operations.md": operations_page(),
         _ROOT / "docs/policy-configuration.md": configuration_page(),

@@ -17,6 +17,8 @@ _HEAD: Final = """\
 Every denial names its rule, as in `[mounts.source HostConfig.Binds[0]]`. This page says for each
 rule what it denies and why, which setting opens it and what to do instead.
 
+[Fields](fields.md) goes the other way: from each field of a request to the rules that judge it.
+
 Settings that a rule names are keys of the [policy configuration](policy-configuration.md). Beside
 them, `rules: {mounts.source: warn}` makes any one rule warn instead of deny, and an exception lets
 one value pass until a date. Neither is possible for the ids under *Before and after the policy*.
