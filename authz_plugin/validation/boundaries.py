@@ -231,9 +231,9 @@ def _binds(config: Config, create: Creator) -> Iterator[Attempt]:
         yield from _around_root(config, create, path)
         if not mode:
             promised = mounts_path(config, path) and config["mounts"]["subfolders"] == "allow"
-            rules = (*_PLACE, "mounts.subfolders", "containers.restart")
             yield create(f"mounts.{path}.subfolder", f"a folder of {path} that starts by itself",
-                         promised, rules, Binds=[f"{path}/{NOTHING}:/data"],
+                         promised, (*_PLACE, "mounts.subfolders", "containers.restart"),
+                         Binds=[f"{path}/{NOTHING}:/data"],
                          RestartPolicy={"Name": "unless-stopped"})  # fmt: skip
         if mode:
             promised = mounts_path(config, path)

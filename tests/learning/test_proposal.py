@@ -654,7 +654,7 @@ def test_demands_stay_whatever_happened(demanding: Trial) -> None:
     settings = learned(demanding, [sound()]).settings
     for key in ("walls", "labels", "tenancy"):
         assert settings[key] == DEMANDING[key]
-    assert settings["users"] == {"containers": ["numeric"], "execs": []}
+    assert settings["users"] == {"containers": ["numeric"], "execs": [], "groups": ["default"]}
     assert settings["containers"] == DEMANDING["containers"]
     assert settings["resources"] == {"required": ["pids"], "max": {"memory": "512m"}}
     assert settings["images"]["digest"] == "required"
