@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from authz_plugin.caller import Caller
 from authz_plugin.dockerd import CanonicalRequest, Mount
 from authz_plugin.dockerd.mounts import (
+    ContainerUse,
     is_named_volume,
     stored_mount,
     stored_volume,
@@ -123,32 +124,34 @@ def _all_mounts(request: CanonicalRequest, state: EngineState) -> Iterator[Mount
     if state.is_seen:
         for mount in request.mounts:
             yield from _of_volume(mount, state, "volume")
-        yield from _of_containers(request, state)
-
-
-def _of_containers(request: CanonicalRequest, state: EngineState) -> Iterator[Mount]:
     for use in request.container_uses:
-        try:
-            found = [stored_mount(point, use) for point in state.mount_points(use.reference)]
-        except (Unknown, TypeError, ValueError, OSError) as problem:
-            yield unknown_mount(use.field, str(problem), taken_over=use.is_taken_over)
-            continue
-        yield from found
-        for mount in found:
-            yield from _of_volume(mount, state, mount.origin)
+        if state.is_seen or use.is_taken_over:
+            yield from _of_container(use, state)
 
 
-def _of_volume(mount: Mount, state: EngineState, origin: Any) -> Iterator[Mount]:
+def _of_container(use: ContainerUse, state: EngineState) -> Iterator[Mount]:
+    try:
+        found = [stored_mount(point, use) for point in state.mount_points(use.reference)]
+    except (Unknown, TypeError, ValueError, OSError) as problem:
+        yield unknown_mount(use.field, str(problem), taken_over=use.is_taken_over)
+        return
+    yield from found
+    for mount in found:
+        yield from _of_volume(mount, state, mount.origin)
+
+
+def _of_volume(
+    mount: Mount, state: EngineState, origin: Literal["request", "volume", "container"]
+) -> Iterator[Mount]:
     """What a named volume is, where its stored options say more than its name does."""
     if not is_named_volume(mount):
         return
     try:
-        options = state.volume_options(mount.source)
-        found = None if options is None else stored_volume(mount, options)
+        found = [stored_volume(mount, options) for options in state.volume_options(mount.source)]
     except (Unknown, TypeError, ValueError, OSError) as problem:
-        found = replace(mount, type="unknown", source=str(problem))
-    if found is not None:
-        yield replace(found, origin=origin)
+        found = [replace(mount, type="unknown", source=str(problem))]
+    for volume in found:
+        yield replace(volume, origin=origin)
 
 
 def _mount(mount: Mount, host_paths: HostPaths, api_version: str | None) -> dict[str, Any]:

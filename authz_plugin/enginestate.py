@@ -10,8 +10,8 @@ and 28.5.2 ``container/container.go`` (``config.v2.json``, ``hostconfig.json``),
 
 from __future__ import annotations
 
+import contextlib
 import os
-import posixpath
 import re
 import stat
 import time
@@ -34,6 +34,8 @@ _YOUNG: Final = 1_000_000_000
 """Nanoseconds within which a file system may give two changes the same time."""
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _REMAPPED: Final = re.compile(r"\d+\.\d+")
+_LINK_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
+"""The alias of a link that gives a name below that of the container which has the link."""
 _VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 
 
@@ -52,9 +54,9 @@ class EngineState(Protocol):
         """The mount points, as dockerd stores them, of every container that a name, an id or the
         beginning of one may mean; raises ``Unknown``."""
 
-    def volume_options(self, name: str) -> Any:
-        """The options of a volume of the local driver as dockerd stores them, or None for a volume
-        that has none or does not exist yet; raises ``Unknown``."""
+    def volume_options(self, name: str) -> list[Any]:
+        """The options, as dockerd stores them, of every volume of the local driver that has a name
+        and options; raises ``Unknown``."""
 
 
 class UnseenEngineState:
@@ -65,22 +67,23 @@ class UnseenEngineState:
     def mount_points(self, reference: str) -> list[Any]:
         raise Unknown(reference)
 
-    def volume_options(self, name: str) -> Any:
+    def volume_options(self, name: str) -> list[Any]:
         raise Unknown(name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What a container is called: by itself, and by the links of other containers to it.
+    """What a container is called, and whether it gives names to others.
 
-    ``seen`` tells whether its files are still those that the names were read from: dockerd replaces
-    them as a whole, which changes their folder. ``links`` are references of the linked containers
-    with the names that they get. No name has a leading slash.
+    ``seen`` tells whether its files are still those that this was read from: dockerd replaces them
+    as a whole, which changes their folder. ``own`` is its name without the slash. ``links`` tells
+    whether it has links, ``odd_links`` whether one of them may give a name without a slash in it.
     """
 
     seen: tuple[int, int]
     own: str
-    links: tuple[tuple[str, str], ...]
+    links: bool
+    odd_links: bool
 
 
 class LocalEngineState:
@@ -93,34 +96,39 @@ class LocalEngineState:
         self._names: dict[str, _Names] = {}
 
     def mount_points(self, reference: str) -> list[Any]:
-        found = list(self._containers(reference.removeprefix("/")))
-        if not found:
-            raise Unknown(f"there is no container {reference} in {self.root} (data_root)")
         points: list[Any] = []
-        for folder in found:
-            stored = _read(folder / _CONFIG).get("MountPoints") or {}
+        is_found = False
+        for folder in self._containers(reference.removeprefix("/")):
+            try:
+                stored = _read(folder / _CONFIG).get("MountPoints") or {}
+            except FileNotFoundError:
+                continue  # removed meanwhile
             if not isinstance(stored, dict):
                 raise Unknown(f"{folder / _CONFIG} is not what dockerd writes")
+            is_found = True
             points += stored.values()
+        if not is_found:
+            raise Unknown(f"there is no container {reference} in {self.root} (data_root)")
         return points
 
-    def volume_options(self, name: str) -> Any:
+    def volume_options(self, name: str) -> list[Any]:
         if _VOLUME_NAME.fullmatch(name) is None:
-            return None  # no name of the local driver's
+            return []  # no name of the local driver's
+        found: list[Any] = []
         for root in self._roots("volumes"):
-            file = root / name / "opts.json"
-            try:
-                return _read(file)
-            except FileNotFoundError:
-                continue
-        return None
+            with contextlib.suppress(FileNotFoundError):
+                found.append(_read(root / name / "opts.json"))
+        return found
 
     def _containers(self, reference: str) -> Iterator[Path]:
         """The folders of all containers that dockerd may take a reference for.
 
-        dockerd takes a whole id, then an exact name, among them those that links of other
-        containers give (``/web/db`` is what web calls its link db), then the only id that begins
-        so. All that could be meant count here.
+        dockerd takes a whole id, then an exact name, then the only id that begins so. Links give
+        their containers names as well (``/web/db``), which dockerd never gives to two. Whose such a
+        name is does not stand in these files: what a link was made to may be called otherwise by
+        now, and a link to a container in the network of another is one to that other (28.5.2
+        ``daemon/daemon_unix.go`` registerLinks, ``daemon/rename.go``). A reference that is nobody's
+        own name and may be one that a link gave therefore means every container.
         """
         roots = list(self._roots("containers"))
         if _ID.fullmatch(reference):
@@ -128,30 +136,43 @@ class LocalEngineState:
             if exact:
                 yield from exact
                 return
-        names = {entry.path: self._named(entry) for root in roots for entry in _listed(root)}
+        if not reference:
+            return
+        names: dict[str, _Names] = {}
+        for entry in (entry for root in roots for entry in _listed(root)):
+            named = self._named(entry)
+            if named is not None:
+                names[entry.path] = named
         self._names = names
-        meant = {reference}
-        for named in names.values():
-            meant |= {child for child, alias in named.links if alias == reference}
-        beginnings = tuple(word for word in meant if word)
+        is_own = any(named.own == reference for named in names.values())
+        means_any = not is_own and any(
+            named.odd_links or (named.links and "/" in reference) for named in names.values()
+        )
         for folder, named in names.items():
-            if named.own in meant or folder.rpartition("/")[2].startswith(beginnings):
+            id_ = folder.rpartition("/")[2]
+            if means_any or named.own == reference or id_.startswith(reference):
                 yield Path(folder)
 
-    def _named(self, entry: os.DirEntry[str]) -> _Names:
-        seen = _state_of(entry)
-        known = self._names.get(entry.path)
-        if known is not None and known.seen == seen:
-            return known
+    def _named(self, entry: os.DirEntry[str]) -> _Names | None:
+        """The names of a container, or None for a folder that holds none (any more)."""
+        try:
+            seen = _state_of(entry)
+            known = self._names.get(entry.path)
+            if known is not None and known.seen == seen:
+                return known
+            own = _read(Path(entry.path, _CONFIG)).get("Name")
+        except FileNotFoundError:
+            return None
         if time.time_ns() - seen[1] < _YOUNG:
             seen = (0, 0)
-        folder = Path(entry.path)
-        own = _read(folder / _CONFIG).get("Name")
-        links = _read(folder / _HOST_CONFIG).get("Links") or []
-        if not isinstance(own, str) or not isinstance(links, list):
-            raise Unknown(f"{folder} is not what dockerd writes")
-        own = own.removeprefix("/")
-        return _Names(seen, own, tuple(pair for link in links for pair in _link(own, str(link))))
+        try:
+            links = _read(Path(entry.path, _HOST_CONFIG)).get("Links") or []
+        except FileNotFoundError:  # being made, or removed
+            return _Names((0, 0), _name(own, entry), links=True, odd_links=True)
+        if not isinstance(links, list) or not all(isinstance(link, str) for link in links):
+            raise Unknown(f"{entry.path} is not what dockerd writes")
+        odd = any(_LINK_NAME.fullmatch(_alias(link)) is None for link in links)
+        return _Names(seen, _name(own, entry), links=bool(links), odd_links=odd)
 
     def _roots(self, what: str) -> Iterator[Path]:
         """The folders of containers or volumes: one, and one for each remapped user namespace."""
@@ -174,12 +195,19 @@ def data_root(daemon_file: Path = DAEMON_FILE) -> Path:
     return Path(said) if isinstance(said, str) and said.startswith("/") else DEFAULT_ROOT
 
 
-def _link(own: str, link: str) -> Iterator[tuple[str, str]]:
-    """The linked container and each name that a link (``db:alias``) of a container can give it
-    (moby 28.5.2 ``daemon/daemon_unix.go`` registerLinks, ``opts/opts.go`` ParseLink)."""
+def _name(stored: object, folder: os.DirEntry[str]) -> str:
+    if not isinstance(stored, str):
+        raise Unknown(f"{folder.path} is not what dockerd writes")
+    return stored.removeprefix("/")
+
+
+def _alias(link: str) -> str:
+    """What a link (``db:alias``) is called below its container's name (moby 28.5.2
+    ``opts/opts.go`` ParseLink)."""
     child, colon, alias = link.partition(":")
-    for name in (f"/{own}/{alias if colon else child}", f"/{alias}"):
-        yield child.removeprefix("/"), posixpath.normpath(name).lstrip("/")
+    if not colon:
+        return child
+    return alias.rpartition("/")[2] if child.startswith("/") else alias
 
 
 def _listed(root: Path) -> list[os.DirEntry[str]]:
@@ -195,6 +223,8 @@ def _listed(root: Path) -> list[os.DirEntry[str]]:
 def _state_of(folder: os.DirEntry[str]) -> tuple[int, int]:
     try:
         found = folder.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise Unknown(f"{folder.path} cannot be read: {error.strerror}") from error
     return found.st_ino, found.st_mtime_ns

@@ -20,7 +20,7 @@ from authz_plugin.caller import Caller, Certificate
 from authz_plugin.dockerd import CanonicalRequest, gojson
 from authz_plugin.dockerd.routes import ROUTES, Operation
 from authz_plugin.document import input_document
-from authz_plugin.enginestate import Unknown
+from authz_plugin.enginestate import EngineState, Unknown, UnseenEngineState
 from authz_plugin.errors import Refused
 from authz_plugin.hostpaths import LocalHostPaths, Resolution, UnseenHostPaths
 from tests.dockerd.written import body_of
@@ -321,11 +321,11 @@ class State:
             raise Unknown(f"there is no container {reference}")
         return list(self._points)
 
-    def volume_options(self, name: str) -> Any:
+    def volume_options(self, name: str) -> list[Any]:
         found = self._volumes.get(name)
         if found == "damaged":
             raise Unknown("damaged")
-        return found
+        return [] if found is None else [found]
 
 
 BIND_POINT: Final = {"Type": "bind", "Source": "/srv/a/../b", "Destination": "/d", "RW": True}
@@ -334,6 +334,7 @@ BOUND: Final = {"data": {"MountType": "none", "MountOpts": "bind", "MountDevice"
 
 STARTS: Final = [
     ("POST", "/containers/web/start", None),
+    ("POST", "/containers/web/start?checkpoint=c", None),
     ("POST", "/containers/web/restart", None),
     ("GET", "/containers/web/archive?path=/", None),
     ("HEAD", "/containers/web/archive?path=/", None),
@@ -342,7 +343,7 @@ STARTS: Final = [
 ]
 
 
-def mounts(method: str, uri: str, body: Any, state: State) -> list[dict[str, Any]]:
+def mounts(method: str, uri: str, body: Any, state: EngineState) -> list[dict[str, Any]]:
     sent = b"" if body is None else json.dumps(body).encode()
     request = dockerd.read(method, uri, HEADERS if sent else {}, sent)
     made: list[dict[str, Any]] = input_document(request, NOBODY, Here(), NOW, state)["mounts"]
@@ -412,6 +413,12 @@ def test_volumes_of_another_container_are_the_new_one_s_own() -> None:
         ("request", "bind", "/srv/c", True, "HostConfig.VolumesFrom[0]"),
         ("request", "unknown", None, False, "HostConfig.VolumesFrom[1]"),
     ]
+
+
+def test_volumes_of_another_container_are_unknown_where_dockerd_s_files_are_not_seen() -> None:
+    request = {"Image": "x", "HostConfig": {"VolumesFrom": ["web"]}}
+    (made,) = mounts("POST", "/containers/create", request, UnseenEngineState())
+    assert (made["origin"], made["type"], made["path"]) == ("request", "unknown", None)
 
 
 class Mounted(Here):

@@ -37,7 +37,7 @@ def container(root: Path, id_: str, name: str, *, links: Any = None, points: Any
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    container(tmp_path, WEB, "web", links=["db:database", f"{OTHER}:/web/far", "/other:../near"])
+    container(tmp_path, WEB, "web", links=["db:database", "/other:/web/far"])
     container(tmp_path, DB, "db")
     container(tmp_path, OTHER, "other")
     (tmp_path / "volumes/plain").mkdir(parents=True)
@@ -55,9 +55,6 @@ def root(tmp_path: Path) -> Path:
         (WEB, ["web"]),
         ("bad0", ["other"]),
         ("a", ["db", "web"]),
-        ("web/database", ["db"]),
-        ("web/far", ["other"]),
-        ("near", ["other"]),
     ],
 )
 def test_a_container_is_found_by_all_that_dockerd_takes_for_it(
@@ -65,6 +62,31 @@ def test_a_container_is_found_by_all_that_dockerd_takes_for_it(
 ) -> None:
     points = LocalEngineState(root).mount_points(reference)
     assert sorted(point["Source"].lstrip("/") for point in points) == names
+
+
+@pytest.mark.parametrize("reference", ["web/database", "web/far", "/web/never"])
+def test_a_name_that_a_link_may_have_given_means_every_container(
+    root: Path, reference: str
+) -> None:
+    """The linked container can have been renamed, or be in the network of a third."""
+    points = LocalEngineState(root).mount_points(reference)
+    assert sorted(point["Source"] for point in points) == ["/db", "/other", "/web"]
+
+
+@pytest.mark.parametrize("link", ["db:../bad0", "db:/bad0", "db:..", "db:", "/db", "db:x/../.."])
+def test_a_link_that_can_give_any_name_makes_every_prefix_mean_every_container(
+    root: Path, link: Any
+) -> None:
+    container(root, DB, "db", links=[link])
+    state = LocalEngineState(root)
+    assert len(state.mount_points("bad0")) == 3
+    assert state.mount_points("other") == state.mount_points(OTHER) == [{"Source": "/other"}]
+
+
+def test_without_links_a_name_with_a_slash_is_nobody_s(root: Path) -> None:
+    container(root, WEB, "web")
+    with pytest.raises(Unknown, match="there is no container"):
+        LocalEngineState(root).mount_points("web/database")
 
 
 def test_all_are_meant_that_a_reference_may_mean(root: Path) -> None:
@@ -100,11 +122,17 @@ def test_containers_of_remapped_user_namespaces_are_found(root: Path) -> None:
 
 def test_a_volume_has_its_options_or_none(root: Path) -> None:
     state = LocalEngineState(root)
-    assert state.volume_options("bound")["MountDevice"] == "/srv"
-    assert state.volume_options("plain") is None
-    assert state.volume_options("new") is None
-    assert state.volume_options("../volumes/bound") is None
-    assert state.volume_options(".") is None
+    assert [options["MountDevice"] for options in state.volume_options("bound")] == ["/srv"]
+    for name in ("plain", "new", "../volumes/bound", "."):
+        assert state.volume_options(name) == []
+
+
+def test_a_volume_has_the_options_that_it_has_in_any_user_namespace(root: Path) -> None:
+    remapped = root / "100000.100000/volumes/bound"
+    remapped.mkdir(parents=True)
+    (remapped / "opts.json").write_text('{"MountDevice": "/elsewhere"}')
+    options = LocalEngineState(root).volume_options("bound")
+    assert {found["MountDevice"] for found in options} == {"/srv", "/elsewhere"}
 
 
 @pytest.mark.parametrize("damage", ["gone", "elsewhere", "a file"])
@@ -149,10 +177,20 @@ def test_neither_links_nor_pipes_are_read_for_dockerd_s_files(root: Path) -> Non
         LocalEngineState(root).volume_options("bound")
 
 
-def test_a_container_that_vanishes_meanwhile_is_unknown(root: Path) -> None:
+def test_a_folder_without_a_container_hides_no_other(root: Path) -> None:
+    (root / "containers" / DB / "config.v2.json").unlink()
+    state = LocalEngineState(root)
+    assert state.mount_points("web") == [{"Source": "/web"}]
+    for reference in ("db", DB, DB[:20] + "a2"):
+        with pytest.raises(Unknown, match="there is no container"):
+            state.mount_points(reference)
+
+
+def test_a_container_whose_links_are_not_stored_yet_may_give_any_name(root: Path) -> None:
     (root / "containers" / DB / "hostconfig.json").unlink()
-    with pytest.raises((Unknown, FileNotFoundError)):
-        LocalEngineState(root).mount_points("web")
+    state = LocalEngineState(root)
+    assert state.mount_points("web") == [{"Source": "/web"}]
+    assert len(state.mount_points("bad0")) == 3
 
 
 JSON = st.recursive(
