@@ -64,7 +64,7 @@ def test_a_container_is_found_by_all_that_dockerd_takes_for_it(
     assert sorted(point["Source"].lstrip("/") for point in points) == names
 
 
-@pytest.mark.parametrize("reference", ["web/database", "web/far", "/web/never"])
+@pytest.mark.parametrize("reference", ["web/database", "web/far", "/web/never", "web/"])
 def test_a_name_that_a_link_may_have_given_means_every_container(
     root: Path, reference: str
 ) -> None:
@@ -100,7 +100,7 @@ def test_a_whole_id_is_no_other_container_s_name(root: Path) -> None:
     assert [point["Source"] for point in LocalEngineState(root).mount_points(WEB)] == ["/web"]
 
 
-@pytest.mark.parametrize("reference", ["nobody", "", "0" * 64, "web/", "../containers", "A" * 64])
+@pytest.mark.parametrize("reference", ["nobody", "", "0" * 64, "A" * 64])
 def test_a_container_that_is_not_there_is_unknown(root: Path, reference: str) -> None:
     with pytest.raises(Unknown, match="there is no container"):
         LocalEngineState(root).mount_points(reference)

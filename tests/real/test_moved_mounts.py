@@ -66,7 +66,7 @@ def place(
     secret.mkdir()
     (secret / "theirs").touch()
     config = folder / "config.yaml"
-    roots = f"mounts: {{allow: [{{path: {workspace}}}]}}\n"
+    roots = f"mounts: {{allow: [{{path: {workspace}}}]}}\nnetworks: {{links: true}}\n"
     config.write_text(f"profile: devcontainer\nlog: {{level: debug}}\n{roots}")
     name = f"opa-authz-{os.getpid()}-moved"
     socket = Path(f"/run/docker/plugins/{name}.sock")
@@ -128,6 +128,24 @@ def test_a_container_whose_folder_was_replaced_while_it_ran_is_not_restarted(pla
     guarded.succeeds("rm", "--force", "again")
 
 
+def test_a_daemon_that_is_started_again_starts_nothing_whose_folder_was_replaced(
+    place: Place,
+) -> None:
+    folder, guarded = place.folder("daemon"), place.guarded
+    run = ("run", "--detach")
+    guarded.succeeds(*run, "--name=once", f"--volume={folder}:/data", IMAGE, *_LASTING)
+    whole = f"--volume={place.workspace}:/w"
+    guarded.succeeds(*run, "--name=ever", "--restart=always", whole, IMAGE, *_LASTING)
+    place.replace(folder)
+    place.dockerd.stop()
+    place.dockerd.start()
+    running = ("ps", "--format={{.Names}}")
+    wait_for(lambda: "ever" in guarded.succeeds(*running), "no container started again", 30)
+    assert "once" not in guarded.succeeds(*running)
+    guarded.is_denied("start", "once", by="mounts.moved")
+    guarded.succeeds("rm", "--force", "once", "ever")
+
+
 @pytest.mark.parametrize("state", ["create", "run --detach"])
 def test_files_are_not_copied_through_a_folder_that_was_replaced(place: Place, state: str) -> None:
     name = f"copy-{state.split(maxsplit=1)[0]}"
@@ -142,6 +160,25 @@ def test_files_are_not_copied_through_a_folder_that_was_replaced(place: Place, s
     assert "[mounts.moved" in put.text
     assert not (place.secret / "new").exists()
     guarded.succeeds("rm", "--force", name)
+
+
+def test_a_name_that_a_link_gave_starts_no_container_whose_folder_was_replaced(
+    place: Place,
+) -> None:
+    """The linked container keeps that name when it is renamed and another gets its own."""
+    folder, guarded = place.folder("linked"), place.guarded
+    mount = f"--volume={folder}:/data"
+    guarded.succeeds("create", "--name=meant", mount, IMAGE, *_LASTING)
+    guarded.succeeds("create", "--name=web", "--link=meant:db", IMAGE, "true")
+    guarded.succeeds("rename", "meant", "hidden")
+    guarded.succeeds("create", "--name=meant", IMAGE, "true")
+    place.replace(folder)
+    linked, hidden = (
+        guarded.succeeds("inspect", "--format={{.Id}}", name) for name in ("web/db", "hidden")
+    )
+    assert linked == hidden
+    guarded.is_denied("start", "web/db", by="mounts.moved")
+    guarded.succeeds("rm", "--force", "web", "meant", "hidden")
 
 
 def bind_volume(place: Place, name: str, folder: Path) -> None:
