@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import http
 import ipaddress
 import os
+import re
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from authz_plugin.docker_client import Endpoint, exchange
 from authz_plugin.doctor.finding import Finding
 from authz_plugin.doctor.host import Host
 from authz_plugin.enginestate import DEFAULT_ROOT, data_root
 from authz_plugin.settings import Settings
+from authz_plugin.validation.probes import PROBES
 
 _KEY: Final = "authorization-plugins"
 _FLAG: Final = "--authorization-plugin"
@@ -52,6 +56,31 @@ def look_at_data_root(host: Host, settings: Settings) -> Iterator[Finding]:
             "known; old containers in the wrong place would be judged for the right ones",
             f"set data_root: {theirs} in the plugin's settings and restart it",
         )
+
+
+def look_at_root_in_use(endpoint: Endpoint, settings: Settings) -> Iterator[Finding]:
+    """Whether that is also where dockerd itself says that it has them (``DockerRootDir``), whatever
+    its settings look like; raises ``EndpointError`` if it stops answering."""
+    reply = exchange(endpoint, PROBES["system.info"])
+    if settings.host_paths != "visible" or reply.status != http.HTTPStatus.OK:
+        return
+    said = str(reply.json().get("DockerRootDir") or "")
+    ours = os.path.realpath(settings.data_root or data_root())
+    if said and ours not in {os.path.realpath(said), os.path.realpath(_unmapped(said))}:
+        yield Finding(
+            "dockerd.root-in-use",
+            "critical",
+            f"dockerd says that it keeps its containers in {said}, the plugin looks in {ours}",
+            "where roots are allowed, no container can be started: what it has mounted is not "
+            "known; old containers in the wrong place would be judged for the right ones",
+            f"set data_root: {_unmapped(said)} in the plugin's settings and restart it",
+        )
+
+
+def _unmapped(root: str) -> str:
+    """The data root without the folder that dockerd makes in it for a remapped user namespace."""
+    parent, _, last = root.rpartition("/")
+    return parent if re.fullmatch(r"\d+\.\d+", last) else root
 
 
 def _daemon_file(host: Host) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from authz_plugin.docker_client import exchange
 from authz_plugin.doctor.access import look_at_files, look_at_plugin, look_at_socket
-from authz_plugin.doctor.dockerd import look_at_data_root, look_at_dockerd
+from authz_plugin.doctor.dockerd import look_at_data_root, look_at_dockerd, look_at_root_in_use
 from authz_plugin.doctor.engine import look_at_engine, look_at_registries
 from authz_plugin.doctor.finding import SEVERITIES, Finding
 from authz_plugin.doctor.guard import (
@@ -71,7 +71,7 @@ def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examina
             findings += look_at_data_root(host, settings)
         if trial is not None:
             findings += look_at_policy(trial.config, now.date())
-        findings += [*look_at_files(host, settings), *_api(host, trial, client)]
+        findings += [*look_at_files(host, settings), *_api(host, settings, trial, client)]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     revision = "" if trial is None else trial.bundle.revision
     return Examination(now, host.name, host.endpoint.url, revision, findings)
@@ -87,7 +87,9 @@ def _unsound(error: SetupError) -> Finding:
     )
 
 
-def _api(host: Host, trial: Trial | None, client: Client) -> Iterator[Finding]:
+def _api(
+    host: Host, settings: Settings | None, trial: Trial | None, client: Client
+) -> Iterator[Finding]:
     """What dockerd itself says, and does."""
     try:
         server = exchange(host.endpoint, PROBES["system.ping"]).headers.get("server", "")
@@ -96,6 +98,8 @@ def _api(host: Host, trial: Trial | None, client: Client) -> Iterator[Finding]:
         yield from look_at_enforcement(host.endpoint, trial, client)
         yield from look_at_workloads(host.endpoint)
         yield from look_at_daemon(host.endpoint)
+        if settings is not None:
+            yield from look_at_root_in_use(host.endpoint, settings)
     except EndpointError as error:
         yield Finding(
             "api",

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from authz_plugin.docker_client import Endpoint
+from authz_plugin.doctor.dockerd import look_at_root_in_use
 from authz_plugin.doctor.finding import Finding
 from authz_plugin.doctor.hardening import look_at_daemon, look_at_settings
 from authz_plugin.doctor.host import Host, look_at
+from tests.conftest import with_policy
 
 NOWHERE = Endpoint("unix:///none.sock", unix=Path("/none.sock"))
 PLAIN = {
@@ -173,6 +175,38 @@ def test_dockerds_account_of_itself_is_judged(
         "dockerd.swarm", "dockerd.storage-driver", "dockerd.seccomp", "dockerd.confinement"
     }  # fmt: skip
     assert found[id_].severity == severity
+
+
+@pytest.mark.parametrize(
+    ("said", "critical"),
+    [
+        ("/srv/docker", False),
+        ("/srv/docker/100000.100000", False),
+        ("/srv/docker/", False),
+        ("/home/me/.local/share/docker", True),
+        ("/srv/docker/inner", True),
+        ("", False),
+    ],
+)
+def test_dockerd_s_own_word_on_its_data_root_counts(
+    tmp_path: Path, said: str, critical: bool
+) -> None:
+    settings = with_policy(data_root="/srv/docker")
+    with answering("200 OK", {"DockerRootDir": said}, tmp_path) as endpoint:
+        found = by_id(look_at_root_in_use(endpoint, settings))
+    assert {id_: finding.severity for id_, finding in found.items()} == (
+        {"dockerd.root-in-use": "critical"} if critical else {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "settings"), [("403 Forbidden", {}), ("200 OK", {"host_paths": "unseen"})]
+)
+def test_a_data_root_that_is_not_told_or_not_looked_in_is_not_compared(
+    tmp_path: Path, status: str, settings: dict[str, Any]
+) -> None:
+    with answering(status, {"DockerRootDir": "/elsewhere"}, tmp_path) as endpoint:
+        assert list(look_at_root_in_use(endpoint, with_policy(**settings))) == []
 
 
 def test_an_account_that_is_denied_proves_nothing(tmp_path: Path) -> None:
