@@ -67,7 +67,9 @@ def opa_authz(*arguments: str, **options: Any) -> subprocess.CompletedProcess[st
 def on(guarded: Guarded, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command on a guarded daemon, with the settings of its plugin."""
     config = f"--config={guarded.workspace.parent / 'config.yaml'}"
-    return opa_authz(command, f"--host=unix://{guarded.dockerd.socket}", config, *arguments)
+    root = {"OPA_AUTHZ_DATA_ROOT": str(guarded.dockerd.data_root)}
+    host = f"--host=unix://{guarded.dockerd.socket}"
+    return opa_authz(command, host, config, *arguments, environment=root)
 
 
 def content(dockerd: Dockerd) -> dict[str, Any]:
@@ -251,6 +253,7 @@ def test_doctor_proves_enforcement_on_a_guarded_daemon(production: Guarded, engi
     assert "privileged.container" in found["enforcement"]["what"]
     assert found["dockerd.plugin"]["severity"] == "ok"
     assert found["plugin.socket"]["severity"] == "ok"
+    assert "dockerd.root-in-use" not in found
     assert found["containers.privileged"]["severity"] == "ok"
     assert ("engine.cve-2024-41110" in found) == (engine == "20.10")
     assert "engine.cve-2026-34040" in found
@@ -268,6 +271,13 @@ def test_doctor_finds_an_unguarded_daemon(unguarded: Dockerd) -> None:
     assert "enforcement is OFF" in found["enforcement"]["what"]
     assert found["dockerd.plugin-none"]["severity"] == "critical"
     assert str(unguarded.config_file) in found["dockerd.plugin-none"]["fix"]
+
+
+def test_doctor_finds_a_plugin_that_looks_for_containers_elsewhere(production: Guarded) -> None:
+    host = f"--host=unix://{production.dockerd.socket}"
+    found = findings(opa_authz("doctor", host, "--profile=production", "--json"))
+    assert found["dockerd.root-in-use"]["severity"] == "critical"
+    assert str(production.dockerd.data_root) in found["dockerd.root-in-use"]["fix"]
 
 
 def test_doctor_finds_dangerous_containers_that_run_already(unguarded: Dockerd) -> None:

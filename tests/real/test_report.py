@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,18 +47,18 @@ class Reports:
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
     folder = tmp_path_factory.mktemp("report")
     config, name = folder / "config.yaml", f"opa-authz-{os.getpid()}-report"
-    config.write_text("profile: cis\nlog: {level: debug}\n")
     socket = Path(f"/run/docker/plugins/{name}.sock")
-    with (
-        scratch_dockerd(prepare("28.5")) as dockerd,
-        running_plugin(folder, f"--config={config}", socket_=socket) as plugin,
-    ):
+    with ExitStack() as cleanup:
+        dockerd = cleanup.enter_context(scratch_dockerd(prepare("28.5")))
+        rest = f"log: {{level: debug}}\ndata_root: {dockerd.data_root}\n"
+        config.write_text(f"profile: cis\n{rest}")
+        plugin = cleanup.enter_context(running_plugin(folder, f"--config={config}", socket_=socket))
         prepare_content(dockerd)
         options = [f"--config={config}", f"--host=unix://{dockerd.socket}", "--json"]
         unguarded = run(3, "report", *options)
         guard_with(dockerd, name)
         cis = three(options, folder, live=True)
-        config.write_text("profile: production\nlog: {level: debug}\n")
+        config.write_text(f"profile: production\n{rest}")
         plugin.reload()
         return Reports(unguarded, {"cis": cis, "production": three(options, folder)})
 

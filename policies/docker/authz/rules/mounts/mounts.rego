@@ -56,7 +56,8 @@ denials contains denial.of(
 # description: |
 #   dockerd follows the links of a path again whenever a container starts and files are copied to or
 #   from it. What such a container has mounted, and what a named volume binds, must still lead below
-#   a root of `mounts.allow` if it was named below one: of anybody's, so that nobody's restart
+#   a root of `mounts.allow` in each configuration, everybody's and each role's, that has one above
+#   its path, and to nothing of `mounts.deny`, so that nobody's restart
 #   completes what somebody else prepared.
 # custom:
 #   id: mounts.moved
@@ -191,6 +192,7 @@ _everybody := {data.docker.authz.config} | {config | some config in data.docker.
 
 _has_roots(config) if {
 	is_array(config.mounts.allow)
+	is_array(config.mounts.deny)
 	is_boolean(config.mounts.follow_symlinks)
 }
 
@@ -223,18 +225,34 @@ _stays(mount) if {
 
 _stays(mount) if {
 	is_string(mount.path)
-	not _below_any(mount.path)
+	not _enters(mount)
+	every config in _everybody { _keeps(config, mount) }
 }
 
-_stays(mount) if {
-	some root in _roots_followed
+# Each configuration that has a root above the path must still allow where it leads: with a wider
+# root of somebody else's alone, one could be led into another's folder.
+_keeps(config, _) if _lexical(config)
+
+_keeps(config, mount) if not _has_root_above(config, mount)
+
+_keeps(config, mount) if {
+	some root in config.mounts.allow
 	_below(mount.path, root.path)
 	_below(mount.resolved, root.resolved)
 }
 
-_below_any(path) if {
-	some root in _roots_followed
-	_below(path, root.path)
+_has_root_above(config, mount) if {
+	some root in config.mounts.allow
+	_below(mount.path, root.path)
+}
+
+# Whether links lead below a root to a protected path that the mount does not name.
+_enters(mount) if {
+	some config in _everybody
+	_has_root_above(config, mount)
+	some protected in config.mounts.deny
+	_related(mount.resolved, protected)
+	not _related(mount.path, protected)
 }
 
 _subfolder_allowed(_) if effective.config.mounts.subfolders == "allow"

@@ -114,6 +114,41 @@ test_what_one_role_prepared_no_other_starts if {
 	{denial.rule | some denial in found} == {"mounts.moved"}
 }
 
+test_what_leads_out_of_one_s_own_root_is_not_started_for_another_s_wider_root[name] if {
+	some name, [resolved, rules] in {
+		"in its own root": ["/workspace/ours/b", set()],
+		"in the wider root alone": ["/workspace/theirs", {"mounts.moved"}],
+	}
+	mount := object.union(_bind, {"origin": "container", "path": "/workspace/ours/a", "resolved": resolved})
+	allow := [{"path": "/workspace/ours", "resolved": "/workspace/ours", "read_only": false}]
+	roles := {"dev": {"callers": [{"user": "dev"}], "mounts": _config({"allow": allow}).mounts}}
+	config := object.union(_config({}), {"roles": roles, "role_order": ["dev"]})
+	found := mounts.denials with input as object.union(examples.container_start, {"mounts": [mount]})
+		with data.docker.authz.config as config
+	{denial.rule | some denial in found} == rules
+}
+
+test_what_a_role_may_mount_wherever_links_lead_is_started if {
+	mount := object.union(_bind, {"origin": "container", "resolved": "/usr"})
+	roles := {"dev": {"callers": [{"user": "dev"}], "mounts": _config({"follow_symlinks": false}).mounts}}
+	srv := _config({"allow": [{"path": "/srv", "resolved": "/srv", "read_only": false}]})
+	config := object.union(srv, {"roles": roles, "role_order": ["dev"]})
+	found := mounts.denials with input as object.union(examples.container_start, {"mounts": [mount]})
+		with data.docker.authz.config as config
+	count(found) == 0
+}
+
+test_a_folder_of_a_root_does_not_lead_to_a_protected_path_in_it[name] if {
+	some name, [path, resolved, rules] in {
+		"a link to it": ["/workspace/app", "/workspace/secret/a", {"mounts.moved"}],
+		"a link above it": ["/workspace/app", "/workspace", {"mounts.moved"}],
+		"a link beside it": ["/workspace/app", "/workspace/other", set()],
+		"itself, from before": ["/workspace/secret", "/workspace/secret", set()],
+	}
+	mount := {"origin": "container", "path": path, "resolved": resolved}
+	_rules(mount, {"deny": ["/workspace/secret"]}) == rules
+}
+
 test_folders_of_a_writable_root[name] if {
 	some name, [request, changes, rules] in {
 		"in a container that starts once": [_request({}), {}, set()],
