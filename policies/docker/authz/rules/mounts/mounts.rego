@@ -57,11 +57,11 @@ denials contains denial.of(
 #   dockerd follows the links of a path again whenever a container starts and files are copied to or
 #   from it. What such a container has mounted, and what a named volume binds, must still lead below
 #   a root of `mounts.allow` in each configuration, everybody's and each role's, that has one above
-#   its path, and to nothing of `mounts.deny`, so that nobody's restart
-#   completes what somebody else prepared.
+#   its path, and to nothing of `mounts.deny`, so that nobody's restart completes what somebody else
+#   prepared.
 # custom:
 #   id: mounts.moved
-#   settings: [mounts.allow, mounts.follow_symlinks]
+#   settings: [mounts.allow, mounts.follow_symlinks, mounts.deny]
 #   remedy: |
 #     Put back the folder that was replaced by a link, or make the container anew. Where the denial
 #     says that dockerd's state is not known, set data_root to dockerd's own.
