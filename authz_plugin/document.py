@@ -147,9 +147,9 @@ def _of_volume(
     if not is_named_volume(mount):
         return
     try:
-        found = [stored_volume(mount, options) for options in state.volume_options(mount.source)]
+        found = [stored_volume(mount, options) for options in state.volume_options(mount.volume)]
     except (Unknown, TypeError, ValueError, OSError) as problem:
-        found = [replace(mount, type="unknown", source=str(problem))]
+        found = [replace(mount, type="unknown", source=str(problem), path=None)]
     for volume in found:
         yield replace(volume, origin=origin)
 
@@ -168,6 +168,7 @@ def _mount(mount: Mount, host_paths: HostPaths, api_version: str | None) -> dict
         "propagation": mount.propagation,
         "driver": mount.driver,
         "options": mount.options,
+        "volume": mount.volume,
         "origin": mount.origin,
         "field": mount.field,
     }

@@ -164,6 +164,7 @@ def test_a_mount_is_resolved_after_it_was_cleaned() -> None:
             "propagation": "rshared",
             "driver": "",
             "options": {},
+            "volume": "",
             "origin": "request",
             "field": "HostConfig.Binds[0]",
         },
@@ -179,6 +180,7 @@ def test_a_mount_is_resolved_after_it_was_cleaned() -> None:
             "propagation": "",
             "driver": "",
             "options": {},
+            "volume": "data",
             "origin": "request",
             "field": "HostConfig.Binds[1]",
         },
@@ -401,6 +403,21 @@ def test_a_volume_that_is_used_tells_what_it_is() -> None:
         ("volume", "bind", "/srv/c"),
         ("volume", "unknown", None),
     ]
+
+
+def test_options_that_dockerd_passes_over_hide_no_volume() -> None:
+    """A volume that is there stays what it is, whatever the mount says of its options."""
+    for options in ({"type": "tmpfs"}, {"type": "none", "o": "bind", "device": "/srv/ok"}):
+        mount = {
+            "Type": "volume",
+            "Source": "data",
+            "Target": "/x",
+            "VolumeOptions": {"DriverConfig": {"Options": options}},
+        }
+        body = {"Image": "x", "HostConfig": {"Mounts": [mount]}}
+        made = mounts("POST", "/containers/create", body, State([], BOUND))
+        assert [(m["origin"], m["path"]) for m in made][1:] == [("volume", "/srv/c")]
+        assert [m["volume"] for m in made] == ["data", "data"]
 
 
 def test_volumes_of_another_container_are_the_new_one_s_own() -> None:

@@ -45,10 +45,12 @@ class Mount:
     names none for certain; ``propagation`` is empty where dockerd's default applies; ``driver``
     and ``options`` are the volume driver's.
 
-    ``origin`` is ``request`` for what the request asks for, ``volume`` for what a named volume that
-    it uses is already, and ``container`` for what a container that it starts or opens has already.
-    ``recursive`` tells whether what is mounted below the path is part of a bind,
-    ``force_read_only`` whether dockerd must make that read-only too.
+    ``volume`` is the name of the volume that is made or used, also where that is really a bind, and
+    empty where there is none or it gets a name of dockerd's. ``origin`` is ``request`` for what the
+    request asks for, ``volume`` for what a named volume that it uses is already, and ``container``
+    for what a container that it starts or opens has already. ``recursive`` tells whether what is
+    mounted below the path is part of a bind, ``force_read_only`` whether dockerd must make that
+    read-only too.
     """
 
     type: str
@@ -60,6 +62,7 @@ class Mount:
     propagation: str = ""
     driver: str = ""
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    volume: str = ""
     origin: Literal["request", "volume", "container"] = "request"
     recursive: bool = True
     force_read_only: bool = False
@@ -139,6 +142,7 @@ def stored_mount(point: Any, use: ContainerUse) -> Mount:
         read_only=use.read_only or not writable,
         propagation=texts["Propagation"],
         driver=texts["Driver"] if type_ == "volume" else "",
+        volume=texts["Name"] if type_ == "volume" else "",
         origin="request" if use.is_taken_over else "container",
     )
 
@@ -152,19 +156,24 @@ def stored_volume(volume: Mount, options: Any) -> Mount:
     given = {ours: options.get(theirs, "") for ours, theirs in names.items()}
     if not all(isinstance(value, str) for value in given.values()):
         raise TypeError("a volume's options have values of other types")
-    return _volume(
-        dataclasses.replace(volume, driver="local", options={k: v for k, v in given.items() if v})
+    named = Mount(
+        type="volume",
+        field=volume.field,
+        source=volume.volume,
+        target=volume.target,
+        read_only=volume.read_only,
+        driver="local",
+        options={ours: value for ours, value in given.items() if value},
+        volume=volume.volume,
     )
+    return _volume(named)
 
 
 def is_named_volume(mount: Mount) -> bool:
-    """Whether a mount is of a volume that is there already, or may be, under its name."""
-    return (
-        mount.type == "volume"
-        and mount.source != ""
-        and mount.driver in _LOCAL
-        and not mount.options
-    )
+    """Whether a mount is of a volume of the local driver that is there already, or may be, under
+    its name: then options that the request gives are passed over (28.5.2
+    ``volume/service/store.go`` create)."""
+    return mount.volume != "" and mount.driver in _LOCAL
 
 
 def unknown_mount(field: str, source: str, *, taken_over: bool) -> Mount:
@@ -230,6 +239,7 @@ def _of_volume(body: Any) -> Iterator[Mount]:
             source=body["Name"],
             driver=body["Driver"],
             options=options,
+            volume=body["Name"],
         )
     )
 
@@ -256,6 +266,7 @@ def _bind(bind: str, volume_driver: str, field: str) -> Mount:
         read_only=_is_read_only(flags),
         propagation=_propagation(flags),
         driver="" if is_path else volume_driver,
+        volume="" if is_path else source,
     )
 
 
@@ -284,6 +295,7 @@ def _mount(mount: Any, field: str) -> Mount:
             read_only=mount["ReadOnly"],
             driver=driver["Name"],
             options=driver["Options"],
+            volume=source,
         )
     )
 

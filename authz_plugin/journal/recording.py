@@ -67,6 +67,7 @@ _HEADERS: Final = frozenset({"content-length", "content-type"})
 
 _BODY: Final = frozenset(
     {
+        "[]",
         "[].Name",
         "[].Value[]",
         "Driver",

@@ -144,6 +144,7 @@ REQUESTS: Final[dict[str, tuple[str, str, dict[str, str], Any]]] = {
         },
     ),
     "secret_create": ("POST", "/v1.44/secrets/create", _JSON, {"Name": "key", "Data": "eA=="}),
+    "plugin_set": ("POST", "/v1.44/plugins/driver/set", _JSON, ["data.source=/srv/data"]),
     "swarm_init": ("POST", "/v1.44/swarm/init", _JSON, {"ListenAddr": "0.0.0.0:2377"}),
     "swarm_update": ("POST", "/v1.44/swarm/update?version=1", _JSON, {"Name": "default"}),
     "swarm_join": ("POST", "/v1.44/swarm/join", _JSON, {"RemoteAddrs": ["manager:2377"]}),

@@ -204,6 +204,9 @@ _MOUNT: Final = {
     "propagation": _said("Empty where dockerd's default applies.", _STRING),
     "driver": _said("Volume driver.", _STRING),
     "options": _said("Volume driver options.", {"type": "object", "additionalProperties": _STRING}),
+    "volume": _said(
+        "Name of the volume that is made or used, also of one that is a bind.", _STRING
+    ),
     "origin": _said(
         "request: asked for; volume: what a named volume is already; container: what a container "
         "that is started or opened has already.",

@@ -9,7 +9,9 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A required label must be there
-# description: On new containers, services and their containers, networks and volumes.
+# description: |
+#   On new containers, services and their containers, networks and volumes, and on secrets and
+#   configs, new and changed.
 # custom:
 #   id: labels.required
 #   settings: [labels.required]
@@ -69,7 +71,10 @@ _reserved(label) if {
 _has(labels, name) if pattern.fits(effective.config.labels.required[name], labels[name])
 
 _labels := {"Labels": _own} if {
-	input.operation.id in {"container.create", "network.create", "volume.create"}
+	input.operation.id in {
+		"config.create", "config.update", "container.create", "network.create", "secret.create",
+		"secret.update", "volume.create",
+	}
 }
 
 _labels := {"Labels": _own, "TaskTemplate.ContainerSpec.Labels": _container_labels} if {

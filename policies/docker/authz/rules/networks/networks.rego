@@ -209,7 +209,9 @@ denials contains denial.of(
 
 # METADATA
 # title: Subnets need permission
-# description: A subnet that shadows a route of the host takes its traffic.
+# description: |
+#   A subnet that shadows a route of the host takes its traffic, in a network or in the pool that a
+#   new swarm takes its networks from.
 # custom:
 #   id: networks.subnet
 #   settings: [networks.subnets]
@@ -221,6 +223,15 @@ denials contains denial.of(
 	input.operation.id == "network.create"
 	not _subnets_allowed
 	not _plain_ipam
+}
+
+denials contains denial.of(
+	"networks.subnet", "DefaultAddrPool", null,
+	"choosing subnets is not allowed", "networks.subnets is false",
+) if {
+	input.operation.id == "swarm.init"
+	not _subnets_allowed
+	not _plain_pool
 }
 
 # METADATA
@@ -374,6 +385,8 @@ _no_service_dns if {
 _listed(field, key) if input.body[field] in effective.config.networks[key]
 
 _subnets_allowed if effective.config.networks.subnets == true
+
+_plain_pool if input.body.DefaultAddrPool == []
 
 _plain_ipam if is_null(input.body.IPAM)
 

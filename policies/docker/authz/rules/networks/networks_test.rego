@@ -91,6 +91,11 @@ test_denied[name] if {
 			{},
 			{"networks.option"},
 		],
+		"a swarm's pool of subnets": [
+			object.union(examples.swarm_init, {"body": {"DefaultAddrPool": ["10.0.0.0/8"]}}),
+			{"networks": {"subnets": false}},
+			{"networks.subnet"},
+		],
 		"a subnet": [
 			_network({"IPAM": {"Driver": "", "Options": {}, "Config": [{"Subnet": "10.0.0.0/8"}]}}),
 			{"networks": {"subnets": false}},
@@ -142,6 +147,7 @@ test_allowed[name] if {
 			_front_only,
 		],
 		"no network": [_endpoint({"network": "none"}), _front_only],
+		"a new swarm": [examples.swarm_init, {"networks": {"subnets": false}}],
 		"a new network": [examples.network_create, {"networks": {"subnets": false}}],
 		"an ordinary plan of addresses": [
 			_network({"IPAM": {"Driver": "default", "Options": {}, "Config": []}}),

@@ -64,6 +64,24 @@ denials contains denial.of(
 }
 
 # METADATA
+# title: A plugin's setting must be an allowed one
+# description: |
+#   Settings change the mounts, devices and environment that a plugin declares to be settable, each
+#   as it is sent: NAME=VALUE or NAME.FIELD=VALUE.
+# custom:
+#   id: plugins.setting
+#   settings: [plugins.settings]
+#   remedy: Ask the operator of this host to set it.
+denials contains denial.of(
+	"plugins.setting", sprintf("[%d]", [i]), setting,
+	"this setting of a plugin is not allowed", denial.allowed(effective.list(["plugins", "settings"])),
+) if {
+	input.operation.id == "plugin.set"
+	some i, setting in object.get(input, "body", ["unknown"])
+	not _settable(setting)
+}
+
+# METADATA
 # title: Making plugins needs permission
 # description: The archive that a plugin is made of is never shown.
 # custom:
@@ -85,15 +103,22 @@ denials contains denial.of(
 #   id: plugins.unreadable
 denials contains denial.of("plugins.unreadable", "body", null, "what the plugin is granted cannot be read", "") if {
 	input.operation.access == "write"
-	input.operation.id in {"plugin.pull", "plugin.upgrade"}
+	input.operation.id in {"plugin.pull", "plugin.set", "plugin.upgrade"}
 	not _readable
 }
+
+_settable(setting) if pattern.fits(effective.config.plugins.settings, setting)
 
 _changeable if input.operation.resource.ref in effective.config.plugins.change
 
 _readable if {
 	is_array(input.body)
 	count(input.images) > 0
+}
+
+_readable if {
+	is_array(input.body)
+	input.operation.id == "plugin.set"
 }
 
 _installable(_) if "*" in effective.config.plugins.install

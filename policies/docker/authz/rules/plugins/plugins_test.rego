@@ -28,6 +28,16 @@ test_denied[name] if {
 			_all,
 			{"plugins.privilege"},
 		],
+		"a setting": [
+			examples.plugin_set,
+			{"plugins": {"change": ["driver"], "settings": ["DEBUG=*"]}},
+			{"plugins.setting"},
+		],
+		"settings that are not known": [
+			json.remove(examples.plugin_set, ["/body"]),
+			{"plugins": {"change": ["driver"]}},
+			{"plugins.setting", "plugins.unreadable"},
+		],
 		"making one": [examples.plugin_create, {}, {"plugins.create"}],
 		"a plugin that is not known": [
 			object.union(examples.plugin_pull, {"images": [{}]}),
@@ -48,6 +58,10 @@ test_denied[name] if {
 test_allowed[name] if {
 	some name, [request, changes] in {
 		"a change of one that is named": [examples.plugin_disable, {"plugins": {"change": ["driver"]}}],
+		"a setting that is allowed": [
+			examples.plugin_set,
+			{"plugins": {"change": ["driver"], "settings": ["data.source=/srv/*"]}},
+		],
 		"an allowed installation": [examples.plugin_pull, _all],
 		"any installation": [
 			examples.plugin_pull,

@@ -35,7 +35,8 @@ denials contains denial.of(
 
 # METADATA
 # title: What a tenant makes must have its labels
-# description: Lists are filtered by them.
+# description: |
+#   Lists are filtered by them. An update of a secret, a config or a service sets all labels anew.
 # custom:
 #   id: tenancy.label
 #   settings: [tenancy.labels]
@@ -80,7 +81,7 @@ denials contains denial.of(
 	"tenancy.everybody", "operation", input.operation.id,
 	"this shows what is other tenants'", "",
 ) if {
-	input.operation.id in {"system.df", "swarm.inspect", "task.list", "task.inspect"}
+	input.operation.id in {"system.df", "swarm.inspect", "task.list", "task.inspect", "task.logs"}
 	not _alone
 }
 
@@ -140,8 +141,8 @@ _may_be_empty(reference) if reference.kind in {"config", "secret"}
 
 _makes if {
 	input.operation.id in {
-		"config.create", "container.create", "network.create", "secret.create", "service.create",
-		"service.update", "volume.create",
+		"config.create", "config.update", "container.create", "network.create", "secret.create",
+		"secret.update", "service.create", "service.update", "volume.create",
 	}
 }
 

@@ -10,20 +10,21 @@ import data.docker.authz.effective
 
 # METADATA
 # title: Named volumes need permission
-# description: A named volume that does not exist is made; one that does is shared.
+# description: |
+#   A named volume that does not exist is made; one that does is shared. A name counts also where the
+#   volume's options bind a path.
 # custom:
 #   id: volumes.named
 #   settings: [volumes.named]
 #   remedy: Use an anonymous volume, or a bind mount below an allowed path.
 denials contains denial.of(
-	"volumes.named", object.get(mount, "field", ""), object.get(mount, "source", null),
-	sprintf("named volume %s is not allowed", [object.get(mount, "source", "unknown")]),
+	"volumes.named", object.get(mount, "field", ""), object.get(mount, "volume", null),
+	sprintf("named volume %s is not allowed", [object.get(mount, "volume", "unknown")]),
 	"volumes.named is false",
 ) if {
 	not _named_allowed
 	some mount in input.mounts
 	not _there_already(mount)
-	not _another_type(mount)
 	not _anonymous(mount)
 }
 
@@ -72,7 +73,7 @@ _there_already(mount) if mount.origin in {"container", "volume"}
 
 _another_type(mount) if mount.type in {"bind", "tmpfs", "image", "npipe", "cluster"}
 
-_anonymous(mount) if mount.source == ""
+_anonymous(mount) if mount.volume == ""
 
 _allowed_driver(mount) if mount.driver == ""
 

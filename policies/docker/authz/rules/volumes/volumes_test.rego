@@ -7,7 +7,8 @@ import data.docker.authz.rules.volumes
 test_denied[name] if {
 	some name, [changes, config, rules] in {
 		"a named volume": [{}, {"named": false}, {"volumes.named"}],
-		"a volume that does not say its name": [{"source": null}, {"named": false}, {"volumes.named"}],
+		"a volume that does not say its name": [{"volume": null}, {"named": false}, {"volumes.named"}],
+		"a named volume that is a bind": [{"type": "bind"}, {"named": false}, {"volumes.named"}],
 		"a driver of somebody's": [{"driver": "rexray"}, {}, {"volumes.driver"}],
 		"a driver that is not said": [{"driver": null}, {}, {"volumes.driver"}],
 		"a disk": [_local({"type": "ext4", "device": "/dev/sda1"}, "/dev/sda1"), {}, {"volumes.options"}],
@@ -33,7 +34,7 @@ test_denied[name] if {
 test_allowed[name] if {
 	some name, [changes, config] in {
 		"a named volume where that is allowed": [{}, {}],
-		"an anonymous volume": [{"source": ""}, {"named": false}],
+		"an anonymous volume": [{"volume": ""}, {"named": false}],
 		"a driver on the list": [{"driver": "rexray"}, {"drivers": ["local", "rexray"]}],
 		"the default driver": [{"driver": ""}, {"drivers": []}],
 		"a size": [_local({"size": "1g"}, null), {}],
@@ -45,9 +46,9 @@ test_allowed[name] if {
 			object.union(_local({"type": "ext4", "device": "/dev/sda1"}, "/dev/sda1"), {"origin": "container"}),
 			{"named": false},
 		],
-		"a bind, which others judge": [{"type": "bind", "options": {"type": "none"}}, {"named": false}],
-		"a file system in memory": [{"type": "tmpfs"}, {"named": false}],
-		"an image": [{"type": "image"}, {"named": false}],
+		"a bind, which others judge": [{"type": "bind", "volume": "", "options": {"type": "none"}}, {"named": false}],
+		"a file system in memory": [{"type": "tmpfs", "volume": ""}, {"named": false}],
+		"an image": [{"type": "image", "volume": ""}, {"named": false}],
 	}
 	count(_denials(changes, config)) == 0
 }
@@ -86,6 +87,7 @@ _volume := {
 	"propagation": "",
 	"driver": "",
 	"options": {},
+	"volume": "data",
 	"field": "HostConfig.Mounts[0]",
 }
 
