@@ -25,7 +25,7 @@ from authz_plugin.caller import Caller
 from authz_plugin.dockerd import routes
 from authz_plugin.document import input_document
 from authz_plugin.errors import Refused
-from authz_plugin.hostpaths import UnseenHostPaths
+from authz_plugin.hostpaths import Resolution
 from tests.conftest import with_policy
 from tests.ledger import STRICT, LedgerError, Row
 
@@ -63,6 +63,8 @@ _BODIES: Final[Mapping[str, Any]] = {
 _KEYS: Final[Mapping[str, str]] = {"PortBindings": "80/tcp"}
 """The key of a map's entry within which a field stands; ``own-net`` elsewhere."""
 
+_MOVED: Final = "/srv/w/moved"
+
 _HELPER: Final = """\
 package ledger
 
@@ -77,6 +79,32 @@ answers := [found |
     ]
 ]
 """
+
+
+class Host:
+    """A host on which ``/srv/w/moved`` is a link and something is mounted below
+    ``/srv/data/busy``."""
+
+    def resolve(self, path: str) -> Resolution:
+        return Resolution("/elsewhere" if path == _MOVED else path, exists=True)
+
+    def holds_mounts(self, path: str) -> bool | None:
+        return path == "/srv/data/busy"
+
+
+class State:
+    """A dockerd with a container ``own-moved``, whose folder was replaced by that link, and others
+    without mounts."""
+
+    is_seen = True
+
+    def mount_points(self, reference: str) -> list[Any]:
+        moved = {"Type": "bind", "Source": _MOVED, "Destination": "/x", "RW": True}
+        return [moved] if reference == "own-moved" else []
+
+    def volume_options(self, name: str) -> list[Any]:
+        del name
+        return []
 
 
 @dataclass(slots=True)
@@ -185,7 +213,7 @@ class Decider:
         key = json.dumps(change, sort_keys=True)
         if key not in self._configs:
             merged = _merged(self._strict, change)
-            self._compiled.append(policy.configuration(with_policy(**merged), UnseenHostPaths()))
+            self._compiled.append(policy.configuration(with_policy(**merged), Host()))
             self._configs[key] = len(self._compiled) - 1
         return self._configs[key]
 
@@ -221,7 +249,7 @@ class _Request:
         read = dockerd.read(method, target, headers, content)
         if read.operation.id != self.operation:
             raise LedgerError(f"{method} {target} is {read.operation.id}, not {self.operation}")
-        made = input_document(read, Caller("", "", ()), UnseenHostPaths(), datetime.now(UTC))
+        made = input_document(read, Caller("", "", ()), Host(), datetime.now(UTC), State())
         plain: dict[str, Any] = json.loads(json.dumps(made))
         return plain
 
@@ -266,7 +294,7 @@ def _base(operation: str) -> _Request:
     query = {"fromImage": "app"} if operation == "image.pull" else {}
     shape = routes.OPERATIONS[operation].body
     body = None if shape is None or shape == routes.STREAM else _BODIES.get(operation, {})
-    if operation == "container.start":
+    if operation in {"container.start", "container.checkpoint.restore"}:
         return _Request(operation, _path(operation, {}), query, {}, None)
     return _Request(operation, _path(operation, {}), query, {}, copy.deepcopy(body))
 
