@@ -71,6 +71,20 @@ class UnseenEngineState:
         raise Unknown(name)
 
 
+class NoEngineState:
+    """A machine on which there is no dockerd: no container has a mount, no volume has options."""
+
+    is_seen = True
+
+    def mount_points(self, reference: str) -> list[Any]:
+        del reference
+        return []
+
+    def volume_options(self, name: str) -> list[Any]:
+        del name
+        return []
+
+
 @dataclass(frozen=True, slots=True)
 class _Names:
     """What a container is called, and whether it gives names to others.

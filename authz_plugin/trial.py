@@ -25,7 +25,7 @@ from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial, denial_message, read_decision
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.enginestate import EngineState, LocalEngineState, UnseenEngineState
+from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState
 from authz_plugin.errors import EngineError, PolicyError, SetupError
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.settings import OpaSettings, Settings
@@ -252,10 +252,10 @@ def _digest(document: Mapping[str, Any]) -> bytes:
 
 def _engine_state(settings: Settings) -> EngineState:
     """dockerd's files where there are any: policies are tried on machines without Docker, too, and
-    there requests count as far as they tell by themselves."""
+    there no container has any mounts."""
     state = supervisor.engine_state(settings)
     if isinstance(state, LocalEngineState) and not state.root.is_dir():
-        return UnseenEngineState()
+        return NoEngineState()
     return state
 
 

@@ -67,7 +67,6 @@ _HEADERS: Final = frozenset({"content-length", "content-type"})
 
 _BODY: Final = frozenset(
     {
-        "[]",
         "[].Name",
         "[].Value[]",
         "Driver",

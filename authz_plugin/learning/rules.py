@@ -422,7 +422,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "plugins.create": _puts("plugins", "create", to=True, danger=_ROOT_PROGRAM),
     "plugins.install": _plugin,
     "plugins.privilege": _plugin_privilege,
-    "plugins.setting": _adds("plugins", "settings", danger=_ROOT_PROGRAM),
+    "plugins.setting": _nothing,  # settings may be secrets, and are not recorded
     "plugins.unreadable": _nothing,
     "ports.address": _adds("ports", "addresses"),
     "ports.publish-all": _puts("ports", "publish_all", to=True),

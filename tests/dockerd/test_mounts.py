@@ -187,7 +187,8 @@ def test_a_container_mount_of_another_type_keeps_it_and_names_no_path(kind: str)
 @pytest.mark.parametrize("options", [None, {}, {"DriverConfig": None}, {"DriverConfig": {}}])
 def test_a_volume_without_driver_options_is_a_volume(options: Any) -> None:
     mount = mounted(Type="volume", Source="/etc", Target="/t", VolumeOptions=options)
-    assert mount == Mount(type="volume", field="HostConfig.Mounts[0]", source="/etc", target="/t")
+    field = "HostConfig.Mounts[0]"
+    assert mount == Mount(type="volume", field=field, source="/etc", volume="/etc", target="/t")
 
 
 def test_an_anonymous_volume_with_driver_options_is_judged_like_a_named_one() -> None:

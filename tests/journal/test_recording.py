@@ -30,8 +30,9 @@ from tests.journal.records import create, message
 from tests.journal.test_secrets import Marks, alone
 
 SCHEMA: Final = json.loads((policy.SHIPPED / "schemas/input.json").read_text())
-UNSEEN: Final = frozenset({"containers.command"})
-"""Rules that a recorded input cannot tell about: they compare words of commands."""
+UNSEEN: Final = frozenset({"containers.command", "plugins.setting"})
+"""Rules that a recorded input cannot tell about: they compare words of commands, and settings of
+plugins, which may be secrets."""
 
 
 @pytest.fixture(scope="module")

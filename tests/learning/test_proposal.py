@@ -460,14 +460,6 @@ DANGERS: Final[dict[str, tuple[Request, set[str]]]] = {
     "a plugin that is switched off": (
         send("/plugins/y/disable"), {"sections.operation=plugin.disable", "plugins.change=y"},
     ),
-    "a plugin that is set": (
-        post("/plugins/y/set", ["data.source=/x"]),
-        {
-            "sections.operation=plugin.set",
-            "plugins.change=y",
-            "plugins.setting=data.source=/x",
-        },
-    ),
     "a plugin that is made": (
         send("/plugins/create?name=x"), {"sections.operation=plugin.create", "plugins.create"},
     ),

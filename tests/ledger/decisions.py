@@ -167,7 +167,7 @@ class Decider:
     def witness(self, row: Row, operation: str) -> Witness:
         """The witness of a row, to be decided."""
         config = self._config(row.more.get("config", {}))
-        given, left_out = _requests(row, operation)
+        given, left_out = requests_of(row, operation)
         packages = sorted({rule.partition(".")[0].replace("-", "_") for rule in row.rules.split()})
         as_is, without = (self._ask(one, config, packages) for one in (given, left_out))
         lacking = {
@@ -217,7 +217,7 @@ class Decider:
             self._configs[key] = len(self._compiled) - 1
         return self._configs[key]
 
-    def _ask(self, request: _Request, config: int, packages: list[str], without: str = "") -> Asked:
+    def _ask(self, request: Asking, config: int, packages: list[str], without: str = "") -> Asked:
         try:
             document = request.document()
         except Refused as refusal:
@@ -231,7 +231,7 @@ class Decider:
 
 
 @dataclass(slots=True)
-class _Request:
+class Asking:
     """A request to be read as dockerd shows it."""
 
     operation: str
@@ -240,8 +240,12 @@ class _Request:
     headers: dict[str, str]
     body: Any
 
+    def method(self) -> str:
+        """The HTTP method of its route."""
+        return _method(self.operation)
+
     def document(self) -> dict[str, Any]:
-        method, content, headers = _method(self.operation), b"", dict(self.headers)
+        method, content, headers = self.method(), b"", dict(self.headers)
         if self.body is not None and "content-type" not in headers:
             content = json.dumps(self.body).encode()
             headers |= {"content-type": "application/json", "content-length": str(len(content))}
@@ -254,7 +258,7 @@ class _Request:
         return plain
 
 
-def _requests(row: Row, operation: str) -> tuple[_Request, _Request]:
+def requests_of(row: Row, operation: str) -> tuple[Asking, Asking]:
     """The request with the witness, and the one without."""
     more = row.more
     base = _base(operation)
@@ -290,13 +294,13 @@ def _requests(row: Row, operation: str) -> tuple[_Request, _Request]:
     return given, left_out
 
 
-def _base(operation: str) -> _Request:
+def _base(operation: str) -> Asking:
     query = {"fromImage": "app"} if operation == "image.pull" else {}
     shape = routes.OPERATIONS[operation].body
     body = None if shape is None or shape == routes.STREAM else _BODIES.get(operation, {})
     if operation in {"container.start", "container.checkpoint.restore"}:
-        return _Request(operation, _path(operation, {}), query, {}, None)
-    return _Request(operation, _path(operation, {}), query, {}, copy.deepcopy(body))
+        return Asking(operation, _path(operation, {}), query, {}, None)
+    return Asking(operation, _path(operation, {}), query, {}, copy.deepcopy(body))
 
 
 def _route(operation: str) -> tuple[str, str]:

@@ -217,21 +217,12 @@ denials contains denial.of(
 #   settings: [networks.subnets]
 #   remedy: Leave --subnet, --gateway and --ip-range out; dockerd chooses.
 denials contains denial.of(
-	"networks.subnet", "IPAM", null,
+	"networks.subnet", field, null,
 	"choosing subnets is not allowed", "networks.subnets is false",
 ) if {
-	input.operation.id == "network.create"
+	input.operation.access == "write"
 	not _subnets_allowed
-	not _plain_ipam
-}
-
-denials contains denial.of(
-	"networks.subnet", "DefaultAddrPool", null,
-	"choosing subnets is not allowed", "networks.subnets is false",
-) if {
-	input.operation.id == "swarm.init"
-	not _subnets_allowed
-	not _plain_pool
+	some field in _subnets
 }
 
 # METADATA
@@ -385,6 +376,16 @@ _no_service_dns if {
 _listed(field, key) if input.body[field] in effective.config.networks[key]
 
 _subnets_allowed if effective.config.networks.subnets == true
+
+_subnets contains "IPAM" if {
+	input.operation.id == "network.create"
+	not _plain_ipam
+}
+
+_subnets contains "DefaultAddrPool" if {
+	input.operation.id == "swarm.init"
+	not _plain_pool
+}
 
 _plain_pool if input.body.DefaultAddrPool == []
 

@@ -88,23 +88,12 @@ denials contains denial.of(
 #     Update the service to what it was, with a whole specification, and leave --update-failure-action
 #     at pause.
 denials contains denial.of(
-	"swarm.rollback", "query.rollback", value,
-	"setting a service back is not allowed", "update it to what it was",
-) if {
-	input.operation.id == "service.update"
-	not _rollback_allowed
-	some value in object.get(input, ["request", "query", "rollback"], [""])
-	value != ""
-}
-
-denials contains denial.of(
-	"swarm.rollback", "UpdateConfig.FailureAction", "rollback",
-	"setting a service back when its update fails is not allowed", "use pause or continue",
+	"swarm.rollback", field, value,
+	"setting a service back is not allowed", "update it to what it was; pause when an update fails",
 ) if {
 	input.operation.access == "write"
-	input.operation.id in {"service.create", "service.update"}
 	not _rollback_allowed
-	not _stays_as_updated
+	some [field, value] in _set_back
 }
 
 # METADATA
@@ -154,6 +143,17 @@ _runs_allowed if {
 	runtime := input.body.TaskTemplate.Runtime
 	runtime in effective.config.swarm.runtimes
 	not runtime in {"", "container"}
+}
+
+_set_back contains ["query.rollback", value] if {
+	input.operation.id == "service.update"
+	some value in object.get(input, ["request", "query", "rollback"], [""])
+	value != ""
+}
+
+_set_back contains ["UpdateConfig.FailureAction", "rollback"] if {
+	input.operation.id in {"service.create", "service.update"}
+	not _stays_as_updated
 }
 
 _stays_as_updated if is_null(input.body.UpdateConfig)

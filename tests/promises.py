@@ -1,0 +1,492 @@
+"""What each shipped profile promises: in a sentence, by which rules, and what they then deny.
+
+``docs/profiles.md`` shows the sentences and the rules; ``tests/test_promises.py`` has each profile
+decide on the requests.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+Request = tuple[str, str, Any]
+"""Method, target without a version, and body: a JSON value, ``b"…"`` for an archive, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A sentence about a profile, the ids of the rules that keep it, and requests that they deny:
+    each rule denies one of them at least, and each request is denied by one of the rules."""
+
+    text: str
+    rules: tuple[str, ...]
+    denied: tuple[Request, ...]
+
+
+def create(host: dict[str, Any] | None = None, **config: Any) -> Request:
+    """A container of an image by its name and version, with settings of HostConfig and others."""
+    body = {"Image": "registry.example/app:1", "HostConfig": host or {}, **config}
+    return ("POST", "/containers/create?name=web", body)
+
+
+def _volume(**options: str) -> Request:
+    return create(
+        {
+            "Mounts": [
+                {
+                    "Type": "volume",
+                    "Source": "data",
+                    "Target": "/data",
+                    "VolumeOptions": {"DriverConfig": {"Name": "local", "Options": options}},
+                }
+            ]
+        }
+    )
+
+
+def _act(verb: str) -> Request:
+    return ("POST", f"/containers/web/{verb}", None)
+
+
+def _endpoint(**config: Any) -> Request:
+    return create({"NetworkMode": "front"}, NetworkingConfig={"EndpointsConfig": {"front": config}})
+
+
+_EXEC: Final = ("POST", "/containers/web/exec", {"Cmd": ["true"]})
+_FILES: Final = (
+    ("GET", "/containers/web/archive?path=/etc", None),
+    ("PUT", "/containers/web/archive?path=/", b"tar"),
+    ("HEAD", "/containers/web/archive?path=/etc", None),
+)
+_CHECKPOINTS: Final = (
+    ("POST", "/containers/web/checkpoints", {"CheckpointID": "x"}),
+    ("GET", "/containers/web/checkpoints", None),
+    ("DELETE", "/containers/web/checkpoints/x", None),
+    _act("start?checkpoint=x"),
+)
+_SWARM: Final[tuple[Request, ...]] = (
+    ("POST", "/swarm/init", {}),
+    ("GET", "/swarm", None),
+    ("POST", "/services/create", {"Name": "web"}),
+    ("GET", "/secrets", None),
+    ("GET", "/configs", None),
+)
+_PLUGINS: Final[tuple[Request, ...]] = (
+    ("POST", "/plugins/pull?remote=x", []),
+    ("POST", "/plugins/x/disable", None),
+    ("POST", "/plugins/create?name=x", b"tar"),
+)
+_BUILDS: Final = (
+    ("POST", "/build?t=app", b"tar"),
+    ("POST", "/session", b""),
+    ("POST", "/grpc", b""),
+)
+_IMAGES_IN: Final = (
+    ("POST", "/images/load", b"tar"),
+    ("POST", "/images/create?fromSrc=-&repo=app", b"tar"),
+)
+_IMAGES_OUT: Final = (("GET", "/images/app/get", None), ("POST", "/images/app/push", None))
+_NETWORKS: Final = (
+    ("POST", "/networks/create", {"Name": "front"}),
+    ("POST", "/networks/front/connect", {"Container": "web"}),
+    ("DELETE", "/networks/front", None),
+)
+_VOLUMES: Final = (
+    ("POST", "/volumes/create", {"Name": "data"}),
+    ("DELETE", "/volumes/data", None),
+    ("POST", "/volumes/prune", None),
+)
+_SERVED: Final = {"Memory": 1 << 28, "NanoCpus": 10**9, "PidsLimit": 100}
+
+EVERYWHERE: Final = (
+    Promise(
+        "No container and no exec is privileged.",
+        ("privileged.container", "privileged.exec"),
+        (
+            create({"Privileged": True}),
+            ("POST", "/containers/web/exec", {"Cmd": ["true"], "Privileged": True}),
+        ),
+    ),
+    Promise(
+        "No container joins a namespace of the host or of another container.",
+        ("namespaces.host", "namespaces.container", "namespaces.unknown"),
+        (
+            create({"PidMode": "host"}),
+            create({"NetworkMode": "host"}),
+            create({"IpcMode": "container:db"}),
+            create({"UTSMode": "other"}),
+        ),
+    ),
+    Promise(
+        "No device of the host, GPU or CDI device gets into a container.",
+        ("devices.mapping", "devices.request", "devices.cgroup-rule"),
+        (
+            create({"Devices": [{"PathOnHost": "/dev/sda"}]}),
+            create({"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["vendor/class=x"]}]}),
+            create({"DeviceCgroupRules": ["b *:* rwm"]}),
+        ),
+    ),
+    Promise(
+        "seccomp, AppArmor, SELinux, masked and read-only paths stay as dockerd sets them.",
+        ("security-options.value", "security-options.paths"),
+        (
+            create({"SecurityOpt": ["seccomp=unconfined"]}),
+            create({"SecurityOpt": ["label=disable"]}),
+            create({"MaskedPaths": []}),
+        ),
+    ),
+    Promise(
+        "No host path is mounted but those below the roots in `mounts.allow`, however the mount is "
+        "written: as a bind, as a mount, by a volume's options or by another container's volumes.",
+        ("mounts.source", "mounts.volumes-from", "volumes.options"),
+        (
+            create({"Binds": ["/srv/other:/x"]}),
+            _volume(type="none", o="bind", device="/srv/other"),
+            _volume(type="ext4", device="/dev/sda1"),
+            create({"VolumesFrom": ["db"]}),
+        ),
+    ),
+    Promise(
+        "The Docker socket, dockerd's state and settings, and this plugin's are never mounted, nor "
+        "is a folder above them.",
+        ("mounts.protected", "guard.mount"),
+        (
+            create({"Binds": ["/var/run/docker.sock:/s"]}),
+            create({"Binds": ["/:/host"]}),
+            create({"Binds": ["/etc/docker:/x"]}),
+        ),
+    ),
+    Promise(
+        "No mount propagates to the host.",
+        ("mounts.propagation",),
+        (create({"Binds": ["/srv/other:/x:rshared"]}),),
+    ),
+    Promise(
+        "A container runs with dockerd's runtime, in dockerd's cgroup, without groups of the host, "
+        "annotations, storage options and kernel parameters that are not listed.",
+        (
+            "containers.runtime",
+            "containers.cgroup-parent",
+            "containers.group",
+            "containers.annotation",
+            "containers.storage-option",
+            "sysctls.name",
+        ),
+        (
+            create({"Runtime": "other"}),
+            create({"CgroupParent": "system.slice"}),
+            create({"GroupAdd": ["docker"]}),
+            create({"Annotations": {"run.oci.keep_original_groups": "1"}}),
+            create({"StorageOpt": {"size": "1T"}}),
+            create({"Sysctls": {"kernel.msgmax": "1"}}),
+        ),
+    ),
+    Promise(
+        "dockerd sends no output of a container to another host or socket.",
+        ("logging.driver", "logging.option"),
+        (
+            create({"LogConfig": {"Type": "syslog", "Config": {}}}),
+            create({"LogConfig": {"Type": "json-file", "Config": {"syslog-address": "x"}}}),
+        ),
+    ),
+    Promise(
+        "No container is made harder to stop than the host's own processes.",
+        ("resources.oom-score", "resources.oom-kill", "resources.realtime"),
+        (
+            create({"OomScoreAdj": -1000}),
+            create({"OomKillDisable": True}),
+            create({"CpuRealtimeRuntime": 1000}),
+        ),
+    ),
+    Promise(
+        "Nobody changes, installs or makes managed plugins.",
+        ("sections.operation", "plugins.change", "plugins.create"),
+        _PLUGINS,
+    ),
+)
+"""What holds in every shipped profile."""
+
+_DENIED: Final = ("sections.operation",)
+
+PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
+    "closed": (
+        Promise(
+            "Nothing but ping and version is answered.",
+            _DENIED,
+            (create(), _EXEC, *_FILES, *_SWARM, *_BUILDS, *_NETWORKS, *_VOLUMES),
+        ),
+    ),
+    "production": (
+        Promise(
+            "Networks, volumes, images and swarms are not changed, and volumes not even listed.",
+            _DENIED,
+            (
+                *_NETWORKS,
+                *_VOLUMES,
+                *_SWARM,
+                *_IMAGES_IN,
+                ("GET", "/volumes", None),
+                ("POST", "/images/create?fromImage=app&tag=1", None),
+            ),
+        ),
+        Promise("Nothing is built, committed or run by exec.", _DENIED, (*_BUILDS, _EXEC)),
+        Promise(
+            "No file goes into a container or comes out of one, and no image is exported.",
+            _DENIED,
+            (*_FILES, ("GET", "/containers/web/export", None), *_IMAGES_OUT),
+        ),
+        Promise(
+            "Containers share no volume.",
+            ("volumes.named", "mounts.volumes-from"),
+            (create({"Binds": ["data:/data"]}), create({"VolumesFrom": ["db"]})),
+        ),
+        Promise(
+            "Ports of the host below 1024 stay closed, and no image opens all that it exposes.",
+            ("ports.range", "ports.publish-all"),
+            (
+                create({"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}),
+                create({"PublishAllPorts": True}),
+            ),
+        ),
+        Promise("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
+    ),
+    "devcontainer": (
+        Promise(
+            "A bind mount leads to /workspace and nowhere else.",
+            ("mounts.source",),
+            (
+                create({"Binds": ["/home:/x"]}),
+                create({"Binds": ["/workspace/../etc:/x"]}),
+                _volume(type="none", o="bind", device="/etc"),
+                (
+                    "POST",
+                    "/volumes/create",
+                    {"Name": "x", "DriverOpts": {"o": "bind", "device": "/etc"}},
+                ),
+            ),
+        ),
+        Promise(
+            "The swarm, secrets, configs, plugins and BuildKit's own protocol are closed.",
+            _DENIED,
+            (*_SWARM, *_PLUGINS, _BUILDS[1], _BUILDS[2]),
+        ),
+        Promise(
+            "docker top shows the container's processes and not the host's.",
+            ("containers.ps-arguments",),
+            (("GET", "/containers/web/top?ps_args=-o%20pid%20--unknown", None),),
+        ),
+        Promise("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
+    ),
+    "agent": (
+        Promise(
+            "Every container has limits of memory, CPUs and processes, below a ceiling; restarts "
+            "are counted.",
+            (
+                "resources.required",
+                "resources.max",
+                "containers.restart",
+                "containers.restart-retries",
+            ),
+            (
+                create(),
+                create({**_SERVED, "Memory": 1 << 40}),
+                create({**_SERVED, "RestartPolicy": {"Name": "always"}}),
+                create({**_SERVED, "RestartPolicy": {"Name": "on-failure"}}),
+                ("POST", "/containers/web/update", {"Memory": 1 << 40}),
+            ),
+        ),
+        Promise(
+            "No request that could not be held to a ceiling: nothing is built.",
+            _DENIED,
+            _BUILDS,
+        ),
+        Promise(
+            "No process gets privileges that it did not start with.",
+            ("walls.no-new-privileges",),
+            (create(_SERVED),),
+        ),
+        Promise(
+            "A bind mount leads to /workspace itself; a folder of it is mounted as a volume's "
+            "subpath.",
+            ("mounts.source", "mounts.subfolders"),
+            (create({"Binds": ["/home:/x"]}), create({"Binds": ["/workspace/data:/x"]})),
+        ),
+        Promise(
+            "Ports are opened on localhost only, and none below 1024.",
+            ("ports.address", "ports.range"),
+            (
+                create({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}),
+                create({"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "80"}]}}),
+            ),
+        ),
+        Promise(
+            "Nothing is pruned, and no image leaves the host.",
+            _DENIED,
+            (
+                ("POST", "/containers/prune", None),
+                ("POST", "/volumes/prune", None),
+                ("POST", "/networks/prune", None),
+                *_IMAGES_OUT,
+            ),
+        ),
+    ),
+    "baseline": (
+        Promise(
+            "No capability is added beyond the Pod Security Standards' list.",
+            ("capabilities.add",),
+            (create({"CapAdd": ["NET_RAW"]}), create({"CapAdd": ["all"]})),
+        ),
+        Promise(
+            "No port of the host is opened that the operator has not named.",
+            ("ports.range",),
+            (create({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}),),
+        ),
+        Promise(
+            "No archive is taken: neither images nor files in containers.",
+            _DENIED,
+            (*_IMAGES_IN, _FILES[1]),
+        ),
+        Promise("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
+    ),
+    "restricted": (
+        Promise(
+            "A container runs as a user by its number, not as root and not in root's group.",
+            ("users.container", "users.group"),
+            (create(User=""), create(User="0"), create(User="app"), create(User="1000:0")),
+        ),
+        Promise(
+            "A container drops all capabilities, and no process gets privileges that it did not "
+            "start with.",
+            ("walls.drop", "walls.no-new-privileges", "capabilities.add"),
+            (create(), create({"CapAdd": ["CHOWN"]})),
+        ),
+        Promise(
+            "A container has limits of memory, swap, shared memory, CPUs, processes and each "
+            "tmpfs.",
+            ("resources.required", "resources.max"),
+            (
+                create(),
+                create({**_SERVED, "MemorySwap": -1}),
+                create({**_SERVED, "Tmpfs": {"/x": ""}}),
+            ),
+        ),
+        Promise(
+            "A container speaks for nobody else: not on the default bridge, without further "
+            "names, chosen addresses, hosts entries and DNS settings.",
+            (
+                "networks.default-bridge",
+                "networks.alias",
+                "networks.address",
+                "networks.extra-host",
+                "networks.dns",
+                "networks.link",
+                "networks.mac-address",
+            ),
+            (
+                create(),
+                _endpoint(Aliases=["db"]),
+                _endpoint(IPAMConfig={"IPv4Address": "10.0.0.2"}),
+                create({"ExtraHosts": ["db:10.0.0.2"]}),
+                create({"Dns": ["10.0.0.2"]}),
+                create({"Links": ["db:db"]}),
+                _endpoint(MacAddress="02:42:ac:11:00:02"),
+            ),
+        ),
+        Promise(
+            "An image is run by its name and version.",
+            ("images.latest", "images.source"),
+            (create(Image="registry.example/app"), create(Image="sha256:" + "0a" * 32)),
+        ),
+        Promise(
+            "Nothing is bind-mounted, and nothing is run in, copied into or taken out of a "
+            "container.",
+            ("mounts.source", "mounts.type", "sections.operation"),
+            (create({"Binds": ["/srv:/x"]}), _EXEC, *_FILES, *_IMAGES_OUT),
+        ),
+    ),
+    "cis": (
+        Promise(
+            "A container has a read-only root file system, a health check and no growing "
+            "privileges.",
+            ("walls.read-only-root", "walls.healthcheck", "walls.no-new-privileges"),
+            (create(), create(Healthcheck={"Test": ["NONE"]})),
+        ),
+        Promise(
+            "A container has limits, counted restarts and no process limits above the host's.",
+            (
+                "resources.required",
+                "containers.restart",
+                "containers.restart-retries",
+                "resources.ulimit",
+            ),
+            (
+                create({"RestartPolicy": {"Name": "always"}}),
+                create({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 6}}),
+                create({"Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 1 << 20}]}),
+            ),
+        ),
+        Promise(
+            "The host's own folders are never mounted.",
+            ("mounts.protected",),
+            (create({"Binds": ["/usr/lib:/x"]}), create({"Binds": ["/proc:/x"]})),
+        ),
+        Promise(
+            "No ssh server is started, no exec runs as root, and ports are opened on localhost.",
+            ("containers.command", "users.exec", "ports.address"),
+            (
+                create(Cmd=["/usr/sbin/sshd", "-D"]),
+                ("POST", "/containers/web/exec", {"Cmd": ["id"], "User": "root"}),
+                create({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}),
+            ),
+        ),
+        Promise(
+            "The default bridge and latest are not used.",
+            ("networks.default-bridge", "images.latest"),
+            (create(), create(Image="registry.example/app")),
+        ),
+    ),
+    "read-only": (
+        Promise(
+            "Nothing is made, changed, started, stopped or removed.",
+            _DENIED,
+            (
+                create(),
+                _act("start"),
+                _act("stop"),
+                _EXEC,
+                ("DELETE", "/containers/web", None),
+                *_NETWORKS,
+                *_VOLUMES,
+                *_IMAGES_IN,
+                *_BUILDS,
+            ),
+        ),
+        Promise(
+            "No file, log, image, secret, config or join token is read.",
+            _DENIED,
+            (
+                *_FILES,
+                ("GET", "/containers/web/logs?stdout=1", None),
+                ("GET", "/containers/web/export", None),
+                ("GET", "/images/app/get", None),
+                ("GET", "/secrets", None),
+                ("GET", "/configs", None),
+                ("GET", "/swarm", None),
+            ),
+        ),
+    ),
+}
+"""What each profile for hosts promises beside that."""
+
+
+def sent(request: Request) -> tuple[str, str, dict[str, str], bytes]:
+    """Method, target, headers and body of a request as a plugin is shown it."""
+    method, target, body = request
+    uri = f"/v1.44{quote(target, safe='/?&=%')}"
+    if isinstance(body, bytes):
+        return method, uri, {"content-type": "application/x-tar"}, b""
+    if body is None:
+        return method, uri, {}, b""
+    return method, uri, {"content-type": "application/json"}, json.dumps(body).encode()
