@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS := $(shell echo $$(( ($$(nproc) + 1) / 2 )))
 
-.PHONY: help run demo test unit rego real bench fuzz soak audit ledger check fmt generate lock clean
+.PHONY: help run demo test unit rego real bench fuzz adversary soak audit ledger check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ bench: $(BIN)/.dev $(BIN)/opa ## Measure the plugin beside a Go plugin with OPA 
 
 fuzz: $(BIN)/.dev ## An hour of bodies, read by us and by Docker's own types (needs Go; ARGS="--minutes 5")
 	$(BIN)/python -m tests.oracle $(ARGS)
+
+adversary: $(BIN)/.dev $(BIN)/opa ## Have each profile deny every denied request however it is written (ARGS="--minutes 5")
+	$(BIN)/python -m tests.adversary $(ARGS)
 
 soak: $(BIN)/.dev $(BIN)/opa ## An hour of mixed load on a guarded dockerd (needs root; ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak $(ARGS)

@@ -15,6 +15,10 @@ Request = tuple[str, str, Any]
 """Method, target without a version, and body: a JSON value, ``b"…"`` for an archive, or None."""
 
 
+MOVED: Final = "moved"
+"""A container that has ``/workspace/moved`` mounted, which was replaced by a link since."""
+
+
 @dataclass(frozen=True, slots=True)
 class Promise:
     """A sentence about a profile, the ids of the rules that keep it, and requests that they deny:
@@ -157,6 +161,23 @@ EVERYWHERE: Final = (
             create({"Binds": ["/:/host"]}),
             create({"Binds": ["/etc/docker:/x"]}),
         ),
+    ),
+    Promise(
+        "A folder that was replaced by a link after it was judged is not mounted: not at a start, "
+        "a restart or a copy of files, and not by dockerd itself, since what starts by itself has "
+        "no folder of a writable root.",
+        ("mounts.moved", "mounts.subfolders"),
+        (
+            ("POST", f"/containers/{MOVED}/start", None),
+            ("POST", f"/containers/{MOVED}/restart", None),
+            ("GET", f"/containers/{MOVED}/archive?path=/data", None),
+            create({"Binds": ["/workspace/x:/x"], "RestartPolicy": {"Name": "unless-stopped"}}),
+        ),
+    ),
+    Promise(
+        "A health check has a form that Docker documents.",
+        ("request.healthcheck",),
+        (create(Healthcheck={"Test": ["none"]}),),
     ),
     Promise(
         "No mount propagates to the host.",

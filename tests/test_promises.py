@@ -14,10 +14,13 @@ from authz_plugin.decision import Denial
 from authz_plugin.document import input_document
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.errors import Refused
-from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import MakeEngine
 from tests.generate.profiles import GENERAL
-from tests.promises import EVERYWHERE, PROMISES, Promise, Request, sent
+from tests.hosts import Containers, Host
+from tests.promises import EVERYWHERE, MOVED, PROMISES, Promise, Request, sent
+
+HOST = Host({f"/workspace/{MOVED}": "/etc"})
+STATE = Containers({MOVED: [f"/workspace/{MOVED}"]})
 
 KEPT = [(name, promise) for name, promises in PROMISES.items() for promise in promises] + [
     (name, promise) for name in policy.profiles() for promise in EVERYWHERE
@@ -55,6 +58,6 @@ def _rules(engine: OpaEngine, profile: str, request: Request) -> set[str]:
     except Refused as refusal:
         return {Denial.from_refusal(refusal).rule}
     caller = Caller(profile, "TLS", ())
-    document = input_document(read, caller, LocalHostPaths(), datetime.now(UTC))
+    document = input_document(read, caller, HOST, datetime.now(UTC), STATE)
     plain: dict[str, Any] = json.loads(json.dumps(document))
     return {denial.rule for denial in engine.decide(plain).denials}

@@ -27,7 +27,7 @@ from tests.adversary.exceptions import EQUIVALENT, EXCEPTIONS
 from tests.adversary.requests import Passed, Request, Seed
 from tests.adversary.respellings import RESPELLINGS
 from tests.ledger import STRICT
-from tests.ledger.decisions import Host, State
+from tests.ledger.decisions import HOST, STATE
 
 LEDGER: Final = "ledger"
 """The name of the configuration that the ledger's requests are denied under."""
@@ -94,7 +94,7 @@ class Asker:
         except Refused:
             return frozenset({UNREADABLE})
         caller = Caller(profile, "TLS", ())
-        document = input_document(read, caller, Host(), datetime.now(UTC), State())
+        document = input_document(read, caller, HOST, datetime.now(UTC), STATE)
         plain = orjson.loads(orjson.dumps(document))
         sent = {name: plain["request"][name] for name in _READ_BY_RULES}
         key = orjson.dumps({**plain, "time": "", "request": sent}, option=orjson.OPT_SORT_KEYS)
@@ -126,13 +126,15 @@ def run(
                 return result
             if seed.rule not in asker.rules(profile, seed.request):
                 continue
+            if seed.rule in asker.rules(profile, seed.harmless):
+                continue  # it denies something else of it as well, and would do so of everything
             result.requests += 1
-            for respelling, request in _all(seed, twice=twice):
+            for respelling, request in written_otherwise(seed, twice=twice):
                 _judge(result, asker, Passed(profile, seed, respelling, request))
     return result
 
 
-def _all(seed: Seed, *, twice: bool) -> Iterator[tuple[str, Request]]:
+def written_otherwise(seed: Seed, *, twice: bool) -> Iterator[tuple[str, Request]]:
     """Every other way to write a request, each once.
 
     A respelling that makes the same of the request without what is denied has lost it on the way

@@ -14,7 +14,7 @@ from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.settings import OpaSettings
 from tests.adversary.campaign import roles
 from tests.conftest import with_policy
-from tests.ledger.decisions import Host
+from tests.ledger.decisions import HOST
 
 _DEADLINE: Final = 10.0
 
@@ -25,7 +25,7 @@ def profiles_engine(profiles: Iterable[str]) -> Iterator[Engine]:
     settings = with_policy(profile="closed", roles=roles(profiles))
     opa = binary.find()
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
-        config = policy.configuration(settings, Host())
+        config = policy.configuration(settings, HOST)
         started = child.start(opa, policy.assemble(Path(folder) / "bundle", config, None, opa))
         try:
             url = OpaSettings(url=f"unix:{started.socket}")

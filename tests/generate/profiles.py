@@ -10,6 +10,7 @@ from authz_plugin import policy
 from authz_plugin.configuration import complete_profile
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.hostpaths import LocalHostPaths
+from tests.promises import EVERYWHERE, PROMISES, Promise
 
 GENERAL: Final = (
     "production", "devcontainer", "agent", "baseline", "restricted", "cis", "read-only", "closed",
@@ -36,6 +37,15 @@ Docker socket, other log drivers or any host path that you have not named.
 This page is made from [policies/profiles](../policies/profiles), which say the same in a few lines
 each.
 """
+
+_PROMISES: Final = """\
+## What they promise
+
+Each promise is kept by the rules beside it; a test has the profile deny requests that would break
+it (`tests/promises.py`). What no plugin can keep is in [limits](limits.md).
+
+| profile | promise | rules |
+|---|---|---|"""
 
 _CLIENTS: Final = """\
 
@@ -74,10 +84,22 @@ def profiles_page() -> str:
     for section in complete["closed"]["sections"]:
         cells = (_section(complete[name], section) for name in GENERAL)
         lines.append(f"| {section} | {' | '.join(cells)} |")
+    lines += ["", _PROMISES, *_promises("every profile", EVERYWHERE)]
+    for name in GENERAL:
+        lines += _promises(f"`{name}`", PROMISES[name])
     lines += [_CLIENTS, "| preset | for | operations |", "|---|---|---|"]
     for name in sorted(set(complete) - set(GENERAL)):
         lines.append(f"| `{name}` | {_purpose(name)} | {', '.join(_operations(complete[name]))} |")
     return "\n".join(lines) + "\n"
+
+
+def _promises(whose: str, promises: tuple[Promise, ...]) -> list[str]:
+    """The rows of a table: what is promised, and the rules that keep it."""
+    return [f"| {whose} | {promise.text} | {_links(promise.rules)} |" for promise in promises]
+
+
+def _links(rules: tuple[str, ...]) -> str:
+    return ", ".join(f"[`{rule}`](rules.md#{rule.replace('.', '')})" for rule in rules)
 
 
 def _purpose(name: str) -> str:

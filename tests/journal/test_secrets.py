@@ -52,7 +52,8 @@ RECORDED: Final = re.compile(
     | body\.HostConfig\.Tmpfs\..*               # names of options
     | .*\.(
         Aliases | Binds | CgroupParent | CheckpointDir | ConfigID | ConfigName | Container
-        | Condition | Driver | ExtraHosts | FailureAction | GroupAdd | Groups | HostIp | Hostname | Hosts | IPv4Address
+        | Condition | Driver | ExtraHosts | FailureAction | GroupAdd | Groups | HostIp | Hostname
+        | Hosts | IPv4Address
         | IPv6Address | Image | Level | LinkLocalIPs | Links | MacAddress | Mode | Name | Network
         | NetworkID | NetworkMode | PathOnHost | Propagation | RemoteAddrs | Role | Runtime | Scope
         | Secret | SecretID | SecretName | SecurityOpt | Source | Target | Type | User

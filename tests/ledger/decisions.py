@@ -25,8 +25,8 @@ from authz_plugin.caller import Caller
 from authz_plugin.dockerd import routes
 from authz_plugin.document import input_document
 from authz_plugin.errors import Refused
-from authz_plugin.hostpaths import Resolution
 from tests.conftest import with_policy
+from tests.hosts import Containers, Host
 from tests.ledger import STRICT, LedgerError, Row
 
 Denials = frozenset[str]
@@ -63,7 +63,9 @@ _BODIES: Final[Mapping[str, Any]] = {
 _KEYS: Final[Mapping[str, str]] = {"PortBindings": "80/tcp"}
 """The key of a map's entry within which a field stands; ``own-net`` elsewhere."""
 
-_MOVED: Final = "/srv/w/moved"
+HOST: Final = Host({"/srv/w/moved": "/elsewhere"}, ["/srv/data/busy"])
+STATE: Final = Containers({"own-moved": ["/srv/w/moved"]})
+"""A container whose folder was replaced by a link; all others have no mounts."""
 
 _HELPER: Final = """\
 package ledger
@@ -79,32 +81,6 @@ answers := [found |
     ]
 ]
 """
-
-
-class Host:
-    """A host on which ``/srv/w/moved`` is a link and something is mounted below
-    ``/srv/data/busy``."""
-
-    def resolve(self, path: str) -> Resolution:
-        return Resolution("/elsewhere" if path == _MOVED else path, exists=True)
-
-    def holds_mounts(self, path: str) -> bool | None:
-        return path == "/srv/data/busy"
-
-
-class State:
-    """A dockerd with a container ``own-moved``, whose folder was replaced by that link, and others
-    without mounts."""
-
-    is_seen = True
-
-    def mount_points(self, reference: str) -> list[Any]:
-        moved = {"Type": "bind", "Source": _MOVED, "Destination": "/x", "RW": True}
-        return [moved] if reference == "own-moved" else []
-
-    def volume_options(self, name: str) -> list[Any]:
-        del name
-        return []
 
 
 @dataclass(slots=True)
@@ -213,7 +189,7 @@ class Decider:
         key = json.dumps(change, sort_keys=True)
         if key not in self._configs:
             merged = _merged(self._strict, change)
-            self._compiled.append(policy.configuration(with_policy(**merged), Host()))
+            self._compiled.append(policy.configuration(with_policy(**merged), HOST))
             self._configs[key] = len(self._compiled) - 1
         return self._configs[key]
 
@@ -253,7 +229,7 @@ class Asking:
         read = dockerd.read(method, target, headers, content)
         if read.operation.id != self.operation:
             raise LedgerError(f"{method} {target} is {read.operation.id}, not {self.operation}")
-        made = input_document(read, Caller("", "", ()), Host(), datetime.now(UTC), State())
+        made = input_document(read, Caller("", "", ()), HOST, datetime.now(UTC), STATE)
         plain: dict[str, Any] = json.loads(json.dumps(made))
         return plain
 

@@ -139,7 +139,10 @@ _image_lost if {
 
 _other_use(image, uses) if not object.get(image, "action", "lost") in (uses | {"lost"})
 
-_allowed(_, key) if "*" in effective.config.images[key]
+_allowed(image, key) if {
+	not _runs_by_id(image)
+	"*" in effective.config.images[key]
+}
 
 _allowed(image, key) if {
 	not _runs_by_id(image)

@@ -18,6 +18,11 @@ test_denied[name] if {
 			object.union(_some, {"images": {"ids": false}}),
 			{"images.source"},
 		],
+		"an image by id where every name is allowed": [
+			_image({"may_be_id": true, "reference": "sha256:00"}),
+			{"images": {"ids": false, "allow": ["*"]}},
+			{"images.source"},
+		],
 		"a mount of another image": [_image({"action": "mount"}), _some, {"images.source"}],
 		"a mount of an image by id": [
 			_image({"action": "mount", "may_be_id": true, "reference": "abc", "names": ["docker.io/library/alpine"]}),
