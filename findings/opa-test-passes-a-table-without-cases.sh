@@ -1,0 +1,48 @@
+#!/bin/sh
+# OPA 1.21.1: `opa test` reports PASS for a data-driven test that has no case at all.
+#
+# A test that takes its cases from a table (`test_x[name] if { some name, value in {...} }`, what OPA
+# calls sub-tests) is listed case by case. If one value of the table is undefined, say because a data
+# file is not loaded or a key is misspelt, the whole table is undefined and there is no case.
+#
+# Expected: a failure, or at least no PASS: without a case nothing was tested, and a test without a
+#           table fails where a reference in it is undefined.
+# Seen:     PASS: 1/1 and exit status 0, although the same test fails once the data is there.
+#
+# Why it matters: the tests of a policy that stands between people and root on a host go green when
+# the file with their cases is left out of the command line. Assert on the number of cases as well,
+# or load tests and data as one bundle (`opa test --bundle`), as `make rego` does.
+#
+# Installs OPA by its Go module into a temporary folder; needs Go. Fails if the behaviour changes.
+set -eu
+folder=$(mktemp -d)
+trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
+GOBIN="$folder" GOFLAGS=-modcacherw go install github.com/open-policy-agent/opa@v1.21.1
+mkdir "$folder/policy" "$folder/policy/cases"
+cat > "$folder/policy/p.rego" <<'REGO'
+package p
+
+allow if input.user == "root"
+REGO
+cat > "$folder/policy/p_test.rego" <<'REGO'
+package p_test
+
+import data.cases
+import data.p
+
+test_allowed[name] if {
+	some name, user in {"root": cases.root, "guest": cases.guest}
+	p.allow with input as {"user": user}
+}
+REGO
+"$folder/opa" version | head -n 1
+echo "--- without the data that the table names"
+without=0
+"$folder/opa" test "$folder/policy" || without=$?
+echo "exit status $without"
+echo '{"root": "root", "guest": "guest"}' > "$folder/policy/cases/data.json"
+echo "--- with it"
+with=0
+"$folder/opa" test "$folder/policy" || with=$?
+echo "exit status $with"
+[ "$without" -eq 0 ] && [ "$with" -ne 0 ]
