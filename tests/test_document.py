@@ -305,7 +305,10 @@ def test_every_body_is_one_of_the_schemas(
     assert isinstance(operation.body, gojson.Struct | gojson.Slice)
     _, written = data.draw(body_of(operation.body))
     uri = path.replace("{name:.*}", "x").replace("{id:.*}", "x").replace("{id}", "x")
-    read = dockerd.read(method, uri, HEADERS, written.encode())
+    read = attempt(lambda: dockerd.read(method, uri, HEADERS, written.encode()))
+    if isinstance(read, Refused):
+        assert read.rule == "request.healthcheck"
+        return
     BODY.validate(json.loads(orjson.dumps(read.body)))
 
 

@@ -185,7 +185,10 @@ def test_any_body_that_dockerd_holds_is_read_and_facts_come_of_it(data: st.DataO
     assert operation.body is not None
     assert operation.body != "stream"
     canonical, written = data.draw(body_of(operation.body))
-    read = dockerd.read(method, path, HEADERS, written.encode())
+    read = attempt(lambda: dockerd.read(method, path, HEADERS, written.encode()))
+    if isinstance(read, Refused):
+        assert read.rule == "request.healthcheck"
+        return
     assert read.operation is operation
     assert read.body == canonical
     assert json.dumps(dataclasses.asdict(read.workload))
@@ -207,7 +210,7 @@ def test_a_body_with_bytes_exchanged_is_read_or_refused(
     mutated = body[:at] + inserted + body[end:]
     read = attempt(lambda: dockerd.read(method, path, HEADERS, mutated))
     if isinstance(read, Refused):
-        assert read.rule.startswith("request.body-")
+        assert read.rule.startswith("request.body-") or read.rule == "request.healthcheck"
     else:
         assert read.operation is operation
 
