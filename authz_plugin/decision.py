@@ -90,14 +90,18 @@ def read_decision(document: object, required: frozenset[str]) -> Decision:
     return decision
 
 
+_CLOSED: Final = "sections.operation"
+
+
 def denial_message(operation: str, denials: Sequence[Denial], decision_id: str) -> str:
     """What the person reads behind "authorization denied by plugin opa-authz:".
 
     All denials, each with its rule, its field and what is allowed; at most ``MESSAGE_LIMIT``
-    bytes, of which the decision id is never cut off; no control characters.
+    bytes, of which the decision id is never cut off; no control characters. That the operation is
+    closed as a whole stands first: no other change would help.
     """
     reference = f" (decision {decision_id})"
-    lines = [_line(denial) for denial in denials]
+    lines = [_line(denial) for denial in sorted(denials, key=lambda one: one.rule != _CLOSED)]
     room = MESSAGE_LIMIT - len(reference.encode())
     if len(lines) == 1:
         return _cut(f"{operation}: {lines[0]}", room) + reference

@@ -257,6 +257,13 @@ ANY = st.text(max_size=300)
 DENIALS = st.builds(Denial, ANY, ANY, st.none(), ANY, ANY)
 
 
+def test_that_the_operation_is_closed_stands_first_and_is_never_cut_off() -> None:
+    others = [Denial("mounts.source", f"Binds[{i}]", None, "x" * 90, "") for i in range(50)]
+    closed = Denial("sections.operation", "operation", None, "not allowed in profile x", "")
+    lines = denial_message("service.create", [*others, closed], "0").splitlines()
+    assert lines[1] == "- not allowed in profile x [sections.operation operation]"
+
+
 @given(st.lists(DENIALS, min_size=1, max_size=12))
 def test_any_denials_make_a_message_that_a_terminal_can_show(denials: list[Denial]) -> None:
     message = denial_message("container.create", denials, ID)
