@@ -64,6 +64,18 @@ def make_engine(make_opa: MakeOpa) -> Iterator[MakeEngine]:
         engine.close()
 
 
+@pytest.fixture(scope="session")
+def every_profile(make_engine: MakeEngine) -> OpaEngine:
+    """An engine that decides for callers of a profile's name by that profile, for all others by
+    ``closed``."""
+    roles = {
+        name: {"callers": [{"user": name}], "profile": name}
+        for name in policy.profiles()
+        if name != "closed"
+    }
+    return make_engine(profile="closed", roles=roles)
+
+
 def with_policy(**configuration: Any) -> Settings:
     """Settings that hold a policy configuration and defaults otherwise."""
     flags: dict[Key, Any] = {(name,): value for name, value in configuration.items()}

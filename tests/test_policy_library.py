@@ -18,7 +18,6 @@ from authz_plugin.decision import Decision
 from authz_plugin.document import input_document
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.hostpaths import UnseenHostPaths
-from tests.conftest import MakeEngine
 from tests.sweep import lessened, poisoned
 
 _JSON: Final = {"content-type": "application/json"}
@@ -27,14 +26,9 @@ _TAR: Final = {"content-type": "application/x-tar"}
 Request = tuple[str, str, Any]
 
 
-@pytest.fixture(scope="module")
-def engine(make_engine: MakeEngine) -> OpaEngine:
-    roles = {
-        name: {"callers": [{"user": name}], "profile": name}
-        for name in policy.profiles()
-        if name != "closed"
-    }
-    return make_engine(profile="closed", roles=roles)
+@pytest.fixture
+def engine(every_profile: OpaEngine) -> OpaEngine:
+    return every_profile
 
 
 def document(role: str, request: Request) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from authz_plugin.decision import Denial
 from authz_plugin.document import input_document
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.errors import Refused
-from tests.conftest import MakeEngine
 from tests.generate.profiles import GENERAL
 from tests.hosts import Containers, Host
 from tests.promises import EVERYWHERE, MOVED, PROMISES, Promise, Request, sent
@@ -27,15 +26,9 @@ KEPT = [(name, promise) for name, promises in PROMISES.items() for promise in pr
 ]
 
 
-@pytest.fixture(scope="module")
-def engine(make_engine: MakeEngine) -> OpaEngine:
-    """Each profile is the role of callers of its name; `closed` is for everybody else."""
-    roles = {
-        name: {"callers": [{"user": name}], "profile": name}
-        for name in policy.profiles()
-        if name != "closed"
-    }
-    return make_engine(profile="closed", roles=roles)
+@pytest.fixture
+def engine(every_profile: OpaEngine) -> OpaEngine:
+    return every_profile
 
 
 def test_every_profile_for_hosts_promises_something() -> None:

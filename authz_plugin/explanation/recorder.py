@@ -316,6 +316,7 @@ _NOTHING: Final[Mapping[str, tuple[int, Any]]] = {
 }
 _DONE: Final = frozenset(
     {
+        "container.checkpoint.restore",
         "container.kill",
         "container.pause",
         "container.rename",
