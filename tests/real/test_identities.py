@@ -98,7 +98,11 @@ def host(
     with ExitStack() as cleanup:
         dockerd = cleanup.enter_context(scratch_dockerd(prepare(request.param), None, *flags))
         prepare_content(dockerd)
-        cleanup.enter_context(running_plugin(folder, f"--config={config}", socket_=plugin))
+        cleanup.enter_context(
+            running_plugin(
+                folder, f"--config={config}", socket_=plugin, data_root=dockerd.data_root
+            )
+        )
         guard_with(dockerd, name)
         yield Host(dockerd, port, identities)
 
