@@ -86,13 +86,14 @@ def _start(engine: str, profile: str, cleanup: ExitStack) -> Guarded:
     workspace.mkdir()
     config = folder / "config.yaml"
     roots = f"[{{path: /workspace}}, {{path: {workspace}}}]" if profile == "devcontainer" else "[]"
-    config.write_text(f"profile: {profile}\nlog: {{level: debug}}\nmounts: {{allow: {roots}}}\n")
     name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-{profile}"
     socket = Path(f"/run/docker/plugins/{name}.sock")
     dockerd = cleanup.enter_context(scratch_dockerd(prepare(engine)))
-    plugin = cleanup.enter_context(
-        running_plugin(folder, f"--config={config}", socket_=socket, data_root=dockerd.data_root)
+    config.write_text(
+        f"profile: {profile}\nlog: {{level: debug}}\nmounts: {{allow: {roots}}}\n"
+        f"data_root: {dockerd.data_root}\n"
     )
+    plugin = cleanup.enter_context(running_plugin(folder, f"--config={config}", socket_=socket))
     prepare_content(dockerd)
     guard_with(dockerd, name)
     return Guarded(dockerd, plugin, name, workspace)
