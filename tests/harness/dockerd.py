@@ -21,7 +21,7 @@ from tests.harness.engines import Engine
 IMAGE: Final = "busybox:test"
 
 _PLUGINS: Final = Path("/run/docker/plugins")
-_OF_TESTS: Final = re.compile(r"opa-authz-(?:[a-z]+-)?(\d+)")
+_OF_TESTS: Final = re.compile(r"opa-authz-(?:[a-z]+-)?(\d+)[-.]")
 _INTERFACES: Final = Path("/sys/class/net")
 _SHARED_BRIDGES: Final = frozenset({"docker0", "docker_gwbridge"})
 _START_LIMIT: Final = 60.0

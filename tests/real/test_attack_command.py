@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import signal
@@ -190,7 +191,7 @@ Judge = Callable[[str, str], bool]
 @contextmanager
 def guarded_by(dockerd: Dockerd, *, requests: Judge, answers: Judge) -> Iterator[None]:
     """Have dockerd ask another plugin than ours."""
-    name = f"opa-authz-other-{secrets.token_hex(4)}"
+    name = f"opa-authz-other-{os.getpid()}-{secrets.token_hex(4)}"
 
     def answer(path: str, message: bytes) -> bytes:
         if path == "/Plugin.Activate":
