@@ -101,11 +101,12 @@ class _Names:
 
 
 class LocalEngineState:
-    """dockerd and this plugin share one file system; ``root`` is dockerd's ``data-root``."""
+    """dockerd and this plugin share one file system; ``root`` is dockerd's ``data-root``, or None
+    where it is not known: then nothing in it is."""
 
     is_seen = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | None) -> None:
         self.root = root
         self._names: dict[str, _Names] = {}
 
@@ -190,6 +191,8 @@ class LocalEngineState:
 
     def _roots(self, what: str) -> Iterator[Path]:
         """The folders of containers or volumes: one, and one for each remapped user namespace."""
+        if self.root is None:
+            raise Unknown(f"{DAEMON_FILE} does not tell dockerd's data-root (set data_root)")
         try:
             inner = [entry for entry in os.scandir(self.root) if _REMAPPED.fullmatch(entry.name)]
         except OSError as error:
@@ -200,13 +203,25 @@ class LocalEngineState:
         yield from found
 
 
-def data_root(daemon_file: Path = DAEMON_FILE) -> Path:
-    """Where dockerd keeps its state, as its settings say, or its default."""
+def data_root(daemon_file: Path = DAEMON_FILE) -> Path | None:
+    """Where dockerd keeps its state, as its settings say, or its default.
+
+    None where the settings cannot be read, or say it in a way that is not certain: an old dockerd's
+    containers in the default folder must not be taken for those that run. ``graph`` is what 20.10
+    called ``data-root`` before (``daemon/config/config.go`` RootDeprecated).
+    """
     try:
-        said = _read(daemon_file).get("data-root")
-    except (FileNotFoundError, Unknown):
+        settings = _read(daemon_file)
+    except FileNotFoundError:
         return DEFAULT_ROOT
-    return Path(said) if isinstance(said, str) and said.startswith("/") else DEFAULT_ROOT
+    except Unknown:
+        return None
+    said = settings.get("data-root")
+    if "graph" in settings:
+        return None
+    if said is None or said == "":
+        return DEFAULT_ROOT
+    return Path(said) if isinstance(said, str) and said.startswith("/") else None
 
 
 def _name(stored: object, folder: os.DirEntry[str]) -> str:

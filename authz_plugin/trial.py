@@ -254,7 +254,7 @@ def _engine_state(settings: Settings) -> EngineState:
     """dockerd's files where there are any: policies are tried on machines without Docker, too, and
     there no container has any mounts."""
     state = supervisor.engine_state(settings)
-    if isinstance(state, LocalEngineState) and not state.root.is_dir():
+    if isinstance(state, LocalEngineState) and state.root and not state.root.is_dir():
         return NoEngineState()
     return state
 

@@ -229,14 +229,27 @@ def test_on_another_host_nothing_is_seen() -> None:
         (None, DEFAULT_ROOT),
         ("{}", DEFAULT_ROOT),
         ('{"data-root": "/srv/docker"}', Path("/srv/docker")),
-        ('{"data-root": 1}', DEFAULT_ROOT),
-        ("{", DEFAULT_ROOT),
+        ('{"data-root": ""}', DEFAULT_ROOT),
+        ('{"data-root": 1}', None),
+        ('{"data-root": {}}', None),
+        ('{"data-root": "docker"}', None),
+        ('{"graph": "/srv/docker"}', None),
+        ("{", None),
     ],
 )
 def test_the_data_root_is_what_daemon_json_says(
-    tmp_path: Path, content: str | None, root: Path
+    tmp_path: Path, content: str | None, root: Path | None
 ) -> None:
     file = tmp_path / "daemon.json"
     if content is not None:
         file.write_text(content)
     assert data_root(file) == root
+
+
+def test_where_the_data_root_is_not_known_nothing_in_it_is() -> None:
+    state = LocalEngineState(None)
+    assert state.is_seen
+    with pytest.raises(Unknown, match="set data_root"):
+        state.mount_points("web")
+    with pytest.raises(Unknown, match="set data_root"):
+        state.volume_options("data")

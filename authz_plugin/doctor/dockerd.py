@@ -44,7 +44,7 @@ def look_at_data_root(host: Host, settings: Settings) -> Iterator[Finding]:
         return
     told = host.setting("--data-root", "data-root")
     theirs = os.path.normpath(told[0]) if told else str(DEFAULT_ROOT)
-    ours = os.path.normpath(settings.data_root or data_root())
+    ours = _looked_up_in(settings)
     if ours == theirs:
         yield Finding("dockerd.data-root", "ok", f"dockerd's containers are looked up in {ours}")
     else:
@@ -65,8 +65,11 @@ def look_at_root_in_use(endpoint: Endpoint, settings: Settings) -> Iterator[Find
     if settings.host_paths != "visible" or reply.status != http.HTTPStatus.OK:
         return
     said = str(reply.json().get("DockerRootDir") or "")
-    ours = os.path.realpath(settings.data_root or data_root())
-    if said and ours not in {os.path.realpath(said), os.path.realpath(_unmapped(said))}:
+    ours = _looked_up_in(settings)
+    if said and os.path.realpath(ours) not in {
+        os.path.realpath(said),
+        os.path.realpath(_unmapped(said)),
+    }:
         yield Finding(
             "dockerd.root-in-use",
             "critical",
@@ -75,6 +78,11 @@ def look_at_root_in_use(endpoint: Endpoint, settings: Settings) -> Iterator[Find
             "known; old containers in the wrong place would be judged for the right ones",
             f"set data_root: {_unmapped(said)} in the plugin's settings and restart it",
         )
+
+
+def _looked_up_in(settings: Settings) -> str:
+    root = settings.data_root or data_root()
+    return "no folder, as daemon.json does not tell" if root is None else os.path.normpath(root)
 
 
 def _unmapped(root: str) -> str:
