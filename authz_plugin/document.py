@@ -20,13 +20,12 @@ from authz_plugin.dockerd.mounts import (
     stored_volume,
     unknown_mount,
 )
-from authz_plugin.enginestate import EngineState, Unknown, UnseenEngineState
+from authz_plugin.enginestate import EngineState, Unknown
 from authz_plugin.hostpaths import HostPaths, Resolution
 
 VERSION: Final = 1
 
 _NO_PATH: Final = Resolution(None, exists=False)
-_UNSEEN: Final = UnseenEngineState()
 
 _FORCING: Final = (1, 44)
 """The API version since which an engine refuses what it cannot make read-only as a whole."""
@@ -37,11 +36,11 @@ def input_document(
     caller: Caller,
     host_paths: HostPaths,
     now: datetime,
-    engine_state: EngineState = _UNSEEN,
+    engine_state: EngineState,
 ) -> dict[str, Any]:
     """The input document of a request; ``now`` is the time that the decision counts from.
 
-    Without dockerd's state the mounts are those that the request itself asks for.
+    Where dockerd's state is not seen, the mounts are those that the request itself asks for.
     """
     operation = request.operation
     resource = None if request.ref is None else {"kind": operation.kind, "ref": request.ref}

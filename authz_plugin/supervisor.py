@@ -130,7 +130,9 @@ def probe(opa: OpaSettings, deadline: float) -> Guard:
     """Ask an OPA for a decision on a ping; raises ``EngineError`` if it gives no complete one."""
     ping = dockerd.read("GET", "/_ping", {}, b"")
     nobody = Caller("", "", ())
-    document = input_document(ping, nobody, UnseenHostPaths(), datetime.now(UTC))
+    document = input_document(
+        ping, nobody, UnseenHostPaths(), datetime.now(UTC), UnseenEngineState()
+    )
     with contextlib.closing(OpaEngine(opa, policy.shipped_rules(), deadline)) as engine:
         decision = engine.decide(document)
     return Guard(

@@ -12,6 +12,7 @@ from authz_plugin import dockerd, policy, settings
 from authz_plugin.caller import Caller
 from authz_plugin.decision import Decision
 from authz_plugin.document import input_document
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import MakeEngine
 from tests.generate.configuration import EXAMPLES, Asked, Example
@@ -34,7 +35,11 @@ def test_an_example_allows_and_denies_what_it_says(
         content = b"" if body is None else json.dumps(body).encode()
         request = dockerd.read(method, f"/v1.48{path}", headers, content)
         caller = Caller(example.caller, "TLS" if example.caller else "", ())
-        return engine.decide(input_document(request, caller, LocalHostPaths(), datetime.now(UTC)))
+        return engine.decide(
+            input_document(
+                request, caller, LocalHostPaths(), datetime.now(UTC), UnseenEngineState()
+            )
+        )
 
     assert [decide(asked).denials for asked in example.allowed] == [()] * len(example.allowed)
     for rule, asked in example.denied.items():

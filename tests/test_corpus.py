@@ -12,6 +12,7 @@ import pytest
 from authz_plugin import dockerd, protocol
 from authz_plugin.caller import Caller
 from authz_plugin.document import input_document
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
 from tests.conftest import MakeEngine
 from tests.corpus import WORKSPACE, Recorded, recorded
@@ -37,7 +38,9 @@ def document(request: Recorded) -> dict[str, Any]:
     """The input document of a recorded request, as an engine gets it."""
     asked = protocol.read_request(orjson.dumps(request.message))
     read = dockerd.read(asked.method, asked.uri, asked.headers, asked.body)
-    made = input_document(read, Caller("", "", ()), UnseenHostPaths(), datetime.now(UTC))
+    made = input_document(
+        read, Caller("", "", ()), UnseenHostPaths(), datetime.now(UTC), UnseenEngineState()
+    )
     plain: dict[str, Any] = json.loads(json.dumps(made))
     return plain
 

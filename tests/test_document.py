@@ -65,7 +65,7 @@ def document(
     """A document as OPA gets it: through JSON."""
     sent = b"" if body is None else json.dumps(body).encode()
     request = dockerd.read(method, uri, HEADERS if sent else {}, sent)
-    made = input_document(request, caller, paths or Here(), NOW)
+    made = input_document(request, caller, paths or Here(), NOW, UnseenEngineState())
     copied: dict[str, Any] = json.loads(orjson.dumps(made))
     return copied
 
@@ -113,7 +113,7 @@ def test_a_body_stands_as_dockerd_holds_it() -> None:
 
 def test_a_stream_is_invisible_and_its_query_may_be_overridden() -> None:
     request = dockerd.read("POST", "/build?t=a", {"content-type": "application/x-tar"}, b"")
-    made = input_document(request, NOBODY, Here(), NOW)
+    made = input_document(request, NOBODY, Here(), NOW, UnseenEngineState())
     assert (made["body"], made["body_state"]) == (None, "invisible")
     assert made["request"]["query_authoritative"] is False
 
@@ -197,7 +197,7 @@ def test_a_host_that_cannot_be_seen_resolves_nothing() -> None:
 def test_the_time_is_the_same_instant_in_any_zone(hours: int) -> None:
     request = dockerd.read("GET", "/info", {}, b"")
     local = NOW.astimezone(timezone(timedelta(hours=hours)))
-    said = input_document(request, NOBODY, Here(), local)["time"]
+    said = input_document(request, NOBODY, Here(), local, UnseenEngineState())["time"]
     assert datetime.fromisoformat(said) == NOW.replace(microsecond=678000)
 
 
@@ -287,7 +287,7 @@ def test_every_key_is_there_whatever_the_request(
     read = attempt(lambda: dockerd.read(*sent))
     assume(not isinstance(read, Refused))
     assert isinstance(read, CanonicalRequest)
-    made = json.loads(orjson.dumps(input_document(read, caller, paths, NOW)))
+    made = json.loads(orjson.dumps(input_document(read, caller, paths, NOW, UnseenEngineState())))
     WITHOUT_BODY.validate(made)
     assert_whole(read.operation.body, made["body"])
     assert made["operation"]["id"] == read.operation.id

@@ -13,6 +13,7 @@ import pytest
 from authz_plugin import dockerd
 from authz_plugin.caller import Caller
 from authz_plugin.document import input_document
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import MakeEngine
@@ -31,7 +32,9 @@ _OPEN = dict.fromkeys(("commit", "secrets", "services"), "write")
 def ask(method: str, uri: str, body: Any = None) -> dict[str, Any]:
     content = b"" if body is None else json.dumps(body).encode()
     request = dockerd.read(method, uri, {} if body is None else _JSON, content)
-    made = input_document(request, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC))
+    made = input_document(
+        request, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC), UnseenEngineState()
+    )
     copied: dict[str, Any] = json.loads(json.dumps(made))
     return copied
 

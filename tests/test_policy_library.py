@@ -17,6 +17,7 @@ from authz_plugin.compliance.controls import TABLED, Control, standard
 from authz_plugin.decision import Decision
 from authz_plugin.document import input_document
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
 from tests.sweep import lessened, poisoned
 
@@ -37,7 +38,9 @@ def document(role: str, request: Request) -> dict[str, Any]:
     headers = {} if body is None else _TAR if isinstance(body, bytes) else _JSON
     content = b"" if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     read = dockerd.read(method, f"/v1.44{uri}", headers, content)
-    made = input_document(read, Caller(role, "TLS", ()), UnseenHostPaths(), datetime.now(UTC))
+    made = input_document(
+        read, Caller(role, "TLS", ()), UnseenHostPaths(), datetime.now(UTC), UnseenEngineState()
+    )
     plain: dict[str, Any] = json.loads(json.dumps(made))
     return plain
 

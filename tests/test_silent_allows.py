@@ -25,6 +25,7 @@ from authz_plugin.document import input_document
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import UnixTransport
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import OpaSettings
@@ -54,7 +55,9 @@ def create(**host_config: Any) -> dict[str, Any]:
 
 
 def document(request: dockerd.CanonicalRequest) -> dict[str, Any]:
-    built = input_document(request, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC))
+    built = input_document(
+        request, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC), UnseenEngineState()
+    )
     copied: dict[str, Any] = orjson.loads(orjson.dumps(built))
     return copied
 

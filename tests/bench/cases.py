@@ -11,6 +11,7 @@ from typing import Any, Final
 from authz_plugin import dockerd
 from authz_plugin.caller import Caller
 from authz_plugin.document import input_document
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import LocalHostPaths
 
 NUMBER: Final = "@@@@@@@@"
@@ -120,4 +121,6 @@ def _document(fields: dict[str, Any]) -> dict[str, Any]:
         {key.lower(): value for key, value in fields["RequestHeaders"].items()},
         base64.b64decode(fields.get("RequestBody", "")),
     )
-    return input_document(request, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC))
+    return input_document(
+        request, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC), UnseenEngineState()
+    )

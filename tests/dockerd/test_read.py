@@ -19,6 +19,7 @@ from authz_plugin import dockerd
 from authz_plugin.caller import Caller
 from authz_plugin.dockerd.routes import OPERATIONS, ROUTES
 from authz_plugin.document import input_document
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import Refused
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.dockerd.written import body_of
@@ -286,7 +287,9 @@ def test_a_hostile_body_takes_time_and_room_in_proportion(make: Callable[[int], 
     document: dict[str, Any] = {}
     if not isinstance(read, Refused):
         assert len(read.unknown_fields) <= 20
-        document = input_document(read, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC))
+        document = input_document(
+            read, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC), UnseenEngineState()
+        )
     assert weight(document) < 150 * len(body)
     assert time.process_time() - started < 5, "a second on a slow machine, minutes if quadratic"
 

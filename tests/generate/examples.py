@@ -14,6 +14,7 @@ from authz_plugin import dockerd
 from authz_plugin.caller import Caller
 from authz_plugin.configuration import complete_profile, profiles
 from authz_plugin.document import input_document
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import Resolution
 
 _JSON: Final = {"content-type": "application/json"}
@@ -187,6 +188,6 @@ def _document(method: str, uri: str, headers: dict[str, str], body: Any) -> dict
     content = b"" if body is None else json.dumps(body).encode()
     request = dockerd.read(method, uri, headers, content)
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    document = input_document(request, Caller("", "", ()), _TidyHost(), now)
+    document = input_document(request, Caller("", "", ()), _TidyHost(), now, UnseenEngineState())
     plain: dict[str, Any] = json.loads(json.dumps(document))
     return plain

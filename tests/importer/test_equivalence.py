@@ -22,6 +22,7 @@ from authz_plugin.dockerd.routes import OPERATIONS, STREAM, match
 from authz_plugin.dockerd.uri import read_target
 from authz_plugin.document import input_document
 from authz_plugin.engine.binary import Opa
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import Refused
 from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.importer import Imported
@@ -108,7 +109,7 @@ def document(method: str, path: str, id_: str) -> Mapping[str, Any]:
     read = dockerd.read(method, f"{path}?{query}", lower, probe.body)
     assert read.operation.id == id_
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return input_document(read, Caller("", "", ()), UnseenHostPaths(), now)
+    return input_document(read, Caller("", "", ()), UnseenHostPaths(), now, UnseenEngineState())
 
 
 def reasons(

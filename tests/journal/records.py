@@ -11,6 +11,7 @@ from authz_plugin import dockerd, protocol
 from authz_plugin.caller import Caller
 from authz_plugin.decision import Decision, Denial
 from authz_plugin.document import input_document
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.protocol import AuthZReq, AuthZRes
@@ -40,7 +41,7 @@ def record(
     canonical = dockerd.read(asked.method, asked.uri, headers, asked.body)
     caller = Caller(asked.user, asked.user_authn_method, ())
     made.reads_as(canonical, caller)
-    document = input_document(canonical, caller, UnseenHostPaths(), made.time)
+    document = input_document(canonical, caller, UnseenHostPaths(), made.time, UnseenEngineState())
     made.asks("opa")
     decision = Decision(not denials, denials, warnings, frozenset(), "production", "abc")
     made.decided(decision, document)

@@ -20,6 +20,7 @@ from authz_plugin.decision import Decision
 from authz_plugin.dockerd.routes import ROUTES, STREAM
 from authz_plugin.dockerd.shapes import Shape
 from authz_plugin.document import input_document
+from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import Refused
 from authz_plugin.hostpaths import LocalHostPaths, UnseenHostPaths
 from authz_plugin.journal.recording import LONGEST, recorded, restored
@@ -45,7 +46,9 @@ def document(message_: dict[str, Any]) -> dict[str, Any]:
     """The input document of dockerd's message, as an engine gets it; raises ``Refused``."""
     asked = protocol.read_request(orjson.dumps(message_))
     read = dockerd.read(asked.method, asked.uri, asked.headers, asked.body)
-    made = input_document(read, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC))
+    made = input_document(
+        read, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC), UnseenEngineState()
+    )
     plain: dict[str, Any] = orjson.loads(orjson.dumps(made))
     return plain
 
