@@ -43,7 +43,9 @@ _RULE_ID: Final = re.compile(r"^# custom:\n#   id: (\S+)$", re.MULTILINE)
 _SIZE: Final = re.compile(r"(\d+)([kmg])")
 _UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _HUB: Final = "docker.io"
-_FOR_ALL: Final = frozenset({"roles", "role_order", "default_role", "strangers", "exceptions"})
+_FOR_ALL: Final = frozenset(
+    {"roles", "role_order", "default_role", "unmatched_callers", "exceptions"}
+)
 
 
 def _shipped() -> Path:
@@ -182,7 +184,7 @@ def _completed(
     """A configuration of which rules need to work nothing out."""
     _check_each(config["operations"], OPERATIONS, (*prefix, "operations"), places)
     _check_each(config["rules"], rule_ids(), (*prefix, "rules"), places)
-    unguarded = config["guard"]["unguarded"]
+    unprotected_paths = config["guard"]["unprotected_paths"]
     resources, images, plugins = config["resources"], config["images"], config["plugins"]
     return {
         **config,
@@ -197,9 +199,9 @@ def _completed(
         },
         "plugins": {**plugins, "install": [_image(text) for text in plugins["install"]]},
         "guard": {
-            "unguarded": unguarded,
+            "unprotected_paths": unprotected_paths,
             **{
-                key: [path for path in guarded[key] if path not in unguarded]
+                key: [path for path in guarded[key] if path not in unprotected_paths]
                 for key in ("paths", "prefixes")
             },
         },

@@ -82,7 +82,7 @@ def input_document(
         "sysctls": [asdict(sysctl) for sysctl in workload.sysctls],
         "tmpfs": [asdict(mount) for mount in workload.tmpfs],
         "log_drivers": [asdict(driver) for driver in workload.log_drivers],
-        "walls": None if workload.walls is None else asdict(workload.walls),
+        "hardening": None if workload.hardening is None else asdict(workload.hardening),
         "restart": None if workload.restart is None else asdict(workload.restart),
         "environment": workload.environment,
         "images": [asdict(image) for image in request.images],

@@ -36,10 +36,10 @@ from authz_plugin.errors import AuthzError, EngineError, PolicyError, SetupError
 from authz_plugin.hostpaths import HostPaths, LocalHostPaths, UnseenHostPaths
 from authz_plugin.identities import Revocations, read_revoked
 from authz_plugin.journal import address
-from authz_plugin.journal.board import Board
 from authz_plugin.journal.journal import Journal
 from authz_plugin.journal.log import route_logging
 from authz_plugin.journal.metrics import Figures
+from authz_plugin.journal.shared_status import Board
 from authz_plugin.listener import open_address, open_listener
 from authz_plugin.processes import SIGNALS, begin_child
 from authz_plugin.settings import Metrics, OpaSettings, Settings

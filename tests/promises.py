@@ -325,7 +325,7 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
         ),
         Promise(
             "No process gets privileges that it did not start with.",
-            ("walls.no-new-privileges",),
+            ("hardening.no-new-privileges",),
             (create(_SERVED),),
         ),
         Promise(
@@ -380,7 +380,7 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
         Promise(
             "A container drops all capabilities, and no process gets privileges that it did not "
             "start with.",
-            ("walls.drop", "walls.no-new-privileges", "capabilities.add"),
+            ("hardening.drop", "hardening.no-new-privileges", "capabilities.add"),
             (create(), create({"CapAdd": ["CHOWN"]})),
         ),
         Promise(
@@ -431,7 +431,7 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
         Promise(
             "A container has a read-only root file system, a health check and no growing "
             "privileges.",
-            ("walls.read-only-root", "walls.healthcheck", "walls.no-new-privileges"),
+            ("hardening.read-only-root", "hardening.healthcheck", "hardening.no-new-privileges"),
             (create(), create(Healthcheck={"Test": ["NONE"]})),
         ),
         Promise(

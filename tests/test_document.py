@@ -92,7 +92,7 @@ def test_a_document_holds_the_request_and_the_operation() -> None:
         "resource": {"kind": "container", "ref": "web"},
         "known": True,
     }
-    assert (made["body"], made["body_state"], made["walls"]) == (None, "none", None)
+    assert (made["body"], made["body_state"], made["hardening"]) == (None, "none", None)
 
 
 def test_a_path_that_names_nothing_has_no_resource() -> None:

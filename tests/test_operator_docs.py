@@ -41,7 +41,9 @@ def text(name: str) -> str:
 
 def findings() -> set[str]:
     """The ids of everything that doctor can find."""
-    sources = "".join(file.read_text() for file in (ROOT / "authz_plugin/doctor").glob("*.py"))
+    sources = "".join(
+        file.read_text() for file in (ROOT / "authz_plugin/tools/doctor").glob("*.py")
+    )
     return set(re.findall(r'(?:Finding|_Setting)\(\s*"([a-z0-9.-]+)"', sources))
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from authz_plugin import policy, settings, supervisor
 from authz_plugin.engine import binary
-from authz_plugin.journal.board import Board
+from authz_plugin.journal.shared_status import Board
 from authz_plugin.settings import Settings
 from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
 

@@ -233,7 +233,7 @@ def test_a_role_is_everybodys_configuration_with_its_own_changes() -> None:
         "roles",
         "role_order",
         "default_role",
-        "strangers",
+        "unmatched_callers",
         "exceptions",
         "ping",
     }
@@ -294,7 +294,7 @@ def test_exceptions_are_listed_with_the_days_that_are_left(
 @pytest.mark.parametrize(
     ("setting", "key"),
     [
-        ({"walls": {"read_only": True}}, "walls.read_only"),
+        ({"hardening": {"read_only": True}}, "hardening.read_only"),
         ({"resources": {"required": ["disk"]}}, "resources.required[0]"),
         ({"resources": {"max": {"memory": "4 GB"}}}, "resources.max.memory"),
         ({"images": {"allow": ["app[1]"]}}, "images.allow[0]"),
@@ -377,7 +377,7 @@ def test_the_guards_own_files_are_guarded_under_each_of_their_names(tmp_path: Pa
 
 
 def test_what_the_configuration_names_is_not_guarded() -> None:
-    guarded = configuration(guard={"unguarded": ["/etc/docker"]})["guard"]
+    guarded = configuration(guard={"unprotected_paths": ["/etc/docker"]})["guard"]
     assert "/etc/docker" not in guarded["paths"]
     assert "/etc/opa-authz" in guarded["paths"]
 

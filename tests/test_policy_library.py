@@ -13,12 +13,12 @@ import pytest
 
 from authz_plugin import dockerd, policy
 from authz_plugin.caller import Caller
-from authz_plugin.compliance.controls import TABLED, Control, standard
 from authz_plugin.decision import Decision
 from authz_plugin.document import input_document
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
+from authz_plugin.tools.compliance.controls import TABLED, Control, standard
 from tests.sweep import lessened, poisoned
 
 _JSON: Final = {"content-type": "application/json"}
@@ -302,11 +302,11 @@ HARM: Final[dict[str, tuple[Request, str]]] = {
     "root": (restricted(User="0"), "users.container"),
     "the image's user": (restricted(User=""), "users.container"),
     "a name": (restricted(User="app"), "users.container"),
-    "capabilities kept": (restricted({"CapDrop": []}), "walls.drop"),
-    "privileges that grow": (restricted({"SecurityOpt": []}), "walls.no-new-privileges"),
+    "capabilities kept": (restricted({"CapDrop": []}), "hardening.drop"),
+    "privileges that grow": (restricted({"SecurityOpt": []}), "hardening.no-new-privileges"),
     "the last word": (
         restricted({"SecurityOpt": ["no-new-privileges", "no-new-privileges=false"]}),
-        "walls.no-new-privileges",
+        "hardening.no-new-privileges",
     ),
     "CHOWN": (restricted({"CapAdd": ["CHOWN"]}), "capabilities.add"),
     "no memory limit": (restricted({"Memory": 0}), "resources.required"),

@@ -1,66 +1,74 @@
 """The command line: ``opa-authz``.
 
-Results go to standard output, talk to standard error. The exit status is 0 for success, 1 for a
+Results go to standard output, messages to standard error. The exit status is 0 for success, 1 for a
 plugin that cannot do what it was asked to, 2 for a command line or setting that is wrong.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
+from typing import Final
 
 import click
 
 from authz_plugin import __version__
-from authz_plugin.cli.attack import attack
-from authz_plugin.cli.audit import audit
-from authz_plugin.cli.bundle import bundle
-from authz_plugin.cli.check import check
-from authz_plugin.cli.doctor import doctor
-from authz_plugin.cli.exceptions import exceptions
-from authz_plugin.cli.explain import explain
-from authz_plugin.cli.identity import identity
-from authz_plugin.cli.import_ import import_
-from authz_plugin.cli.install_opa import install_opa
-from authz_plugin.cli.learn import learn
-from authz_plugin.cli.policy import policy
-from authz_plugin.cli.replay import replay
-from authz_plugin.cli.report import report
-from authz_plugin.cli.serve import serve
-from authz_plugin.cli.validate import validate
 from authz_plugin.errors import SettingsError, SetupError, defect
 
+_COMMANDS: Final = {
+    "serve": "authz_plugin.cli.serve",
+    **{
+        name: f"authz_plugin.tools.commands.{module}"
+        for name, module in (
+            ("attack", "attack"),
+            ("audit", "audit"),
+            ("bundle", "bundle"),
+            ("check", "check"),
+            ("doctor", "doctor"),
+            ("exceptions", "exceptions"),
+            ("explain", "explain"),
+            ("identity", "identity"),
+            ("import", "import_"),
+            ("install-opa", "install_opa"),
+            ("learn", "learn"),
+            ("policy", "policy"),
+            ("replay", "replay"),
+            ("report", "report"),
+            ("validate", "validate"),
+        )
+    },
+}
+"""The module of each command. It is imported when its command is used, so that a running plugin
+holds no operator's tool."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """A group whose commands are imported by name: ``install-opa`` is ``install_opa`` in its
+    module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(module), module.rpartition(".")[2])
+        command.help = (command.help or "").replace(r"\b", "\b")  # docstrings that hold \b are raw
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="opa-authz")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Guard the Docker API: dockerd asks, Open Policy Agent decides."""
     if os.environ.get("NO_COLOR"):
         context.color = False
-
-
-for command in (
-    serve,
-    audit,
-    check,
-    bundle,
-    identity,
-    import_,
-    install_opa,
-    policy,
-    validate,
-    attack,
-    doctor,
-    exceptions,
-    explain,
-    learn,
-    replay,
-    report,
-):
-    command.help = (command.help or "").replace(r"\b", "\b")  # docstrings that hold \b are raw
-    cli.add_command(command)
 
 
 def main() -> None:

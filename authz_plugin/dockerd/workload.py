@@ -1,4 +1,4 @@
-"""How a container will run, in one form for containers and services: user, limits, walls, logs.
+"""How a container will run, in one form for containers and services: user, limits, hardening, logs.
 
 Limits count as dockerd counts, its defaults included. Sources: moby 28.5.2
 ``daemon/daemon_unix.go`` (a limit of zero is none; NanoCpus or CpuQuota over CpuPeriod;
@@ -110,7 +110,7 @@ class LogDriver:
 
 
 @dataclass(frozen=True, slots=True)
-class Walls:
+class Hardening:
     """What a new container does without: the opposite of asking for more."""
 
     read_only_root: bool
@@ -145,7 +145,7 @@ class Workload:
     sysctls: tuple[Sysctl, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
     log_drivers: tuple[LogDriver, ...] = ()
-    walls: Walls | None = None
+    hardening: Hardening | None = None
     restart: Restart | None = None
     environment: tuple[str, ...] = ()
 
@@ -194,7 +194,7 @@ def _read(operation: str, body: Any, options: tuple[SecurityOption, ...]) -> Wor
                 log_drivers=tuple(
                     _log_driver(host["LogConfig"], ("Type", "Config"), "HostConfig.LogConfig")
                 ),
-                walls=Walls(
+                hardening=Hardening(
                     host["ReadonlyRootfs"],
                     _no_new_privileges(options),
                     tuple(_capability(name) for name in host["CapDrop"]),
@@ -240,7 +240,7 @@ def _service(template: Any, options: tuple[SecurityOption, ...]) -> Workload:
         sysctls=tuple(_sysctls(spec["Sysctls"], f"{_SERVICE}.Sysctls")),
         tmpfs=tuple(mount for mount, _ in tmpfs),
         log_drivers=drivers,
-        walls=Walls(
+        hardening=Hardening(
             spec["ReadOnly"],
             _no_new_privileges(options),
             tuple(_capability(name) for name in spec["CapabilityDrop"]),

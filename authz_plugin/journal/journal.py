@@ -17,11 +17,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from authz_plugin.decision import Denial
 from authz_plugin.journal import log
 from authz_plugin.journal.audit import AuditFile, Entry
-from authz_plugin.journal.board import Board
 from authz_plugin.journal.metrics import REPEATED, Figures, Metrics
 from authz_plugin.journal.outcomes import Open
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.journal.recording import RecordedDecision, recorded
+from authz_plugin.journal.shared_status import Board
 from authz_plugin.journal.writer import Writer
 from authz_plugin.protocol import AuthZRes
 from authz_plugin.settings import Audit, Log

@@ -42,7 +42,7 @@ _LISTS: Final = frozenset(
         *("labels", "label_filters"),
     }
 )
-_SHOWN: Final = (_ALWAYS - {"request"}) | _LISTS | {"walls", "restart", "filters"}
+_SHOWN: Final = (_ALWAYS - {"request"}) | _LISTS | {"hardening", "restart", "filters"}
 """Keys of the input document whose texts are shown, but for what the next table names."""
 
 _CLIENTS_OWN: Final = {
@@ -56,7 +56,7 @@ _CLIENTS_OWN: Final = {
 _EMPTY: Final[Mapping[str, Any]] = {
     **{name: [] for name in _LISTS},
     "filters": {},
-    "walls": None,
+    "hardening": None,
     "restart": None,
     "body": None,
 }

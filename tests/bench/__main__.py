@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import click
 
-from authz_plugin import workbench
 from authz_plugin.engine import binary
+from authz_plugin.tools import rule_authoring
 from tests.bench import cases, dockerds, sizes
 from tests.bench.page import Figures, page, picture
 from tests.harness.plugin import running_plugin, wait_for
@@ -139,7 +139,7 @@ def _grown_policies(folder: Path, seconds: float) -> Iterator[tuple[str, float]]
 
 def _evaluation(folder: Path) -> dict[str, float]:
     """Microseconds of OPA's evaluation alone, as `opa-authz policy bench` prints them."""
-    return workbench.bench(binary.find(), folder / "bundle")
+    return rule_authoring.bench(binary.find(), folder / "bundle")
 
 
 def build_tools() -> None:

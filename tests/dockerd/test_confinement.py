@@ -284,8 +284,8 @@ def test_new_privileges_are_out_of_reach_only_if_the_last_word_says_so(
 ) -> None:
     body = json.dumps({"HostConfig": {"SecurityOpt": written}}).encode()
     read = dockerd.read("POST", "/containers/create", {"content-type": "application/json"}, body)
-    assert read.workload.walls is not None
-    assert read.workload.walls.no_new_privileges is last
+    assert read.workload.hardening is not None
+    assert read.workload.hardening.no_new_privileges is last
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Users, limits, walls and logs, in one form for containers and services."""
+"""Users, limits, hardening and logs, in one form for containers and services."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from authz_plugin import dockerd
-from authz_plugin.dockerd.workload import Walls, Workload
+from authz_plugin.dockerd.workload import Hardening, Workload
 from authz_plugin.errors import Refused
 
 JSON = {"content-type": "application/json"}
@@ -184,9 +184,9 @@ def test_a_health_check_has_one_of_the_documented_forms(test: list[str], given: 
         workload("/containers/create", {"Image": "x", **check}),
         workload("/services/create", {"TaskTemplate": {"ContainerSpec": check}}),
     ):
-        assert found.walls is not None
-        assert found.walls.healthcheck is given
-    assert workload("/commit?container=x", check).walls is None
+        assert found.hardening is not None
+        assert found.hardening.healthcheck is given
+    assert workload("/commit?container=x", check).hardening is None
 
 
 @pytest.mark.parametrize(
@@ -289,9 +289,9 @@ def test_the_last_word_on_new_privileges_counts() -> None:
         (["no-new-privileges=false", "no-new-privileges"], True),
         ([], False),
     ):
-        walls = create(SecurityOpt=options).walls
-        assert walls is not None
-        assert walls.no_new_privileges is kept
+        hardening = create(SecurityOpt=options).hardening
+        assert hardening is not None
+        assert hardening.no_new_privileges is kept
 
 
 def test_walls_of_containers_and_services() -> None:
@@ -303,7 +303,7 @@ def test_walls_of_containers_and_services() -> None:
             "HostConfig": {"ReadonlyRootfs": True, "CapDrop": ["cap_net_raw", "All"]},
         },
     )
-    assert container.walls == Walls(
+    assert container.hardening == Hardening(
         read_only_root=True,
         no_new_privileges=False,
         dropped=("NET_RAW", "ALL"),
@@ -316,7 +316,7 @@ def test_walls_of_containers_and_services() -> None:
         "Healthcheck": {"Test": ["NONE"]},
     }
     service = workload("/services/create", {"TaskTemplate": {"ContainerSpec": spec}})
-    assert service.walls == Walls(
+    assert service.hardening == Hardening(
         read_only_root=True, no_new_privileges=True, dropped=("ALL",), healthcheck=False
     )
 

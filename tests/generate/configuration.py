@@ -176,10 +176,10 @@ EXAMPLES: Final = (
         "Who asks",
         "A plugin knows a caller by its TLS certificate alone (`opa-authz identity add` makes "
         "one); on the unix socket nobody has a name. The first role that fits a caller counts, "
-        "and changes what stands at the top level; `strangers: deny` is for certificates "
+        "and changes what stands at the top level; `unmatched_callers: deny` is for certificates "
         "without a role.",
         "profile: production\n"
-        "strangers: deny\n"
+        "unmatched_callers: deny\n"
         "roles:\n"
         "  proxy:\n"
         "    callers: [{user: traefik}]\n"

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from authz_plugin.compliance.controls import REPORTED, TABLED, Control, Standard, standard
+from authz_plugin.tools.compliance.controls import REPORTED, TABLED, Control, Standard, standard
 
 _HEAD: Final = """\
 # Controls
@@ -19,7 +19,8 @@ For the CIS Docker Benchmark, OWASP and NIST SP 800-190 the tables also name the
 [`opa-authz report`](compliance.md) gathers; `*` stands for any text. *Partly* and *outside* say
 what no plugin reaches.
 
-This page is made from [authz_plugin/compliance/standards](../authz_plugin/compliance/standards).
+This page is made from
+[authz_plugin/tools/compliance/standards](../authz_plugin/tools/compliance/standards).
 """
 
 

@@ -66,9 +66,9 @@ _COLUMNS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "must be limited": lambda c: ", ".join(c["resources"]["required"]) or "nothing",
     "default bridge": lambda c: _yes(c["networks"]["default_bridge"]),
     "capabilities to add": lambda c: str(len(c["capabilities"]["allow"])),
-    "must drop": lambda c: ", ".join(c["walls"]["drop"]) or "nothing",
-    "no-new-privileges": lambda c: _must(c["walls"]["no_new_privileges"]),
-    "read-only root": lambda c: _must(c["walls"]["read_only_root"]),
+    "must drop": lambda c: ", ".join(c["hardening"]["drop"]) or "nothing",
+    "no-new-privileges": lambda c: _must(c["hardening"]["no_new_privileges"]),
+    "read-only root": lambda c: _must(c["hardening"]["read_only_root"]),
 }
 
 

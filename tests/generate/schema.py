@@ -55,8 +55,8 @@ def input_schema() -> dict[str, Any]:
                 "sysctls": _said("Kernel parameters.", _list(_SYSCTL)),
                 "tmpfs": _said("File systems in memory.", _list(_TMPFS)),
                 "log_drivers": _said("Where output goes, if said.", _list(_LOG_DRIVER)),
-                "walls": _said(
-                    "What a new container or service does without.", _or_null(_object(_WALLS))
+                "hardening": _said(
+                    "What a new container or service does without.", _or_null(_object(_HARDENING))
                 ),
                 "restart": _said(
                     "When a container is started again without a request.",
@@ -268,7 +268,7 @@ _LOG_DRIVER: Final = {
     "options": {"type": "object", "additionalProperties": _STRING},
     "field": _FIELD,
 }
-_WALLS: Final = {
+_HARDENING: Final = {
     "read_only_root": _BOOLEAN,
     "no_new_privileges": _said("Whether the last such option says so.", _BOOLEAN),
     "dropped": _said("Capabilities, upper case, without CAP_.", _STRINGS),

@@ -18,13 +18,13 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from authz_plugin.cli.audit import audit
 from authz_plugin.journal import chain
 from authz_plugin.journal.audit import AuditFile
 from authz_plugin.journal.chain import Position
 from authz_plugin.journal.outcomes import Open
 from authz_plugin.journal.record import DecisionRecord, Outcome
 from authz_plugin.settings import Audit
+from authz_plugin.tools.commands.audit import audit
 from tests.journal.records import NO, create, record, request, response
 
 

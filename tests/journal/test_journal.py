@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from authz_plugin.journal import chain, log
-from authz_plugin.journal.board import Board
 from authz_plugin.journal.journal import Journal
+from authz_plugin.journal.shared_status import Board
 from authz_plugin.settings import Audit, Log
 from tests.harness.plugin import wait_for
 from tests.journal.records import NO, create, record, request, response

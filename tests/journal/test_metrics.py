@@ -16,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz_plugin import policy
 from authz_plugin.decision import Denial
 from authz_plugin.journal import metrics
-from authz_plugin.journal.board import Board
 from authz_plugin.journal.journal import Journal
 from authz_plugin.journal.metrics import OWN_RULES, Metrics
 from authz_plugin.journal.outcomes import Open
 from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.journal.shared_status import Board
 from authz_plugin.settings import Audit, Log
 from tests.journal.records import NO, create, record, request, response
 

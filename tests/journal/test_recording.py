@@ -24,7 +24,7 @@ from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import Refused
 from authz_plugin.hostpaths import LocalHostPaths, UnseenHostPaths
 from authz_plugin.journal.recording import LONGEST, recorded, restored
-from authz_plugin.trial import Trial, open_trial
+from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from tests.conftest import with_policy
 from tests.corpus import recorded as corpus
 from tests.journal.records import create, message
@@ -37,8 +37,8 @@ plugins, which may be secrets."""
 
 
 @pytest.fixture(scope="module")
-def trial() -> Iterator[Trial]:
-    with open_trial(with_policy(profile="production")) as opened:
+def sandbox() -> Iterator[Sandbox]:
+    with open_sandbox(with_policy(profile="production")) as opened:
         yield opened
 
 
@@ -139,17 +139,17 @@ def listing(config: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def listed(trial: Trial) -> dict[str, Any]:
+def listed(sandbox: Sandbox) -> dict[str, Any]:
     """A configuration that allows whatever is of listed texts."""
     given = {"profile": "production", "labels": {"required": {"listed": []}}}
-    config = trial.configured({**given, "security_options": {"allow": {"listed": []}}})
+    config = sandbox.configured({**given, "security_options": {"allow": {"listed": []}}})
     for name in ("roles", "role_order", "exceptions"):
         del config[name]
     config = {**listing(config), "roles": {}, "role_order": [], "exceptions": []}
     config["mounts"]["allow"] = [{"path": "/listed", "resolved": "/listed", "read_only": False}]
     config["tenancy"] |= {"names": ["listed", "/listed"], "labels": {"listed": "listed"}}
     config["networks"] |= {"extra_hosts": False, "host_gateway": True, "subnets": False}
-    config["walls"]["drop"] = ["LISTED"]
+    config["hardening"]["drop"] = ["LISTED"]
     config["plugins"]["privileges"] = {"listed": ["listed"], "/listed": ["/listed"]}
     return config
 
@@ -172,22 +172,22 @@ def different() -> list[str]:
 
 @pytest.mark.parametrize("profile", different())
 def test_what_clients_send_is_decided_alike_once_it_is_recorded(
-    trial: Trial, of_the_corpus: list[dict[str, Any]], profile: str
+    sandbox: Sandbox, of_the_corpus: list[dict[str, Any]], profile: str
 ) -> None:
-    config = trial.configured({"profile": profile})
-    ones = trial.decide(of_the_corpus, config)
-    others = trial.decide([again(whole) for whole in of_the_corpus], config)
+    config = sandbox.configured({"profile": profile})
+    ones = sandbox.decide(of_the_corpus, config)
+    others = sandbox.decide([again(whole) for whole in of_the_corpus], config)
     for whole, one, other in zip(of_the_corpus, ones, others, strict=True):
         assert reasons(one) == reasons(other), whole
         assert one.allow is other.allow
 
 
 def test_no_text_that_a_rule_compares_is_hidden_but_words_of_commands(
-    trial: Trial, listed: dict[str, Any]
+    sandbox: Sandbox, listed: dict[str, Any]
 ) -> None:
     wholes = list(understood(of_listed_texts()))
-    ones = trial.decide(wholes, listed)
-    others = trial.decide([again(whole) for whole in wholes], listed)
+    ones = sandbox.decide(wholes, listed)
+    others = sandbox.decide([again(whole) for whole in wholes], listed)
     differ = set()
     for one, other in zip(ones, others, strict=True):
         differ |= {rule for rule, _ in reasons(one) ^ reasons(other)}
@@ -232,12 +232,12 @@ def test_a_field_that_a_newer_version_adds_is_empty_in_an_old_recording() -> Non
     whole = document(json.loads(message(create())))
     form = orjson.loads(recorded(whole) or b"")
     form["body"].pop("HostConfig", None)
-    for name in ("ports", "walls", "filters"):
+    for name in ("ports", "hardening", "filters"):
         form.pop(name, None)
     read = restored(form)
     assert read is not None
     assert read["body"]["HostConfig"]["Privileged"] is False
-    assert (read["ports"], read["walls"], read["filters"]) == ([], None, {})
+    assert (read["ports"], read["hardening"], read["filters"]) == ([], None, {})
 
 
 def test_a_fact_that_is_new_is_hidden() -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import pytest
 
-from authz_plugin.validation.probes import NOTHING
+from authz_plugin.tools.validation.probes import NOTHING
 from tests.harness.client import call
 from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
@@ -37,14 +37,14 @@ UNROUTED: Final = {
 REFUSED: Final = {
     "20.10": UNROUTED | {
         "json.mark", "mounts.tmpfs-options", "mounts.type-bind-made", "running.checkpoint",
-        "running.checkpoint-start", "walls.annotation", "walls.option-cgroups",
-        "walls.option-system-paths",
+        "running.checkpoint-start", "hardening.annotation", "hardening.option-cgroups",
+        "hardening.option-system-paths",
     },
     "28.5": UNROUTED | {
         "hidden.text", "hidden.text-plugin", "hidden.types-last", "hidden.untyped", "json.copy",
         "json.document-behind", "json.mark", "json.old-shape", "json.old-shape-null",
         "json.start", "json.start-chunked", "running.checkpoint", "running.checkpoint-start",
-        "walls.option-system-paths",
+        "hardening.option-system-paths",
     },
 }  # fmt: skip
 """What an engine does not fall for, guarded by nothing."""
@@ -165,7 +165,7 @@ def test_nothing_is_left_when_it_is_interrupted(unguarded: Dockerd, number: sign
     before = content(unguarded)
     program = str(Path(sys.executable).with_name("opa-authz"))
     with subprocess.Popen(
-        [program, "attack", f"--host=unix://{unguarded.socket}", "--only=json", "--only=walls"],
+        [program, "attack", f"--host=unix://{unguarded.socket}", "--only=json", "--only=hardening"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -232,7 +232,8 @@ def test_what_could_not_be_removed_again_is_not_made(unguarded: Dockerd) -> None
     assert {attack["outcome"] for attack in made} == {"succeeded"}
     assert {attack["proved"] for attack in made} == {False}
     refused = REFUSED["28.5"] - {
-        "hidden.text-plugin", "json.old-shape", "json.old-shape-null", "walls.option-system-paths",
+        "hidden.text-plugin", "json.old-shape", "json.old-shape-null",
+        "hardening.option-system-paths",
     }  # fmt: skip
     assert refused <= of(found, "refused") <= REFUSED["28.5"]
 

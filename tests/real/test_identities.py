@@ -21,7 +21,7 @@ from tests.real.conftest import TESTED, guard_with, prepare_content
 COMMAND = Path(sys.executable).with_name("opa-authz")
 SETTINGS = """\
 profile: production
-strangers: deny
+unmatched_callers: deny
 identities: {folder}
 roles:
   watcher:
@@ -123,8 +123,8 @@ def test_a_role_may_nothing_else(host: Host) -> None:
 
 
 def test_a_certificate_without_a_role_and_the_nameless_socket_are_strangers(host: Host) -> None:
-    assert "[identity.stranger" in host.docker("mallory", "ps").stderr
-    assert "[identity.stranger" in host.dockerd.docker("ps", check=False).stderr
+    assert "[identity.unmatched-caller" in host.docker("mallory", "ps").stderr
+    assert "[identity.unmatched-caller" in host.dockerd.docker("ps", check=False).stderr
 
 
 def test_a_revoked_client_is_refused_from_its_next_request_on(host: Host) -> None:

@@ -18,9 +18,9 @@ import pytest
 from tests.harness.dockerd import IMAGE, scratch_dockerd
 from tests.harness.engines import prepare
 from tests.harness.plugin import running_plugin
-from tests.importer.settings import DEVELOPMENT, MULTI_TENANT
 from tests.real import test_seeds as promises
 from tests.real.conftest import Guarded, guard_with, prepare_content
+from tests.tools.importer.settings import DEVELOPMENT, MULTI_TENANT
 
 COMMIT: Final = "docker commit - Committing container changes"
 """Promised by the document and not opened by its own list: ``COMMIT`` is not set there."""

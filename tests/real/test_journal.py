@@ -110,10 +110,10 @@ def mixed_load(watched: Watched) -> None:
     """What a day brings, in seconds."""
     guarded = watched.guarded
     for number in range(8):
-        guarded.succeeds("create", f"--name=c{number}", *WALLS, IMAGE, "true")
+        guarded.succeeds("create", f"--name=c{number}", *HARDENING, IMAGE, "true")
     guarded.succeeds("ps", "--all")
     guarded.succeeds("rm", *(f"c{number}" for number in range(8)))
-    guarded.succeeds("create", "--name=warned", "--cap-add=NET_ADMIN", *WALLS, IMAGE, "true")
+    guarded.succeeds("create", "--name=warned", "--cap-add=NET_ADMIN", *HARDENING, IMAGE, "true")
     guarded.is_denied("run", "--privileged", IMAGE, "id", by="privileged.container")
     guarded.is_denied("run", "-v", "/var/run/docker.sock:/s", IMAGE, "id", by="mounts.")
     guarded.is_denied("volume", "ls", by="sections.operation")
@@ -123,7 +123,7 @@ def mixed_load(watched: Watched) -> None:
         assert guarded.get("/v1.44/volumes").status == 403
 
 
-WALLS: Final = ("--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=64m")
+HARDENING: Final = ("--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=64m")
 
 
 def test_a_denied_attack_can_be_followed_by_its_decision_id(watched: Watched) -> None:
@@ -165,7 +165,7 @@ def test_a_denied_attack_can_be_followed_by_its_decision_id(watched: Watched) ->
 
 
 def test_an_outcome_brings_dockerds_status_and_the_id_of_what_was_made(watched: Watched) -> None:
-    id_ = watched.guarded.succeeds("create", *WALLS, IMAGE, "true").strip()
+    id_ = watched.guarded.succeeds("create", *HARDENING, IMAGE, "true").strip()
 
     def outcome() -> list[Any]:
         return [r for r in watched.plugin.records() if r.get("created") == [id_]]

@@ -17,13 +17,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from authz_plugin.docker_client import Endpoint, Reply, Request, exchange
 from authz_plugin.policy import config_schema
 from authz_plugin.settings import load
-from authz_plugin.shown import Client
-from authz_plugin.trial import open_trial
-from authz_plugin.validation.checks import Validation
-from authz_plugin.validation.probes import PROBES
+from authz_plugin.tools.authz_message import Client
+from authz_plugin.tools.docker_client import Endpoint, Reply, Request, exchange
+from authz_plugin.tools.sandbox import open_sandbox
+from authz_plugin.tools.validation.checks import Validation
+from authz_plugin.tools.validation.probes import PROBES
 from tests.harness.certificates import Authority
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
@@ -198,12 +198,12 @@ def test_validate_removes_its_container_when_it_is_interrupted_just_then(
             made.append((request.method, reply.status))
         return reply
 
-    monkeypatch.setattr("authz_plugin.validation.checks.exchange", interrupted)
+    monkeypatch.setattr("authz_plugin.tools.validation.checks.exchange", interrupted)
     before = content(production.dockerd)
     endpoint = Endpoint("unix://", unix=production.dockerd.socket)
     settings = load({("config",): production.workspace.parent / "config.yaml"}, {}, config_schema())
-    with open_trial(settings) as trial, pytest.raises(KeyboardInterrupt):
-        Validation(endpoint, trial, Client(), progress=lambda *_: None).run()
+    with open_sandbox(settings) as sandbox, pytest.raises(KeyboardInterrupt):
+        Validation(endpoint, sandbox, Client(), progress=lambda *_: None).run()
     assert made == [("POST", 201), ("DELETE", 204)]
     assert content(production.dockerd) == before
 

@@ -156,7 +156,7 @@ def test_the_profile_decides_what_of_section_5_is_met(reported: Reported) -> Non
     else:
         numbers = (7, 11, 12, 13, 14, 15, 26, 27, 28, 29, 30)
         assert by_policy == {f"cis 5.{number}" for number in numbers}
-        assert "allowed by walls.read_only_root: false" in unmet["cis 5.13"]
+        assert "allowed by hardening.read_only_root: false" in unmet["cis 5.13"]
 
 
 def test_dockerds_own_settings_are_judged_as_they_are(reported: Reported) -> None:

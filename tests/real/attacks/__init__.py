@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.real.attacks.bodies import HIDDEN
-from tests.real.attacks.containers import CONNECTIONS, MOUNTS, STRENGTH, WALLS
+from tests.real.attacks.containers import CONNECTIONS, HARDENING, MOUNTS, STRENGTH
 from tests.real.attacks.names import NAMES
 from tests.real.attacks.operations import IMAGES, PLUGINS, RESOURCES, RUNNING, SWARM
 from tests.real.attacks.paths import PATHS
@@ -22,7 +22,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     *HIDDEN,
     *PATHS,
     *TYPED,
-    *WALLS,
+    *HARDENING,
     *MOUNTS,
     *CONNECTIONS,
     *STRENGTH,

@@ -10,88 +10,90 @@ from tests.real.attacks.row import Alone, Attack, Family, Proof, on_all, post
 _LIMITED: Final[dict[str, Any]] = {"production": None, "devcontainer": None}
 """Both profiles leave this to the operator; the strict policy does not."""
 
-_walls = Family("What takes a container's walls away")
+_hardening = Family("What takes a container's hardening away")
 
 
 def _option(option: str, rule: str = "security-options.value", **more: Any) -> Attack:
-    return _walls.host(f"SecurityOpt {option}", {"SecurityOpt": [option]}, rule, **more)
+    return _hardening.host(f"SecurityOpt {option}", {"SecurityOpt": [option]}, rule, **more)
 
 
-WALLS: Final = (
-    _walls.host("Privileged", {"Privileged": True}, "privileged.container"),
-    _walls.host("CapAdd", {"CapAdd": ["CAP_SYS_ADMIN"]}, "capabilities.add"),
-    _walls.create(
+HARDENING: Final = (
+    _hardening.host("Privileged", {"Privileged": True}, "privileged.container"),
+    _hardening.host("CapAdd", {"CapAdd": ["CAP_SYS_ADMIN"]}, "capabilities.add"),
+    _hardening.create(
         "CapAdd in lower case, without CAP_",
         {"HostConfig": {"CapAdd": ["sys_module"]}},
         "capabilities.add",
         "HostConfig.CapAdd.0",
         "sys_module",
     ),
-    _walls.create(
+    _hardening.create(
         "CapAdd of all",
         {"HostConfig": {"CapAdd": ["all"]}},
         "capabilities.add",
         "HostConfig.CapAdd.0",
         "all",
     ),
-    _walls.create(
+    _hardening.create(
         "A device",
         {"HostConfig": {"Devices": [{"PathOnHost": "/dev/kmsg", "PathInContainer": "/dev/kmsg"}]}},
         "devices.mapping",
         "HostConfig.Devices.0.PathOnHost",
         "/dev/kmsg",
     ),
-    _walls.create(
+    _hardening.create(
         "A folder of devices",
         {"HostConfig": {"Devices": [{"PathOnHost": "/dev", "PathInContainer": "/dev/x"}]}},
         "devices.mapping",
         "HostConfig.Devices.0.PathOnHost",
         "/dev",
     ),
-    _walls.host("DeviceCgroupRules", {"DeviceCgroupRules": ["b *:* rwm"]}, "devices.cgroup-rule"),
-    _walls.create(
+    _hardening.host(
+        "DeviceCgroupRules", {"DeviceCgroupRules": ["b *:* rwm"]}, "devices.cgroup-rule"
+    ),
+    _hardening.create(
         "DeviceRequests of a GPU",
         {"HostConfig": {"DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"]]}]}},
         "devices.request",
         "HostConfig.DeviceRequests.0.Count",
         -1,
     ),
-    _walls.create(
+    _hardening.create(
         "DeviceRequests of the driver cdi",
         {"HostConfig": {"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["a.b/c=all"]}]}},
         "devices.request",
         "HostConfig.DeviceRequests.0.Driver",
         "cdi",
     ),
-    _walls.host("PidMode host", {"PidMode": "host"}, "namespaces.host"),
-    _walls.create(
+    _hardening.host("PidMode host", {"PidMode": "host"}, "namespaces.host"),
+    _hardening.create(
         "PidMode of another container",
         {"HostConfig": {"PidMode": "container:running"}},
         "namespaces.container",
         "HostConfig.PidMode",
         "container:<running>",
     ),
-    _walls.host("IpcMode host", {"IpcMode": "host"}, "namespaces.host"),
-    _walls.create(
+    _hardening.host("IpcMode host", {"IpcMode": "host"}, "namespaces.host"),
+    _hardening.create(
         "IpcMode of another container",
         {"HostConfig": {"IpcMode": "container:shareable"}},
         "namespaces.container",
         "HostConfig.IpcMode",
         "container:<shareable>",
     ),
-    _walls.host("UTSMode host", {"UTSMode": "host"}, "namespaces.host"),
-    _walls.host("UsernsMode host", {"UsernsMode": "host"}, "namespaces.host"),
-    _walls.host("NetworkMode host", {"NetworkMode": "host"}, "namespaces.host"),
-    _walls.create(
+    _hardening.host("UTSMode host", {"UTSMode": "host"}, "namespaces.host"),
+    _hardening.host("UsernsMode host", {"UsernsMode": "host"}, "namespaces.host"),
+    _hardening.host("NetworkMode host", {"NetworkMode": "host"}, "namespaces.host"),
+    _hardening.create(
         "NetworkMode of another container",
         {"HostConfig": {"NetworkMode": "container:running"}},
         "namespaces.container",
         "HostConfig.NetworkMode",
         "container:<running>",
     ),
-    _walls.host("CgroupnsMode host", {"CgroupnsMode": "host"}, "namespaces.host"),
-    _walls.host("CgroupParent", {"CgroupParent": "/system.slice"}, "containers.cgroup-parent"),
-    _walls.host(
+    _hardening.host("CgroupnsMode host", {"CgroupnsMode": "host"}, "namespaces.host"),
+    _hardening.host("CgroupParent", {"CgroupParent": "/system.slice"}, "containers.cgroup-parent"),
+    _hardening.host(
         "Cgroup of another container", {"Cgroup": "container:running"}, "namespaces.container"
     ),
     _option("seccomp=unconfined"),
@@ -113,40 +115,46 @@ WALLS: Final = (
             "26.1": Alone(500, "knows no such option"),
         },
     ),
-    _walls.host(
+    _hardening.host(
         "SecurityOpt no-new-privileges, false the last",
         {"SecurityOpt": ["no-new-privileges:true", "no-new-privileges:false"]},
         "security-options.value",
     ),
-    _walls.host("MaskedPaths of nothing", {"MaskedPaths": []}, "security-options.paths"),
-    _walls.host("ReadonlyPaths of nothing", {"ReadonlyPaths": []}, "security-options.paths"),
-    _walls.host("MaskedPaths of less", {"MaskedPaths": ["/proc/kcore"]}, "security-options.paths"),
-    _walls.host("Runtime", {"Runtime": "io.containerd.runtime.v1.linux"}, "containers.runtime"),
-    _walls.host("Sysctls of the kernel", {"Sysctls": {"kernel.msgmax": "1"}}, "sysctls.name"),
-    _walls.host(
+    _hardening.host("MaskedPaths of nothing", {"MaskedPaths": []}, "security-options.paths"),
+    _hardening.host("ReadonlyPaths of nothing", {"ReadonlyPaths": []}, "security-options.paths"),
+    _hardening.host(
+        "MaskedPaths of less", {"MaskedPaths": ["/proc/kcore"]}, "security-options.paths"
+    ),
+    _hardening.host("Runtime", {"Runtime": "io.containerd.runtime.v1.linux"}, "containers.runtime"),
+    _hardening.host("Sysctls of the kernel", {"Sysctls": {"kernel.msgmax": "1"}}, "sysctls.name"),
+    _hardening.host(
         "Sysctls of the network", {"Sysctls": {"net.ipv4.ip_forward": "1"}}, "sysctls.name"
     ),
-    _walls.host("GroupAdd", {"GroupAdd": ["docker"]}, "containers.group"),
-    _walls.host(
+    _hardening.host("GroupAdd", {"GroupAdd": ["docker"]}, "containers.group"),
+    _hardening.host(
         "Annotations",
         {"Annotations": {"run.oci.handler": "wasm"}},
         "containers.annotation",
         alone={"20.10": Alone(201, "ignores them")},
     ),
-    _walls.host(
+    _hardening.host(
         "StorageOpt",
         {"StorageOpt": {"size": "100G"}},
         "containers.storage-option",
         alone=on_all(Alone(500, "has no quotas on this disk")),
     ),
-    _walls.create(
+    _hardening.create(
         "User root", {"User": "root"}, "users.container", "Config.User", "root", **_LIMITED
     ),
-    _walls.create("User 00", {"User": "00"}, "users.container", "Config.User", "00", **_LIMITED),
-    _walls.create(
+    _hardening.create(
+        "User 00", {"User": "00"}, "users.container", "Config.User", "00", **_LIMITED
+    ),
+    _hardening.create(
         "User 0000:5", {"User": "0000:5"}, "users.container", "Config.User", "0000:5", **_LIMITED
     ),
-    _walls.create("User +0", {"User": "+0"}, "users.container", "Config.User", "+0", **_LIMITED),
+    _hardening.create(
+        "User +0", {"User": "+0"}, "users.container", "Config.User", "+0", **_LIMITED
+    ),
 )
 
 _mounts = Family("Ways to the host's files")

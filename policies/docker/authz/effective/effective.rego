@@ -23,7 +23,7 @@ config := data.docker.authz.config.roles[role] if role != ""
 # title: The caller's role
 # description: |
 #   The first role that fits the caller, or for a caller without certificate the default role;
-#   empty for strangers.
+#   empty for unmatched callers.
 # scope: document
 default role := ""
 
@@ -35,8 +35,8 @@ role := _roles[0] if {
 }
 
 # METADATA
-# title: What strangers get
-strangers := data.docker.authz.config.strangers
+# title: What unmatched callers get
+unmatched_callers := data.docker.authz.config.unmatched_callers
 
 # METADATA
 # title: Exceptions

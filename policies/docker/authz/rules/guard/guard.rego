@@ -13,15 +13,15 @@ import data.docker.authz.effective
 # description: |
 #   dockerd's settings and plugin sockets, this plugin's settings, policies and program, and OPA's
 #   socket: neither they, nor a directory above them, nor anything below. A path that
-#   `guard.unguarded` names may be mounted where `mounts` allows it.
+#   `guard.unprotected_paths` names may be mounted where `mounts` allows it.
 # custom:
 #   id: guard.mount
-#   settings: [guard.unguarded]
+#   settings: [guard.unprotected_paths]
 #   remedy: Mount a folder that holds none of what the denial names.
 denials contains denial.of(
 	"guard.mount", object.get(mount, "field", "mounts"), object.get(mount, "path", null),
 	sprintf("a mount of %v reaches %s", [object.get(mount, "path", "unknown"), concat(", ", sort(reached))]),
-	"these guard this host (guard.unguarded)",
+	"these guard this host (guard.unprotected_paths)",
 ) if {
 	some mount in input.mounts
 	not _in_container(mount)

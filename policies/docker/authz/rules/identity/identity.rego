@@ -8,14 +8,14 @@ import data.docker.authz.denial
 import data.docker.authz.effective
 
 # METADATA
-# title: A caller must have a role where strangers are denied
+# title: A caller must have a role where unmatched callers are denied
 # description: A stranger is whoever no role fits and, without a certificate, no default role is for.
 # custom:
-#   id: identity.stranger
-#   settings: [strangers, roles, default_role]
+#   id: identity.unmatched-caller
+#   settings: [unmatched_callers, roles, default_role]
 #   remedy: Connect with a client certificate that has a role.
 denials contains denial.of(
-	"identity.stranger", "caller.user", object.get(input, ["caller", "user"], ""),
+	"identity.unmatched-caller", "caller.user", object.get(input, ["caller", "user"], ""),
 	"this caller has no role",
 	"ask with a client certificate that has one (roles)",
 ) if {
@@ -40,4 +40,4 @@ _in_good_standing if input.caller.revoked == false
 
 _known if effective.role != ""
 
-_known if effective.strangers == "allow"
+_known if effective.unmatched_callers == "allow"

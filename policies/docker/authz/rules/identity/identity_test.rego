@@ -6,10 +6,10 @@ import data.docker.authz.rules.identity
 
 test_denied[name] if {
 	some name, [request, changes, rules] in {
-		"a stranger where strangers are denied": [
+		"an unmatched caller where unmatched callers are denied": [
 			examples.container_list,
-			{"strangers": "deny"},
-			{"identity.stranger"},
+			{"unmatched_callers": "deny"},
+			{"identity.unmatched-caller"},
 		],
 		"a certificate that was taken back": [
 			json.patch(examples.container_list, [{"op": "replace", "path": "/caller/revoked", "value": true}]),
@@ -21,7 +21,11 @@ test_denied[name] if {
 			{},
 			{"identity.revoked"},
 		],
-		"what strangers get is not known": [examples.container_list, {"strangers": null}, {"identity.stranger"}],
+		"what unmatched callers get is not known": [
+			examples.container_list,
+			{"unmatched_callers": null},
+			{"identity.unmatched-caller"},
+		],
 	}
 	found := identity.denials with input as request
 		with data.docker.authz.config as object.union(profiles.closed, changes)
@@ -30,10 +34,10 @@ test_denied[name] if {
 
 test_allowed[name] if {
 	some name, [request, changes] in {
-		"a stranger where strangers are allowed": [examples.container_list, {}],
+		"an unmatched caller where unmatched callers are allowed": [examples.container_list, {}],
 		"a nameless caller with the default role": [
 			examples.container_list,
-			{"strangers": "deny", "default_role": "local", "roles": {"local": {}}},
+			{"unmatched_callers": "deny", "default_role": "local", "roles": {"local": {}}},
 		],
 	}
 	found := identity.denials with input as request

@@ -1,0 +1,1 @@
+"""What operators and policy authors run beside the plugin; no part of the plugin imports it."""

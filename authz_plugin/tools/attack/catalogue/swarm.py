@@ -1,0 +1,119 @@
+"""Swarm: services, which are containers elsewhere, and the swarm itself.
+
+Services are made with no replicas, for a node that does not exist: nothing of them ever runs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from authz_plugin.tools.attack.catalogue.shorthand import (
+    MEANS_FILES,
+    MEANS_SOCKET,
+    MEANS_TASKS,
+    NO_MANAGER,
+    NOWHERE,
+    post,
+    sending,
+)
+from authz_plugin.tools.attack.row import Attack, Family, Proof, Thing
+from authz_plugin.tools.validation.probes import NOTHING
+
+SWARM: Final = Family("swarm", "Swarm")
+
+_SPEC: Final = "Spec.TaskTemplate.ContainerSpec"
+_PRIVILEGE: Final = {"name": "network", "value": ["host"]}
+_MEANS_SWARM: Final = "who steers the swarm runs anything on every node"
+_NO_SWARM: Final = "already part of a swarm|listen address must be"
+
+
+def service(spec: str = "", task: str = "", more: str = "") -> str:
+    """A service that never runs, with members added to its ContainerSpec, its TaskTemplate and
+    itself."""
+    container = f'"ContainerSpec":{{"Image":"<image>"{spec and f",{spec}"}}}'
+    nowhere = '"Placement":{"Constraints":["node.labels.opa-authz-attack==none"]}'
+    template = f'"TaskTemplate":{{{container},{nowhere}{task and f",{task}"}}}'
+    mode = '"Mode":{"Replicated":{"Replicas":0}}'
+    return f'{{"Name":"<name>",{mode},{template}{more and f",{more}"}}}'
+
+
+def _service(
+    id_: str, what: str, body: str, shown: tuple[str, Any], *, means: str = MEANS_TASKS, **more: Any
+) -> Attack:
+    return sending(
+        SWARM, id_, what, post("/services/create", body), granted=NO_MANAGER,
+        proof=Proof("/services/<name>", *shown), makes=(Thing("service"),), means=means, **more,
+    )  # fmt: skip
+
+
+def _mount(id_: str, what: str, members: str, shown: dict[str, Any], **more: Any) -> Attack:
+    body = service(f'"Mounts":[{{{members},"Target":"/h"}}]')
+    more = {"rule": "mounts.source", "means": MEANS_FILES, **more}
+    return _service(id_, what, body, (f"{_SPEC}.Mounts", [shown]), **more)
+
+
+def _update(id_: str, what: str, task: dict[str, Any], query: str = "", **more: Any) -> Attack:
+    """A change of a service, of one that nobody has."""
+    body = json.dumps({"Name": NOTHING, "TaskTemplate": task})
+    message = post(f"/services/{NOTHING}/update?version=1{query}", body)
+    granted = f"{NO_MANAGER}|service .* not found"
+    return sending(SWARM, id_, what, message, granted=granted, **more)
+
+
+def _swarm(id_: str, what: str, target: str, body: Any, **more: Any) -> Attack:
+    return sending(SWARM, id_, what, post(target, json.dumps(body)), means=_MEANS_SWARM, **more)
+
+
+ROWS: Final = (
+    _mount("bind", "A service with a bind mount of /", '"Type":"bind","Source":"/"',
+           {"Source": "/"}),
+    _mount("bind-untyped", "A service with a mount of no type", '"Source":"/"', {"Source": "/"}),
+    _mount("bind-volume", "A service with a volume that is a bind",
+           '"Type":"volume","Source":"x","VolumeOptions":{"DriverConfig":'
+           '{"Options":{"type":"none","o":"bind","device":"/"}}}',
+           {"VolumeOptions": {"DriverConfig": {"Options": {"o": "bind"}}}}),
+    _mount("socket", "A service with the Docker socket",
+           '"Type":"bind","Source":"/var/run/docker.sock"', {"Source": "/var/run/docker.sock"},
+           rule="mounts.protected", means=MEANS_SOCKET),
+    _service("capabilities", "A service with capabilities",
+             service('"CapabilityAdd":["SYS_ADMIN"]'), (f"{_SPEC}.CapabilityAdd", ["SYS_ADMIN"]),
+             rule="capabilities.add"),
+    _service("seccomp", "A service without seccomp",
+             service('"Privileges":{"Seccomp":{"Mode":"unconfined"}}'),
+             (f"{_SPEC}.Privileges.Seccomp.Mode", "unconfined"), rule="security-options.value"),
+    _service("sysctl", "A service with a parameter of the kernel",
+             service('"Sysctls":{"kernel.msgmax":"1"}'),
+             (f"{_SPEC}.Sysctls", {"kernel.msgmax": "1"}), rule="sysctls.name"),
+    _service("network", "A service in the host's network",
+             service(task='"Networks":[{"Target":"host"}]'), ("Spec.TaskTemplate.Networks", None),
+             rule="namespaces.host"),
+    _service("network-old", "A service in the host's network, the old way",
+             service(more='"Networks":[{"Target":"host"}]'), ("Spec.Networks", None),
+             rule="namespaces.host"),
+    _update("update", "A service changed to a bind mount of /",
+            {"ContainerSpec": {"Mounts": [{"Type": "bind", "Source": "/", "Target": "/h"}]}},
+            rule="mounts.source", means=MEANS_FILES),
+    _update("rollback", "A service set back to what it was", {"ContainerSpec": {"Image": NOTHING}},
+            "&rollback=previous", rule="swarm.rollback", means=MEANS_TASKS),
+    _update("plugin", "A service changed to a plugin",
+            {"Runtime": "plugin", "PluginSpec": {
+                "name": NOTHING, "remote": f"{NOWHERE}/{NOTHING}", "privileges": [_PRIVILEGE]}},
+            rule="swarm.runtime", means=MEANS_TASKS),
+    _swarm("init", "A swarm of the caller's", "/swarm/init",
+           {"ListenAddr": NOTHING, "AdvertiseAddr": NOTHING,
+            "Spec": {"CAConfig": {"SigningCAKey": "x"}}}, granted=_NO_SWARM, rule="swarm.ca"),
+    _swarm("join", "A foreign swarm joined", "/swarm/join",
+           {"ListenAddr": NOTHING, "RemoteAddrs": [NOWHERE], "JoinToken": "none"},
+           granted=_NO_SWARM, rule="swarm.join"),
+    _swarm("ca", "A foreign certificate authority for the swarm", "/swarm/update?version=none",
+           {"Name": NOTHING, "CAConfig": {"ExternalCAs": [
+               {"Protocol": "cfssl", "URL": f"https://{NOWHERE}"}]}},
+           granted="invalid swarm version", rule="swarm.ca"),
+    _swarm("node", "A node made a manager", f"/nodes/{NOTHING}/update?version=1",
+           {"Role": "manager", "Availability": "active"},
+           granted=f"{NO_MANAGER}|node .* not found", rule="swarm.manager"),
+    _swarm("secret", "A secret that a driver makes", "/secrets/create",
+           {"Name": "", "Driver": {"Name": NOTHING}},
+           granted=f"{NO_MANAGER}|name must be provided", rule="swarm.driver"),
+)  # fmt: skip

@@ -1,0 +1,72 @@
+"""Forms of the request target: what dockerd takes for the same address, and a guard may not."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from authz_plugin.tools.attack.catalogue.shorthand import (
+    CREATE,
+    IS_PRIVILEGED,
+    MEANS_EXEC,
+    MEANS_PRIVILEGED,
+    NO_CONTAINER,
+    PRIVILEGED,
+    creating,
+    post,
+    sending,
+)
+from authz_plugin.tools.attack.row import JSON, Attack, Family, Message
+from authz_plugin.tools.validation.probes import NOTHING
+
+TARGETS: Final = Family("path", "Paths and forms of the request target")
+
+_QUERY: Final = "?name=<name>"
+_UNROUTED: Final = "request.unknown-operation"
+_UNCLEAN: Final = "request.uri"
+
+
+def _path(
+    id_: str, what: str, target: str, *, method: str = "POST", rule: str = "privileged.container"
+) -> Attack:
+    message = Message(method, target, PRIVILEGED, (JSON,))
+    return creating(
+        TARGETS, id_, what, message, IS_PRIVILEGED, rule=rule, means=MEANS_PRIVILEGED
+    )  # fmt: skip
+
+
+def _aside(id_: str, what: str, message: Message, **more: Any) -> Attack:
+    """Something that is done to a container that nobody has."""
+    return sending(TARGETS, id_, what, message, granted=NO_CONTAINER, **more)
+
+
+ROWS: Final = (
+    _path("version", "With the API's version", f"/v1.<minor>{CREATE}"),
+    _path("version-zero", "A version with a zero in front", f"/v01.<minor>{CREATE}"),
+    _path("version-zeros", "A version with a zero in the minor", f"/v1.0<minor>{CREATE}"),
+    _path("version-dot", "A version with a dot behind", f"/v1.<minor>.{CREATE}"),
+    _path("version-long", "A version of four numbers", f"/v1.<minor>.0.0{CREATE}"),
+    _path("encoded-slash", "An encoded slash", f"/containers%2Fcreate{_QUERY}"),
+    _path("encoded-letters", "Encoded letters", f"/v1%2e<minor>/%63ontainers/%63reate{_QUERY}"),
+    _path("encoded-twice", "Letters encoded twice", f"/%2563ontainers/create{_QUERY}",
+          rule=_UNROUTED),
+    _path("absolute", "Absolute form", f"http://elsewhere/v1.<minor>{CREATE}"),
+    _path("absolute-user", "Absolute form with a user", f"https://a:b@elsewhere:1{CREATE}"),
+    _path("absolute-scheme", "Absolute form of any scheme", f"x:{CREATE}"),
+    _path("parameter", "A harmless path as a parameter", f"{CREATE}&/_ping"),
+    _path("name-twice", "The name given twice", f"{CREATE}&name=harmless", rule="request.query"),
+    _path("double-slash", "A double slash", f"/{CREATE}", rule=_UNCLEAN),
+    _path("dots", "A dot segment", f"/info/..{CREATE}", rule=_UNCLEAN),
+    _path("encoded-dots", "An encoded dot segment", f"/info/%2e%2e{CREATE}", rule=_UNCLEAN),
+    _path("slash-behind", "A slash at the end", f"/containers/create/{_QUERY}", rule=_UNROUTED),
+    _path("case", "Another case", f"/Containers/create{_QUERY}", rule=_UNROUTED),
+    _path("method-case", "The method in lower case", CREATE, method="post", rule=_UNROUTED),
+    _aside("fragment", "A removal that reads like a look: containers/X#/json",
+           Message("DELETE", f"/containers/{NOTHING}#/json"), rule=_UNCLEAN,
+           means="a guard that cuts the address at # judges another request than dockerd does"),
+    _aside("bytes", "A name with bytes that are no text",
+           Message("DELETE", f"/containers/{NOTHING}\xff"), rule=_UNCLEAN,
+           means="dockerd shows a plugin another name than the one that it acts on"),
+    _aside("alias", "A privileged exec by the alias of a link: containers/X/alias/exec",
+           post(f"/containers/{NOTHING}/alias/exec", '{"Cmd":["sh"],"Privileged":true}'),
+           rule="privileged.exec", means=MEANS_EXEC),
+)  # fmt: skip

@@ -1,0 +1,343 @@
+"""How a campaign went: for people, for programs (JSON) and for CI (JUnit XML)."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+from authz_plugin.tools.attack.advice import advice, kind
+from authz_plugin.tools.attack.catalogue import FAMILIES
+from authz_plugin.tools.attack.catalogue.scenarios import ROWS, SCENARIOS
+from authz_plugin.tools.attack.row import Attack, Family
+from authz_plugin.tools.attack.staging import Origin, Staging
+from authz_plugin.tools.attack.traces import Traces
+from authz_plugin.tools.attack.verdict import Outcome, Result
+
+OUTCOMES: Final[tuple[Outcome, ...]] = (
+    "blocked", "succeeded", "refused", "unclear", "open", "not tried",
+)  # fmt: skip
+
+_STOPPED: Final = frozenset[Outcome]({"blocked", "refused"})
+_WIDTH: Final = 100
+_PROTECTED: Final[Mapping[str, tuple[str, ...]]] = {
+    "Privileged container creation": ("scenario.privileged",),
+    "Host namespace access (network, PID, IPC)": (
+        "scenario.host-network", "scenario.pid-namespace", "hardening.ipc",
+    ),
+    "Host filesystem mounts": ("scenario.host-filesystem",),
+    "Docker socket mounts": ("scenario.docker-socket",),
+    "Dangerous capability escalation": ("scenario.capabilities",),
+    "Volume and network manipulation": ("scenario.volume", "scenario.network"),
+    "Container exec operations": ("scenario.exec",),
+    "Malicious image builds": ("scenario.build",),
+    "Bypasses by the form of the address": ("path.",),
+    "Bypasses by bodies that are hidden": ("hidden.",),
+    "Bypasses by JSON that only dockerd reads so": ("json.",),
+    "Bind mounts in disguise": ("mounts.",),
+}  # fmt: skip
+"""What the closing lines say is prevented, by the rows (or with a dot, families) that show it."""
+
+_ORIGINS: Final[Mapping[Origin, str]] = {
+    "given": "an image that was named",
+    "made": "an image made for it",
+    "found": "an image of the host",
+    "nobody's": "an image that nobody has, so that nothing can be made",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A campaign that was carried out: where, with what, its results, what is left, and when."""
+
+    endpoint: str
+    staging: Staging
+    results: Sequence[Result]
+    traces: Traces
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def of(self, family: Family) -> list[Result]:
+        return [result for result in self.results if result.attack.family == family]
+
+    @property
+    def succeeded(self) -> list[Result]:
+        return [result for result in self.results if result.outcome == "succeeded"]
+
+    @property
+    def proven(self) -> bool:
+        """Whether a dockerd was there, every answer could be read, and everything was removed."""
+        unclear = any(result.outcome == "unclear" for result in self.results)
+        return self.staging.reached and not unclear and not self.traces.left
+
+    @property
+    def guards(self) -> list[str]:
+        """Who refused something."""
+        return sorted({result.by for result in self.results if result.by})
+
+    @property
+    def prevented(self) -> list[str]:
+        """What was tried and stopped in each of its forms, at least once by a guard."""
+        return [text for text, ids in _PROTECTED.items() if self._is_prevented(ids)]
+
+    def _is_prevented(self, ids: tuple[str, ...]) -> bool:
+        outcomes = {
+            result.outcome
+            for result in self.results
+            if result.attack.id in ids or f"{result.attack.family.id}." in ids
+        } - {"not tried"}
+        return "blocked" in outcomes and outcomes <= _STOPPED
+
+    def to_document(self) -> dict[str, Any]:
+        """The report as ``--json`` prints it."""
+        control = self.staging.control
+        return {
+            "version": 1,
+            "time": self.time.isoformat(timespec="seconds"),
+            "endpoint": self.endpoint,
+            "engine": self.staging.engine,
+            "guards": self.guards,
+            "image": {"name": self.staging.stand.image, "origin": self.staging.stand.origin},
+            "harmless_container_refused": control and control.text,
+            "passed": self.proven and not self.succeeded,
+            "scenarios": _counts(self.of(SCENARIOS)),
+            "summary": _counts(self.results),
+            "prevented": self.prevented,
+            "attacks": [_document(result) for result in self.results],
+            "left": [
+                {"kind": thing.kind, "name": thing.name, "reason": reason, "remove": command}
+                for thing, reason, command in self.traces.left
+            ],
+        }
+
+    def to_junit(self) -> str:
+        """The report as JUnit XML: a suite for each family."""
+        root = ET.Element("testsuites", name="opa-authz attack")
+        for family in FAMILIES:
+            results = self.of(family)
+            if not results:
+                continue
+            counted = Counter(result.outcome for result in results)
+            counts = {
+                "tests": len(results),
+                "failures": counted["succeeded"],
+                "errors": counted["unclear"],
+                "skipped": counted["not tried"] + counted["open"],
+            }
+            suite = ET.SubElement(root, "testsuite", name=family.title)
+            suite.attrib.update({name: str(count) for name, count in counts.items()})
+            for result in results:
+                _add_case(suite, result)
+        text: str = ET.tostring(root, encoding="unicode", xml_declaration=True)
+        return text
+
+
+def lines(report: Report) -> Iterator[tuple[str, str]]:
+    """The report for people, line by line, each with how it is meant: ``"good"``, ``"bad"``,
+    ``"warning"``, ``"dim"``, ``"head"`` or nothing."""
+    yield from _heading(report)
+    for family in FAMILIES:
+        results = report.of(family)
+        if results:
+            yield "", ""
+            yield "head", f"{family.title} ({len(results)})"
+        for number, result in enumerate(results, 1):
+            yield _line(result, f"{number}. " if family == SCENARIOS else "")
+    yield from _todo(report)
+    yield from _table(report)
+    yield from _left(report)
+    yield from _closing(report)
+
+
+def left_lines(traces: Traces) -> Iterator[str]:
+    """What is still there, and how it is removed."""
+    for thing, reason, command in traces.left:
+        yield f"{thing.kind} {thing.name} could not be removed: {reason}"
+        yield f"  remove it with: {command}"
+
+
+def _heading(report: Report) -> Iterator[tuple[str, str]]:
+    staging = report.staging
+    yield "head", f"Docker API   {report.endpoint} ({staging.engine})"
+    yield "head", f"Refused by   {', '.join(report.guards) or 'nobody'}"
+    yield "", f"Aimed with   {_ORIGINS[staging.stand.origin]}: {staging.stand.image}"
+    if staging.control is not None:
+        yield "warning", "             a harmless container was refused as well, so what is blocked"
+        yield "warning", f"             may be blocked for that alone: {staging.control.text}"
+
+
+_MARKS: Final[Mapping[Outcome, tuple[str, str]]] = {
+    "blocked": ("good", "✓"),
+    "succeeded": ("bad", "✗"),
+    "open": ("warning", "i"),
+    "refused": ("good", "✓"),
+    "unclear": ("warning", "?"),
+    "not tried": ("dim", "-"),
+}
+
+
+def _line(result: Result, number: str) -> tuple[str, str]:
+    style, mark = _MARKS[result.outcome]
+    attack = result.attack
+    what = f"{number}{attack.what}"
+    if attack.command:
+        what += f" ({attack.command})"
+    return style, f"  {mark} {what}: {_outcome(result)}"
+
+
+def _outcome(result: Result) -> str:
+    match result.outcome:
+        case "blocked":
+            rules = f"  [{', '.join(result.rules)}]" if result.rules else ""
+            return f"blocked by {result.by}{rules}"
+        case "succeeded":
+            how = "proved" if result.proved else "let through"
+            return f"SUCCEEDED, {how}: {result.detail}"
+        case "refused":
+            return f"the engine does not fall for it: {result.detail}"
+    return f"{result.outcome}: {result.detail}"
+
+
+def _todo(report: Report) -> Iterator[tuple[str, str]]:
+    """What the successes mean and what to do about them, those of one kind together."""
+    yield from _kinds(report, "succeeded", "What succeeded, and what to do about it", "bad")
+    yield from _kinds(report, "open", "Open, often on purpose; not counted", "warning")
+
+
+def _kinds(report: Report, outcome: Outcome, title: str, style: str) -> Iterator[tuple[str, str]]:
+    kinds: dict[Hashable, list[Attack]] = {}
+    for result in report.results:
+        if result.outcome == outcome:
+            kinds.setdefault(kind(result.attack), []).append(result.attack)
+    if kinds:
+        yield "", ""
+        yield "head", title
+    for attacks in kinds.values():
+        ids = ", ".join(attack.id for attack in attacks)
+        for text in textwrap.wrap(ids, _WIDTH - 2, break_on_hyphens=False):
+            yield style, f"  {text}"
+        yield "", f"      means: {attacks[0].means}"
+        yield "", f"      fix:   {advice(attacks)}"
+
+
+def _table(report: Report) -> Iterator[tuple[str, str]]:
+    yield "", ""
+    width = max(len(family.title) for family in FAMILIES)
+    yield "head", f"{'':<{width}}" + "".join(f"{outcome:>11}" for outcome in OUTCOMES)
+    for family in FAMILIES:
+        counted = Counter(result.outcome for result in report.of(family))
+        if counted:
+            style = "bad" if counted["succeeded"] else ""
+            numbers = "".join(f"{counted[outcome] or '-':>11}" for outcome in OUTCOMES)
+            yield style, f"{family.title:<{width}}{numbers}"
+
+
+def _left(report: Report) -> Iterator[tuple[str, str]]:
+    for number, text in enumerate(left_lines(report.traces)):
+        if number == 0:
+            yield "", ""
+        yield "bad", text
+
+
+def _closing(report: Report) -> Iterator[tuple[str, str]]:
+    bar = "=" * 42
+    scenarios = _counts(report.of(SCENARIOS))
+    others = _counts([r for r in report.results if r.attack.family != SCENARIOS])
+    yield "", ""
+    for text in (bar, "Attack Scenario Summary", bar):
+        yield "head", text
+    if scenarios["tested"]:
+        yield from _totals("attack scenarios", scenarios)
+    if others["tested"]:
+        yield "", ""
+        yield from _totals("known bypasses", others)
+    yield "", ""
+    yield from _verdict(report, complete=scenarios["blocked"] == len(ROWS))
+
+
+def _totals(what: str, counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    yield "", f"Total {what} tested: {counts['tested']}"
+    yield "", f"Attacks blocked: {counts['blocked']}"
+    yield "", f"Attacks succeeded: {counts['succeeded']}"
+    for outcome, label in (
+        ("refused", "The engine does not fall for"),
+        ("unclear", "Unclear"),
+        ("open", "Open, not counted"),
+        ("not tried", "Not tried"),
+    ):
+        if counts[outcome]:
+            yield "", f"{label}: {counts[outcome]}"
+
+
+def _verdict(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
+    if report.succeeded:
+        count = len(report.succeeded)
+        attacks = f"{count} attack{'s' if count > 1 else ''}"
+        yield "bad", "✗ SECURITY VALIDATION FAILED"
+        yield "", ""
+        yield "bad", f"CRITICAL: {attacks} succeeded. DO NOT deploy to production until fixed."
+    elif not report.proven:
+        yield "bad", f"✗ NOT PROVEN: nothing succeeded, but {_doubt(report)}"
+    else:
+        yield "good", "✓ SECURITY VALIDATION PASSED"
+        yield "", ""
+        said = "container escape attempts" if complete else "attacks that were tried"
+        yield "", f"All {said} were successfully blocked."
+    if report.prevented:
+        who = ", ".join(report.guards)
+        still = "still prevents" if report.succeeded else "is functioning correctly and preventing"
+        yield "", f"The guard ({who}) {still}:"
+        for text in report.prevented:
+            yield "good", f"  - {text}"
+    if complete and report.proven and not report.succeeded:
+        yield "", ""
+        yield "", "Your deployment is protected against common container escape vectors."
+
+
+def _doubt(report: Report) -> str:
+    if not report.staging.reached:
+        return "no answer was certainly a Docker daemon's: is there one?"
+    if report.traces.left:
+        return "something is left, see above"
+    return "not every answer could be read, see what is unclear above"
+
+
+def _counts(results: Sequence[Result]) -> dict[str, int]:
+    counted = Counter(result.outcome for result in results)
+    tested = len(results) - counted["not tried"]
+    return {"tested": tested, **{outcome: counted[outcome] for outcome in OUTCOMES}}
+
+
+def _document(result: Result) -> dict[str, Any]:
+    attack = result.attack
+    concerns = result.outcome in {"succeeded", "open"}
+    return {
+        "id": attack.id,
+        "family": attack.family.id,
+        "what": attack.what,
+        "command": attack.command,
+        "outcome": result.outcome,
+        "proved": result.proved,
+        "by": result.by,
+        "rules": list(result.rules),
+        "status": result.status,
+        "detail": result.detail,
+        "means": attack.means,
+        "fix": advice([attack]) if concerns else "",
+    }
+
+
+def _add_case(suite: ET.Element, result: Result) -> None:
+    attack = result.attack
+    case = ET.SubElement(suite, "testcase", classname=attack.family.title, name=attack.what)
+    match result.outcome:
+        case "succeeded":
+            text = f"{_outcome(result)}; {attack.means}; {advice([attack])}"
+            ET.SubElement(case, "failure", message=text)
+        case "unclear":
+            ET.SubElement(case, "error", message=result.detail)
+        case "not tried" | "open":
+            ET.SubElement(case, "skipped", message=_outcome(result))

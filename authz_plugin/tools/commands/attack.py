@@ -1,0 +1,177 @@
+"""``opa-authz attack``: which attacks on the Docker API does an endpoint stop?"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import click
+
+from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
+from authz_plugin.tools.attack.campaign import Campaign
+from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, chosen
+from authz_plugin.tools.attack.report import Report, left_lines, lines
+from authz_plugin.tools.attack.row import Attack
+from authz_plugin.tools.commands.endpoint import endpoint_of, endpoint_options
+
+UNPROVEN: Final = 1
+"""The exit status where none did, but not everything could be read or removed."""
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command()
+@endpoint_options
+@click.option(
+    "--only",
+    metavar="FAMILY|ID",
+    multiple=True,
+    help="Try these alone; may be repeated.  [default: the whole catalogue]",
+)
+@click.option(
+    "--except",
+    "without",
+    metavar="FAMILY|ID",
+    multiple=True,
+    help="Leave these out, which you allow on purpose; may be repeated.",
+)
+@click.option("--list", "as_list", is_flag=True, help="Print the catalogue and touch nothing.")
+@click.option(
+    "--image",
+    metavar="REF",
+    help="An image to make containers of.  [default: made, or one of the host's]",
+)
+@click.option(
+    "--folder",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+    help="A folder of dockerd's host that may be mounted, to plant a link in.  [default: /tmp]",
+)
+@json_option
+@click.option(
+    "--junit",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the report as JUnit XML too.",
+)
+def attack(
+    *,
+    only: Sequence[str],
+    without: Sequence[str],
+    as_list: bool,
+    image: str | None,
+    folder: Path | None,
+    as_json: bool,
+    junit: Path | None,
+    **options: Any,
+) -> None:
+    r"""Attack a Docker API, and see what gets through.
+
+    Tries the ten escape scenarios of the socket proxy's validation guide, then every known way
+    round such guards, and tells by what dockerd does which of them work: on a daemon guarded by
+    this plugin, by another one, by a socket proxy or by nothing. It needs no settings.
+
+    It is made for hosts in use. Containers are created and never started; what is made has a name
+    that begins with opa-authz-attack-, is looked at and removed again, also on Ctrl-C. Nothing is
+    pulled, pushed or installed.
+
+    \b
+    Exit status: 0 every attack was blocked, or the engine does not fall for it,
+    3 an attack succeeded, 1 it could not be carried out or not be proven,
+    2 wrong command line.
+
+    \b
+    Examples:
+      opa-authz attack
+      opa-authz attack --list
+      opa-authz attack -H tcp://docker-proxy:2375 --only scenario --only read
+      opa-authz attack --except scenario.exec --folder /workspace --junit report.xml
+    """
+    attacks = _chosen(only, without)
+    if as_list:
+        _show_catalogue(attacks, as_json=as_json)
+        return
+    endpoint = endpoint_of(options)
+    with Progress("attacks") as progress, _postponed_signals() as interrupted:
+
+        def step(done: int, total: int) -> None:
+            if interrupted:
+                raise KeyboardInterrupt
+            progress.show(done, total)
+
+        campaign = Campaign(endpoint, attacks, image=image, folder=folder, progress=step)
+        try:
+            results = campaign.run()
+        except KeyboardInterrupt:
+            for text in left_lines(campaign.traces):
+                click.echo(text, err=True)
+            raise
+    report = Report(endpoint.url, campaign.staging, results, campaign.traces)
+    if junit is not None:
+        junit.write_text(report.to_junit())
+    _tell(report, as_json=as_json)
+    if report.succeeded:
+        sys.exit(NO)
+    if not report.proven:
+        sys.exit(UNPROVEN)
+
+
+def _tell(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.to_document(), indent=2))
+        return
+    for style, text in lines(report):
+        say(text, style)
+
+
+@contextmanager
+def _postponed_signals() -> Iterator[list[int]]:
+    """Note the signals that end a program, so that it ends between two requests: what is asked for
+    is then either there to be removed or never comes."""
+    noted: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        noted.append(number)
+        click.echo("interrupted: removing what was made", err=True)
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _chosen(only: Sequence[str], without: Sequence[str]) -> list[Attack]:
+    try:
+        left_out = {attack.id for attack in chosen(without)}
+        attacks = chosen(only) if only else CATALOGUE
+    except KeyError as error:
+        families = ", ".join(family.id for family in FAMILIES)
+        raise click.BadParameter(
+            f"{error.args[0]} is neither a family ({families}) nor an id; see --list"
+        ) from None
+    return [attack for attack in attacks if attack.id not in left_out]
+
+
+def _show_catalogue(attacks: Sequence[Attack], *, as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {"id": a.id, "family": a.family.id, "what": a.what, "command": a.command,
+             "request": f"{a.message.method} {a.message.target}", "means": a.means}
+            for a in attacks
+        ]  # fmt: skip
+        tell(attacks=rows)
+        return
+    for family in FAMILIES:
+        rows_ = [attack for attack in attacks if attack.family == family]
+        if rows_:
+            say(f"{family.title} ({len(rows_)})", "head")
+        for row in rows_:
+            say(f"  {row.id:<28} {row.what}{f'  ({row.command})' if row.command else ''}")

@@ -1,0 +1,194 @@
+"""``opa-authz explain``: why is this denied, and what would allow it?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from authz_plugin.cli.options import edited_option, load_settings, policy_options
+from authz_plugin.cli.terminal import NO, json_option, say, tell
+from authz_plugin.errors import SettingsError
+from authz_plugin.journal.recording import restored
+from authz_plugin.tools import sandbox
+from authz_plugin.tools.authz_message import Client, authz_message
+from authz_plugin.tools.commands.endpoint import client_of_file
+from authz_plugin.tools.docker_client import Request
+from authz_plugin.tools.explanation import recorder, report
+from authz_plugin.tools.explanation.changes import Change
+from authz_plugin.tools.explanation.reasons import Explainer, Explanation
+from authz_plugin.tools.explanation.subjects import DECISION_ID, find_record, read_subject
+
+Given = bytes | Request | Mapping[str, Any]
+
+
+@click.command()
+@policy_options
+@edited_option
+@click.option("--user", metavar="NAME", help="Ask as this TLS user.")
+@click.option(
+    "--cert",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Ask as the holder of this client certificate (PEM).",
+)
+@click.option(
+    "--log",
+    metavar="FILE",
+    help="Where to look a decision's id up: audit file or log; - is input.  [default: audit.file]",
+)
+@json_option
+@click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED)
+def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **options: Any) -> None:
+    r"""Say why a request is denied, and what would allow it.
+
+    SUBJECT is one of:
+
+    \b
+      ID           a decision's id, looked up in --log; with what it was made
+                   of if that was recorded (audit.inputs)
+      FILE or -    a request: dockerd's message to a plugin as JSON, raw
+                   HTTP, or a decision record
+      -- COMMAND   a Docker command line; docker is run against an endpoint
+                   of ours that writes down what it asks, no daemon hears it
+
+    The policy of your settings decides, as in the plugin. You see how the request was read, who
+    asks, each rule that spoke with its file and line, and the smallest change of configuration
+    that would allow it: found by trying, and decided on before it is shown.
+
+    \b
+    Exit status: 0 everything would be allowed, 3 something would be denied,
+    1 it cannot be explained, 2 wrong command line or settings.
+
+    \b
+    Examples:
+      opa-authz explain -- docker run -v /etc:/x alpine
+      journalctl -u opa-authz -o cat | opa-authz explain 3f2a9c0d51e7b846 --log -
+      opa-authz explain --profile devcontainer --user alice request.http
+      opa-authz explain --policy ./policies -- docker ps
+    """
+    client = _client(options.pop("user"), options.pop("cert"))
+    log = options.pop("log")
+    settings = load_settings(options)
+    if log is None and settings.audit.file is not None:
+        log = str(settings.audit.file)
+    with sandbox.open_sandbox(settings, policy) as opened:
+        explainer = Explainer(opened)
+        requests: list[tuple[str, sandbox.Subject]] = []
+        records: list[Mapping[str, Any]] = []
+        for title, one in _given(subject, log):
+            if isinstance(one, Mapping):
+                records.append(one)
+                requests += _once_more(one)
+            else:
+                message = authz_message(one, client) if isinstance(one, Request) else one
+                requests.append((title or _title(message), message))
+        explained = [explainer.explain(title, asked) for title, asked in requests]
+        denied = sum(not explanation.judgement.allow for explanation in explained)
+        change = explainer.change_for([asked for _, asked in requests]) if denied > 1 else None
+        if as_json:
+            _print_json(explained, records, change)
+        else:
+            for record in records:
+                _say(report.record_lines(record, explainer.sources))
+                say("")
+            _print(explained, denied, change)
+    if denied or any(record.get("verdict") != "allow" for record in records):
+        sys.exit(NO)
+
+
+def _print_json(
+    explained: Sequence[Explanation],
+    records: Sequence[Mapping[str, Any]],
+    change: Sequence[Change] | None,
+) -> None:
+    tell(
+        requests=[report.to_document(explanation) for explanation in explained],
+        records=[{k: v for k, v in record.items() if k != "input"} for record in records],
+        change_for_all=report.change_document(change),
+    )
+
+
+def _print(explained: Sequence[Explanation], denied: int, change: Sequence[Change] | None) -> None:
+    for explanation in explained:
+        _say(report.lines(explanation))
+        say("")
+    if denied > 1:
+        _say(report.change_lines(change, "all of this"))
+        say("")
+    if len(explained) > 1:
+        say(f"{len(explained)} requests, {denied} denied", "bad" if denied else "good")
+
+
+def _say(lines: Iterator[report.Line]) -> None:
+    for style, text in lines:
+        say(text, style)
+
+
+def _client(user: str | None, cert: Path | None) -> Client:
+    if user is not None and cert is not None:
+        raise SettingsError("--user", "", "leave it out: the certificate of --cert names the user")
+    return client_of_file(cert) if cert is not None else Client(user or "")
+
+
+def _once_more(record: Mapping[str, Any]) -> Iterator[tuple[str, sandbox.Subject]]:
+    """The recorded input of a decision, if there is one."""
+    document = restored(record["input"]) if record.get("input") else None
+    if document is not None:
+        yield f"decision {record['decision_id']}, once more by this policy", document
+
+
+def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given]]:
+    """What is to be explained, each with a title if it has one of its own."""
+    if len(words) > 1 or Path(words[0]).name in recorder.PROGRAMS:
+        yield from _command(words)
+    elif words[0] == "-":
+        yield "", read_subject(sys.stdin.buffer.read())
+    elif Path(words[0]).is_file():
+        yield "", read_subject(Path(words[0]).read_bytes())
+    elif DECISION_ID.fullmatch(words[0]):
+        yield "", find_record(words[0], _log_lines(log))
+    else:
+        raise SettingsError(
+            words[0],
+            "",
+            "is neither a decision's id, nor a file, nor a Docker command line behind --",
+        )
+
+
+def _command(words: tuple[str, ...]) -> Iterator[tuple[str, Given]]:
+    recording = recorder.record(words, os.environ)
+    for request in recording.requests:
+        yield f"{request.method} {request.target}", request
+    if recording.status != 0:
+        how = "was stopped" if recording.status is None else f"ended with {recording.status}"
+        said = f": {recording.stderr}" if recording.stderr else ""
+        click.echo(
+            f"opa-authz: {words[0]} {how}{said}; what it would have asked next is not known",
+            err=True,
+        )
+
+
+def _log_lines(log: str | None) -> Iterator[str]:
+    if log is None:
+        raise SettingsError(
+            "--log", "", "name the audit file or log to look the decision up in, or - for input"
+        )
+    if log == "-":
+        yield from sys.stdin
+        return
+    try:
+        with Path(log).open(encoding="utf-8", errors="replace") as file:
+            yield from file
+    except OSError as error:
+        raise SettingsError("--log", "", f"{log} cannot be read: {error.strerror}") from error
+
+
+def _title(message: bytes) -> str:
+    fields = json.loads(message)
+    return f"{fields.get('RequestMethod', '')} {fields.get('RequestUri', '')}"

@@ -1,0 +1,91 @@
+"""``opa-authz learn``: the least configuration that would have allowed what happened."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.terminal import Progress, json_option, say, tell
+from authz_plugin.errors import SettingsError, SetupError
+from authz_plugin.tools.commands.audit_options import Trail, audit_file, file_option, span_options
+from authz_plugin.tools.learning.proposal import Proposal, propose
+from authz_plugin.tools.learning.report import to_document, to_text
+from authz_plugin.tools.learning.rules import ROWS
+from authz_plugin.tools.sandbox import open_sandbox
+
+
+@click.command()
+@file_option
+@span_options
+@policy_options
+@click.option(
+    "--grant",
+    "named",
+    metavar="RULE[=VALUE]",
+    multiple=True,
+    help="Grant something that is withheld, as the proposal names it.",
+)
+@json_option
+def learn(
+    file: Path | None,
+    since: datetime | None,
+    until: datetime | None,
+    named: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    r"""Propose the least configuration that would have allowed what happened.
+
+    Reads an audit file with recorded inputs (audit.inputs), best of some days in mode warn, and
+    prints a policy configuration that allows what was allowed then and little more: operations one
+    by one, capabilities and images by name, mounts by the directories that they have in common,
+    for each role its own. Beside each grant stands how often it was asked for. The proposal is
+    tried on the real policy before it is shown.
+
+    What leads out of a container (privileged mode, the host's namespaces, devices and system
+    paths, the Docker socket, plugins and the like) or drops a demand of your configuration is
+    withheld: it is listed with who asked for it, and granted only if you name it.
+
+    \b
+    Exit status: 0 a proposal was made, 1 it could not be made, 2 wrong
+    command line or settings.
+
+    \b
+    Examples:
+      opa-authz learn --since 24h > proposal.yaml
+      opa-authz learn --grant capabilities.add=SYS_PTRACE > proposal.yaml
+      opa-authz learn --json | jq '.withheld[].grant'
+    """
+    for name in named:
+        if name.partition("=")[0] not in ROWS:
+            raise SettingsError(
+                "--grant", "", f"{name.partition('=')[0]} is no rule; docs/rules.md"
+            )
+    settings = load_settings(options)
+    file = audit_file(file, lambda: settings)
+    with open_sandbox(settings) as sandbox, Progress("lines read") as progress:
+        until = until or datetime.now(UTC)
+        proposal = propose(sandbox, Trail(file, since, until, progress.show), named)
+    _check(proposal, file)
+    if as_json:
+        tell(**to_document(proposal))
+    else:
+        click.echo(to_text(proposal), nl=False)
+    for name in proposal.unmet:
+        say(f"nothing asked for {name}", "warning", err=True)
+
+
+def _check(proposal: Proposal, file: Path) -> None:
+    """Raise ``SetupError`` where there is nothing to learn from."""
+    survey = proposal.survey
+    if not survey.decisions:
+        raise SetupError(f"{file} has no decision of that time")
+    if not survey.happened:
+        raise SetupError(
+            f"{file} has {survey.decisions} decisions of that time, and of none that allowed what "
+            "it was made of: set audit.inputs to true and mode to warn, and learn after a day"
+        )

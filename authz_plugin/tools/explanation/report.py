@@ -1,0 +1,238 @@
+"""An explanation for people and for programs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+from authz_plugin.journal.masking import masked_text
+from authz_plugin.tools.explanation.changes import Change, with_changes
+from authz_plugin.tools.explanation.reasons import Explanation, Reason
+from authz_plugin.tools.explanation.sources import Source
+
+Line = tuple[str, str]
+"""How a line is meant (see ``cli.terminal``), and its text."""
+
+_APART: Final = frozenset(
+    {"body", "body_state", "caller", "mounts", "operation", "phase", "request", "time", "version"}
+)
+
+_KINDS: Final = frozenset({"action", "kind", "process", "resource", "type", "use"})
+"""Parts of facts that say nothing alone."""
+
+_HIDDEN: Final = frozenset({"body", "phase", "request", "version"})
+
+
+def to_document(explanation: Explanation) -> dict[str, Any]:
+    """An explanation as ``--json`` prints it; it holds facts of the request, not its body."""
+    judgement = explanation.judgement
+    document = judgement.document or {}
+    return {
+        "request": explanation.title,
+        "verdict": "allow" if judgement.allow else "deny",
+        "operation": judgement.record.operation,
+        "message": judgement.message,
+        "profile": judgement.record.profile,
+        "policy_revision": judgement.record.policy_revision,
+        "facts": _masked({k: v for k, v in document.items() if k not in _HIDDEN}),
+        "rules": [_reason(reason) for reason in explanation.reasons],
+        "change": change_document(explanation.changes),
+    }
+
+
+def change_document(changes: Sequence[Change] | None) -> dict[str, Any] | None:
+    """Changes as ``--json`` prints them: in words, and as the settings file has them."""
+    if changes is None:
+        return None
+    return {
+        "words": [change.words for change in changes],
+        "settings": with_changes({}, changes),
+    }
+
+
+def lines(explanation: Explanation) -> Iterator[Line]:
+    """An explanation for people."""
+    judgement = explanation.judgement
+    verdict = ("good", "ALLOWED") if judgement.allow else ("bad", "DENIED")
+    yield verdict[0], f"{verdict[1]}  {explanation.title}"
+    if judgement.document is None:
+        yield "", "  read as     nothing: it is refused before any policy is asked"
+    else:
+        for label, text in _facts(judgement.document):
+            yield "", f"  {label:<11} {text}"
+    for reason in explanation.reasons:
+        yield "", ""
+        yield from _reason_lines(reason)
+    if not judgement.allow:
+        yield "", ""
+        yield from change_lines(explanation.changes, "this")
+
+
+def record_lines(record: Mapping[str, Any], sources: Mapping[str, Source]) -> Iterator[Line]:
+    """What a decision record says, with the rules that it names."""
+    allowed = record.get("verdict") == "allow"
+    what = " ".join(str(record.get(name) or "") for name in ("operation", "resource")).strip()
+    yield "good" if allowed else "bad", f"{'ALLOWED' if allowed else 'DENIED'}  {what}"
+    for name in ("decision_id", "timestamp", "user", "role", "profile", "policy_revision", "error"):
+        if record.get(name):
+            yield "", f"  {name.replace('_', ' '):<15} {record[name]}"
+    if record.get("details"):
+        yield "", f"  {'details':<15} {record['details']}"
+    outcome = record.get("outcome")
+    if outcome:
+        status = outcome.get("status") or "not reported"
+        made = ", ".join(outcome.get("created") or [])
+        yield "", f"  {'outcome':<15} status {status}{f', made {made}' if made else ''}"
+    for kind in ("rules", "warnings"):
+        for named in record.get(kind) or []:
+            rule, _, field = str(named).partition(" ")
+            yield "", ""
+            yield "warning" if kind == "warnings" else "bad", f"  {rule}  {field}"
+            yield from _source_lines(sources.get(rule))
+    if not record.get("input"):
+        yield "", ""
+        yield (
+            "dim",
+            "No input was recorded (audit.inputs). To see the facts and what would allow it,",
+        )
+        yield (
+            "dim",
+            "explain the request itself: a file with it, or `opa-authz explain -- docker …`.",
+        )
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    denial, source = reason.denial, reason.source
+    return {
+        "rule": denial.rule,
+        "field": denial.field,
+        "value": _masked(denial.value),
+        "message": denial.message,
+        "hint": denial.hint,
+        "warns": reason.warns,
+        "file": source.file if source else None,
+        "line": source.row if source else None,
+        "title": source.title if source else None,
+        "description": source.description if source else None,
+    }
+
+
+def _masked(value: Any) -> Any:
+    """A value without secrets that show by their form, such as a volume's mount options."""
+    if isinstance(value, Mapping):
+        return {name: _masked(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(inner) for inner in value]
+    return masked_text(value) if isinstance(value, str) else value
+
+
+def _reason_lines(reason: Reason) -> Iterator[Line]:
+    denial = reason.denial
+    style = "warning" if reason.warns else "bad"
+    only = "  (only warns)" if reason.warns else ""
+    yield style, f"  {denial.rule}  {denial.field}{only}"
+    hint = f"; {denial.hint}" if denial.hint else ""
+    yield "", f"    {denial.message}{hint}"
+    yield from _source_lines(reason.source)
+
+
+def _source_lines(source: Source | None) -> Iterator[Line]:
+    if source is None:
+        yield "dim", "    said by the plugin itself, not by a rule of the policy"
+        return
+    yield "dim", f"    {_near(source.file)}:{source.row}"
+    yield "dim", f"    {source.title}. {source.description}"
+
+
+def change_lines(changes: Sequence[Change] | None, what: str) -> Iterator[Line]:
+    """Changes for people; ``what`` is what they allow."""
+    if changes is None:
+        yield "head", f"  No change of configuration allows {what}."
+        return
+    yield "head", f"  The smallest change that allows {what} (tried on the policy):"
+    for change in changes:
+        yield "", f"    - {change.words}"
+    yield "", ""
+    for line in _yaml(with_changes({}, changes)):
+        yield "", f"    {line}"
+
+
+def _yaml(settings: Mapping[str, Any]) -> list[str]:
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.width = 88
+    yaml.dump(dict(settings), text)
+    return text.getvalue().splitlines()
+
+
+def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    operation = document["operation"]
+    resource = operation["resource"]
+    named = f" {resource['kind']} {resource['ref']}" if resource else ""
+    section = f"section {operation['section']}, {operation['access']}"
+    yield "operation", f"{operation['id']}{named} ({section})"
+    yield "caller", _caller(document["caller"])
+    if document["body_state"] == "invisible":
+        yield "body", "not shown by dockerd"
+    for mount in document["mounts"]:
+        yield "mount", _mount(mount)
+    for name, facts in document.items():
+        if name not in _APART and isinstance(facts, list | tuple):
+            for fact in facts:
+                if isinstance(fact, Mapping) and (text := _fact(fact)):
+                    yield _singular(name), text
+
+
+def _caller(caller: Mapping[str, Any]) -> str:
+    if not caller["user"] and not caller["certificates"]:
+        return "unknown: dockerd names nobody on its unix socket"
+    parts = [caller["method"]] if caller["method"] else []
+    for certificate in caller["certificates"][:1]:
+        subject = certificate["subject"]
+        parts += [f"{key}={name}" for key in ("O", "OU") for name in subject[key]]
+        parts += certificate["sans"]
+    return f"{caller['user']} ({', '.join(parts)})"
+
+
+def _mount(mount: Mapping[str, Any]) -> str:
+    source = mount["path"] or mount["source"] or "(new)"
+    if mount["path"] and mount["resolved"] is None:
+        source += " (where its links lead is not known)"
+    elif mount["resolved"] not in {None, mount["path"]}:
+        source += f" (a link to {mount['resolved']})"
+    if mount["path"] and mount["resolved"] is not None and not mount["exists"]:
+        source += " (does not exist)"
+    parts = [mount["type"], "read-only" if mount["read_only"] else "writable"]
+    parts += [mount[name] for name in ("propagation", "driver") if mount[name]]
+    return f"{source} -> {mount['target']}, {', '.join(parts)} [{mount['field']}]"
+
+
+def _fact(fact: Mapping[str, Any]) -> str:
+    """The parts of a fact that say something, and where it stands."""
+    said = {name: value for name, value in fact.items() if name != "field" and _says(value)}
+    if not said.keys() - _KINDS or "field" not in fact:
+        return ""
+    parts = [str(value) if name == "name" else f"{name} {value}" for name, value in said.items()]
+    return f"{', '.join(parts)} [{fact['field']}]"
+
+
+def _says(value: Any) -> bool:
+    if isinstance(value, str):
+        return value not in {"", "default"}
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def _singular(name: str) -> str:
+    return name.replace("_", " ").removesuffix("s").replace("capabilitie", "capability")
+
+
+def _near(file: str) -> str:
+    """A file as seen from here, if it lies below."""
+    path = Path(file)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else file

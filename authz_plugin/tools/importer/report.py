@@ -1,0 +1,50 @@
+"""An import for people and for programs: the configuration as YAML, the notes as lines, both as
+one document."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+from authz_plugin.tools.importer.permissions import Kind
+from authz_plugin.tools.importer.translation import Imported
+
+_STYLES: Final[dict[Kind, str]] = {
+    "carried over": "",
+    "stricter": "good",
+    "wider": "warning",
+    "warning": "warning",
+    "no counterpart": "dim",
+    "unknown": "warning",
+}
+"""The style of a note's line, by its kind."""
+
+
+def to_yaml(imported: Imported, origin: str) -> str:
+    """The configuration as a settings file that says where it comes from."""
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(dict(imported.configuration), text)
+    return f"# Carried over from {origin} by `opa-authz import`.\n{text.getvalue()}"
+
+
+def lines(imported: Imported) -> Iterator[tuple[str, str]]:
+    """What became of each setting, one line each with its style."""
+    for note in imported.notes:
+        yield _STYLES[note.kind], f"{note.kind:<14}  {note.subject} → {note.text}"
+
+
+def to_document(imported: Imported, origin: str) -> dict[str, Any]:
+    """The import as a document: ``operations`` are those that are open."""
+    return {
+        "version": 1,
+        "origin": origin,
+        "configuration": imported.configuration,
+        "operations": sorted(imported.operations),
+        "notes": [asdict(note) for note in imported.notes],
+    }

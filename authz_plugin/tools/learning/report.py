@@ -1,0 +1,265 @@
+"""A proposal as YAML that explains itself, and for programs.
+
+Beside each grant stands how often it was asked for, with decisions as examples; what is not granted
+stands below. Whatever a client wrote is quoted where it is a value, and made harmless where it is a
+remark.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from shlex import quote
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+from authz_plugin.decision import visible
+from authz_plugin.errors import SetupError
+from authz_plugin.journal.recording import NOBODY
+from authz_plugin.tools.learning.config_changes import Key
+from authz_plugin.tools.learning.proposal import Grant, Proposal
+from authz_plugin.tools.learning.survey import Survey, Tally
+
+_PLAIN: Final = re.compile(r"[A-Za-z_/][\w./@+-]*(?::[\w./@+-]+)*", re.ASCII)
+_NOT_TEXT: Final = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
+_COLUMN: Final = 44
+_SOME: Final = 3
+_BESIDE: Final = 2
+"""Examples beside a grant."""
+
+
+def to_text(proposal: Proposal) -> str:
+    """A proposal as a settings file with remarks.
+
+    Raises ``SetupError`` if that would not be read as what it says.
+    """
+    lines = [
+        *_head(proposal.survey),
+        "",
+        *_Writer(proposal.grants).mapping(proposal.settings),
+        *_below(proposal.survey),
+    ]
+    text = "".join(f"{line}\n" for line in lines)
+    if YAML(typ="safe", pure=True).load(text) != proposal.settings:
+        raise SetupError("the proposal cannot be written as YAML; --json prints it")
+    return text
+
+
+def to_document(proposal: Proposal) -> dict[str, Any]:
+    """A proposal as ``--json`` prints it."""
+    survey = proposal.survey
+    return {
+        "from": survey.first,
+        "until": survey.last,
+        "decisions": survey.decisions,
+        "allowed": survey.allowed,
+        "happened": survey.happened,
+        "denied_then": survey.denied,
+        "refused_then": survey.refused,
+        "without_input": survey.unrecorded,
+        "configuration": proposal.settings,
+        "grants": [
+            {
+                "role": grant.role,
+                "key": ".".join(grant.key),
+                "value": grant.value,
+                "taken_out": grant.taken,
+                "rules": sorted(grant.rules),
+                "for": sorted(grant.of),
+                "means": sorted(grant.dangers),
+                **_tally(grant.tally),
+            }
+            for grant in proposal.grants
+        ],
+        "withheld": [
+            {
+                "role": role,
+                "rule": wish.rule,
+                "value": wish.value,
+                "means": wish.danger,
+                "grant": _name(wish.rule, wish.value),
+                **_tally(tally),
+            }
+            for (role, wish), tally in survey.withheld.items()
+        ],
+        "refused": [
+            {"rule": rule, "message": message, **_tally(tally)}
+            for (rule, message), tally in survey.hopeless.items()
+        ],
+        "not_covered": [
+            {"role": role, "rule": wish.rule, "value": wish.value, **_tally(tally)}
+            for (role, wish), tally in survey.granted.items()
+        ],
+    }
+
+
+class _Writer:
+    """Writes a configuration, with what is known of its grants."""
+
+    def __init__(self, grants: Iterable[Grant]) -> None:
+        self._entries: dict[tuple[Key, str], Grant] = {}
+        self._taken: dict[Key, list[Grant]] = defaultdict(list)
+        for grant in grants:
+            key = ("roles", grant.role, *grant.key) if grant.role else grant.key
+            if grant.taken:
+                self._taken[key].append(grant)
+            else:
+                self._entries[key, repr(grant.value) if grant.is_entry else ""] = grant
+
+    def mapping(
+        self, settings: Mapping[str, Any], key: Key = (), indent: str = ""
+    ) -> Iterator[str]:
+        for name, value in settings.items():
+            yield from self._key(f"{indent}{_scalar(name)}:", value, (*key, name), indent)
+
+    def _key(self, start: str, value: Any, key: Key, indent: str) -> Iterator[str]:
+        for taken in self._taken.get(key, ()):
+            yield from _above(taken, indent, f"without {visible(str(taken.value))}, ")
+        grant = self._entries.get((key, ""))
+        if grant is not None:
+            yield from _above(grant, indent)
+        if isinstance(value, dict) and value:
+            yield start
+            yield from self.mapping(value, key, f"{indent}  ")
+        elif isinstance(value, list) and any(self._is_told(entry, key) for entry in value):
+            yield start
+            for entry in value:
+                yield from self._entry(entry, key, f"{indent}  ")
+        else:
+            yield _beside(f"{start} {_inline(value)}", grant)
+
+    def _is_told(self, entry: Any, key: Key) -> bool:
+        """Whether an entry of a list needs lines of its own."""
+        return bool(isinstance(entry, dict) and entry) or (key, repr(entry)) in self._entries
+
+    def _entry(self, entry: Any, key: Key, indent: str) -> Iterator[str]:
+        grant = self._entries.get((key, repr(entry)))
+        if grant is not None:
+            yield from _above(grant, indent)
+        if not isinstance(entry, dict) or not entry:
+            yield _beside(f"{indent}- {_scalar(entry)}", grant)
+            return
+        first, *rest = self.mapping(entry, (*key, ""), f"{indent}  ")
+        yield _beside(f"{indent}- {first.strip()}", grant)
+        yield from rest
+
+
+def _above(grant: Grant, indent: str, what: str = "") -> Iterator[str]:
+    """What stands above a grant: what it means, and what it was made of."""
+    for danger in sorted(grant.dangers):
+        yield f"{indent}# {what}named with --grant: {visible(danger)}"
+    summed = sorted(grant.of - {str(grant.value)}) if len(grant.of) > 1 else []
+    if summed:
+        more = f" and {len(summed) - _SOME} more" if len(summed) > _SOME else ""
+        yield f"{indent}# for {', '.join(map(visible, summed[:_SOME]))}{more}"
+
+
+def _beside(text: str, grant: Grant | None) -> str:
+    return text if grant is None else f"{text:<{_COLUMN}} # {_told(grant.tally)}"
+
+
+def _told(tally: Tally) -> str:
+    """How often, by whom as far as anybody is known, and examples."""
+    times = "once" if tally.requests == 1 else f"{tally.requests} times"
+    known = set(tally.callers) - {NOBODY}
+    callers = f" by {_callers(tally)}" if known else ""
+    return f"{times}{callers}, e.g. {', '.join(tally.examples[:_BESIDE])}"
+
+
+def _callers(tally: Tally) -> str:
+    return ", ".join(
+        f"{visible(name)} ({count})" if len(tally.callers) > 1 else visible(name)
+        for name, count in tally.callers.most_common()
+    )
+
+
+def _head(survey: Survey) -> Iterator[str]:
+    yield "# Proposed by `opa-authz learn`, of what was allowed between"
+    yield f"# {survey.first} and {survey.last}, and tried:"
+    rest = "" if survey.allowed == survey.happened else "; the others stand at the end"
+    yield f"# {survey.allowed} of {survey.happened} requests would be allowed{rest}."
+
+
+def _below(survey: Survey) -> Iterator[str]:
+    """What is not in the configuration, and why."""
+    paragraphs = (
+        ("Withheld: it leads out of a container, or drops a demand. To grant it, name it.",
+         _withheld(survey)),
+        ("Refused: no configuration allows this and no more.", _refused(survey)),
+        ("Still denied: the host is not as it was then, or it is too much.", _uncovered(survey)),
+        ("Not learned from:", _unlearned(survey)),
+    )  # fmt: skip
+    for title, lines in paragraphs:
+        for position, line in enumerate(lines):
+            yield from ("", f"# {title}") if position == 0 else ()
+            yield f"#   {line}"
+
+
+def _withheld(survey: Survey) -> Iterator[str]:
+    for (role, wish), tally in survey.withheld.items():
+        whose = f" (role {visible(role)})" if role else ""
+        yield f"--grant {quote(visible(_name(wish.rule, wish.value)))}{whose}"
+        yield f"    {visible(wish.danger)}"
+        yield f"    {_told_in_full(tally)}"
+
+
+def _refused(survey: Survey) -> Iterator[str]:
+    for (rule, message), tally in survey.hopeless.items():
+        yield f"{visible(rule)}: {visible(message)}"
+        yield f"    {_told_in_full(tally)}"
+
+
+def _uncovered(survey: Survey) -> Iterator[str]:
+    for (_, wish), tally in survey.granted.items():
+        yield visible(_name(wish.rule, wish.value))
+        yield f"    {_told_in_full(tally)}"
+
+
+def _unlearned(survey: Survey) -> Iterator[str]:
+    if survey.denied:
+        yield f"{survey.denied} decisions that denied"
+    if survey.unrecorded:
+        yield f"{survey.unrecorded} decisions without a recorded input"
+    if survey.overflow.requests:
+        yield f"more than can be listed: {_told_in_full(survey.overflow)}"
+
+
+def _told_in_full(tally: Tally) -> str:
+    times = "once" if tally.requests == 1 else f"{tally.requests} times"
+    return f"{times}, by {_callers(tally)}, e.g. {', '.join(tally.examples)}"
+
+
+def _tally(tally: Tally) -> dict[str, Any]:
+    return {
+        "requests": tally.requests,
+        "callers": dict(tally.callers.most_common()),
+        "examples": tally.examples,
+    }
+
+
+def _name(rule: str, value: str) -> str:
+    """How ``--grant`` names something."""
+    return f"{rule}={value}" if value else rule
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_scalar, value))}]"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
+        return value
+    return f'"{"".join(map(_escaped, value))}"'
+
+
+def _escaped(character: str) -> str:
+    if character in {'"', "\\"}:
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

@@ -1,0 +1,128 @@
+"""Paths, images and ports, summed up: what many of them have in common, and no more.
+
+Three branches that differ in one place become what they have in common there: a name that changes
+from run to run is not learnt by heart. Two stay two, and nothing is summed up across a place that
+is dangerous or belongs to everybody.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from authz_plugin.tools.learning import dangers
+from authz_plugin.tools.learning.config_changes import Bind, Ports
+
+_BRANCHES: Final = 3
+_DEEPEST: Final = 64
+"""Parts of a name beyond which it is left as it is."""
+
+Parts = tuple[str, ...]
+
+
+def roots(names: Iterable[Parts], may_be_root: Callable[[Parts], bool]) -> dict[Parts, Parts]:
+    """The deepest place that each name has in common with two others or more, or else itself."""
+    names = list(names)
+    branches: dict[Parts, set[str]] = defaultdict(set)
+    for name in names:
+        for depth in range(min(len(name), _DEEPEST)):
+            branches[name[:depth]].add(name[depth])
+    wide = [place for place, below in branches.items() if len(below) >= _BRANCHES]
+    taken: set[Parts] = set()
+    above: set[Parts] = set()
+    for place in sorted(wide, key=len, reverse=True):
+        if place not in above and may_be_root(place):
+            taken.add(place)
+            above.update(place[:depth] for depth in range(len(place)))
+    return {name: _root(name, taken) for name in names}
+
+
+def bind_roots(binds: Iterable[Bind], protected: Iterable[str]) -> dict[Bind, Bind]:
+    """Mounts, each with the root that lets it be mounted.
+
+    A root is read-only if all that it is for are. A path that a link leads elsewhere is a root of
+    its own, and so is a dangerous one.
+    """
+    protected = list(protected)
+    found = {bind: bind for bind in binds}
+    plain = [
+        bind
+        for bind in found
+        if bind.path == bind.resolved and not dangers.of_path(bind.path, protected)
+    ]
+    for read_only in (False, True):
+        some = [bind for bind in plain if bind.read_only is read_only]
+        common = roots(
+            (_parts(bind.path) for bind in some),
+            lambda place: len(place) > 1 and not dangers.of_path(f"/{'/'.join(place)}", protected),
+        )
+        for bind in some:
+            path = f"/{'/'.join(common[_parts(bind.path)])}"
+            found[bind] = Bind(path, path, read_only)
+    at: dict[Parts, list[Bind]] = defaultdict(list)
+    for root in sorted(set(found.values())):
+        at[_parts(root.path)].append(root)
+    return {bind: _covering(root, at) for bind, root in found.items()}
+
+
+def image_roots(names: Iterable[str]) -> dict[str, str]:
+    """Images by registry, repository and tag or digest, each with the pattern that fits it."""
+    parts = {name: _image_parts(name) for name in names}
+    common = roots(parts.values(), _may_be_images)
+    return {name: _pattern(common[whole], whole) for name, whole in parts.items()}
+
+
+def port_ranges(ports: Iterable[Ports]) -> dict[Ports, Ports]:
+    """Ports, each with the range that it and its neighbours make."""
+    ranges: list[Ports] = []
+    for ports_ in sorted(set(ports)):
+        if ranges and ports_.first <= ranges[-1].last + 1:
+            ranges[-1] = Ports(ranges[-1].first, max(ranges[-1].last, ports_.last))
+        else:
+            ranges.append(ports_)
+    return {p: r for p in ports for r in ranges if r.first <= p.first and p.last <= r.last}
+
+
+def _root(name: Parts, taken: set[Parts]) -> Parts:
+    depths = range(min(len(name), _DEEPEST))
+    return next((name[:depth] for depth in depths if name[:depth] in taken), name)
+
+
+def _parts(path: str) -> Parts:
+    return tuple(path.strip("/").split("/"))
+
+
+def _covering(root: Bind, at: Mapping[Parts, Sequence[Bind]]) -> Bind:
+    """The widest of some roots, by their paths, that lets the same be mounted."""
+    parts = _parts(root.path)
+    for depth in range(1, min(len(parts), _DEEPEST)):
+        for other in at.get(parts[:depth], ()):
+            covers = dangers.below(root.resolved, other.resolved)
+            if covers and (root.read_only or not other.read_only):
+                return other
+    writable = root._replace(read_only=False)
+    return writable if writable in at.get(parts, ()) else root
+
+
+def _image_parts(name: str) -> Parts:
+    repository, at, digest = name.partition("@")
+    tag = f"@{digest}" if at else ""
+    colon = repository.rfind(":")
+    if not at and colon > repository.rfind("/"):
+        repository, tag = repository[:colon], repository[colon:]
+    return (*repository.split("/"), *([tag] if tag else []))
+
+
+def _may_be_images(place: Parts) -> bool:
+    """Not a registry as a whole, and not Docker Hub's own images."""
+    return len(place) > 1 and place != ("docker.io", "library")
+
+
+def _pattern(root: Parts, whole: Parts) -> str:
+    *repository, last = root
+    if last[:1] in {":", "@"}:
+        return f"{'/'.join(repository)}{last}"
+    name = "/".join(root)
+    is_repository = len(root) == len(whole) or whole[len(root)][:1] in {":", "@"}
+    return name if is_repository else f"{name}/*"

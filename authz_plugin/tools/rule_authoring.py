@@ -1,0 +1,214 @@
+"""What an author of rules needs before a policy goes into force.
+
+Makes a first rule, checks rules as the shipped ones are checked, runs their tests with coverage and
+measures what a decision costs. Nothing here changes a running plugin.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from authz_plugin import policy
+from authz_plugin.engine.binary import Opa
+from authz_plugin.errors import PolicyError
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_DECISION: Final = "data.docker.authz.decision"
+_MEASURED: Final = (
+    "container_list",
+    "container_create_bind",
+    "container_create_full",
+    "service_create",
+)
+
+_RULE: Final = """\
+# METADATA
+# title: Own rules, {name}
+# description: Say here what these rules are for.
+package docker.authz.rules.custom_{name}
+
+import data.docker.authz.denial
+
+# METADATA
+# title: A container must have a name
+# description: Say here why. This rule is an example, put yours in its place.
+# custom:
+#   id: custom.{id}
+denials contains denial.of(
+	"custom.{id}", "query.name", null,
+	"a container without a name is not allowed",
+	"docker run --name NAME",
+) if {{
+	input.operation.id == "container.create"
+	not _named
+}}
+
+_named if input.request.query.name[0] != ""
+"""
+
+_TEST: Final = """\
+package docker.authz.rules.custom_{name}_test
+
+import data.docker.authz.examples
+import data.docker.authz.rules.custom_{name}
+
+test_denied[description] if {{
+	some description, query in {{
+		"no name": {{}},
+		"an empty name": {{"name": [""]}},
+	}}
+	found := custom_{name}.denials with input as _create(query)
+	{{denial.rule | some denial in found}} == {{"custom.{id}"}}
+}}
+
+test_allowed[description] if {{
+	some description, request in {{
+		"a name": _create({{"name": ["web"]}}),
+		"something else": examples.container_list,
+	}}
+	found := custom_{name}.denials with input as request
+	count(found) == 0
+}}
+
+_create(query) := json.patch(
+	examples.container_create,
+	[{{"op": "replace", "path": "/request/query", "value": query}}],
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TestReport:
+    """How the tests of a folder went: ``failed`` and ``uncovered`` name tests and ``file:line``."""
+
+    passed: int
+    failed: tuple[str, ...]
+    uncovered: tuple[str, ...]
+
+
+def new(folder: Path, name: str) -> list[Path]:
+    """Write a first rule and its test; raises ``PolicyError`` if the name will not do."""
+    if not _NAME.fullmatch(name):
+        raise PolicyError(f"{name} is not a name: lower-case letters, digits and _")
+    home = folder / f"custom_{name}"
+    if home.exists():
+        raise PolicyError(f"{home} is there already")
+    home.mkdir(parents=True)
+    words = {"name": name, "id": name.replace("_", "-")}
+    files = {f"custom_{name}.rego": _RULE, f"custom_{name}_test.rego": _TEST}
+    for file, template in files.items():
+        (home / file).write_text(template.format_map(words))
+    return [home / file for file in files]
+
+
+def check(opa: Opa, folder: Path) -> list[str]:
+    """What is wrong with the rules of a folder, one sentence each; empty if nothing is.
+
+    Raises ``PolicyError`` if they do not compile.
+    """
+    policy.rule_packages(folder, opa)
+    opa.check(policy.SHIPPED / "schemas", [policy.SHIPPED / policy.ROOT, folder])
+    unformatted = opa.run("fmt", "--list", "--fail", str(folder)).stdout.split()
+    return [
+        *(f"{file}: not formatted: `opa fmt --write {folder}`" for file in unformatted),
+        *_untested(folder),
+        *_annotation_faults(opa, folder),
+    ]
+
+
+def test(opa: Opa, folder: Path) -> TestReport:
+    """Run the tests of a folder over the shipped policies, and see which of its lines they reach.
+
+    Raises ``PolicyError`` if they do not compile.
+    """
+    sources = [f"docker:{policy.SHIPPED / 'docker'}", str(folder), "--run", "custom_"]
+    run = opa.run("test", *sources, "--format", "json")
+    try:
+        results: Sequence[Mapping[str, Any]] = json.loads(run.stdout)
+    except json.JSONDecodeError:
+        raise PolicyError((run.stderr or run.stdout).strip()) from None
+    failed = tuple(name for result in results for name in _failures(result))
+    uncovered: tuple[str, ...] = ()
+    if not failed:
+        coverage = opa.run("test", *sources, "--coverage", "--format", "json").stdout
+        uncovered = tuple(_uncovered(json.loads(coverage), folder))
+    return TestReport(sum(map(_cases, results)) - len(failed), failed, uncovered)
+
+
+def bench(opa: Opa, bundle: Path) -> dict[str, float]:
+    """Microseconds of OPA's evaluation of one decision, for some of the example requests."""
+    examples = json.loads((policy.SHIPPED / policy.ROOT / "examples/data.json").read_text())
+    costs = {}
+    for name in _MEASURED:
+        question = bundle / "question.json"
+        question.write_text(json.dumps(examples[name]))
+        options = ["--bundle", str(bundle), "--input", str(question), "--format", "json"]
+        run = opa.run("bench", *options, "--metrics=false", _DECISION)
+        question.unlink()
+        if run.returncode != 0:
+            raise PolicyError((run.stderr or run.stdout).strip())
+        measured = json.loads(run.stdout)
+        costs[name] = measured["T"] / measured["N"] / 1000
+    return costs
+
+
+def _cases(result: Mapping[str, Any]) -> int:
+    return len(result.get("sub_results") or [None])
+
+
+def _failures(result: Mapping[str, Any]) -> list[str]:
+    """The names of the cases of a test that failed."""
+    if not (result.get("fail") or result.get("error")):
+        return []
+    name = f"{result['package'].removeprefix('data.')}.{result['name']}"
+    cases = result.get("sub_results") or {}
+    return [f"{name}: {case}" for case, outcome in cases.items() if outcome.get("fail")] or [name]
+
+
+def _untested(folder: Path) -> list[str]:
+    return [
+        f"{file}: has no {file.stem}_test.rego beside it"
+        for file in sorted(folder.rglob("*.rego"))
+        if not file.name.endswith("_test.rego")
+        and not file.with_name(f"{file.stem}_test.rego").exists()
+    ]
+
+
+def _annotation_faults(opa: Opa, folder: Path) -> list[str]:
+    """Denials whose metadata does not say what they are."""
+    inspected = json.loads(opa.run("inspect", "-a", "--format", "json", str(folder)).stdout)
+    annotated = {}
+    for entry in inspected.get("annotations") or []:
+        if entry["annotations"]["scope"] == "rule":
+            annotated[entry["location"]["file"], entry["location"]["row"]] = entry["annotations"]
+    faults = []
+    for file in sorted(folder.rglob("*.rego")):
+        for row, line in enumerate(file.read_text().splitlines(), 1):
+            if line.startswith("denials contains"):
+                faults += _faults(f"{file}:{row}", annotated.get((str(file), row), {}), file)
+    return faults
+
+
+def _faults(place: str, annotations: Mapping[str, Any], file: Path) -> list[str]:
+    id_ = annotations.get("custom", {}).get("id", "")
+    missing = [name for name in ("title", "description") if not annotations.get(name)]
+    faults = [f"{place}: the denial's metadata lacks its {name}" for name in missing]
+    if not id_.startswith("custom."):
+        faults.append(f"{place}: the denial's metadata lacks a custom.id that begins with custom.")
+    elif f'"{id_}"' not in file.read_text():
+        faults.append(f"{place}: no denial says {id_}, which is the metadata's id")
+    return faults
+
+
+def _uncovered(coverage: Mapping[str, Any], folder: Path) -> list[str]:
+    return [
+        f"{file}:{lines['start']['row']}"
+        for file, report in coverage["files"].items()
+        if Path(file).is_relative_to(folder)
+        for lines in report.get("not_covered", [])
+    ]

@@ -1,0 +1,196 @@
+"""Requests that go beyond what a configuration asks of containers, each in one way.
+
+The same kind of attempts as in ``boundaries``: users, hardening, resources, images, networks,
+ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from authz_plugin.tools.docker_client import Request
+from authz_plugin.tools.validation.boundaries import Attempt, Creator
+from authz_plugin.tools.validation.expected_policy import Config, fits, mounts_path, opens_port
+from authz_plugin.tools.validation.probes import NOTHING
+
+_MEBIBYTE: Final = 1 << 20
+_BILLION: Final = 1_000_000_000
+_TAKEN_LAST: Final = -1000
+_MANY: Final = 1 << 30
+_ELSEWHERE: Final = "opa-authz.invalid/elsewhere"
+_SSHD: Final = ("/usr/sbin/sshd", "-D")
+
+
+def limits(config: Config, create: Creator) -> Iterator[Attempt]:
+    """The attempts for a configuration."""
+    yield from _users(config, create)
+    yield from _hardening(config, create)
+    yield from _settings(config, create)
+    yield from _unlimited_resources(config, create)
+    yield from _resource_ceilings(config, create)
+    yield from _images(config, create)
+    yield from _networks(config, create)
+    yield from _guarded(config, create)
+    for name in config["labels"]["required"]:
+        rules = ("labels.required",)
+        yield create(f"labels.{name}", f"a container without label {name}", promised=False,
+                     rules=rules, top={"Labels": {}})  # fmt: skip
+
+
+def _users(config: Config, create: Creator) -> Iterator[Attempt]:
+    users = config["users"]
+    yield create("users.container", "a container that runs as root", "root" in users["containers"],
+                 ("users.container",), top={"User": "0"})  # fmt: skip
+    yield create("users.group", "a container in root's group", "root" in users["groups"],
+                 ("users.group",), top={"User": "1000:0"})  # fmt: skip
+    exec_ = {"Cmd": ["true"], "User": "0"}
+    yield Attempt(
+        "users.exec",
+        "an exec as root",
+        Request.of_json("POST", f"/containers/{NOTHING}/exec", exec_),
+        "root" in users["execs"],
+        ("users.exec",),
+    )
+
+
+def _hardening(config: Config, create: Creator) -> Iterator[Attempt]:
+    hardening = config["hardening"]
+    yield create("hardening.read-only-root", "a container with a writable root",
+                 not hardening["read_only_root"], ("hardening.read-only-root",),
+                 ReadonlyRootfs=False)  # fmt: skip
+    yield create("hardening.no-new-privileges", "a container without no-new-privileges",
+                 not hardening["no_new_privileges"], ("hardening.no-new-privileges",),
+                 SecurityOpt=[])  # fmt: skip
+    yield create("hardening.drop", "a container that drops no capability", not hardening["drop"],
+                 ("hardening.drop",), CapDrop=[])  # fmt: skip
+    yield create("hardening.healthcheck", "a container without health check",
+                 not hardening["healthcheck"], ("hardening.healthcheck",),
+                 top={"Healthcheck": None})  # fmt: skip
+
+
+def _settings(config: Config, create: Creator) -> Iterator[Attempt]:
+    containers = config["containers"]
+    values: tuple[tuple[str, str, bool, dict[str, Any]], ...] = (
+        ("runtime", NOTHING, NOTHING in containers["runtimes"], {"Runtime": NOTHING}),
+        (
+            "cgroup-parent",
+            "/system.slice",
+            "/system.slice" in containers["cgroup_parents"],
+            {"CgroupParent": "/system.slice"},
+        ),
+        ("group", "root", fits(containers["groups"], "0"), {"GroupAdd": ["0"]}),
+        (
+            "restart",
+            "always",
+            "always" in containers["restart"],
+            {"RestartPolicy": {"Name": "always"}},
+        ),
+        (
+            "annotation",
+            NOTHING,
+            fits(containers["annotations"], NOTHING),
+            {"Annotations": {NOTHING: "1"}},
+        ),
+        (
+            "storage-option",
+            "size",
+            "size" in containers["storage_options"],
+            {"StorageOpt": {"size": "1G"}},
+        ),
+    )
+    for id_, value, promised, changes in values:
+        title = f"{id_.replace('-', ' ')} {value}"
+        yield create(f"containers.{id_}", title, promised, (f"containers.{id_}",), **changes)
+    yield create("containers.restart-retries", "restarts on failure without end",
+                 "on-failure" in containers["restart"] and containers["restart_retries"] is None,
+                 ("containers.restart-retries", "containers.restart"),
+                 RestartPolicy={"Name": "on-failure"})  # fmt: skip
+    yield create("containers.command", "a container that runs sshd",
+                 not any(fits(containers["deny_commands"], word) for word in _SSHD),
+                 ("containers.command",), top={"Cmd": list(_SSHD)})  # fmt: skip
+    yield create("sysctls", "kernel parameter kernel.msgmax",
+                 fits(config["sysctls"]["allow"], "kernel.msgmax"), ("sysctls.name",),
+                 Sysctls={"kernel.msgmax": "65536"})  # fmt: skip
+    yield create("logging.driver", "log driver syslog", "syslog" in config["logging"]["drivers"],
+                 ("logging.driver",), LogConfig={"Type": "syslog"})  # fmt: skip
+
+
+def _unlimited_resources(config: Config, create: Creator) -> Iterator[Attempt]:
+    resources = config["resources"]
+    for name, field in (("cpus", "NanoCpus"), ("memory", "Memory"), ("pids", "PidsLimit")):
+        none: dict[str, Any] = {field: 0}
+        promised = name not in resources["required"] and resources["max"][name] is None
+        yield create(f"resources.{name}.none", f"a container without limit of {name}", promised,
+                     ("resources.required", "resources.max"), **none)  # fmt: skip
+
+
+def _resource_ceilings(config: Config, create: Creator) -> Iterator[Attempt]:
+    resources = config["resources"]
+    most = resources["max"]
+    above: dict[str, dict[str, Any]] = {
+        name: changes
+        for name, changes in (
+            ("cpus", {"NanoCpus": int(((most["cpus"] or 0) + 1) * _BILLION)}),
+            ("memory", {"Memory": (most["memory"] or 0) + _MEBIBYTE}),
+            ("pids", {"PidsLimit": (most["pids"] or 0) + 1}),
+            ("shm", {"ShmSize": (most["shm"] or 0) + _MEBIBYTE}),
+        )
+        if most[name] is not None
+    }
+    for name, changes in above.items():
+        title = f"more {name} than {most[name]}"
+        rules = ("resources.max",)
+        yield create(f"resources.{name}.max", title, promised=False, rules=rules, **changes)
+    nofile = resources["ulimits"].get("nofile", 0)
+    yield create("resources.ulimit", f"ulimit nofile={_MANY}", nofile is None or nofile >= _MANY,
+                 ("resources.ulimit",),
+                 Ulimits=[{"Name": "nofile", "Soft": 1, "Hard": _MANY}])  # fmt: skip
+    yield create("resources.oom-score", "a container that the OOM killer takes last",
+                 resources["oom_score"] <= _TAKEN_LAST, ("resources.oom-score",),
+                 OomScoreAdj=_TAKEN_LAST)  # fmt: skip
+    yield create("resources.oom-kill", "a container that the OOM killer never takes",
+                 resources["oom_kill_disable"], ("resources.oom-kill",),
+                 OomKillDisable=True)  # fmt: skip
+
+
+def _images(config: Config, create: Creator) -> Iterator[Attempt]:
+    images = config["images"]
+    by_name = images["digest"] == "any"
+    rules = ("images.",)
+    yield create("images.source", f"image {_ELSEWHERE}:1",
+                 by_name and fits(images["allow"], f"{_ELSEWHERE}:1"), rules,
+                 top={"Image": f"{_ELSEWHERE}:1"})  # fmt: skip
+    yield create("images.latest", "an image as latest",
+                 by_name
+                 and images["latest"]
+                 and fits(images["allow"], f"docker.io/library/{NOTHING}:latest"),
+                 rules, top={"Image": f"{NOTHING}:latest"})  # fmt: skip
+
+
+def _networks(config: Config, create: Creator) -> Iterator[Attempt]:
+    networks, ports = config["networks"], config["ports"]
+    yield create("networks.default-bridge", "the default bridge", networks["default_bridge"],
+                 ("networks.default-bridge",), NetworkMode="bridge")  # fmt: skip
+    yield create("networks.link", "a link to another container", networks["links"],
+                 ("networks.link",), Links=[f"{NOTHING}:db"])  # fmt: skip
+    yield create("networks.host-gateway", "the host's gateway in the hosts file",
+                 networks["extra_hosts"] and networks["host_gateway"], ("networks.extra-host",),
+                 ExtraHosts=["host:host-gateway"])  # fmt: skip
+    yield create("networks.dns", "a DNS server of one's own", networks["dns"], ("networks.dns",),
+                 Dns=["192.0.2.1"])  # fmt: skip
+    yield create("networks.join", "a network by name", fits(networks["join"], NOTHING),
+                 ("networks.join",), NetworkMode=NOTHING)  # fmt: skip
+    for port in (22, 80, 8080):
+        binding = {f"{port}/tcp": [{"HostPort": str(port)}]}
+        yield create(f"ports.{port}", f"port {port} of the host", opens_port(config, port),
+                     ("ports.range", "ports.address"), PortBindings=binding)  # fmt: skip
+    yield create("ports.publish-all", "all ports of an image", ports["publish_all"],
+                 ("ports.publish-all",), PublishAllPorts=True)  # fmt: skip
+
+
+def _guarded(config: Config, create: Creator) -> Iterator[Attempt]:
+    for path in config["guard"]["paths"]:
+        yield create(f"guard.{path}", f"bind mount of {path}, which guards this host",
+                     path in config["guard"]["unprotected_paths"] and mounts_path(config, path),
+                     ("guard.", "mounts."), Binds=[f"{path}:/data"])  # fmt: skip

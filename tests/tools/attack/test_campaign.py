@@ -1,0 +1,110 @@
+"""Campaigns against what is no Docker API: nothing is proven there, and nobody is praised."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from authz_plugin.errors import EndpointError
+from authz_plugin.tools.attack.campaign import Campaign
+from authz_plugin.tools.attack.catalogue import chosen
+from authz_plugin.tools.attack.report import Report, lines
+from authz_plugin.tools.attack.row import Attack
+from authz_plugin.tools.docker_client import Endpoint
+
+ROWS: Final = tuple(
+    attack for attack in chosen(["scenario", "read", "hidden", "swarm"]) if not attack.native
+)
+
+
+class _Foreign(BaseHTTPRequestHandler):
+    """Gives one answer to everything."""
+
+    status = 404
+
+    def handle_one_request(self) -> None:
+        self.raw_requestline = self.rfile.readline(65537)
+        if not self.parse_request():
+            return
+        self.send_response(self.status)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<html>welcome</html>")
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Silent(socketserver.BaseRequestHandler):
+    """Hangs up."""
+
+
+@contextmanager
+def serving(folder: Path, handler: type[socketserver.BaseRequestHandler]) -> Iterator[Endpoint]:
+    socket = folder / "foreign.sock"
+    with socketserver.ThreadingUnixStreamServer(str(socket), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield Endpoint(f"unix://{socket}", unix=socket)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def report(endpoint: Endpoint, attacks: tuple[Attack, ...] = ROWS) -> Report:
+    campaign = Campaign(endpoint, attacks, progress=lambda *_: None)
+    results = campaign.run()
+    return Report(endpoint.url, campaign.staging, results, campaign.traces)
+
+
+def test_a_web_server_that_knows_nothing_is_not_praised_for_blocking(tmp_path: Path) -> None:
+    with serving(tmp_path, _Foreign) as endpoint:
+        made = report(endpoint)
+    assert {result.outcome for result in made.results} == {"blocked"}
+    assert not made.proven
+    said = "\n".join(text for _, text in lines(made))
+    assert "✗ NOT PROVEN" in said
+    assert "no answer was certainly a Docker daemon's" in said
+    assert "PASSED" not in said
+
+
+def test_a_web_server_that_says_yes_to_everything_proves_nothing(tmp_path: Path) -> None:
+    class Agreeing(_Foreign):
+        status = 200
+
+    with serving(tmp_path, Agreeing) as endpoint:
+        made = report(endpoint)
+    assert {result.outcome for result in made.results} == {"unclear"}
+    assert not made.proven
+    assert not made.staging.stand.real
+
+
+def test_a_server_that_hangs_up_is_an_error_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path, _Silent) as endpoint, pytest.raises(EndpointError, match="no answer"):
+        report(endpoint)
+
+
+def test_an_answer_that_does_not_come_is_unclear_and_the_rest_is_tried(tmp_path: Path) -> None:
+    class Hanging(_Foreign):
+        def handle_one_request(self) -> None:
+            self.raw_requestline = self.rfile.readline(65537)
+            if b"/exec" not in self.raw_requestline and self.parse_request():
+                self.send_response(403)
+                self.end_headers()
+            self.close_connection = True
+
+    with serving(tmp_path, Hanging) as endpoint:
+        made = report(endpoint, chosen(["scenario"]))
+    unclear = [result.attack.id for result in made.results if result.outcome == "unclear"]
+    assert unclear == ["scenario.exec"]
+    assert not made.proven

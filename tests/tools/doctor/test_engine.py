@@ -1,0 +1,68 @@
+"""Which engine can be gone round in which way: the releases around each fix."""
+
+from __future__ import annotations
+
+import pytest
+
+from authz_plugin.tools.doctor.engine import look_at_engine, look_at_registries
+
+CHUNKED, LARGE, GRPC = "engine.cve-2024-41110", "engine.cve-2026-34040", "engine.grpc"
+
+
+@pytest.mark.parametrize(
+    ("version", "ids"),
+    [
+        ("19.3.15", {CHUNKED, LARGE}),
+        ("20.10.24+dfsg1", {CHUNKED, LARGE}),
+        ("23.0.14", {CHUNKED, LARGE}),
+        ("23.0.15", {LARGE}),
+        ("24.0.9", {CHUNKED, LARGE}),
+        ("25.0.5", {CHUNKED, LARGE}),
+        ("25.0.6", {LARGE}),
+        ("25.0.15", {LARGE}),
+        ("25.0.16", {"engine.version"}),
+        ("26.1.4", {CHUNKED, LARGE}),
+        ("26.1.5", {LARGE}),
+        ("27.1.0", {CHUNKED, LARGE}),
+        ("27.1.1", {LARGE}),
+        ("28.5.2", {LARGE}),
+        ("29.1.5", {LARGE}),
+        ("29.2.0", {LARGE, GRPC}),
+        ("29.3.0", {LARGE, GRPC}),
+        ("29.3.1", {GRPC}),
+        ("30.0.0", {GRPC}),
+    ],
+)
+def test_an_engine_is_told_its_own_holes(version: str, ids: set[str]) -> None:
+    found = list(look_at_engine(f"Docker/{version} (linux)"))
+    assert {finding.id for finding in found} == ids
+    assert all(finding.fix for finding in found if finding.severity != "ok")
+
+
+def test_native_grpc_is_critical_because_no_plugin_can_help() -> None:
+    (found,) = look_at_engine("Docker/29.4.0 (linux)")
+    assert found.severity == "critical"
+
+
+def test_a_build_of_a_distribution_may_carry_the_fix() -> None:
+    by_distribution = list(look_at_engine("Docker/28.5.2+dfsg4 (linux)"))
+    assert "distribution" in by_distribution[0].why
+    assert "distribution" not in next(look_at_engine("Docker/28.5.2 (linux)")).why
+
+
+@pytest.mark.parametrize("server", ["", "Docker/dev"])
+def test_an_engine_without_a_version_is_not_called_sound(server: str) -> None:
+    (found,) = look_at_engine(server)
+    assert found.severity == "info"
+
+
+@pytest.mark.parametrize(
+    ("version", "severity"), [("17.9.1", "warning"), ("17.12.0", "ok"), ("28.5.2", "ok")]
+)
+def test_the_first_registry_protocol_went_with_17_12(version: str, severity: str) -> None:
+    (found,) = look_at_registries(f"Docker/{version} (linux)")
+    assert (found.id, found.severity) == ("engine.registry-v1", severity)
+
+
+def test_of_an_engine_without_a_version_no_protocol_is_ruled_out() -> None:
+    assert list(look_at_registries("Docker/dev")) == []

@@ -1,0 +1,26 @@
+"""What is said of containers that run already."""
+
+from __future__ import annotations
+
+import pytest
+
+from authz_plugin.tools.doctor.workloads import _findings
+
+NOTHING: dict[str, list[str]] = {"privileged": [], "socket": [], "root": [], "namespaces": []}
+IDS = {
+    "privileged": "containers.privileged",
+    "socket": "containers.docker-socket",
+    "root": "containers.host-root",
+    "namespaces": "containers.host-namespace",
+}
+
+
+@pytest.mark.parametrize("danger", IDS)
+def test_a_danger_is_found_and_the_others_are_ruled_out(danger: str) -> None:
+    found = list(_findings({**NOTHING, danger: ["boss"]}))
+    assert sorted(finding.id for finding in found) == sorted(IDS.values())
+    assert [finding.id for finding in found if finding.severity != "ok"] == [IDS[danger]]
+
+
+def test_all_dangers_are_ruled_out_where_there_are_none() -> None:
+    assert {finding.severity for finding in _findings(NOTHING)} == {"ok"}

@@ -1,0 +1,66 @@
+"""``opa-authz explain`` with what was recorded of a decision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from authz_plugin import policy, settings
+from authz_plugin.cli import cli
+from authz_plugin.journal.chain import read_links
+from authz_plugin.settings import Key
+from authz_plugin.tools.sandbox import Sandbox, open_sandbox
+from tests.tools.learning.days import create, write_day
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    flags: dict[Key, Any] = {("config",): "/dev/null", ("profile",): "production"}
+    with open_sandbox(settings.load(flags, {}, policy.config_schema())) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file(sandbox: Sandbox, tmp_path: Path) -> Path:
+    found = tmp_path / "audit.jsonl"
+    write_day(found, sandbox, [create(Binds=["/srv/a:/a"], Memory=1 << 26)])
+    return found
+
+
+def explain(file: Path, *options: str) -> Result:
+    decisions = [link.document for link in read_links(file) if "verdict" in link.document]
+    (id_,) = (str(decision["decision_id"]) for decision in decisions)
+    return CliRunner().invoke(cli, ["explain", f"--log={file}", *options, id_])
+
+
+def test_a_recorded_decision_is_explained_with_its_facts_and_what_would_allow_it(
+    file: Path,
+) -> None:
+    shown = explain(file, "--profile=production")
+    assert shown.exit_code == 3
+    assert "/srv/a (does not exist) -> /a, bind, writable [HostConfig.Binds[0]]" in shown.stdout
+    assert "mounts.source  HostConfig.Binds[0]" in shown.stdout
+    change = json.loads(explain(file, "--profile=production", "--json").stdout)
+    assert change["requests"][0]["change"]["settings"]["mounts"]["allow"][0]["path"] == "/srv/a"
+    assert "input" not in change["records"][0]
+
+
+def test_it_is_decided_by_the_policy_that_is_asked_now(file: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("profile: production\nmounts: {allow: [{path: /srv}]}\n")
+    shown = explain(file, f"--config={config}")
+    assert "ALLOWED  decision" in shown.stdout
+
+
+def test_without_a_recorded_input_the_record_is_shown_and_says_so(file: Path) -> None:
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps({**line, "input": None}) + "\n" for line in lines))
+    decision = next(line["decision_id"] for line in lines if "verdict" in line)
+    shown = CliRunner().invoke(cli, ["explain", f"--log={file}", decision])
+    assert "No input was recorded (audit.inputs)" in shown.stdout
+    assert "once more" not in shown.stdout

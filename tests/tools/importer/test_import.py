@@ -1,0 +1,140 @@
+"""``opa-authz import`` as its users run it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from ruamel.yaml import YAML
+
+from authz_plugin.cli import main
+from tests.tools.importer.settings import DEVELOPMENT
+
+COMPOSE = """\
+services:
+  proxy:
+    image: tecnativa/docker-socket-proxy
+    environment: {CONTAINERS: 1, POST: 1, VOLUME: 1}
+"""
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_(*arguments: str, text: str = "") -> Done:
+        monkeypatch.setattr(sys, "argv", ["opa-authz", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run_
+
+
+@pytest.fixture
+def compose(tmp_path: Path) -> Path:
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    return tmp_path
+
+
+def test_the_configuration_goes_out_and_the_talk_beside_it(run: Run, compose: Path) -> None:
+    done = run("import", "compose.yaml")
+    assert done.returncode == 0
+    first, *rest = done.stdout.splitlines(keepends=True)
+    assert (
+        first
+        == "# Carried over from compose.yaml, service proxy (tecnativa) by `opa-authz import`.\n"
+    )
+    assert YAML(typ="safe").load("".join(rest))["sections"]["containers"] == "write"
+    lines = done.stderr.splitlines()
+    assert lines[0] == "compose.yaml, service proxy (tecnativa)"
+    assert "carried over    CONTAINERS=1 → sections.containers: write" in lines
+    assert "unknown         VOLUME → this proxy does not read it, did you mean VOLUMES?" in lines
+
+
+def test_what_is_made_is_sound(run: Run, compose: Path) -> None:
+    (compose / "proxy.env").write_text("".join(f"{k}={v}\n" for k, v in DEVELOPMENT.items()))
+    assert run("import", "proxy.env", "--output", "config.yaml").stdout == ""
+    done = run("check", "--config", "config.yaml")
+    assert done.stdout.startswith("sound: profile devcontainer, ")
+
+
+def test_a_file_is_overwritten_only_when_told(run: Run, compose: Path) -> None:
+    output = compose / "config.yaml"
+    output.write_text("mine")
+    done = run("import", "compose.yaml", "--output", "config.yaml")
+    assert done.returncode == 2
+    assert done.stderr.endswith("config.yaml is there already; --force overwrites it\n")
+    assert output.read_text() == "mine"
+    assert run("import", "compose.yaml", "--output=config.yaml", "--force").returncode == 0
+    assert output.read_text().startswith("# Carried over")
+
+
+def test_a_file_that_cannot_be_written_is_said(run: Run, compose: Path) -> None:
+    done = run("import", "compose.yaml", "--output", "nowhere/config.yaml")
+    assert done.returncode == 1
+    assert "nowhere/config.yaml cannot be written: No such file or directory" in done.stderr
+
+
+def test_json_is_configuration_and_notes_as_one_document(run: Run, compose: Path) -> None:
+    done = run("import", "--json", "compose.yaml")
+    document = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert document["version"] == 1
+    assert document["origin"] == "compose.yaml, service proxy (tecnativa)"
+    assert document["configuration"]["profile"] == "production"
+    assert "container.create" in document["operations"]
+    assert {"kind": "unknown", "subject": "VOLUME"}.items() <= document["notes"][2].items()
+
+
+def test_standard_input_and_what_is_asked_for(run: Run, compose: Path) -> None:
+    done = run("import", "-", "--with", "logs,top", text="CONTAINERS=1\n")
+    operations = YAML(typ="safe").load(done.stdout)["operations"]
+    assert "container.logs" not in operations
+    assert operations["container.export"] == "deny"
+    assert done.stdout.startswith("# Carried over from standard input (tecnativa) by")
+
+
+def test_variables_are_taken_from_the_environment(
+    run: Run, compose: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (compose / "c.yaml").write_text(COMPOSE.replace("POST: 1", "POST: '${WRITE}'"))
+    for value, level in {"1": "write", "0": "read"}.items():
+        monkeypatch.setenv("WRITE", value)
+        assert f"containers: {level}" in run("import", "c.yaml").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "message"),
+    [
+        (["nothing.env"], "", "nothing.env: cannot be read: No such file or directory"),
+        (["-", "--with", "everything"], "", "--with: everything is none of archive, "),
+        (["-", "--service", "x"], "", "--service: no file given is a compose file"),
+        (["-"], "A\0=\n", "standard input:1: is not of the form KEY=value"),
+        (["-"], "A=1\n", "FILE: holds no variable of a socket proxy that is known"),
+        (["-"], "ALLOW_START=1\n", "standard input:1: ALLOW_START: without POST=1"),
+        (["-"], "services: {a: {image: b}}\n", "standard input: services: no service runs "),
+    ],
+)
+def test_a_mistake_is_one_sentence(run: Run, arguments: list[str], text: str, message: str) -> None:
+    done = run("import", *arguments, text=text)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"opa-authz: {message}")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
