@@ -15,7 +15,7 @@ from authz_plugin.protocol import ACTIVATION, CONTENT_TYPE, Answer
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
-MESSAGE_LIMIT: Final = 24 << 20
+AUTHZ_MESSAGE_LIMIT: Final = 24 << 20
 """Bytes of a message, at most: dockerd shows bodies of up to 4 MiB, in base64, twice."""
 
 _REQUEST: Final = "/AuthZPlugin.AuthZReq"
@@ -28,7 +28,7 @@ def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambd
     ``answered`` is told the seconds that the answer to each report of an outcome took.
     """
     app = Flask("opa-authz", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MESSAGE_LIMIT
+    app.config["MAX_CONTENT_LENGTH"] = AUTHZ_MESSAGE_LIMIT
 
     def acknowledge(message: bytes) -> Answer:
         started = time.perf_counter()
@@ -88,7 +88,7 @@ class _ShortCut:
         length = environ.get("CONTENT_LENGTH", "")
         if answer_to is None or environ["REQUEST_METHOD"] != "POST" or not length.isdecimal():
             return self._flask(environ, start_response)
-        if int(length) > MESSAGE_LIMIT:
+        if int(length) > AUTHZ_MESSAGE_LIMIT:
             return self._flask(environ, start_response)
         try:
             answer = answer_to(_whole(environ["wsgi.input"], int(length)))

@@ -27,7 +27,7 @@ class Authorizer:
     """Decides requests with an engine.
 
     ``record`` is given every decision record, ``close`` every report of an outcome; ``revoked``
-    gives the fingerprints of certificates that were taken back; ``hindrance`` says why a request
+    gives the fingerprints of certificates that were taken back; ``audit_block`` says why a request
     must not pass unrecorded, where that is so. ``ping_without_engine`` lets pings pass while the
     engine is down; nothing else ever does.
     """
@@ -40,7 +40,7 @@ class Authorizer:
         record: Callable[[DecisionRecord], None],
         *,
         close: Callable[[AuthZRes], None] = lambda _: None,
-        hindrance: Callable[[], Denial | None] = lambda: None,
+        audit_block: Callable[[], Denial | None] = lambda: None,
         revoked: Callable[[], frozenset[str]] = frozenset,
         ping_without_engine: bool = False,
     ) -> None:
@@ -49,7 +49,7 @@ class Authorizer:
         self._engine_state = engine_state
         self._record = record
         self._close = close
-        self._hindrance = hindrance
+        self._hindrance = audit_block
         self._revoked = revoked
         self._ping_without_engine = ping_without_engine
 
@@ -66,9 +66,9 @@ class Authorizer:
         except Exception as error:  # noqa: BLE001 - a defect must deny, not crash
             record.error = defect(error)
             record.refuse(_INTERNAL)
-        hindrance = self._hindrance()
-        if hindrance is not None:
-            record.refuse(hindrance)
+        audit_block = self._hindrance()
+        if audit_block is not None:
+            record.refuse(audit_block)
         record.close()
         self._record(record)
         if record.verdict == "allow":

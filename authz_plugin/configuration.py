@@ -25,7 +25,7 @@ from authz_plugin.settings import (
     DEFAULT_FILE,
     DEFAULT_PROFILE,
     Key,
-    Places,
+    KeyOrigins,
     Settings,
     read_yaml,
     show,
@@ -103,9 +103,9 @@ def profiles() -> list[str]:
 
 @cache
 def _profile(name: str) -> Mapping[str, Any]:
-    profile, places = read_yaml(SHIPPED / "profiles" / f"{name}.yaml")
+    profile, origins = read_yaml(SHIPPED / "profiles" / f"{name}.yaml")
     base = profile.pop("extends", None)
-    validate(profile, without_required(config_schema()), places)
+    validate(profile, without_required(config_schema()), origins)
     return profile if base is None else _merged(_profile(base), profile)
 
 
@@ -129,25 +129,25 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
     outside of roles, changed by what the role sets. Raises ``SettingsError`` for what the schema
     refuses and for an unknown profile, operation, rule or role.
     """
-    given, places = settings.policy, settings.places
+    given, origins = settings.policy, settings.origins
     name = given.get("profile", DEFAULT_PROFILE)
-    _check_profile(name, ("profile",), places)
+    _check_profile(name, ("profile",), origins)
     changed = {**_merged(_profile(name), given), "profile": name}
     guarded = _guarded(settings, host_paths)
     config = {
-        **_completed(changed, guarded, host_paths, (), places),
+        **_completed(changed, guarded, host_paths, (), origins),
         "roles": {
-            role: _role(changed, role, guarded, host_paths, places) for role in changed["roles"]
+            role: _role(changed, role, guarded, host_paths, origins) for role in changed["roles"]
         },
         "role_order": list(changed["roles"]),
         "exceptions": [
-            _exception(exception, i, places) for i, exception in enumerate(changed["exceptions"])
+            _exception(exception, i, origins) for i, exception in enumerate(changed["exceptions"])
         ],
     }
-    validate(config, config_schema(), places)
-    _check_roles(config, places)
+    validate(config, config_schema(), origins)
+    _check_roles(config, origins)
     for i, exception in enumerate(config["exceptions"]):
-        _check_names([exception["rule"]], rule_ids(), ("exceptions", i, "rule"), places)
+        _check_names([exception["rule"]], rule_ids(), ("exceptions", i, "rule"), origins)
     return config
 
 
@@ -155,7 +155,7 @@ def complete_profile(name: str, host_paths: HostPaths) -> dict[str, Any]:
     """The configuration that a profile is by itself, without any operator."""
     profile = {**_profile(name), "profile": name, "role_order": []}
     guarded = {"paths": sorted(_GUARDED[:5]), "prefixes": list(_GUARDED_PREFIXES)}
-    return _completed(profile, guarded, host_paths, (), Places(name))
+    return _completed(profile, guarded, host_paths, (), KeyOrigins(name))
 
 
 def _role(
@@ -163,15 +163,15 @@ def _role(
     name: str,
     guarded: Mapping[str, Any],
     host_paths: HostPaths,
-    places: Places,
+    origins: KeyOrigins,
 ) -> dict[str, Any]:
     role = config["roles"][name]
     profile = role.get("profile")
     if profile is not None:
-        _check_profile(profile, ("roles", name, "profile"), places)
+        _check_profile(profile, ("roles", name, "profile"), origins)
     base = config if profile is None else {**_profile(profile), "profile": profile}
     own = {key: value for key, value in base.items() if key not in _FOR_ALL | {"ping"}}
-    return _completed(_merged(own, role), guarded, host_paths, ("roles", name), places)
+    return _completed(_merged(own, role), guarded, host_paths, ("roles", name), origins)
 
 
 def _completed(
@@ -179,11 +179,11 @@ def _completed(
     guarded: Mapping[str, Any],
     host_paths: HostPaths,
     prefix: Key,
-    places: Places,
+    origins: KeyOrigins,
 ) -> dict[str, Any]:
     """A configuration of which rules need to work nothing out."""
-    _check_each(config["operations"], OPERATIONS, (*prefix, "operations"), places)
-    _check_each(config["rules"], rule_ids(), (*prefix, "rules"), places)
+    _check_each(config["operations"], OPERATIONS, (*prefix, "operations"), origins)
+    _check_each(config["rules"], rule_ids(), (*prefix, "rules"), origins)
     unprotected_paths = config["guard"]["unprotected_paths"]
     resources, images, plugins = config["resources"], config["images"], config["plugins"]
     return {
@@ -258,7 +258,7 @@ def _image(text: str) -> str:
     return f"{_HUB}/{repository}{at}{digest}"
 
 
-def _exception(exception: Any, position: int, places: Places) -> Any:
+def _exception(exception: Any, position: int, origins: KeyOrigins) -> Any:
     """An exception with the moments of its end and of the first warning."""
     if not isinstance(exception, Mapping) or not isinstance(exception.get("expires"), str):
         return exception  # the schema says what is wrong
@@ -266,7 +266,7 @@ def _exception(exception: Any, position: int, places: Places) -> Any:
         last = date.fromisoformat(exception["expires"])
     except ValueError:
         key = ("exceptions", position, "expires")
-        raise SettingsError(places.of(key), show(key), "is no date like 2027-01-31") from None
+        raise SettingsError(origins.of(key), show(key), "is no date like 2027-01-31") from None
     end = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
     when = exception.get("when")
     if isinstance(when, Mapping) and isinstance(when.get("image"), str):
@@ -290,13 +290,13 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _check_profile(name: str, key: Key, places: Places) -> None:
+def _check_profile(name: str, key: Key, origins: KeyOrigins) -> None:
     if name not in profiles():
         message = f"must be one of {', '.join(profiles())}"
-        raise SettingsError(places.of(key), show(key), message)
+        raise SettingsError(origins.of(key), show(key), message)
 
 
-def _check_roles(config: Mapping[str, Any], places: Places) -> None:
+def _check_roles(config: Mapping[str, Any], origins: KeyOrigins) -> None:
     """Names of roles must be those of roles."""
     named: list[tuple[Key, str]] = [
         (("exceptions", i, "when", "role"), exception["when"]["role"])
@@ -308,21 +308,25 @@ def _check_roles(config: Mapping[str, Any], places: Places) -> None:
     for key, name in named:
         if name not in config["roles"]:
             known = ", ".join(config["roles"]) or "none is set"
-            raise SettingsError(places.of(key), show(key), f"must be one of the roles: {known}")
+            raise SettingsError(origins.of(key), show(key), f"must be one of the roles: {known}")
 
 
-def _check_each(names: Iterable[str], known: Collection[str], key: Key, places: Places) -> None:
+def _check_each(
+    names: Iterable[str], known: Collection[str], key: Key, origins: KeyOrigins
+) -> None:
     for name in names:
-        _check_names([name], known, (*key, name), places)
+        _check_names([name], known, (*key, name), origins)
 
 
-def _check_names(names: Iterable[str], known: Collection[str], key: Key, places: Places) -> None:
+def _check_names(
+    names: Iterable[str], known: Collection[str], key: Key, origins: KeyOrigins
+) -> None:
     for name in names:
         if name not in known and not name.startswith("custom."):
             close = difflib.get_close_matches(name, known, n=1)
             section = "operations" if known is OPERATIONS else "rules"
             hint = f", did you mean {close[0]}?" if close else f"; docs/{section}.md lists them"
-            raise SettingsError(places.of(key), show(key), f"{name} is not known{hint}")
+            raise SettingsError(origins.of(key), show(key), f"{name} is not known{hint}")
 
 
 def exceptions(config: Mapping[str, Any], now: datetime) -> list[Exemption]:

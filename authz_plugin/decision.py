@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from authz_plugin.errors import EngineError, Refused
 
-MESSAGE_LIMIT: Final = 1024
+DENIAL_LIMIT: Final = 1024
 """Bytes of a message to a person, at most."""
 
 _PART_LIMIT: Final = 200
@@ -96,13 +96,13 @@ _CLOSED: Final = "sections.operation"
 def denial_message(operation: str, denials: Sequence[Denial], decision_id: str) -> str:
     """What the person reads behind "authorization denied by plugin opa-authz:".
 
-    All denials, each with its rule, its field and what is allowed; at most ``MESSAGE_LIMIT``
+    All denials, each with its rule, its field and what is allowed; at most ``DENIAL_LIMIT``
     bytes, of which the decision id is never cut off; no control characters. That the operation is
     closed as a whole stands first: no other change would help.
     """
     reference = f" (decision {decision_id})"
     lines = [_line(denial) for denial in sorted(denials, key=lambda one: one.rule != _CLOSED)]
-    room = MESSAGE_LIMIT - len(reference.encode())
+    room = DENIAL_LIMIT - len(reference.encode())
     if len(lines) == 1:
         return _cut(f"{operation}: {lines[0]}", room) + reference
     text = f"{operation}: {len(lines)} rules deny this"

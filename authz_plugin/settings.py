@@ -290,7 +290,7 @@ class Metrics:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set. ``deadline`` is in seconds; ``policy`` is the policy
-    configuration as given, ``file`` the settings file if there is one, and ``places`` says where
+    configuration as given, ``file`` the settings file if there is one, and ``origins`` says where
     each of the keys was."""
 
     server: Server
@@ -305,10 +305,10 @@ class Settings:
     metrics: Metrics
     policy: Mapping[str, Any]
     file: Path | None
-    places: Places = field(compare=False)
+    origins: KeyOrigins = field(compare=False)
 
 
-class Places:
+class KeyOrigins:
     """Who set which key: a line of a file, a variable or a flag."""
 
     def __init__(self, default: str) -> None:
@@ -337,33 +337,33 @@ def load(
     ``("config",)`` for the file; ``policy_schema`` describes the policy configuration.
     """
     file, required = _file(flags, environment)
-    values, places = _read_file(file, required=required)
+    values, origins = _read_file(file, required=required)
     for name, value in environment.items():
         if not name.startswith(ENVIRONMENT_PREFIX) or name == "OPA_AUTHZ_CONFIG":
             continue
         if name not in ENVIRONMENT:
             raise SettingsError(name, "", f"no such variable{_suggest(name, ENVIRONMENT)}")
         _put(values, ENVIRONMENT[name], value)
-        places.put(ENVIRONMENT[name], name)
+        origins.put(ENVIRONMENT[name], name)
     for key, value in flags.items():
         if key != ("config",) and value is not None:
             _put(values, key, value)
-            places.put(key, f"--{str(key[-1]).replace('_', '-')}")
+            origins.put(key, f"--{str(key[-1]).replace('_', '-')}")
     schema = {**policy_schema, "properties": {**SCHEMA, **policy_schema["properties"]}}
-    validate(values, without_required(schema), places)
-    settings = _settings(values, file if file.exists() else None, places)
+    validate(values, without_required(schema), origins)
+    settings = _settings(values, file if file.exists() else None, origins)
     _check_tls(settings)
     if settings.audit.inputs and settings.audit.file is None:
-        where = places.of(("audit", "inputs"))
+        where = origins.of(("audit", "inputs"))
         raise SettingsError(where, "audit.inputs", "needs audit.file, which they are written to")
     if settings.opa.decision_log and settings.opa.url is not None:
-        where = places.of(("opa", "decision_log"))
+        where = origins.of(("opa", "decision_log"))
         message = "is for the plugin's own OPA; the one at opa.url has a configuration of its own"
         raise SettingsError(where, "opa.decision_log", message)
     return settings
 
 
-def read_yaml(file: Path) -> tuple[dict[str, Any], Places]:
+def read_yaml(file: Path) -> tuple[dict[str, Any], KeyOrigins]:
     """Read a YAML file that holds a mapping; raises ``SettingsError`` with the line."""
     try:
         return _read_yaml(file)
@@ -378,18 +378,18 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], Places]:
         raise SettingsError(str(file), "", "holds itself, or is nested too deeply") from None
 
 
-def _read_yaml(file: Path) -> tuple[dict[str, Any], Places]:
+def _read_yaml(file: Path) -> tuple[dict[str, Any], KeyOrigins]:
     document = YAML(typ="rt").load(file)
-    places = Places(str(file))
+    origins = KeyOrigins(str(file))
     if document is None:
-        return {}, places
+        return {}, origins
     if not isinstance(document, CommentedMap):
         raise SettingsError(f"{file}:1", "", "is not a mapping of settings")
-    _note_lines(document, (), file, places)
-    return _plain(document), places
+    _note_lines(document, (), file, origins)
+    return _plain(document), origins
 
 
-def validate(values: Mapping[str, Any], schema: Mapping[str, Any], places: Places) -> None:
+def validate(values: Mapping[str, Any], schema: Mapping[str, Any], origins: KeyOrigins) -> None:
     """Check values against a JSON schema; raises ``SettingsError`` for the first fault."""
     faults = jsonschema.Draft202012Validator(schema).iter_errors(values)
     fault = min(faults, key=lambda fault: list(map(str, fault.absolute_path)), default=None)
@@ -413,7 +413,7 @@ def validate(values: Mapping[str, Any], schema: Mapping[str, Any], places: Place
         message = f"needs {' or '.join(option['required'][0] for option in fault.validator_value)}"
     elif fault.validator == "minProperties":
         message = "must not be empty"
-    raise SettingsError(places.of(key), show(key), message)
+    raise SettingsError(origins.of(key), show(key), message)
 
 
 def _expected(schema: Mapping[str, Any]) -> str:
@@ -459,9 +459,9 @@ def _file(flags: Mapping[Key, Any], environment: Mapping[str, str]) -> tuple[Pat
     return (Path(named), True) if named else (DEFAULT_FILE, False)
 
 
-def _read_file(file: Path, *, required: bool) -> tuple[dict[str, Any], Places]:
+def _read_file(file: Path, *, required: bool) -> tuple[dict[str, Any], KeyOrigins]:
     if not required and not file.exists():
-        return {}, Places("the defaults")
+        return {}, KeyOrigins("the defaults")
     return read_yaml(file)
 
 
@@ -475,7 +475,7 @@ def _put(values: dict[str, Any], key: Key, value: Any) -> None:
     values[last] = value
 
 
-def _settings(values: dict[str, Any], file: Path | None, places: Places) -> Settings:
+def _settings(values: dict[str, Any], file: Path | None, origins: KeyOrigins) -> Settings:
     server = values.get("server", {})
     opa = values.get("opa", {})
     paths = {"certificate", "key", "client_ca", "binary", "token_file", "ca", "socket", "file"}
@@ -499,38 +499,38 @@ def _settings(values: dict[str, Any], file: Path | None, places: Places) -> Sett
         metrics=Metrics(**values.get("metrics", {}), is_default="metrics" not in values),
         policy={k: v for k, v in values.items() if k not in SCHEMA},
         file=file,
-        places=places,
+        origins=origins,
     )
 
 
 def _check_tls(settings: Settings) -> None:
-    server, places = settings.server, settings.places
+    server, origins = settings.server, settings.origins
     if server.listen is None:
         return
     files = {name: getattr(server, name) for name in ("certificate", "key", "client_ca")}
     missing = [f"server.{name}" for name, file in files.items() if file is None]
     if missing:
         raise SettingsError(
-            places.of(("server", "listen")),
+            origins.of(("server", "listen")),
             "server.listen",
             f"needs {', '.join(missing)}: TCP is served with mutual TLS only",
         )
     for name, file in files.items():
         if not file.is_file():
             key = ("server", name)
-            raise SettingsError(places.of(key), show(key), f"{file} is not a file")
+            raise SettingsError(origins.of(key), show(key), f"{file} is not a file")
 
 
-def _note_lines(node: Any, key: Key, file: Path, places: Places) -> None:
+def _note_lines(node: Any, key: Key, file: Path, origins: KeyOrigins) -> None:
     if isinstance(node, CommentedMap):
         for name, value in node.items():
             if name in (node.lc.data or ()):  # what is merged in (<<) has its line elsewhere
-                places.put((*key, name), f"{file}:{node.lc.key(name)[0] + 1}")
-            _note_lines(value, (*key, name), file, places)
+                origins.put((*key, name), f"{file}:{node.lc.key(name)[0] + 1}")
+            _note_lines(value, (*key, name), file, origins)
     elif isinstance(node, CommentedSeq):
         for i, value in enumerate(node):
-            places.put((*key, i), f"{file}:{node.lc.item(i)[0] + 1}")
-            _note_lines(value, (*key, i), file, places)
+            origins.put((*key, i), f"{file}:{node.lc.item(i)[0] + 1}")
+            _note_lines(value, (*key, i), file, origins)
 
 
 def _plain(node: Any) -> Any:

@@ -39,7 +39,7 @@ from authz_plugin.journal import address
 from authz_plugin.journal.journal import Journal
 from authz_plugin.journal.log import route_logging
 from authz_plugin.journal.metrics import Figures
-from authz_plugin.journal.shared_status import Board
+from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.listener import open_address, open_listener
 from authz_plugin.processes import SIGNALS, begin_child
 from authz_plugin.settings import Metrics, OpaSettings, Settings
@@ -87,8 +87,8 @@ def run(
     if settings.identities is not None:
         read_revoked(settings.identities)
     with contextlib.ExitStack() as cleanup:
-        board = Board()
-        engine = _open_engine(settings, board, say)
+        shared_status = SharedStatus()
+        engine = _open_engine(settings, shared_status, say)
         cleanup.callback(engine.close)
         guard = engine.start(settings)
         observed = _open_metrics(settings.metrics, say)
@@ -97,7 +97,9 @@ def run(
         listener = open_listener(settings.server)
         cleanup.callback(_close_listener, listener)
         opa = engine.address(settings)
-        gunicorn = _Server(lambda end: _be_server(settings, opa, (listener, observed), board, end))
+        gunicorn = _Server(
+            lambda end: _be_server(settings, opa, (listener, observed), shared_status, end)
+        )
         cleanup.callback(gunicorn.stop)
         gunicorn.wait_until_serving()
         announce(replace(guard, metrics=_shown(settings.metrics, observed)))
@@ -107,10 +109,10 @@ def run(
             if signal_number in {signal.SIGTERM, signal.SIGINT}:
                 break
             if signal_number == signal.SIGHUP:
-                _take_over(engine, settings, reload, board, say)
+                _take_over(engine, settings, reload, shared_status, say)
             gunicorn.check()
             engine.check()
-            if board.silence() < _SILENCE_LIMIT:
+            if shared_status.seconds_since_heartbeat() < _SILENCE_LIMIT:
                 systemd.notify("WATCHDOG=1")
 
 
@@ -143,9 +145,11 @@ def probe(opa: OpaSettings, deadline: float) -> Guard:
 class _ChildEngine:
     """An OPA of our own, one process a policy: a new one serves before the old one stops."""
 
-    def __init__(self, opa: binary.Opa, board: Board, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, opa: binary.Opa, shared_status: SharedStatus, say: Callable[[str], None]
+    ) -> None:
         self._opa = opa
-        self._board = board
+        self._shared_status = shared_status
         self._say = say
         self._restarts = 0
         self._decision_log = False
@@ -183,7 +187,7 @@ class _ChildEngine:
         ends = [datetime.fromisoformat(item["until"]) for item in config["exceptions"]]
         self._decision_log = settings.opa.decision_log
         guard = self._serve(bundle, settings.deadline)
-        self._board.post(
+        self._shared_status.update(
             **_in_force(guard),
             engine=f"opa {self._opa.version}",
             custom_rules=sorted(custom),
@@ -203,7 +207,7 @@ class _ChildEngine:
             self._unhealthy = 0 if running.is_healthy() else self._unhealthy + 1
             if self._unhealthy == 0:
                 self._delay = _FIRST_DELAY
-            self._board.post(engine_up=self._unhealthy == 0)
+            self._shared_status.update(engine_up=self._unhealthy == 0)
             if self._unhealthy >= _UNHEALTHY_LIMIT:
                 self._say("OPA hangs: it is killed and started again")
                 running.kill()
@@ -221,7 +225,7 @@ class _ChildEngine:
             raise SetupError(f"{bundle.folder} was removed: start the plugin again")
         self._say("OPA ended: it is started again")
         self._restarts += 1
-        self._board.post(engine_up=False, engine_restarts=self._restarts)
+        self._shared_status.update(engine_up=False, engine_restarts=self._restarts)
         try:
             self._serve(bundle, _LONGEST_DELAY)
         except SetupError as error:
@@ -242,7 +246,7 @@ class _ChildEngine:
             raise
         previous, self._running = self._running, started
         self._unhealthy = 0
-        self._board.post(engine_up=True)
+        self._shared_status.update(engine_up=True)
         if previous is not None:
             previous.stop()
             if previous.bundle.folder != bundle.folder:
@@ -265,9 +269,11 @@ class _ChildEngine:
 class _OperatorsEngine:
     """An OPA that the operator runs: nothing to start, and nothing to stop."""
 
-    def __init__(self, opa: OpaSettings, board: Board, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, opa: OpaSettings, shared_status: SharedStatus, say: Callable[[str], None]
+    ) -> None:
         self._opa = opa
-        self._board = board
+        self._shared_status = shared_status
         self._say = say
         self._next_probe = 0.0
 
@@ -281,13 +287,13 @@ class _OperatorsEngine:
                 f"{', '.join(settings.policy) or 'policies'} out of the settings and build them "
                 "into the bundle with `opa-authz bundle`"
             )
-        self._board.post(engine="opa of the operator")
+        self._shared_status.update(engine="opa of the operator")
         try:
             guard = probe(settings.opa, settings.deadline)
         except EngineError as error:
             self._say(f"every request is denied until OPA decides: {error}")
             return Guard("unknown", f"OPA at {settings.opa.url}", "unknown", 0)
-        self._board.post(engine_up=True, **_in_force(guard))
+        self._shared_status.update(engine_up=True, **_in_force(guard))
         return guard
 
     def check(self) -> None:
@@ -299,10 +305,10 @@ class _OperatorsEngine:
         try:
             guard = probe(self._opa, _PROBE_LIMIT)
         except EngineError:
-            self._board.post(engine_up=False)
+            self._shared_status.update(engine_up=False)
         else:
-            changed = self._board.read()["revision"] != guard.revision
-            self._board.post(engine_up=True, **(_in_force(guard) if changed else {}))
+            changed = self._shared_status.read()["revision"] != guard.revision
+            self._shared_status.update(engine_up=True, **(_in_force(guard) if changed else {}))
 
     def close(self) -> None:
         """Nothing is ours to stop."""
@@ -350,7 +356,7 @@ def _be_server(
     settings: Settings,
     opa: OpaSettings,
     sockets: tuple[socket.socket, socket.socket | None],
-    board: Board,
+    shared_status: SharedStatus,
     serving: int,
 ) -> NoReturn:
     """Serve dockerd on the first socket, and metrics and health on the second, if there is one."""
@@ -365,7 +371,7 @@ def _be_server(
         caches: dict[str, Figures] = {"certificates": certificate_cache}
         if isinstance(engine, CachingEngine):
             caches["decisions"] = engine.figures
-        journal = Journal(settings.log, settings.audit, board, policy.rule_ids(), caches)
+        journal = Journal(settings.log, settings.audit, shared_status, policy.rule_ids(), caches)
         journals.append(journal)
         route_logging(journal.put, settings.log.level)
         if observed is not None:
@@ -376,7 +382,7 @@ def _be_server(
             engine_state(settings),
             journal.record,
             close=journal.close,
-            hindrance=journal.hindrance,
+            audit_block=journal.audit_block,
             revoked=_revoked(settings),
             ping_without_engine=ping,
         )
@@ -420,11 +426,11 @@ def _revoked(settings: Settings) -> Callable[[], frozenset[str]]:
 
 
 def _open_engine(
-    settings: Settings, board: Board, say: Callable[[str], None]
+    settings: Settings, shared_status: SharedStatus, say: Callable[[str], None]
 ) -> _ChildEngine | _OperatorsEngine:
     if settings.opa.url is not None:
-        return _OperatorsEngine(settings.opa, board, say)
-    return _ChildEngine(binary.find(settings.opa.binary), board, say)
+        return _OperatorsEngine(settings.opa, shared_status, say)
+    return _ChildEngine(binary.find(settings.opa.binary), shared_status, say)
 
 
 def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> socket.socket | None:
@@ -452,21 +458,21 @@ def _take_over(
     engine: _ChildEngine | _OperatorsEngine,
     running: Settings,
     reload: Callable[[], Settings],
-    board: Board,
+    shared_status: SharedStatus,
     say: Callable[[str], None],
 ) -> None:
-    reloads = board.read()["reloads"]
+    reloads = shared_status.read()["reloads"]
     try:
         settings, waiting = _as_started(running, reload())
         guard = engine.start(settings)
     except Exception as error:  # noqa: BLE001 - a defect must not end what guards
         reason = error if isinstance(error, AuthzError) else f"a defect, {defect(error)}"
         reloads["refused"] += 1
-        board.post(reloads=reloads, reload_successful=False)
+        shared_status.update(reloads=reloads, reload_successful=False)
         say(f"the new policy is not taken over, the running one stays: {reason}")
     else:
         reloads["taken_over"] += 1
-        board.post(reloads=reloads, reload_successful=True)
+        shared_status.update(reloads=reloads, reload_successful=True)
         say(f"policy revision {guard.revision} of profile {guard.profile} is in force")
         if waiting:
             say(f"{', '.join(waiting)}: changed, and in force only after a restart")

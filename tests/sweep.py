@@ -10,7 +10,7 @@ Place = tuple[Any, ...]
 """Where a key stands: ``("mounts", 0, "path")``."""
 
 
-def lessened(document: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
+def without_each_part(document: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
     """A document without each of the keys that shipped rules may read, and which that is."""
     for place in _places(document):
         if place[0] in {"request", "time"} or place[:2] == ("operation", "resource"):

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_plugin.app import MESSAGE_LIMIT, create_app
+from authz_plugin.app import AUTHZ_MESSAGE_LIMIT, create_app
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial
 from authz_plugin.enginestate import UnseenEngineState
@@ -65,7 +65,7 @@ def test_anything_else_is_told_so_and_is_no_allow(method: str, path: str) -> Non
 
 @pytest.mark.parametrize("path", ["/AuthZPlugin.AuthZReq", "/AuthZPlugin.AuthZRes"])
 def test_a_message_beyond_the_limit_is_denied_without_being_read(path: str) -> None:
-    response = client(decision()).post(path, data=b" " * (MESSAGE_LIMIT + 1))
+    response = client(decision()).post(path, data=b" " * (AUTHZ_MESSAGE_LIMIT + 1))
     assert response.status_code == 200
     assert response.json is not None
     assert response.json["Allow"] is False

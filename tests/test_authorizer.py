@@ -187,7 +187,7 @@ def test_every_way_out_is_measured() -> None:
 def test_what_cannot_be_recorded_is_denied_where_the_journal_says_so() -> None:
     unrecorded = Denial("request.audit", "", None, "this cannot be recorded", "")
     for answer in (decision(), decision(NO), EngineError("down")):
-        allow, message, record = authorize(LIST, answer, hindrance=lambda: unrecorded)
+        allow, message, record = authorize(LIST, answer, audit_block=lambda: unrecorded)
         assert not allow
         assert "request.audit" in message
         assert record.verdict == "deny"

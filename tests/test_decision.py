@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz_plugin.decision import (
-    MESSAGE_LIMIT,
+    DENIAL_LIMIT,
     Decision,
     Denial,
     denial_message,
@@ -207,7 +207,7 @@ def test_what_finds_no_room_is_counted() -> None:
     assert lines[0] == "container.create: 100 rules deny this"
     assert lines[-1] == f"- and {100 - shown} more (decision {ID})"
     assert 5 < shown < 100
-    assert len(message.encode()) <= MESSAGE_LIMIT
+    assert len(message.encode()) <= DENIAL_LIMIT
 
 
 def test_the_last_of_several_denials_takes_the_room_of_the_count() -> None:
@@ -267,7 +267,7 @@ def test_that_the_operation_is_closed_stands_first_and_is_never_cut_off() -> Non
 @given(st.lists(DENIALS, min_size=1, max_size=12))
 def test_any_denials_make_a_message_that_a_terminal_can_show(denials: list[Denial]) -> None:
     message = denial_message("container.create", denials, ID)
-    assert len(message.encode()) <= MESSAGE_LIMIT
+    assert len(message.encode()) <= DENIAL_LIMIT
     assert message.endswith(f" (decision {ID})")
     assert message.startswith("container.create: ")
     assert all(line.isprintable() for line in message.split("\n"))

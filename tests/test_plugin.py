@@ -22,7 +22,7 @@ import pytest
 
 from authz_plugin import policy, settings, supervisor
 from authz_plugin.engine import binary
-from authz_plugin.journal.shared_status import Board
+from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
 from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
 
@@ -228,23 +228,23 @@ def test_sighup_says_what_waits_for_a_restart(plugin: Plugin, config: Path) -> N
 
 def test_a_defect_while_a_policy_is_taken_over_ends_nothing() -> None:
     said: list[str] = []
-    board = Board()
+    shared_status = SharedStatus()
 
     def reload() -> Settings:
         raise KeyError("secret")
 
     engine, running = cast("Any", SimpleNamespace(start=None)), cast("Any", None)
-    supervisor._take_over(engine, running, reload, board, said.append)
+    supervisor._take_over(engine, running, reload, shared_status, said.append)
     assert "the running one stays: a defect, KeyError at tests.test_plugin:" in said[0]
     assert "secret" not in said[0]
-    assert board.read()["reloads"]["refused"] == 1
+    assert shared_status.read()["reloads"]["refused"] == 1
 
 
 def test_a_defect_after_a_policy_is_in_force_leaves_it_its_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    board = Board()
-    engine = supervisor._ChildEngine(binary.find(), board, print)
+    shared_status = SharedStatus()
+    engine = supervisor._ChildEngine(binary.find(), shared_status, print)
     loaded = settings.load({("config",): "/dev/null"}, {}, policy.config_schema())
     try:
         engine.start(loaded)
@@ -253,7 +253,7 @@ def test_a_defect_after_a_policy_is_in_force_leaves_it_its_files(
             if "revision" in news:
                 raise KeyError("a defect")
 
-        monkeypatch.setattr(board, "post", post)
+        monkeypatch.setattr(shared_status, "post", post)
         with pytest.raises(KeyError):
             engine.start(loaded)
         assert engine._running is not None

@@ -21,7 +21,7 @@ from authz_plugin.journal.metrics import REPEATED, Figures, Metrics
 from authz_plugin.journal.outcomes import Open
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.journal.recording import RecordedDecision, recorded
-from authz_plugin.journal.shared_status import Board
+from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.journal.writer import Writer
 from authz_plugin.protocol import AuthZRes
 from authz_plugin.settings import Audit, Log
@@ -44,18 +44,19 @@ class Journal:
     """Records decisions and their outcomes.
 
     One of these lives in the process that answers dockerd. ``rules`` are the ids of the shipped
-    rules, ``caches`` the caches of that process; the board brings what the supervisor knows.
+    rules, ``caches`` the caches of that process; ``shared_status`` brings
+    what the supervisor knows.
     """
 
     def __init__(
         self,
         log_: Log,
         audit: Audit,
-        board: Board,
+        shared_status: SharedStatus,
         rules: Iterable[str],
         caches: Mapping[str, Figures],
     ) -> None:
-        self._board = board
+        self._shared_status = shared_status
         self._denies_unrecorded = audit.on_failure == "deny"
         self._with_inputs = audit.inputs
         self._filter = log.Filter(log_)
@@ -66,7 +67,7 @@ class Journal:
             self._file = AuditFile(audit.file, audit, self._log.put)
             self._audit = Writer("audit", self._file.write, audit.queue)
         self._open = Open()
-        self.metrics = Metrics(rules, board.read, self._figures, caches)
+        self.metrics = Metrics(rules, shared_status.read, self._figures, caches)
         self._stopped = threading.Event()
         threading.Thread(target=self._beat, name="beat", daemon=True).start()
 
@@ -102,7 +103,7 @@ class Journal:
         if outcome.record is None or self._filter.wants(outcome.record):
             self._log.put(outcome)
 
-    def hindrance(self) -> Denial | None:
+    def audit_block(self) -> Denial | None:
         """Why a request must be denied because it cannot be recorded, if that is so."""
         if not self._denies_unrecorded or self._audit is None:
             return None
@@ -113,7 +114,7 @@ class Journal:
     def health(self) -> Health:
         """What is wrong at this moment."""
         faults = {}
-        if not self._board.read()["engine_up"]:
+        if not self._shared_status.read()["engine_up"]:
             faults["engine"] = "OPA does not answer"
         if self._log.is_stuck(_STUCK):
             faults["log"] = "standard error takes nothing"
@@ -122,7 +123,7 @@ class Journal:
                 faults["audit"] = self._file.failure
             elif self._audit.is_stuck(_STUCK):
                 faults["audit"] = "the disk takes nothing"
-        return Health(faults, "engine" not in faults and self.hindrance() is None)
+        return Health(faults, "engine" not in faults and self.audit_block() is None)
 
     def stop(self) -> None:
         """Write what is waiting, and end."""
@@ -143,7 +144,7 @@ class Journal:
 
     def _beat(self) -> None:
         while not self._stopped.wait(_BEAT):
-            self._board.beat()
+            self._shared_status.heartbeat()
 
     def _figures(self) -> Iterator[Metric]:
         queues: dict[str, Writer[Any]] = {"log": self._log}

@@ -4,7 +4,7 @@ Labels hold only what this product or its operator named: operations, verdicts, 
 that the bundle states. Whatever else a rule of an operator's own may come up with is ``other``.
 
 One process with threads answers dockerd (``server``), so one registry in it has everything; what
-the supervisor knows comes from the board.
+the supervisor knows comes from the shared_status.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Metrics:
     """Counts decisions and outcomes, and renders everything for Prometheus.
 
     ``rules`` are the rule ids of the policies that are known from the start; ``facts`` reads the
-    board, ``figures`` what the journal knows of itself, and ``caches`` has for each cache a
+    shared_status, ``figures`` what the journal knows of itself, and ``caches`` has for each cache a
     function that gives its hits, misses and entries.
     """
 
@@ -146,7 +146,13 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        for collect in (self._aliases, self._from_board, self._caches, self._others, figures):
+        for collect in (
+            self._aliases,
+            self._from_shared_status,
+            self._caches,
+            self._others,
+            figures,
+        ):
             self._registry.register(_Collected(collect))
         ProcessCollector(registry=self._registry)
 
@@ -211,7 +217,7 @@ class Metrics:
             blocked,
         )
 
-    def _from_board(self) -> Iterator[Metric]:
+    def _from_shared_status(self) -> Iterator[Metric]:
         facts = self._facts()
         yield _gauge("opa_authz_engine_up", "Whether OPA answers.", facts["engine_up"])
         yield _counter(

@@ -106,7 +106,7 @@ class RecordedDecision:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class AuditedDecision:
     """A decision as it is found in an audit file.
 
     ``seq`` is the number of its line, ``record`` its fields; ``document`` is the input document
@@ -150,12 +150,12 @@ def restored(kept: Mapping[str, Any]) -> dict[str, Any] | None:
     return document
 
 
-def read_recordings(links: Iterable[Link]) -> Iterator[Recording]:
+def read_recordings(links: Iterable[Link]) -> Iterator[AuditedDecision]:
     """The decisions among the lines of an audit file."""
     for link in links:
         if link.document.get("event") in _DECISIONS:
             kept = link.document.get("input")
-            yield Recording(link.seq, link.document, None if kept is None else restored(kept))
+            yield AuditedDecision(link.seq, link.document, None if kept is None else restored(kept))
 
 
 def _fact(name: str, value: Any) -> Any:

@@ -22,15 +22,15 @@ _BEAT_AT: Final = _HEAD.size
 _FACTS_AT: Final = _HEAD.size + _BEAT.size
 
 
-class Board:
+class SharedStatus:
     """One process posts facts, others read them; one beats, others see when it did last."""
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, _SIZE)
         self._facts: dict[str, Any] = {}
         self._version = 0
-        self.beat()
-        self.post(
+        self.heartbeat()
+        self.update(
             engine="",
             engine_up=False,
             engine_restarts=0,
@@ -43,8 +43,8 @@ class Board:
             exceptions=[],
         )
 
-    def post(self, **facts: Any) -> None:
-        """Change facts; others stay. Only the process that made the board may.
+    def update(self, **facts: Any) -> None:
+        """Change facts; others stay. Only the process that made the shared_status may.
 
         Raises ``SetupError`` if they are too many, and changes nothing.
         """
@@ -67,10 +67,10 @@ class Board:
                 facts: dict[str, Any] = orjson.loads(content)
                 return facts
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Show a sign of life."""
         _BEAT.pack_into(self._page, _BEAT_AT, time.monotonic())
 
-    def silence(self) -> float:
+    def seconds_since_heartbeat(self) -> float:
         """Seconds since the last sign of life."""
         return time.monotonic() - float(_BEAT.unpack_from(self._page, _BEAT_AT)[0])

@@ -11,7 +11,7 @@ import pytest
 
 from authz_plugin.journal import chain, log
 from authz_plugin.journal.journal import Journal
-from authz_plugin.journal.shared_status import Board
+from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Audit, Log
 from tests.harness.plugin import wait_for
 from tests.journal.records import NO, create, record, request, response
@@ -35,10 +35,10 @@ def open_journal(lines: list[Any], tmp_path: Path) -> Iterator[Callable[..., Jou
     opened: list[Journal] = []
 
     def make(log_: Log | None = None, **audit: Any) -> Journal:
-        board = Board()
-        board.post(engine_up=True)
+        shared_status = SharedStatus()
+        shared_status.update(engine_up=True)
         settings = Audit(**{"file": tmp_path / "audit.jsonl", **audit})
-        opened.append(Journal(log_ or Log(), settings, board, (), {}))
+        opened.append(Journal(log_ or Log(), settings, shared_status, (), {}))
         return opened[-1]
 
     yield make
@@ -92,7 +92,7 @@ def test_a_failing_file_denies_if_that_was_chosen_and_is_told_either_way(
 ) -> None:
     (tmp_path / "nowhere").touch()
     journal = open_journal(file=tmp_path / "nowhere/audit.jsonl", on_failure=on_failure)
-    assert (journal.hindrance() is not None) is (on_failure == "deny")
+    assert (journal.audit_block() is not None) is (on_failure == "deny")
     health = journal.health()
     assert health.faults == {"audit": "Not a directory"}
     assert health.is_ready is (on_failure == "continue")
@@ -113,18 +113,18 @@ def test_a_queue_that_is_full_denies_if_that_was_chosen(
     monkeypatch.setattr(journal._audit, "_write", write_later)
     journal.record(record())
     assert waits.wait(10)
-    assert journal.hindrance() is None
+    assert journal.audit_block() is None
     for _ in range(100):
         journal.record(record())
-    assert journal.hindrance() is not None
+    assert journal.audit_block() is not None
     gate.set()
-    wait_for(lambda: journal.hindrance() is None, "the queue to empty")
+    wait_for(lambda: journal.audit_block() is None, "the queue to empty")
 
 
 def test_without_an_audit_file_nothing_hinders(open_journal: Callable[..., Journal]) -> None:
     journal = open_journal(file=None, on_failure="deny")
     journal.record(record())
-    assert journal.hindrance() is None
+    assert journal.audit_block() is None
     assert journal.health().faults == {}
 
 
@@ -132,7 +132,7 @@ def test_an_engine_that_is_down_is_a_fault_and_not_ready(
     open_journal: Callable[..., Journal],
 ) -> None:
     journal = open_journal()
-    journal._board.post(engine_up=False)
+    journal._shared_status.update(engine_up=False)
     assert journal.health().faults == {"engine": "OPA does not answer"}
     assert not journal.health().is_ready
 

@@ -20,7 +20,7 @@ from authz_plugin.journal.journal import Journal
 from authz_plugin.journal.metrics import OWN_RULES, Metrics
 from authz_plugin.journal.outcomes import Open
 from authz_plugin.journal.record import DecisionRecord
-from authz_plugin.journal.shared_status import Board
+from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Audit, Log
 from tests.journal.records import NO, create, record, request, response
 
@@ -28,12 +28,12 @@ _ROOT = Path(__file__).parents[2]
 
 
 class Measured:
-    """Metrics with a board, read as a scraper reads them."""
+    """Metrics with a shared_status, read as a scraper reads them."""
 
     def __init__(self) -> None:
-        self.board = Board()
+        self.shared_status = SharedStatus()
         self.metrics = Metrics(
-            policy.rule_ids(), self.board.read, lambda: (), {"things": lambda: (3, 2, 1)}
+            policy.rule_ids(), self.shared_status.read, lambda: (), {"things": lambda: (3, 2, 1)}
         )
 
     def series(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -114,7 +114,7 @@ def test_the_names_of_socket_proxies_are_there_too(measured: Measured) -> None:
 def test_a_custom_rule_of_the_bundle_has_its_own_label_and_an_invented_one_has_not(
     measured: Measured,
 ) -> None:
-    measured.board.post(custom_rules=["custom.team"])
+    measured.shared_status.update(custom_rules=["custom.team"])
     for rule in ("custom.team", "custom.invented", "request.invented"):
         measured.metrics.decided(record(create(), Denial(rule, "", None, "no", "")))
     assert measured.value("opa_authz_denials_total", rule="custom.team") == 1
@@ -180,7 +180,7 @@ def test_outcomes_are_counted_by_class(measured: Measured, status: int, label: s
 
 
 def test_what_the_supervisor_knows_is_shown(measured: Measured) -> None:
-    measured.board.post(
+    measured.shared_status.update(
         engine="opa 1.2",
         engine_up=True,
         engine_restarts=3,
@@ -204,7 +204,7 @@ def test_what_the_supervisor_knows_is_shown(measured: Measured) -> None:
 
 def test_exceptions_are_counted_by_how_near_their_end_is(measured: Measured) -> None:
     now, day = time.time(), 86400
-    measured.board.post(exceptions=[now - day, now + day, now + 13 * day, now + 15 * day])
+    measured.shared_status.update(exceptions=[now - day, now + day, now + 13 * day, now + 15 * day])
     for state, count in (("expired", 1), ("expiring", 2), ("active", 1)):
         assert measured.value("opa_authz_exceptions", state=state) == count
     name = "opa_authz_exception_next_expiry_timestamp_seconds"
@@ -262,10 +262,10 @@ def test_the_documented_metrics_are_those_there_are(measured: Measured) -> None:
 def full_families() -> list[Any]:
     """The families of a journal that has everything."""
     with tempfile.TemporaryDirectory() as folder:
-        board = Board()
-        board.post(exceptions=[time.time() + 1000])
+        shared_status = SharedStatus()
+        shared_status.update(exceptions=[time.time() + 1000])
         audit = Audit(file=Path(folder) / "audit.jsonl")
-        journal = Journal(Log(level="error"), audit, board, (), {})
+        journal = Journal(Log(level="error"), audit, shared_status, (), {})
         text = journal.metrics.render("text/plain")[0].decode()
         journal.stop()
     return list(text_string_to_metric_families(text))

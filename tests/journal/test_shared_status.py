@@ -9,50 +9,52 @@ import time
 import pytest
 
 from authz_plugin.errors import SetupError
-from authz_plugin.journal.shared_status import Board
+from authz_plugin.journal.shared_status import SharedStatus
 
 
 def test_what_is_posted_is_read_and_the_rest_stays() -> None:
-    board = Board()
-    board.post(profile="production")
-    assert board.read()["profile"] == "production"
-    assert board.read()["engine_up"] is False
+    shared_status = SharedStatus()
+    shared_status.update(profile="production")
+    assert shared_status.read()["profile"] == "production"
+    assert shared_status.read()["engine_up"] is False
 
 
 def test_a_child_process_sees_what_is_posted_later_and_its_beat_is_seen() -> None:
-    board = Board()
+    shared_status = SharedStatus()
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.read(read_end, 1)
-        board.beat()
-        os._exit(0 if board.read()["profile"] == "later" else 1)
-    board.post(profile="later")
+        shared_status.heartbeat()
+        os._exit(0 if shared_status.read()["profile"] == "later" else 1)
+    shared_status.update(profile="later")
     time.sleep(0.3)
-    before = board.silence()
+    before = shared_status.seconds_since_heartbeat()
     os.write(write_end, b"1")
     assert os.waitpid(pid, 0)[1] == 0
     os.close(read_end)
     os.close(write_end)
     assert before > 0.25
-    assert board.silence() < before
+    assert shared_status.seconds_since_heartbeat() < before
 
 
 def test_a_reader_never_sees_half_of_a_post() -> None:
-    board = Board()
+    shared_status = SharedStatus()
     stop = threading.Event()
 
     def post() -> None:
         number = 0
         while not stop.is_set():
             number += 1
-            board.post(profile=str(number) * (number % 50), revision=str(number) * (number % 50))
+            shared_status.update(
+                profile=str(number) * (number % 50), revision=str(number) * (number % 50)
+            )
 
     posting = threading.Thread(target=post)
     posting.start()
     try:
         for _ in range(3000):
-            facts = board.read()
+            facts = shared_status.read()
             assert facts["profile"] == facts["revision"] or facts["revision"] == "unknown"
     finally:
         stop.set()
@@ -60,8 +62,8 @@ def test_a_reader_never_sees_half_of_a_post() -> None:
 
 
 def test_too_much_is_refused_and_what_was_there_stays() -> None:
-    board = Board()
+    shared_status = SharedStatus()
     with pytest.raises(SetupError, match="too many"):
-        board.post(custom_rules=["x" * 1000] * 1000)
-    board.post(profile="production")
-    assert board.read()["custom_rules"] == []
+        shared_status.update(custom_rules=["x" * 1000] * 1000)
+    shared_status.update(profile="production")
+    assert shared_status.read()["custom_rules"] == []

@@ -88,7 +88,7 @@ class Scene:
             "swarm_version": str(self._json("/swarm")["Version"]["Index"]),
         }
 
-    def census(self) -> dict[str, Any]:
+    def inventory(self) -> dict[str, Any]:
         """Everything there is, in the words that attacks would change."""
         containers = self._json("/containers/json?all=1")
         return {
@@ -123,7 +123,7 @@ class Scene:
         assert answer.status < http.HTTPStatus.BAD_REQUEST, (path, answer)
         return json.loads(answer.text or "{}")
 
-    def furnish(self) -> None:
+    def populate(self) -> None:
         """Make what attacks are aimed at."""
         docker = self.dockerd.docker
         self.dockerd.import_image(changes=['CMD ["true"]'])
@@ -160,7 +160,7 @@ class Scene:
 
 
 @contextmanager
-def furnished(engine: str, folder: Path) -> Iterator[Scene]:
+def populated_daemon(engine: str, folder: Path) -> Iterator[Scene]:
     """A scene on a scratch dockerd that asks nobody yet; files lie in a folder."""
     workspace, served = folder / "workspace", folder / "served"
     workspace.mkdir()
@@ -176,7 +176,7 @@ def furnished(engine: str, folder: Path) -> Iterator[Scene]:
     ):
         values = {"workspace": str(workspace), "url": url, "mib": _MIB_AND_MORE, "driver": driver}
         scene = Scene(dockerd, workspace, values)
-        scene.furnish()
+        scene.populate()
         yield scene
 
 

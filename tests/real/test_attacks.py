@@ -11,7 +11,7 @@ import pytest
 from tests.harness.plugin import running_plugin, wait_for
 from tests.real.attacks import ATTACKS
 from tests.real.attacks.row import ENGINES, POLICIES, Attack, Policy
-from tests.real.scene import EXPERIMENTAL, Scene, furnished
+from tests.real.scene import EXPERIMENTAL, Scene, populated_daemon
 
 _SETTINGS: Final[dict[Policy, str]] = {
     "production": "profile: production\n",
@@ -28,7 +28,7 @@ _CANARY: Final = "/_ping?a=1&a=2"
 def test_alone_an_engine_lets_each_attack_pass_or_refuses_it_as_the_table_says(
     engine: str, tmp_path: Path
 ) -> None:
-    with furnished(engine, tmp_path) as scene:
+    with populated_daemon(engine, tmp_path) as scene:
         wrong = {attack.what: _alone(scene, engine, attack) for attack in ATTACKS}
     assert not any(wrong.values()), _listed(wrong)
 
@@ -38,11 +38,11 @@ def _alone(scene: Scene, engine: str, attack: Attack) -> str:
     while "update out of sequence" in answer.text:  # the swarm changed it since we looked
         scene.refresh()
         answer = scene.send(attack)
-    hindrance = scene.shows(attack, answer)
+    audit_block = scene.shows(attack, answer)
     expected = attack.alone.get(engine)
     if expected is None:
-        return hindrance
-    if not hindrance and expected.status < 300:
+        return audit_block
+    if not audit_block and expected.status < 300:
         return f"it works: {answer}"
     return "" if answer.status == expected.status else f"{expected.status} expected, {answer}"
 
@@ -51,12 +51,12 @@ def _alone(scene: Scene, engine: str, attack: Attack) -> str:
 def test_guarded_each_attack_is_denied_by_its_rule_and_nothing_is_left(
     engine: str, tmp_path: Path
 ) -> None:
-    with furnished(engine, tmp_path) as scene:
-        before = scene.census()
+    with populated_daemon(engine, tmp_path) as scene:
+        before = scene.inventory()
         for policy in POLICIES:
             wrong = _under(policy, scene, engine, tmp_path)
             assert not any(wrong.values()), f"{policy}:\n{_listed(wrong)}"
-            assert scene.census() == before, policy
+            assert scene.inventory() == before, policy
 
 
 def _under(policy: Policy, scene: Scene, engine: str, folder: Path) -> dict[str, str]:

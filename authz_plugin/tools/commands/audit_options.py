@@ -13,7 +13,7 @@ import click
 
 from authz_plugin.errors import SetupError
 from authz_plugin.journal import chain
-from authz_plugin.journal.recording import Recording, read_recordings
+from authz_plugin.journal.recording import AuditedDecision, read_recordings
 from authz_plugin.settings import Settings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -84,13 +84,13 @@ class Trail:
     until: datetime | None
     show: Callable[[int, int], None]
 
-    def __call__(self) -> Iterator[Recording]:
+    def __call__(self) -> Iterator[AuditedDecision]:
         try:
             yield from self._recordings()
         except OSError as error:
             raise SetupError(f"{error.filename}: {error.strerror}") from error
 
-    def _recordings(self) -> Iterator[Recording]:
+    def _recordings(self) -> Iterator[AuditedDecision]:
         since = 0.0 if self.since is None else self.since.timestamp()
         last = max(chain.end_of(part).position.seq for part in chain.files_of(self.file)[-2:])
         first = None
@@ -101,7 +101,7 @@ class Trail:
             if self._is_in(recording):
                 yield recording
 
-    def _is_in(self, recording: Recording) -> bool:
+    def _is_in(self, recording: AuditedDecision) -> bool:
         time = datetime.fromisoformat(recording.record["timestamp"])
         return (self.since is None or time >= self.since) and (
             self.until is None or time < self.until

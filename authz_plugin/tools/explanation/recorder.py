@@ -47,7 +47,7 @@ _CREDENTIALS: Final = frozenset({"auths", "credHelpers", "credsStore", "currentC
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class CapturedRequests:
     """The requests of a command, in their order, and how the command ended: its exit status, None
     if it did not end in time, and what it said on standard error."""
 
@@ -56,7 +56,7 @@ class Recording:
     stderr: str
 
 
-def record(command: Sequence[str], environment: Mapping[str, str]) -> Recording:
+def record(command: Sequence[str], environment: Mapping[str, str]) -> CapturedRequests:
     """Run a Docker command line and write down what it asks; raises ``SetupError``."""
     program = shutil.which(command[0], path=environment.get("PATH"))
     if Path(command[0]).name not in PROGRAMS or program is None:
@@ -81,7 +81,7 @@ def record(command: Sequence[str], environment: Mapping[str, str]) -> Recording:
         raise SetupError(
             f"`{' '.join(command)}` asked nothing of dockerd" + (f": {stderr}" if stderr else "")
         )
-    return Recording(requests, status, stderr)
+    return CapturedRequests(requests, status, stderr)
 
 
 def _stay_here(command: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from authz_plugin.journal.recording import Recording
+from authz_plugin.journal.recording import AuditedDecision
 from authz_plugin.tools.learning.baseline import PROFILE, differences, floor, place
 from authz_plugin.tools.learning.config_changes import (
     Add,
@@ -66,7 +66,7 @@ class Proposal:
 
 
 def propose(
-    sandbox: Sandbox, recordings: Callable[[], Iterable[Recording]], named: Collection[str]
+    sandbox: Sandbox, recordings: Callable[[], Iterable[AuditedDecision]], named: Collection[str]
 ) -> Proposal:
     """The least configuration for recorded decisions, which are read several times.
 

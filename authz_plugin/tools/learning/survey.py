@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 from authz_plugin.decision import Decision
-from authz_plugin.journal.recording import Recording
+from authz_plugin.journal.recording import AuditedDecision
 from authz_plugin.tools.learning.config_changes import Wish
 from authz_plugin.tools.learning.rules import Case, wishes
 from authz_plugin.tools.sandbox import Sandbox, Stream
@@ -36,7 +36,7 @@ class Tally:
     callers: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
-    def count(self, recording: Recording) -> None:
+    def count(self, recording: AuditedDecision) -> None:
         caller = recording.caller
         known = caller in self.callers or len(self.callers) < _CALLERS
         self.requests += 1
@@ -84,7 +84,7 @@ class Survey:
 
 
 def survey(
-    recordings: Iterable[Recording],
+    recordings: Iterable[AuditedDecision],
     sandbox: Sandbox,
     config: Mapping[str, Any],
     is_named: Callable[[Wish], bool],
@@ -108,7 +108,7 @@ class _Walk:
         self._stream = Stream(sandbox, config, self._tallies)
         self.found = Survey()
 
-    def see(self, recordings: Sequence[Recording]) -> None:
+    def see(self, recordings: Sequence[AuditedDecision]) -> None:
         """Take some decisions in, in their order."""
         happened = [
             (recording, recording.document)
@@ -121,7 +121,7 @@ class _Walk:
             for tally in tallies:
                 tally.count(recording)
 
-    def _has_happened(self, recording: Recording) -> bool:
+    def _has_happened(self, recording: AuditedDecision) -> bool:
         """Whether a decision was an allow; count those of which nothing can be learned."""
         found, record = self.found, recording.record
         found.decisions += 1

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from authz_plugin.decision import Decision, Denial
 from authz_plugin.journal.masking import masked
-from authz_plugin.journal.recording import NOBODY, Recording
+from authz_plugin.journal.recording import NOBODY, AuditedDecision
 from authz_plugin.tools.sandbox import Sandbox, Stream
 
 _AT_ONCE: Final = 512
@@ -53,7 +53,7 @@ class Left:
 
 
 def of_trail(
-    recordings: Iterable[Recording], policy: Sandbox, former: Sandbox | None, left: Left
+    recordings: Iterable[AuditedDecision], policy: Sandbox, former: Sandbox | None, left: Left
 ) -> Iterator[Pair]:
     """Recorded decisions beside those of a policy; or those of two policies, if a former one is
     given. What is not decided again is counted in ``left``."""
@@ -97,7 +97,7 @@ def of_messages(
             )
 
 
-def _is_left(recording: Recording, left: Left, *, told: bool) -> bool:
+def _is_left(recording: AuditedDecision, left: Left, *, told: bool) -> bool:
     """Whether a decision is not made again; ``told`` says that what was is read off its record."""
     record = recording.record
     rules = frozenset(map(_rule, record["rules"]))
@@ -112,7 +112,7 @@ def _is_left(recording: Recording, left: Left, *, told: bool) -> bool:
     return True
 
 
-def _recorded(recording: Recording) -> Answer:
+def _recorded(recording: AuditedDecision) -> Answer:
     record = recording.record
     return Answer(
         record["verdict"] == "allow",

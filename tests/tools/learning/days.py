@@ -10,7 +10,7 @@ import orjson
 
 from authz_plugin.journal.audit import AuditFile, Entry
 from authz_plugin.journal.record import DecisionRecord
-from authz_plugin.journal.recording import RecordedDecision, Recording, recorded, restored
+from authz_plugin.journal.recording import AuditedDecision, RecordedDecision, recorded, restored
 from authz_plugin.settings import Audit
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.docker_client import Request
@@ -47,12 +47,12 @@ def day(
     requests: Iterable[Request],
     config: dict[str, Any] | None = None,
     user: str = "",
-) -> list[Recording]:
+) -> list[AuditedDecision]:
     """Requests decided by a configuration, that of the sandbox by default, and recorded."""
     found = []
     for seq, (record, form) in enumerate(_decided(sandbox, requests, config, user)):
         document = None if form is None else restored(orjson.loads(form))
-        found.append(Recording(seq, record.to_document(), document))
+        found.append(AuditedDecision(seq, record.to_document(), document))
     return found
 
 

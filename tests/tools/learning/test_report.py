@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from authz_plugin.journal.recording import Recording
+from authz_plugin.journal.recording import AuditedDecision
 from authz_plugin.tools.learning.config_changes import Wish
 from authz_plugin.tools.learning.proposal import Grant, Proposal, propose
 from authz_plugin.tools.learning.report import to_document, to_text
@@ -51,7 +51,7 @@ def test_what_is_written_is_what_is_read(settings: dict[str, Any]) -> None:
 def test_a_remark_stays_a_remark_whatever_a_client_writes(value: str, caller: str) -> None:
     tally = Tally()
     record = {"user": caller, "certificate": "", "decision_id": "0" * 16}
-    tally.count(Recording(1, record, None))
+    tally.count(AuditedDecision(1, record, None))
     wish = Wish("mounts.source", value, (), f"danger of {value}")
     asked = {("", wish): tally}
     found = Survey(withheld=asked, granted=asked, hopeless={("a.b", value): tally})

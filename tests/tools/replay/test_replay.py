@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from authz_plugin import policy
 from authz_plugin.cli import cli
 from authz_plugin.errors import SettingsError, SetupError
-from authz_plugin.journal.recording import Recording
+from authz_plugin.journal.recording import AuditedDecision
 from authz_plugin.tools.replay.changes import Comparison, compare
 from authz_plugin.tools.replay.verdicts import Left, of_messages, of_trail
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
@@ -55,7 +55,7 @@ def other(sandbox: Sandbox, **configuration: Any) -> Sandbox:
 
 def replayed(
     production: Sandbox,
-    recordings: list[Recording],
+    recordings: list[AuditedDecision],
     former: Sandbox | None = None,
     **configuration: Any,
 ) -> tuple[Comparison, Left]:
