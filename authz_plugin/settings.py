@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from authz_plugin import renamed
 from authz_plugin.errors import SettingsError
 
 DEFAULT_FILE: Final = Path("/etc/opa-authz/config.yaml")
@@ -290,8 +291,8 @@ class Metrics:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set. ``deadline`` is in seconds; ``policy`` is the policy
-    configuration as given, ``file`` the settings file if there is one, and ``origins`` says where
-    each of the keys was."""
+    configuration as given, ``file`` the settings file if there is one, ``origins`` says where each
+    of the keys was, and ``warnings`` are texts about old names that were given."""
 
     server: Server
     opa: OpaSettings
@@ -306,6 +307,7 @@ class Settings:
     policy: Mapping[str, Any]
     file: Path | None
     origins: KeyOrigins = field(compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
 class KeyOrigins:
@@ -317,6 +319,13 @@ class KeyOrigins:
 
     def put(self, key: Key, place: str) -> None:
         self._places[key] = place
+
+    def rename(self, old: Key, new: Key) -> None:
+        """Have a key, and the keys inside it, known by another name."""
+        self._places = {
+            (*new, *key[len(old) :]) if key[: len(old)] == old else key: place
+            for key, place in self._places.items()
+        }
 
     def of(self, key: Key) -> str:
         """The place of a key, or of the nearest key around it."""
@@ -349,9 +358,10 @@ def load(
         if key != ("config",) and value is not None:
             _put(values, key, value)
             origins.put(key, f"--{str(key[-1]).replace('_', '-')}")
+    values, warnings = renamed.accept_settings(values, origins)
     schema = {**policy_schema, "properties": {**SCHEMA, **policy_schema["properties"]}}
     validate(values, without_required(schema), origins)
-    settings = _settings(values, file if file.exists() else None, origins)
+    settings = _settings(values, file if file.exists() else None, origins, warnings)
     _check_tls(settings)
     if settings.audit.inputs and settings.audit.file is None:
         where = origins.of(("audit", "inputs"))
@@ -475,7 +485,9 @@ def _put(values: dict[str, Any], key: Key, value: Any) -> None:
     values[last] = value
 
 
-def _settings(values: dict[str, Any], file: Path | None, origins: KeyOrigins) -> Settings:
+def _settings(
+    values: dict[str, Any], file: Path | None, origins: KeyOrigins, warnings: tuple[str, ...]
+) -> Settings:
     server = values.get("server", {})
     opa = values.get("opa", {})
     paths = {"certificate", "key", "client_ca", "binary", "token_file", "ca", "socket", "file"}
@@ -500,6 +512,7 @@ def _settings(values: dict[str, Any], file: Path | None, origins: KeyOrigins) ->
         policy={k: v for k, v in values.items() if k not in SCHEMA},
         file=file,
         origins=origins,
+        warnings=warnings,
     )
 
 
