@@ -87,3 +87,8 @@ class Settings:
     policy: Mapping[str, Any]
     file: Path | None
     origins: KeyOrigins = field(compare=False)
+
+    @property
+    def sees_host(self) -> bool:
+        """Whether the plugin shares dockerd's file system (``host_paths: visible``)."""
+        return self.host_paths == "visible"

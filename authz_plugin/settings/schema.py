@@ -122,8 +122,8 @@ SCHEMA: Final[dict[str, Any]] = {
             "file": {**_PATH, "description": "The audit file; without it there is none."},
             "inputs": {
                 "type": "boolean",
-                "description": "Whether it holds the input document of each decision, without secrets, "
-                "for `learn` and `replay`.",
+                "description": "Whether it holds the input document of each decision, without "
+                "secrets, for `learn` and `replay`.",
             },
             "sync": {
                 "type": "string",
