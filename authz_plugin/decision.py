@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from authz_plugin.errors import EngineError, Refused
+from authz_plugin.renamed import current_packages, current_rule
 
 DENIAL_LIMIT: Final = 1024
 """Bytes of a message to a person, at most."""
@@ -74,7 +75,7 @@ def read_decision(document: object, required: frozenset[str]) -> Decision:
         allow=_typed(fields, "allow", bool),
         denials=_denials(fields, "denials"),
         warnings=_denials(fields, "warnings"),
-        evaluated=_names(fields, "evaluated"),
+        evaluated=current_packages(_names(fields, "evaluated")),
         profile=_typed(fields, "profile", str),
         policy_revision=_typed(fields, "policy_revision", str),
         role=_typed(fields, "role", str),
@@ -168,7 +169,7 @@ def _denial(value: object) -> Denial:
     if "value" not in fields:
         raise EngineError("a denial lacks its value")
     return Denial(
-        rule=_typed(fields, "rule", str),
+        rule=current_rule(_typed(fields, "rule", str)),
         field=_typed(fields, "field", str),
         value=fields["value"],
         message=_typed(fields, "message", str),

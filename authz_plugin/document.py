@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from authz_plugin import renamed
 from authz_plugin.caller import Caller
 from authz_plugin.dockerd import CanonicalRequest, Mount
 from authz_plugin.dockerd.mounts import (
@@ -45,7 +46,7 @@ def input_document(
     operation = request.operation
     resource = None if request.ref is None else {"kind": operation.kind, "ref": request.ref}
     confinement, workload = request.confinement, request.workload
-    return {
+    document = {
         "version": VERSION,
         "phase": "request",
         "time": now.isoformat(timespec="milliseconds"),
@@ -94,6 +95,7 @@ def input_document(
         "label_filters": [asdict(label) for label in request.label_filters],
         "labels": [asdict(label) for label in request.labels],
     }
+    return renamed.with_old_input_keys(document)
 
 
 def _caller(caller: Caller) -> dict[str, Any]:

@@ -6,6 +6,7 @@ configuration with a mistake stops the start, or leaves the running one in place
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from authz_plugin import renamed
 from authz_plugin.configuration import (
     ROOT,
     SHIPPED,
@@ -37,6 +39,7 @@ __all__ = [
     "config_schema",
     "configuration",
     "exceptions",
+    "old_names",
     "profiles",
     "rule_ids",
     "rule_packages",
@@ -94,7 +97,7 @@ def assemble(
     _copy_rules(SHIPPED, folder)
     if custom is not None:
         _copy_rules(custom, folder / "custom")
-    _write_data(folder / ROOT / "config/data.json", config)
+    _write_data(folder / ROOT / "config/data.json", renamed.with_old_settings(config))
     revision = _revision(folder)
     about = {"revision": revision, "packages": sorted(packages)}
     _write_data(folder / ROOT / "bundle/data.json", about)
@@ -102,6 +105,18 @@ def assemble(
     _write_data(folder / ".manifest", manifest)
     ending = [exemption for exemption in exceptions(config, datetime.now(UTC)) if exemption.ending]
     return Bundle(folder, revision, config["profile"], packages, tuple(ending))
+
+
+def old_names(custom: Path | None) -> list[str]:
+    """Return a warning for each line of the operator's rules that reads a key by its old name.
+
+    A folder or file that cannot be read gives none: ``assemble`` says what is wrong with it.
+    """
+    found: list[str] = []
+    for file in sorted(custom.rglob("*.rego")) if custom is not None else ():
+        with contextlib.suppress(OSError, ValueError):
+            found += renamed.in_rego(str(file), file.read_text())
+    return found
 
 
 def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from authz_plugin import policy, settings
+from authz_plugin import policy, renamed, settings
 from authz_plugin.engine import binary
 from authz_plugin.engine.binary import Opa
 from authz_plugin.hostpaths import host_paths
@@ -55,10 +55,43 @@ def policy_options(command: _F) -> _F:
     return command
 
 
-def load_settings(options: Mapping[str, Any]) -> Settings:
-    """The settings that a command's options make, over the environment and the file."""
+def load_settings(
+    options: Mapping[str, Any], warn: Callable[[str], None] | None = None
+) -> Settings:
+    """Return the settings that a command's options make, over the environment and the file.
+
+    ``warn`` is given a text for each old name; the default prints it on standard error.
+    """
+    warn = warn or warn_on_stderr
     flags = {_OPTIONS[name]: value for name, value in options.items()}
-    return settings.load(flags, os.environ, policy.config_schema())
+    loaded = settings.load(flags, os.environ, policy.config_schema())
+    warn_of_old_names(loaded, warn)
+    return loaded
+
+
+def warn_of_old_names(loaded: Settings, warn: Callable[[str], None]) -> None:
+    """Give ``warn`` a text for each old name in the settings and in the operator's own rules."""
+    for text in (*loaded.warnings, *policy.old_names(loaded.policies)):
+        warn(text)
+
+
+def warn_on_stderr(text: str) -> None:
+    """Print a warning on standard error."""
+    click.echo(f"opa-authz: {text}", err=True)
+
+
+def current_rule_option(option: str, name: str) -> str:
+    """Return the present rule id that an option (``RULE`` or ``RULE=VALUE``) names."""
+    return current_name_option(option, name, renamed.current_rule)
+
+
+def current_name_option(option: str, text: str, current: Callable[[str], str]) -> str:
+    """Return an option's value with the present name before its ``=``, after a warning if that
+    was an old one."""
+    name, mark, rest = text.partition("=")
+    if current(name) != name:
+        warn_on_stderr(renamed.notice(option, name, current(name)))
+    return f"{current(name)}{mark}{rest}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from authz_plugin import __version__, supervisor
-from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.options import load_settings, policy_options, warn_of_old_names
 from authz_plugin.journal import log
 from authz_plugin.settings import Settings
 
@@ -24,7 +24,7 @@ def serve(**options: Any) -> None:
     SIGHUP takes over a changed policy or configuration, if it is sound; SIGTERM and Ctrl-C stop
     the plugin after it has answered what it was asked.
     """
-    settings = load_settings(options)
+    settings = load_settings(options, warn=_ignore)
     render = log.renderer(settings.log)
     lines = log.Lines(render)
 
@@ -39,13 +39,22 @@ def serve(**options: Any) -> None:
                 log.notice("started", "opa-authz guards the Docker API", **_facts(settings, status))
             )
 
+    def say(text: str) -> None:
+        put(log.notice("message", text, "warning"))
+
     log.route_logging(put, settings.log.level)
+    warn_of_old_names(settings, say)
     supervisor.run(
         settings,
-        reload=lambda: load_settings(options),
+        reload=lambda: load_settings(options, warn=say),
         announce=announce,
-        say=lambda text: put(log.notice("message", text, "warning")),
+        say=say,
     )
+
+
+def _ignore(text: str) -> None:
+    """Take a warning that is logged as soon as the log is set up."""
+    del text
 
 
 def _facts(settings: Settings, status: supervisor.PolicyStatus) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from authz_plugin import renamed
 from authz_plugin.dockerd.gojson import Array, Bytes, Map, Pointer, Shape, Slice, String, Struct
 from authz_plugin.dockerd.routes import OPERATIONS, STREAM
 from authz_plugin.journal.chain import Link
@@ -129,7 +130,7 @@ def recorded(document: Mapping[str, Any]) -> bytes | None:
     parts: dict[str, _Write] = {"request": _request, "body": write_body}
     kept = {
         name: parts[name](value) if name in parts else _fact(name, value)
-        for name, value in document.items()
+        for name, value in renamed.current_input(document).items()
         if value
     }
     form = orjson.dumps(kept)
@@ -142,12 +143,12 @@ def restored(kept: Mapping[str, Any]) -> dict[str, Any] | None:
     operation = OPERATIONS.get(kept["operation"]["id"])
     if operation is None:
         return None
-    document = {**_EMPTY, **kept}
+    document = {**_EMPTY, **renamed.current_input(kept)}
     if kept["body_state"] == "present":
         assert operation.body is not None
         assert operation.body != STREAM
         document["body"] = _whole(operation.body, kept.get("body", operation.body.zero()))
-    return document
+    return renamed.with_old_input_keys(document)
 
 
 def read_recordings(links: Iterable[Link]) -> Iterator[AuditedDecision]:
@@ -155,7 +156,8 @@ def read_recordings(links: Iterable[Link]) -> Iterator[AuditedDecision]:
     for link in links:
         if link.document.get("event") in _DECISIONS:
             kept = link.document.get("input")
-            yield AuditedDecision(link.seq, link.document, None if kept is None else restored(kept))
+            record = renamed.current_record(link.document)
+            yield AuditedDecision(link.seq, record, None if kept is None else restored(kept))
 
 
 def _fact(name: str, value: Any) -> Any:

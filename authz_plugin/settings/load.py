@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from authz_plugin import renamed
 from authz_plugin.errors import SettingsError
 from authz_plugin.settings.model import Audit, Log, Metrics, OpaSettings, Server, Settings
 from authz_plugin.settings.origins import Key, KeyOrigins, show
@@ -42,9 +43,10 @@ def load(
         if key != ("config",) and value is not None:
             _put(values, key, value)
             origins.put(key, f"--{str(key[-1]).replace('_', '-')}")
+    values, warnings = renamed.accept_settings(values, origins)
     schema = {**policy_schema, "properties": {**SCHEMA, **policy_schema["properties"]}}
     validate(values, without_required(schema), origins)
-    settings = _settings(values, file if file.exists() else None, origins)
+    settings = _settings(values, file if file.exists() else None, origins, warnings)
     _check_tls(settings)
     if settings.audit.inputs and settings.audit.file is None:
         where = origins.of(("audit", "inputs"))
@@ -86,7 +88,9 @@ def _put(values: dict[str, Any], key: Key, value: Any) -> None:
     values[last] = value
 
 
-def _settings(values: dict[str, Any], file: Path | None, origins: KeyOrigins) -> Settings:
+def _settings(
+    values: dict[str, Any], file: Path | None, origins: KeyOrigins, warnings: tuple[str, ...]
+) -> Settings:
     server = values.get("server", {})
     opa = values.get("opa", {})
     paths = {"certificate", "key", "client_ca", "binary", "token_file", "ca", "socket", "file"}
@@ -111,6 +115,7 @@ def _settings(values: dict[str, Any], file: Path | None, origins: KeyOrigins) ->
         policy={k: v for k, v in values.items() if k not in SCHEMA},
         file=file,
         origins=origins,
+        warnings=warnings,
     )
 
 

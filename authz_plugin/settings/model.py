@@ -71,8 +71,8 @@ class Metrics:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set. ``deadline`` is in seconds; ``policy`` is the policy
-    configuration as given, ``file`` the settings file if there is one, and ``origins`` says where
-    each of the keys was."""
+    configuration as given, ``file`` the settings file if there is one, ``origins`` says where each
+    of the keys was, and ``warnings`` are texts about old names that were given."""
 
     server: Server
     opa: OpaSettings
@@ -87,6 +87,7 @@ class Settings:
     policy: Mapping[str, Any]
     file: Path | None
     origins: KeyOrigins = field(compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def sees_host(self) -> bool:

@@ -16,6 +16,13 @@ class KeyOrigins:
     def put(self, key: Key, place: str) -> None:
         self._places[key] = place
 
+    def rename(self, old: Key, new: Key) -> None:
+        """Have a key, and the keys inside it, known by another name."""
+        self._places = {
+            (*new, *key[len(old) :]) if key[: len(old)] == old else key: place
+            for key, place in self._places.items()
+        }
+
     def of(self, key: Key) -> str:
         """The place of a key, or of the nearest key around it."""
         for end in range(len(key), 0, -1):

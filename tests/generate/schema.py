@@ -58,6 +58,13 @@ def input_schema() -> dict[str, Any]:
                 "hardening": _said(
                     "What a new container or service does without.", _or_null(_object(_HARDENING))
                 ),
+                "walls": {
+                    **_said(
+                        "The former name of hardening; removed in 0.3.",
+                        _or_null(_object(_HARDENING)),
+                    ),
+                    "deprecated": True,
+                },
                 "restart": _said(
                     "When a container is started again without a request.",
                     _or_null(_object(_RESTART)),

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import click
 
+from authz_plugin.cli.options import current_name_option
 from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
+from authz_plugin.renamed import current_attack
 from authz_plugin.tools.attack.campaign import Campaign
 from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, chosen
 from authz_plugin.tools.attack.report import Report, left_lines, lines
@@ -93,7 +95,10 @@ def attack(
       opa-authz attack -H tcp://docker-proxy:2375 --only scenario --only read
       opa-authz attack --except scenario.exec --folder /workspace --junit report.xml
     """
-    attacks = _chosen(only, without)
+    attacks = _chosen(
+        [current_name_option("--only", name, current_attack) for name in only],
+        [current_name_option("--except", name, current_attack) for name in without],
+    )
     if as_list:
         _show_catalogue(attacks, as_json=as_json)
         return

@@ -13,11 +13,12 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from authz_plugin.cli.options import load_settings
+from authz_plugin.cli.options import current_rule_option, load_settings
 from authz_plugin.cli.terminal import NO, json_option, tell
 from authz_plugin.errors import SetupError
 from authz_plugin.journal import chain, log
 from authz_plugin.journal.chain import Position
+from authz_plugin.renamed import current_record
 from authz_plugin.tools.commands.audit_options import audit_file, file_option, span_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -93,6 +94,8 @@ def verify(
 def show(file: Path | None, config: str | None, *, as_json: bool, **filters: Any) -> None:
     """Show decisions with their outcomes."""
     file = _file(file, config)
+    if filters["rule"] is not None:
+        filters["rule"] = current_rule_option("--rule", filters["rule"])
     tests = list(_tests(filters))
     try:
         decisions = _decisions(chain.read_links(file), tests)
@@ -138,7 +141,7 @@ def _decisions(links: Iterable[chain.Link], tests: list[_Test]) -> list[dict[str
     """The decisions that pass all tests, each with its ``outcome``, or None if none is known."""
     found: dict[str, dict[str, Any]] = {}
     for link in links:
-        document = dict(link.document)
+        document = current_record(link.document)
         event = document.get("event")
         if event in _DECISIONS and all(test(document) for test in tests):
             found[document["decision_id"]] = {**document, "outcome": None}

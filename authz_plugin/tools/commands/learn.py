@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.options import current_rule_option, load_settings, policy_options
 from authz_plugin.cli.terminal import Progress, json_option, say, tell
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.tools.commands.audit_options import Trail, audit_file, file_option, span_options
@@ -60,6 +60,7 @@ def learn(
       opa-authz learn --grant capabilities.add=SYS_PTRACE > proposal.yaml
       opa-authz learn --json | jq '.withheld[].grant'
     """
+    named = tuple(current_rule_option("--grant", name) for name in named)
     for name in named:
         if name.partition("=")[0] not in ROWS:
             raise SettingsError(

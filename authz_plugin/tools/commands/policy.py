@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from authz_plugin.cli.options import assembled, policy_options
+from authz_plugin.cli.options import assembled, policy_options, warn_on_stderr
 from authz_plugin.cli.terminal import NO, json_option, tell
 from authz_plugin.engine import binary
+from authz_plugin.policy import old_names
 from authz_plugin.tools import rule_authoring
 
 _folder = click.argument(
@@ -48,6 +49,8 @@ def new(name: str, into: Path) -> None:
 @json_option
 def check(*, folder: Path, as_json: bool) -> None:
     """Check a folder of rules as the shipped ones are checked."""
+    for text in old_names(folder):
+        warn_on_stderr(text)
     found = list(rule_authoring.check(binary.find(), folder))
     if as_json:
         tell(sound=not found, faults=found)

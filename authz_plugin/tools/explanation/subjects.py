@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from authz_plugin.errors import SetupError
+from authz_plugin.renamed import current_record
 from authz_plugin.tools.docker_client import Request
 
 DECISION_ID: Final = re.compile(r"[0-9a-f]{16}")
@@ -28,7 +29,7 @@ def find_record(decision_id: str, lines: Iterable[str]) -> dict[str, Any]:
         if fields.get("decision_id") != decision_id:
             continue
         if "verdict" in fields:
-            decision = fields
+            decision = current_record(fields)
         else:
             outcome = fields
     if not decision:
@@ -59,8 +60,7 @@ def read_subject(data: bytes) -> bytes | Request | Mapping[str, Any]:
     except ValueError as error:
         raise SetupError(f"this is not one JSON object: {error}") from error
     if "decision_id" in fields:
-        record: dict[str, Any] = fields
-        return record
+        return current_record(fields)
     if "RequestMethod" not in fields:
         raise SetupError(
             "this JSON is neither a message of dockerd's to a plugin (RequestMethod, RequestUri, "

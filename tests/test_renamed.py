@@ -1,0 +1,258 @@
+"""Old names of settings, rules and facts: accepted with a warning that names the new one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from authz_plugin import policy, renamed, settings
+from authz_plugin.cli import cli
+from authz_plugin.decision import read_decision
+from authz_plugin.errors import EngineError, SettingsError
+from authz_plugin.hostpaths import UnseenHostPaths
+from authz_plugin.journal.chain import Link
+from authz_plugin.journal.recording import read_recordings, recorded, restored
+from tests.generate.examples import examples
+
+OLD = """\
+walls:
+  healthcheck: true
+strangers: deny
+guard:
+  unguarded: [/etc/docker]
+rules:
+  walls.drop: warn
+roles:
+  ci:
+    match: {user: [ci]}
+    walls: {read_only_root: true}
+    guard: {unguarded: []}
+    rules: {walls.read-only-root: warn}
+exceptions:
+  - rule: identity.stranger
+    when: {user: [bob]}
+    value: bob
+    expires: 2999-01-01
+    reason: is being moved
+"""
+
+
+def load(file: Path, text: str) -> settings.Settings:
+    file.write_text(text)
+    return settings.load({("config",): str(file)}, {}, policy.config_schema())
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(cli, words, catch_exceptions=False)
+
+
+def test_old_names_of_settings_are_the_new_ones(tmp_path: Path) -> None:
+    loaded = load(tmp_path / "config.yaml", OLD)
+
+    assert loaded.policy["hardening"] == {"healthcheck": True}
+    assert loaded.policy["unmatched_callers"] == "deny"
+    assert loaded.policy["guard"] == {"unprotected_paths": ["/etc/docker"]}
+    assert loaded.policy["rules"] == {"hardening.drop": "warn"}
+    role = loaded.policy["roles"]["ci"]
+    assert role["hardening"] == {"read_only_root": True}
+    assert role["guard"] == {"unprotected_paths": []}
+    assert role["rules"] == {"hardening.read-only-root": "warn"}
+    assert loaded.policy["exceptions"][0]["rule"] == "identity.unmatched-caller"
+
+
+def test_each_old_name_has_a_warning_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+
+    assert sorted(load(file, OLD).warnings) == sorted(
+        f"{file}:{line}: {old} is now called {new}; the old name is accepted until 0.3"
+        for line, old, new in (
+            (1, "walls", "hardening"),
+            (3, "strangers", "unmatched_callers"),
+            (5, "guard.unguarded", "guard.unprotected_paths"),
+            (7, "rules.walls.drop", "rules.hardening.drop"),
+            (11, "roles.ci.walls", "roles.ci.hardening"),
+            (12, "roles.ci.guard.unguarded", "roles.ci.guard.unprotected_paths"),
+            (13, "roles.ci.rules.walls.read-only-root", "roles.ci.rules.hardening.read-only-root"),
+            (15, "identity.stranger", "identity.unmatched-caller"),
+        )
+    )
+
+
+def test_new_names_have_no_warning(tmp_path: Path) -> None:
+    assert load(tmp_path / "config.yaml", "hardening: {healthcheck: true}\n").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("walls: {}\nhardening: {}\n", ("walls", "hardening")),
+        ("strangers: deny\nunmatched_callers: deny\n", ("strangers", "unmatched_callers")),
+        (
+            "guard: {unguarded: [], unprotected_paths: []}\n",
+            ("guard.unguarded", "guard.unprotected_paths"),
+        ),
+        (
+            "rules: {walls.drop: warn, hardening.drop: deny}\n",
+            ("rules.walls.drop", "rules.hardening.drop"),
+        ),
+    ],
+)
+def test_both_names_are_refused(tmp_path: Path, text: str, names: tuple[str, str]) -> None:
+    with pytest.raises(SettingsError) as error:
+        load(tmp_path / "config.yaml", text)
+
+    assert all(name in str(error.value) for name in names)
+
+
+def test_a_fault_inside_an_old_name_has_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    with pytest.raises(SettingsError, match=rf"{file}:2: hardening.healthcheck"):
+        load(file, "walls:\n  healthcheck: 3\n")
+
+
+def test_commands_print_the_warning_on_standard_error(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("walls: {healthcheck: true}\n")
+
+    result = run("exceptions", "--config", str(file))
+
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"opa-authz: {file}:1: walls is now called hardening; the old name is accepted until 0.3\n"
+    )
+
+
+CUSTOM = """\
+# input.walls in a comment is not read
+package docker.authz.rules.custom_own
+
+import data.docker.authz.effective
+
+denials contains {} if input.walls.healthcheck == false
+denials contains {} if effective.config.strangers == "deny"
+denials contains {} if count(effective.config.guard.unguarded) > 0
+denials contains {} if input["walls"] == null
+denials contains {} if input.hardening == null
+"""
+
+
+def test_policy_check_names_the_lines_that_read_an_old_name(tmp_path: Path) -> None:
+    file = tmp_path / "own.rego"
+    file.write_text(CUSTOM)
+
+    told = [line for line in run("policy", "check", str(tmp_path)).stderr.splitlines()]
+
+    assert told == [
+        f"opa-authz: {file}:{line}: {old} is now called {new}; the old name is accepted until 0.3"
+        for line, old, new in (
+            (6, "input.walls", "input.hardening"),
+            (7, "config.strangers", "config.unmatched_callers"),
+            (8, "guard.unguarded", "guard.unprotected_paths"),
+            (9, "input.walls", "input.hardening"),
+        )
+    ]
+
+
+def test_own_rego_that_reads_old_names_still_denies(tmp_path: Path) -> None:
+    """``check`` compiles it with the shipped schemas, and its bundle has the old keys."""
+    own = tmp_path / "own"
+    own.mkdir()
+    assert run("policy", "new", "own", "--into", str(own)).exit_code == 0
+    rule = next(file for file in own.glob("*.rego") if not file.name.endswith("_test.rego"))
+    rule.write_text(rule.read_text() + "\n_old if input.walls.no_new_privileges == false\n")
+
+    result = run("check", "--policies", str(own))
+
+    assert result.exit_code == 0, result.stderr
+    assert "input.walls is now called input.hardening" in result.stderr
+
+
+def test_the_configuration_for_opa_has_both_names(tmp_path: Path) -> None:
+    config = policy.configuration(load(tmp_path / "config.yaml", OLD), UnseenHostPaths())
+    served = renamed.with_old_settings(config)
+
+    assert served["walls"] == served["hardening"] == config["hardening"]
+    assert served["strangers"] == "deny"
+    assert served["guard"]["unguarded"] == ["/etc/docker"]
+    assert served["roles"]["ci"]["walls"] == config["roles"]["ci"]["hardening"]
+
+
+def test_the_input_document_has_both_names() -> None:
+    document = examples()["container_create_full"]
+
+    assert document["walls"] == document["hardening"] is not None
+
+
+def _old_form(document: dict[str, Any]) -> dict[str, Any]:
+    kept = json.loads(recorded(document) or b"")
+    assert "walls" not in kept
+    return {**{k: v for k, v in kept.items() if k != "hardening"}, "walls": kept["hardening"]}
+
+
+def test_audit_files_of_older_versions_are_read_under_the_new_names() -> None:
+    document = examples()["container_create_full"]
+    line = {
+        "event": "blocked_operation",
+        "rules": ["walls.drop HostConfig.CapDrop", "mounts.source HostConfig.Binds[0]"],
+        "warnings": ["identity.stranger"],
+        "input": _old_form(document),
+    }
+
+    [found] = read_recordings([Link(1, "0" * 64, line)])
+
+    assert found.record["rules"] == [
+        "hardening.drop HostConfig.CapDrop",
+        "mounts.source HostConfig.Binds[0]",
+    ]
+    assert found.record["warnings"] == ["identity.unmatched-caller"]
+    assert found.document is not None
+    assert found.document["hardening"] == document["hardening"]
+    assert found.document == restored(json.loads(recorded(document) or b""))
+
+
+@pytest.mark.parametrize("words", [["--only", "walls"], ["--only", "walls.ipc"]])
+def test_attack_takes_the_old_family_and_ids(words: list[str]) -> None:
+    old = run("attack", "--list", *words)
+    new = run("attack", "--list", *[word.replace("walls", "hardening") for word in words])
+
+    assert old.exit_code == 0, old.stderr
+    assert old.stdout == new.stdout != ""
+    assert f"--only: {words[1]} is now called" in old.stderr
+
+
+def test_attack_leaves_out_what_an_old_name_stands_for() -> None:
+    old = run("attack", "--list", "--except", "walls")
+
+    assert old.exit_code == 0, old.stderr
+    assert "hardening." not in old.stdout
+    assert "--except: walls is now called hardening" in old.stderr
+
+
+def test_learn_takes_an_old_rule_id(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        cli, ["learn", "--file", str(tmp_path / "none"), "--grant", "walls.drop=NET_RAW"]
+    )
+
+    assert "--grant: walls.drop is now called hardening.drop" in result.stderr
+    assert "is not there" in str(result.exception)  # the id was known
+
+
+def _answer(evaluated: list[str], rule: str) -> dict[str, Any]:
+    denial = {"rule": rule, "field": "", "value": None, "message": "no", "hint": ""}
+    return {
+        "allow": False, "denials": [denial], "warnings": [], "evaluated": evaluated,
+        "profile": "production", "policy_revision": "1", "role": "",
+    }  # fmt: skip
+
+
+def test_decisions_of_an_older_bundle_are_read_under_the_new_names() -> None:
+    decision = read_decision(_answer(["walls"], "walls.drop"), frozenset({"hardening"}))
+
+    assert decision.denials[0].rule == "hardening.drop"
+    with pytest.raises(EngineError, match="hardening"):
+        read_decision(_answer(["mounts"], "walls.drop"), frozenset({"hardening"}))
