@@ -224,6 +224,14 @@ def data_root(daemon_file: Path = DAEMON_FILE) -> Path | None:
     return Path(said) if isinstance(said, str) and said.startswith("/") else None
 
 
+def engine_state(root: Path | None, *, visible: bool) -> EngineState:
+    """dockerd's own files below its data root, or below the one that daemon.json names.
+
+    Nothing is known of them if this process does not see dockerd's file system (``visible``).
+    """
+    return LocalEngineState(root or data_root()) if visible else UnseenEngineState()
+
+
 def _name(stored: object, folder: os.DirEntry[str]) -> str:
     if not isinstance(stored, str):
         raise Unknown(f"{folder.path} is not what dockerd writes")

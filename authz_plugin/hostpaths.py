@@ -100,3 +100,8 @@ class UnseenHostPaths:
     def holds_mounts(self, path: str) -> bool | None:
         del path
         return None
+
+
+def host_paths(*, visible: bool) -> HostPaths:
+    """The host's file system: as this process sees it if that is dockerd's (``visible``)."""
+    return LocalHostPaths() if visible else UnseenHostPaths()

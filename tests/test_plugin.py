@@ -20,10 +20,12 @@ from typing import Any, cast
 
 import pytest
 
-from authz_plugin import policy, settings, supervisor
+from authz_plugin import policy, settings
 from authz_plugin.engine import binary
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
+from authz_plugin.supervisor.child_engine import ChildEngine
+from authz_plugin.supervisor.run import _reload_policy
 from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
 
 LIST = {"RequestMethod": "GET", "RequestUri": "/v1.41/containers/json"}
@@ -234,7 +236,7 @@ def test_a_defect_while_a_policy_is_taken_over_ends_nothing() -> None:
         raise KeyError("secret")
 
     engine, running = cast("Any", SimpleNamespace(start=None)), cast("Any", None)
-    supervisor._take_over(engine, running, reload, shared_status, said.append)
+    _reload_policy(engine, running, reload, shared_status, said.append)
     assert "the running one stays: a defect, KeyError at tests.test_plugin:" in said[0]
     assert "secret" not in said[0]
     assert shared_status.read()["reloads"]["refused"] == 1
@@ -244,16 +246,16 @@ def test_a_defect_after_a_policy_is_in_force_leaves_it_its_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shared_status = SharedStatus()
-    engine = supervisor._ChildEngine(binary.find(), shared_status, print)
+    engine = ChildEngine(binary.find(), shared_status, print)
     loaded = settings.load({("config",): "/dev/null"}, {}, policy.config_schema())
     try:
         engine.start(loaded)
 
-        def post(**news: Any) -> None:
+        def update(**news: Any) -> None:
             if "revision" in news:
                 raise KeyError("a defect")
 
-        monkeypatch.setattr(shared_status, "post", post)
+        monkeypatch.setattr(shared_status, "update", update)
         with pytest.raises(KeyError):
             engine.start(loaded)
         assert engine._running is not None
@@ -266,7 +268,7 @@ def test_a_defect_after_a_policy_is_in_force_leaves_it_its_files(
 def test_a_defect_is_one_sentence_and_no_traceback() -> None:
     program = (
         "from authz_plugin import cli\n"
-        "cli.cli.commands['check'].callback = lambda **_: {}['secret']\n"
+        "cli.cli.get_command(None, 'check').callback = lambda **_: {}['secret']\n"
         "cli.main()\n"
     )
     done = subprocess.run(

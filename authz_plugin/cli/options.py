@@ -11,9 +11,10 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from authz_plugin import policy, renamed, settings, supervisor
+from authz_plugin import policy, renamed, settings
 from authz_plugin.engine import binary
 from authz_plugin.engine.binary import Opa
+from authz_plugin.hostpaths import host_paths
 from authz_plugin.policy import Bundle
 from authz_plugin.settings import Key, Settings
 
@@ -98,7 +99,7 @@ def assembled(options: Mapping[str, Any]) -> Iterator[tuple[Opa, Bundle]]:
     """The bundle that a command's options make, for as long as it is used, and the OPA for it."""
     loaded = load_settings(options)
     opa = binary.find(loaded.opa.binary)
-    config = policy.configuration(loaded, supervisor.host_paths(loaded))
+    config = policy.configuration(loaded, host_paths(visible=loaded.sees_host))
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         yield opa, policy.assemble(Path(folder), config, loaded.policies, opa)
 

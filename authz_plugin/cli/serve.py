@@ -31,11 +31,13 @@ def serve(**options: Any) -> None:
     def put(event: log.Event) -> None:
         lines.write([event])
 
-    def announce(guard: supervisor.Guard) -> None:
+    def announce(status: supervisor.PolicyStatus) -> None:
         if render is log.as_text:
-            click.echo(_announcement(settings, guard), err=True)
+            click.echo(_announcement(settings, status), err=True)
         else:
-            put(log.notice("started", "opa-authz guards the Docker API", **_facts(settings, guard)))
+            put(
+                log.notice("started", "opa-authz guards the Docker API", **_facts(settings, status))
+            )
 
     def say(text: str) -> None:
         put(log.notice("message", text, "warning"))
@@ -55,26 +57,26 @@ def _ignore(text: str) -> None:
     del text
 
 
-def _facts(settings: Settings, guard: supervisor.Guard) -> dict[str, Any]:
+def _facts(settings: Settings, status: supervisor.PolicyStatus) -> dict[str, Any]:
     return {
         "version": __version__,
-        "profile": guard.profile,
-        "engine": guard.engine,
-        "policy_revision": guard.revision,
-        "packages": guard.packages,
+        "profile": status.profile,
+        "engine": status.engine,
+        "policy_revision": status.revision,
+        "packages": status.packages,
         "listens": str(settings.server.listen or settings.server.socket),
-        "metrics": guard.metrics,
+        "metrics": status.metrics,
     }
 
 
-def _announcement(settings: Settings, guard: supervisor.Guard) -> str:
+def _announcement(settings: Settings, status: supervisor.PolicyStatus) -> str:
     return f"""\
 opa-authz {__version__} guards the Docker API.
-  profile   {guard.profile}
-  engine    {guard.engine}
-  policy    revision {guard.revision}, {guard.packages} rule packages
+  profile   {status.profile}
+  engine    {status.engine}
+  policy    revision {status.revision}, {status.packages} rule packages
   listens   {settings.server.listen or settings.server.socket}
-  metrics   {guard.metrics}
+  metrics   {status.metrics}
 {_next_step(settings)}"""
 
 

@@ -20,13 +20,14 @@ from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
-from authz_plugin import policy, supervisor
+from authz_plugin import policy
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial, denial_message, read_decision
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState
+from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState, engine_state
 from authz_plugin.errors import EngineError, PolicyError, SetupError
+from authz_plugin.hostpaths import host_paths
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.settings import OpaSettings, Settings
 
@@ -92,7 +93,7 @@ class Sandbox:
         self.settings = settings
         self.config = config
         self.sources = sources
-        self._paths = supervisor.host_paths(settings)
+        self._paths = host_paths(visible=settings.sees_host)
         self._state = _engine_state(settings)
         self._opa = child.start(opa, bundle)
         address = OpaSettings(url=f"unix:{self._opa.socket}")
@@ -253,7 +254,7 @@ def _digest(document: Mapping[str, Any]) -> bytes:
 def _engine_state(settings: Settings) -> EngineState:
     """dockerd's files where there are any: policies are tried on machines without Docker, too, and
     there no container has any mounts."""
-    state = supervisor.engine_state(settings)
+    state = engine_state(settings.data_root, visible=settings.sees_host)
     if isinstance(state, LocalEngineState) and state.root and not state.root.is_dir():
         return NoEngineState()
     return state
@@ -272,7 +273,7 @@ def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[San
             "made of with --config or --profile"
         )
     opa = binary.find(settings.opa.binary)
-    config = policy.configuration(settings, supervisor.host_paths(settings))
+    config = policy.configuration(settings, host_paths(visible=settings.sees_host))
     shipped, custom = policy.SHIPPED, settings.policies
     if edited is not None and (edited / policy.ROOT).is_dir():
         shipped = edited

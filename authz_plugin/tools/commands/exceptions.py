@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from authz_plugin import policy, supervisor
+from authz_plugin import policy
 from authz_plugin.cli.options import load_settings, policy_options
 from authz_plugin.cli.terminal import json_option, tell
+from authz_plugin.hostpaths import host_paths
 
 
 @click.command()
@@ -19,7 +20,7 @@ from authz_plugin.cli.terminal import json_option, tell
 def exceptions(*, as_json: bool, **options: Any) -> None:
     """List the exceptions, the first to end first, one a line."""
     settings = load_settings(options)
-    config = policy.configuration(settings, supervisor.host_paths(settings))
+    config = policy.configuration(settings, host_paths(visible=settings.sees_host))
     found = policy.exceptions(config, datetime.now(UTC))
     if as_json:
         tell(exceptions=[asdict(exemption) for exemption in found])

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from authz_plugin.cli.terminal import json_option, tell
-from authz_plugin.identities import DEFAULT_FOLDER, ORGANIZATION, Identities, Identity
+from authz_plugin.tools.identities import DEFAULT_FOLDER, ORGANIZATION, Identities, Identity
 
 _identities = click.option(
     "--identities",

@@ -1,7 +1,7 @@
 """A small certificate authority for dockerd's clients, in one folder.
 
-A plugin knows a caller by a TLS certificate alone; this makes such certificates easy to have, to
-list and to take back. The folder holds ``ca.pem`` and ``ca-key.pem``, dockerd's own certificate in
+A plugin identifies a caller by its TLS certificate alone; this issues, lists and revokes such
+certificates. The folder holds ``ca.pem`` and ``ca-key.pem``, dockerd's own certificate in
 ``server/``, one folder for each client in ``clients/``, named as the Docker CLI wants it
 (``DOCKER_CERT_PATH``), and ``revoked``, the SHA-256 fingerprints that are refused, one a line.
 """
@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from authz_plugin.errors import Refused, SetupError
+from authz_plugin.errors import SetupError
+from authz_plugin.revocations import REVOKED, read_revoked
 
 DEFAULT_FOLDER: Final = Path("/etc/opa-authz/identities")
 ORGANIZATION: Final = "opa-authz"
@@ -36,7 +37,6 @@ _SERVER_LIFE: Final = timedelta(days=825)
 _CLOCK_SKEW: Final = timedelta(minutes=5)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")
-_REVOKED: Final = "revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Identity:
 
 
 class Identities:
-    """The authority in a folder. Made when the first identity is added."""
+    """The certificate authority in a folder. It is created when the first identity is added."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -97,7 +97,7 @@ class Identities:
             known = ", ".join(identity.name for identity in self.list()) or "there are none"
             raise SetupError(f"there is no client {name}: {known}")
         revoked = {*read_revoked(self.folder), self._read(folder).sha256}
-        _write(self.folder / _REVOKED, "".join(f"{line}\n" for line in sorted(revoked)), 0o644)
+        _write(self.folder / REVOKED, "".join(f"{line}\n" for line in sorted(revoked)), 0o644)
         return self._read(folder)
 
     def forget(self, name: str) -> None:
@@ -121,7 +121,7 @@ class Identities:
         )
         pair = _Pair(certificate, key)
         _write(self.folder / "ca-key.pem", pair.key_pem(), 0o600)
-        _write(self.folder / _REVOKED, "", 0o644)
+        _write(self.folder / REVOKED, "", 0o644)
         _write(self.ca, pair.certificate_pem(), 0o644)
         return pair
 
@@ -163,40 +163,6 @@ class Identities:
             revoked=fingerprint in read_revoked(self.folder),
             folder=folder,
         )
-
-
-def read_revoked(folder: Path) -> frozenset[str]:
-    """The fingerprints that are refused; raises ``SetupError`` if they cannot be read."""
-    try:
-        return frozenset((folder / _REVOKED).read_text().split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"{folder / _REVOKED} cannot be read: {error}") from error
-
-
-class Revocations:
-    """The revoked fingerprints of a folder, as they are at each moment."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._seen: tuple[int, int, int] | None = None
-        self._revoked: frozenset[str] = frozenset()
-
-    def current(self) -> frozenset[str]:
-        """Read the list again if it was replaced; raises ``Refused`` if that fails."""
-        try:
-            state = (self._folder / _REVOKED).stat()
-            seen = (state.st_ino, state.st_size, state.st_mtime_ns)
-            if seen != self._seen:
-                self._revoked = read_revoked(self._folder)
-                self._seen = seen
-        except (OSError, SetupError):
-            raise Refused(
-                "request.certificate",
-                "RequestPeerCertificates",
-                "the list of revoked certificates cannot be read",
-                "tell the operator of this host",
-            ) from None
-        return self._revoked
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ import pytest
 from cryptography import x509
 
 from authz_plugin.errors import Refused, SetupError
-from authz_plugin.identities import Identities, Revocations
+from authz_plugin.revocations import Revocations
+from authz_plugin.tools.identities import Identities
 
 YEAR: Final = timedelta(days=365)
 COMMAND: Final = Path(sys.executable).with_name("opa-authz")

@@ -1,0 +1,26 @@
+"""The settings: one frozen object, read from a file, the environment and flags, in that order.
+
+Every error names the key and who set it. The policy configuration (what the policies allow) is part
+of the settings file; this package passes it on unread, with the origin of each key.
+"""
+
+from __future__ import annotations
+
+from authz_plugin.settings.load import (
+    DEFAULT_FILE,
+    DEFAULT_PROFILE,
+    ENVIRONMENT_PREFIX,
+    default_socket,
+    load,
+)
+from authz_plugin.settings.model import Audit, Log, Metrics, OpaSettings, Server, Settings
+from authz_plugin.settings.origins import Key, KeyOrigins, show
+from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, without_required
+from authz_plugin.settings.validation import validate
+from authz_plugin.settings.yaml_file import read_yaml
+
+__all__ = [
+    "DEFAULT_FILE", "DEFAULT_PROFILE", "ENVIRONMENT", "ENVIRONMENT_PREFIX", "SCHEMA", "Audit",
+    "Key", "KeyOrigins", "Log", "Metrics", "OpaSettings", "Server", "Settings", "default_socket",
+    "load", "read_yaml", "show", "validate", "without_required",
+]  # fmt: skip

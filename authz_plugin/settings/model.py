@@ -1,0 +1,95 @@
+"""The settings as values: one frozen object for each part of the plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from authz_plugin.settings.origins import KeyOrigins
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where dockerd finds the plugin: a unix socket, or TCP with mutual TLS."""
+
+    socket: Path
+    group: str | None = None
+    listen: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+    threads: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class OpaSettings:
+    """Which OPA decides: a child of the plugin, or the one at ``url``."""
+
+    binary: Path | None = None
+    url: str | None = None
+    token_file: Path | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    decision_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged and how: ``reads`` is a share from 0 to 1, ``queue`` a number of events."""
+
+    level: str = "info"
+    format: str = "auto"
+    reads: float = 0.0
+    queue: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The audit file: ``max_size`` in MiB, ``max_age`` in hours, ``retention`` in days."""
+
+    file: Path | None = None
+    inputs: bool = False
+    sync: str = "interval"
+    on_failure: str = "continue"
+    max_size: int = 64
+    max_age: int = 24
+    retention: int = 90
+    queue: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where metrics and health are served. An address that nobody chose may be taken."""
+
+    listen: str = "127.0.0.1:9717"
+    is_default: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. ``deadline`` is in seconds; ``policy`` is the policy
+    configuration as given, ``file`` the settings file if there is one, ``origins`` says where each
+    of the keys was, and ``warnings`` are texts about old names that were given."""
+
+    server: Server
+    opa: OpaSettings
+    deadline: float
+    policies: Path | None
+    identities: Path | None
+    host_paths: str
+    data_root: Path | None
+    log: Log
+    audit: Audit
+    metrics: Metrics
+    policy: Mapping[str, Any]
+    file: Path | None
+    origins: KeyOrigins = field(compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def sees_host(self) -> bool:
+        """Whether the plugin shares dockerd's file system (``host_paths: visible``)."""
+        return self.host_paths == "visible"

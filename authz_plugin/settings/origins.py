@@ -1,0 +1,39 @@
+"""Where each key of the settings was set."""
+
+from __future__ import annotations
+
+Key = tuple[str | int, ...]
+"""A key and where it stands: ``("mounts", "allow", 0, "path")``."""
+
+
+class KeyOrigins:
+    """Who set which key: a line of a file, a variable or a flag."""
+
+    def __init__(self, default: str) -> None:
+        self._default = default
+        self._places: dict[Key, str] = {}
+
+    def put(self, key: Key, place: str) -> None:
+        self._places[key] = place
+
+    def rename(self, old: Key, new: Key) -> None:
+        """Have a key, and the keys inside it, known by another name."""
+        self._places = {
+            (*new, *key[len(old) :]) if key[: len(old)] == old else key: place
+            for key, place in self._places.items()
+        }
+
+    def of(self, key: Key) -> str:
+        """The place of a key, or of the nearest key around it."""
+        for end in range(len(key), 0, -1):
+            if key[:end] in self._places:
+                return self._places[key[:end]]
+        return self._default
+
+
+def show(key: Key) -> str:
+    """A key as people write it: ``mounts.allow[0].path``."""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

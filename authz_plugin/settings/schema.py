@@ -1,0 +1,218 @@
+"""The keys of the settings file that are not policy configuration, and their environment variables.
+
+The descriptions are the source of docs/settings.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+_PATH: Final = {"type": "string", "pattern": "^/"}
+
+SCHEMA: Final[dict[str, Any]] = {
+    "server": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "socket": {**_PATH, "description": "Unix socket on which dockerd finds the plugin."},
+            "group": {
+                "type": "string",
+                "description": "Group that may use the socket, in addition to root.",
+            },
+            "listen": {
+                "type": "string",
+                "pattern": r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
+                "description": "host:port to serve with mutual TLS, instead of the unix socket.",
+            },
+            "certificate": {**_PATH, "description": "The plugin's certificate, for listen."},
+            "key": {**_PATH, "description": "Its key."},
+            "client_ca": {
+                **_PATH,
+                "description": "CA that dockerd's certificate must be issued by.",
+            },
+            "threads": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 256,
+                "description": "Messages answered at the same time; default 128.",
+            },
+        },
+    },
+    "engine": {
+        "type": "string",
+        "enum": ["auto", "opa"],
+        "description": "Both values mean the OPA that `opa` describes; there is no other engine.",
+    },
+    "opa": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "binary": {**_PATH, "description": "The OPA program, if it is not on PATH."},
+            "url": {
+                "type": "string",
+                "pattern": "^(unix:/|https?://)",
+                "description": "An OPA that you run: unix:/path, http:// or https://.",
+            },
+            "token_file": {**_PATH, "description": "File with the bearer token for opa.url."},
+            "ca": {**_PATH, "description": "CA that the certificate of opa.url must be issued by."},
+            "certificate": {**_PATH, "description": "Client certificate for opa.url."},
+            "key": {**_PATH, "description": "Its key."},
+            "decision_log": {
+                "type": "boolean",
+                "description": "Have the plugin's OPA log its decisions too, without bodies.",
+            },
+        },
+    },
+    "deadline": {
+        "type": "number",
+        "minimum": 0.05,
+        "maximum": 30,
+        "description": "Seconds that a decision may take; after that the request is denied.",
+    },
+    "policies": {**_PATH, "description": "Folder with your own rules."},
+    "identities": {
+        **_PATH,
+        "description": "Folder of `opa-authz identity`, whose revoked certificates are refused.",
+    },
+    "host_paths": {
+        "type": "string",
+        "enum": ["visible", "unseen"],
+        "description": "unseen if the plugin does not share dockerd's file system.",
+    },
+    "data_root": {
+        **_PATH,
+        "description": "dockerd's data-root, where the mounts of containers that are started are "
+        "looked up; default: as /etc/docker/daemon.json says, or /var/lib/docker.",
+    },
+    "log": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "level": {
+                "type": "string",
+                "enum": ["debug", "info", "warning", "error"],
+                "description": "error: failures; warning: denials too; info: allowed writes too; "
+                "debug: everything.",
+            },
+            "format": {
+                "type": "string",
+                "enum": ["auto", "json", "text"],
+                "description": "auto is text on a terminal, JSON lines elsewhere.",
+            },
+            "reads": {
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+                "description": "Share of the allowed reads that level info logs; default 0.",
+            },
+            "queue": {
+                "type": "integer",
+                "minimum": 100,
+                "maximum": 1000000,
+                "description": "Events that may wait to be logged; further ones are dropped and "
+                "counted.",
+            },
+        },
+    },
+    "audit": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "file": {**_PATH, "description": "The audit file; without it there is none."},
+            "inputs": {
+                "type": "boolean",
+                "description": "Whether it holds the input document of each decision, without "
+                "secrets, for `learn` and `replay`.",
+            },
+            "sync": {
+                "type": "string",
+                "enum": ["always", "interval", "never"],
+                "description": "When lines are forced to the disk: after each batch, once a second "
+                "(default), or never, which leaves it to the kernel.",
+            },
+            "on_failure": {
+                "type": "string",
+                "enum": ["continue", "deny"],
+                "description": "What happens to requests while the file cannot be written; "
+                "default continue.",
+            },
+            "max_size": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 1024,
+                "description": "MiB after which the file is rotated; default 64.",
+            },
+            "max_age": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 8760,
+                "description": "Hours after which the file is rotated; default 24.",
+            },
+            "retention": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 3650,
+                "description": "Days that files are kept after their last line; default 90.",
+            },
+            "queue": {
+                "type": "integer",
+                "minimum": 100,
+                "maximum": 1000000,
+                "description": "Entries that may wait to be written; further ones are dropped and "
+                "counted.",
+            },
+        },
+    },
+    "metrics": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "listen": {
+                "type": "string",
+                "pattern": r"^(off|unix:/.+|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5})$",
+                "description": "Where metrics and health are served: host:port, unix:/path or off; "
+                "default 127.0.0.1:9717.",
+            },
+        },
+    },
+}
+"""The keys of the settings file that are not policy configuration."""
+
+ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
+    "OPA_AUTHZ_PROFILE": ("profile",),
+    "OPA_AUTHZ_MODE": ("mode",),
+    "OPA_AUTHZ_SOCKET": ("server", "socket"),
+    "OPA_AUTHZ_GROUP": ("server", "group"),
+    "OPA_AUTHZ_LISTEN": ("server", "listen"),
+    "OPA_AUTHZ_CERTIFICATE": ("server", "certificate"),
+    "OPA_AUTHZ_KEY": ("server", "key"),
+    "OPA_AUTHZ_CLIENT_CA": ("server", "client_ca"),
+    "OPA_AUTHZ_ENGINE": ("engine",),
+    "OPA_AUTHZ_OPA_BINARY": ("opa", "binary"),
+    "OPA_AUTHZ_OPA_URL": ("opa", "url"),
+    "OPA_AUTHZ_OPA_TOKEN_FILE": ("opa", "token_file"),
+    "OPA_AUTHZ_OPA_CA": ("opa", "ca"),
+    "OPA_AUTHZ_POLICIES": ("policies",),
+    "OPA_AUTHZ_IDENTITIES": ("identities",),
+    "OPA_AUTHZ_HOST_PATHS": ("host_paths",),
+    "OPA_AUTHZ_DATA_ROOT": ("data_root",),
+    "OPA_AUTHZ_LOG_LEVEL": ("log", "level"),
+    "OPA_AUTHZ_LOG_FORMAT": ("log", "format"),
+    "OPA_AUTHZ_AUDIT_FILE": ("audit", "file"),
+    "OPA_AUTHZ_METRICS_LISTEN": ("metrics", "listen"),
+}
+"""Variables of the environment and the keys that they set. OPA_AUTHZ_CONFIG names the file."""
+
+
+def without_required(schema: Any) -> Any:
+    """A schema in which every key may be left out."""
+    if isinstance(schema, Mapping):
+        return {k: _optional(k, v) for k, v in schema.items() if k != "required"}
+    return schema
+
+
+def _optional(keyword: str, value: Any) -> Any:
+    if keyword in {"properties", "$defs"}:
+        return {name: without_required(inner) for name, inner in value.items()}
+    return without_required(value)

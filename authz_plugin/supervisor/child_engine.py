@@ -1,0 +1,157 @@
+"""The child OPA: one process for each policy, restarted when it ends or does not answer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from authz_plugin import policy
+from authz_plugin.engine import binary, child
+from authz_plugin.errors import EngineError, PolicyError, SetupError
+from authz_plugin.hostpaths import host_paths
+from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.settings import OpaSettings, Settings
+from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
+from authz_plugin.supervisor.runtime_folder import open_runtime_folder
+
+_HEALTH_EVERY: Final = 1.0
+_UNHEALTHY_LIMIT: Final = 3
+_FIRST_DELAY: Final = 0.1
+_LONGEST_DELAY: Final = 5.0
+
+
+class ChildEngine:
+    """OPA as a child process.
+
+    Each policy gets a process and a folder of its own. The server asks ``opa.sock`` in the runtime
+    folder, a symbolic link to the socket of the process in force; the link moves to a new process
+    once that has given a complete decision, and then the old process stops.
+    """
+
+    def __init__(
+        self, opa: binary.Opa, shared_status: SharedStatus, say: Callable[[str], None]
+    ) -> None:
+        self._opa = opa
+        self._shared_status = shared_status
+        self._say = say
+        self._restarts = 0
+        self._decision_log = False
+        self._folder, self._lock = open_runtime_folder()
+        self._generation = 0
+        self._running: child.ChildOpa | None = None
+        self._next_health = 0.0
+        self._unhealthy = 0
+        self._delay = _FIRST_DELAY
+        self._next_start = 0.0
+
+    def address(self, settings: Settings) -> OpaSettings:
+        del settings
+        return OpaSettings(url=f"unix:{self._folder}/opa.sock")
+
+    def start(self, settings: Settings) -> PolicyStatus:
+        """Put the policy of these settings in force.
+
+        Raises ``SetupError`` if it cannot be served; the policy in force then stays.
+        """
+        self._generation += 1
+        folder = self._folder / str(self._generation)
+        try:
+            folder.mkdir()
+            return self._start_in(folder, settings)
+        except Exception as error:
+            if self._running is None or self._running.bundle.folder.parent != folder:
+                shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise SetupError(f"the policy cannot be laid out: {error}") from error
+            raise
+
+    def _start_in(self, folder: Path, settings: Settings) -> PolicyStatus:
+        config = policy.configuration(settings, host_paths(visible=settings.sees_host))
+        bundle = policy.assemble(folder / "bundle", config, settings.policies, self._opa)
+        custom = policy.rule_ids(settings.policies) if settings.policies else ()
+        ends = [datetime.fromisoformat(item["until"]) for item in config["exceptions"]]
+        self._decision_log = settings.opa.decision_log
+        status = self._serve(bundle, settings.deadline)
+        self._shared_status.update(
+            **status_facts(status),
+            engine=f"opa {self._opa.version}",
+            custom_rules=sorted(custom),
+            exceptions=[end.timestamp() for end in ends],
+        )
+        return replace(status, engine=f"OPA {self._opa.version} ({self._opa.path})")
+
+    def check(self) -> None:
+        """Restart OPA if it ended; kill it first if it does not answer."""
+        running = self._running
+        if running is None:
+            return
+        now = time.monotonic()
+        if running.is_running() and now >= self._next_health:
+            self._next_health = now + _HEALTH_EVERY
+            self._point_socket_at(running)
+            self._unhealthy = 0 if running.is_healthy() else self._unhealthy + 1
+            if self._unhealthy == 0:
+                self._delay = _FIRST_DELAY
+            self._shared_status.update(engine_up=self._unhealthy == 0)
+            if self._unhealthy >= _UNHEALTHY_LIMIT:
+                self._say("OPA hangs: it is killed and started again")
+                running.kill()
+        if not running.is_running() and now >= self._next_start:
+            self._restart(running.bundle)
+
+    def close(self) -> None:
+        if self._running is not None:
+            self._running.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def _restart(self, bundle: policy.Bundle) -> None:
+        if not bundle.folder.is_dir():
+            raise SetupError(f"{bundle.folder} was removed: start the plugin again")
+        self._say("OPA ended: it is started again")
+        self._restarts += 1
+        self._shared_status.update(engine_up=False, engine_restarts=self._restarts)
+        try:
+            self._serve(bundle, _LONGEST_DELAY)
+        except SetupError as error:
+            self._say(f"OPA cannot be started, next try in {self._delay:g} s: {error}")
+        self._next_start = time.monotonic() + self._delay
+        self._delay = min(self._delay * 2, _LONGEST_DELAY)
+
+    def _serve(self, bundle: policy.Bundle, deadline: float) -> PolicyStatus:
+        started = child.start(self._opa, bundle, decision_log=self._decision_log)
+        try:
+            status = probe(OpaSettings(url=f"unix:{started.socket}"), deadline)
+            self._point_socket_at(started)
+        except EngineError as error:
+            started.stop()
+            raise PolicyError(f"the policy gives no complete decision: {error}") from error
+        except Exception:
+            started.stop()
+            raise
+        previous, self._running = self._running, started
+        self._unhealthy = 0
+        self._shared_status.update(engine_up=True)
+        if previous is not None:
+            previous.stop()
+            if previous.bundle.folder != bundle.folder:
+                shutil.rmtree(previous.bundle.folder.parent, ignore_errors=True)
+        return status
+
+    def _point_socket_at(self, opa: child.ChildOpa) -> None:
+        """Point the server's socket link at an OPA; raises ``SetupError``."""
+        link, new = self._folder / "opa.sock", self._folder / "opa.sock.new"
+        try:
+            if link.is_symlink() and link.readlink() == opa.socket:
+                return
+            new.unlink(missing_ok=True)
+            new.symlink_to(opa.socket)
+            new.replace(link)
+        except OSError as error:
+            raise SetupError(f"{link} cannot be made: {error.strerror}") from error

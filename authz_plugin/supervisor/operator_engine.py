@@ -1,0 +1,63 @@
+"""The OPA that the operator runs, asked over ``opa.url``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from authz_plugin.errors import EngineError, SetupError
+from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.settings import OpaSettings, Settings
+from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
+
+_PROBE_EVERY: Final = 5.0
+_PROBE_LIMIT: Final = 1.0
+
+
+class OperatorEngine:
+    """An OPA that the operator runs. The plugin neither starts nor stops it."""
+
+    def __init__(
+        self, opa: OpaSettings, shared_status: SharedStatus, say: Callable[[str], None]
+    ) -> None:
+        self._opa = opa
+        self._shared_status = shared_status
+        self._say = say
+        self._next_probe = 0.0
+
+    def address(self, settings: Settings) -> OpaSettings:
+        return settings.opa
+
+    def start(self, settings: Settings) -> PolicyStatus:
+        if settings.policy or settings.policies:
+            raise SetupError(
+                "opa.url is set, so that OPA's bundle holds the policy: take "
+                f"{', '.join(settings.policy) or 'policies'} out of the settings and build them "
+                "into the bundle with `opa-authz bundle`"
+            )
+        self._shared_status.update(engine="opa of the operator")
+        try:
+            status = probe(settings.opa, settings.deadline)
+        except EngineError as error:
+            self._say(f"every request is denied until OPA decides: {error}")
+            return PolicyStatus("unknown", f"OPA at {settings.opa.url}", "unknown", 0)
+        self._shared_status.update(engine_up=True, **status_facts(status))
+        return status
+
+    def check(self) -> None:
+        """Every five seconds, find out whether OPA decides and by which policy."""
+        now = time.monotonic()
+        if now < self._next_probe:
+            return
+        self._next_probe = now + _PROBE_EVERY
+        try:
+            status = probe(self._opa, _PROBE_LIMIT)
+        except EngineError:
+            self._shared_status.update(engine_up=False)
+        else:
+            changed = self._shared_status.read()["revision"] != status.revision
+            self._shared_status.update(engine_up=True, **(status_facts(status) if changed else {}))
+
+    def close(self) -> None:
+        """Do nothing: the operator stops this OPA."""

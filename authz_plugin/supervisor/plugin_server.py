@@ -1,0 +1,158 @@
+"""The process that answers dockerd: gunicorn around the authorizer and its journal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn
+
+from flask import Flask
+
+from authz_plugin import policy, server
+from authz_plugin.app import create_app
+from authz_plugin.authorizer import Authorizer
+from authz_plugin.caller import certificate_cache
+from authz_plugin.engine import Engine
+from authz_plugin.engine.cache import CachingEngine
+from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.enginestate import engine_state
+from authz_plugin.errors import SetupError
+from authz_plugin.hostpaths import host_paths
+from authz_plugin.journal import address
+from authz_plugin.journal.journal import Journal
+from authz_plugin.journal.log import route_logging
+from authz_plugin.journal.metrics import Figures
+from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.processes import begin_child
+from authz_plugin.revocations import Revocations
+from authz_plugin.settings import OpaSettings, Settings
+
+_STOP_LIMIT: Final = 15.0
+
+
+class GunicornProcess:
+    """The gunicorn process, a child of the supervisor."""
+
+    def __init__(self, serve_plugin: Callable[[int], NoReturn]) -> None:
+        """Fork the process and run ``serve_plugin`` in it, which never returns.
+
+        ``serve_plugin`` is called with a file descriptor, to which it writes a byte as soon as it
+        answers requests.
+        """
+        read_end, write_end = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(read_end)
+            serve_plugin(write_end)
+        os.close(write_end)
+        self._serving = read_end
+        self._ended = False
+
+    def wait_until_serving(self) -> None:
+        with open(self._serving, "rb") as serving:  # noqa: PTH123 - a file descriptor
+            if not serving.read(1):
+                self._ended = True
+                os.waitpid(self._pid, 0)
+                raise SetupError("the server ended at its start")
+
+    def check(self) -> None:
+        if not self._ended and os.waitpid(self._pid, os.WNOHANG)[0] == self._pid:
+            self._ended = True
+            raise SetupError("the server ended")
+
+    def stop(self) -> None:
+        if self._ended:
+            return
+        os.kill(self._pid, signal.SIGTERM)
+        end = time.monotonic() + _STOP_LIMIT
+        while os.waitpid(self._pid, os.WNOHANG)[0] != self._pid:
+            if time.monotonic() > end:
+                os.kill(self._pid, signal.SIGKILL)
+            time.sleep(0.02)
+        self._ended = True
+
+
+def serve_plugin(
+    settings: Settings,
+    opa: OpaSettings,
+    sockets: tuple[socket.socket, socket.socket | None],
+    shared_status: SharedStatus,
+    serving: int,
+) -> NoReturn:
+    """Answer dockerd on the first socket, and metrics and health on the second, if it is not None.
+
+    Runs in the forked process; ``serving`` is the file descriptor to write a byte to as soon as
+    requests are answered.
+    """
+    listener, metrics_listener = sockets
+    os.setsid()  # so that Ctrl-C reaches the supervisor alone, which stops its children in order
+    begin_child()
+    ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
+    journals: list[Journal] = []
+
+    def make_app() -> Flask:
+        engine = _engine(settings, opa)
+        caches: dict[str, Figures] = {"certificates": certificate_cache}
+        if isinstance(engine, CachingEngine):
+            caches["decisions"] = engine.figures
+        journal = Journal(settings.log, settings.audit, shared_status, policy.rule_ids(), caches)
+        journals.append(journal)
+        route_logging(journal.put, settings.log.level)
+        if metrics_listener is not None:
+            address.serve(metrics_listener, journal)
+        authorizer = Authorizer(
+            engine,
+            host_paths(visible=settings.sees_host),
+            engine_state(settings.data_root, visible=settings.sees_host),
+            journal.record,
+            close=journal.close,
+            audit_block=journal.audit_block,
+            revoked=_revoked(settings),
+            ping_without_engine=ping,
+        )
+        return create_app(authorizer, journal.metrics.answered)
+
+    def when_serving() -> None:
+        with contextlib.suppress(OSError):
+            os.write(serving, b"1")
+
+    def when_done() -> None:
+        for journal in journals:
+            journal.stop()
+
+    status: object = 1
+    try:
+        server.serve(
+            settings.server,
+            listener.detach(),
+            make_app,
+            when_serving,
+            when_done,
+            deadline=settings.deadline,
+        )
+    except SystemExit as end:
+        status = end.code
+    finally:
+        os._exit(status if isinstance(status, int) else status is not None)
+
+
+def _engine(settings: Settings, opa: OpaSettings) -> Engine:
+    """The engine to ask: OPA, behind a cache of decisions if OPA is a child process.
+
+    The decisions of an operator's OPA are not cached, because the plugin is not told when its
+    policy changes.
+    """
+    engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
+    if settings.opa.url is not None or settings.opa.decision_log:
+        return engine
+    return CachingEngine(engine, Path(str(opa.url).removeprefix("unix:")))
+
+
+def _revoked(settings: Settings) -> Callable[[], frozenset[str]]:
+    """The fingerprints of revoked certificates, read when they are needed."""
+    return frozenset if settings.identities is None else Revocations(settings.identities).current

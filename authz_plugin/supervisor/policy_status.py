@@ -1,0 +1,54 @@
+"""The policy that is in force, as people and metrics see it, and the probe that finds it out."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from authz_plugin import dockerd, policy
+from authz_plugin.caller import Caller
+from authz_plugin.document import input_document
+from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.enginestate import UnseenEngineState
+from authz_plugin.hostpaths import UnseenHostPaths
+from authz_plugin.settings import OpaSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """The policy in force and what evaluates it.
+
+    ``engine`` and ``metrics`` are texts for people; ``packages`` is the number of rule packages
+    that answer.
+    """
+
+    profile: str
+    engine: str
+    revision: str
+    packages: int
+    metrics: str = "off"
+
+
+def probe(opa: OpaSettings, deadline: float) -> PolicyStatus:
+    """Ask an OPA for a decision about a ping, within ``deadline`` seconds.
+
+    Raises ``EngineError`` if the decision is missing or incomplete.
+    """
+    ping = dockerd.read("GET", "/_ping", {}, b"")
+    nobody = Caller("", "", ())
+    document = input_document(
+        ping, nobody, UnseenHostPaths(), datetime.now(UTC), UnseenEngineState()
+    )
+    with contextlib.closing(OpaEngine(opa, policy.shipped_rules(), deadline)) as engine:
+        decision = engine.decide(document)
+    return PolicyStatus(
+        decision.profile, f"OPA at {opa.url}", decision.policy_revision, len(decision.evaluated)
+    )
+
+
+def status_facts(status: PolicyStatus) -> dict[str, Any]:
+    """What the shared status holds of the policy; ``loaded_at`` is now, in seconds since 1970."""
+    return {"profile": status.profile, "revision": status.revision, "loaded_at": time.time()}

@@ -1,0 +1,158 @@
+"""Start and supervise the processes of the plugin.
+
+The supervisor holds the listening socket and starts gunicorn and OPA. It restarts an OPA that ends
+or hangs, reloads the policy on SIGHUP, and stops both when it stops. It decides no request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from authz_plugin import systemd
+from authz_plugin.engine import binary
+from authz_plugin.errors import AuthzError, SetupError, defect
+from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.listener import open_address, open_listener
+from authz_plugin.processes import SIGNALS
+from authz_plugin.revocations import read_revoked
+from authz_plugin.settings import Metrics, Settings
+from authz_plugin.supervisor.child_engine import ChildEngine
+from authz_plugin.supervisor.operator_engine import OperatorEngine
+from authz_plugin.supervisor.plugin_server import GunicornProcess, serve_plugin
+from authz_plugin.supervisor.policy_status import PolicyStatus
+
+_AT_START: Final = (
+    "server", "opa", "deadline", "identities", "host_paths", "data_root", "log", "audit", "metrics",
+)  # fmt: skip
+_TICK: Final = 0.25
+_SILENCE_LIMIT: Final = 10.0
+
+
+def run(
+    settings: Settings,
+    reload: Callable[[], Settings],
+    announce: Callable[[PolicyStatus], None],
+    say: Callable[[str], None],
+) -> None:
+    """Run the plugin until SIGTERM or SIGINT.
+
+    ``reload`` returns the settings as they are now; it is called on SIGHUP. ``announce`` is called
+    once, when the plugin answers requests; ``say`` is called with each message for the operator.
+    Raises ``SetupError`` if the plugin cannot start, or when its server ends.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    if settings.identities is not None:
+        read_revoked(settings.identities)
+    with contextlib.ExitStack() as cleanup:
+        shared_status = SharedStatus()
+        engine = _open_engine(settings, shared_status, say)
+        cleanup.callback(engine.close)
+        status = engine.start(settings)
+        metrics_listener = _open_metrics(settings.metrics, say)
+        if metrics_listener is not None:
+            cleanup.callback(_close_listener, metrics_listener)
+        listener = open_listener(settings.server)
+        cleanup.callback(_close_listener, listener)
+        opa = engine.address(settings)
+        gunicorn = GunicornProcess(
+            lambda end: serve_plugin(
+                settings, opa, (listener, metrics_listener), shared_status, end
+            )
+        )
+        cleanup.callback(gunicorn.stop)
+        gunicorn.wait_until_serving()
+        announce(replace(status, metrics=_metrics_address(settings.metrics, metrics_listener)))
+        cleanup.callback(systemd.notify, "STOPPING=1")
+        systemd.notify("READY=1")
+        for signal_number in _signals():
+            if signal_number in {signal.SIGTERM, signal.SIGINT}:
+                break
+            if signal_number == signal.SIGHUP:
+                _reload_policy(engine, settings, reload, shared_status, say)
+            gunicorn.check()
+            engine.check()
+            if shared_status.seconds_since_heartbeat() < _SILENCE_LIMIT:
+                systemd.notify("WATCHDOG=1")
+
+
+def _open_engine(
+    settings: Settings, shared_status: SharedStatus, say: Callable[[str], None]
+) -> ChildEngine | OperatorEngine:
+    if settings.opa.url is not None:
+        return OperatorEngine(settings.opa, shared_status, say)
+    return ChildEngine(binary.find(settings.opa.binary), shared_status, say)
+
+
+def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> socket.socket | None:
+    """The socket for metrics and health, or None if they are off.
+
+    Raises ``SetupError`` if an address that the operator chose cannot be opened. If the default
+    address cannot, the plugin runs without metrics and says so.
+    """
+    if metrics.listen == "off":
+        return None
+    try:
+        return open_address(metrics.listen)
+    except SetupError as error:
+        if not metrics.is_default:
+            raise
+        say(f"metrics and health are not served, name an address of your own: {error}")
+        return None
+
+
+def _metrics_address(metrics: Metrics, metrics_listener: socket.socket | None) -> str:
+    return "off" if metrics_listener is None else f"{metrics.listen} (/metrics, /healthz, /readyz)"
+
+
+def _reload_policy(
+    engine: ChildEngine | OperatorEngine,
+    running: Settings,
+    reload: Callable[[], Settings],
+    shared_status: SharedStatus,
+    say: Callable[[str], None],
+) -> None:
+    """Put the policy of the changed settings in force, or keep the policy in force and say why."""
+    reloads = shared_status.read()["reloads"]
+    try:
+        settings, waiting = _reloadable(running, reload())
+        status = engine.start(settings)
+    except Exception as error:  # noqa: BLE001 - a defect must not end the plugin
+        reason = error if isinstance(error, AuthzError) else f"a defect, {defect(error)}"
+        reloads["refused"] += 1
+        shared_status.update(reloads=reloads, reload_successful=False)
+        say(f"the new policy is not taken over, the running one stays: {reason}")
+    else:
+        reloads["taken_over"] += 1
+        shared_status.update(reloads=reloads, reload_successful=True)
+        say(f"policy revision {status.revision} of profile {status.profile} is in force")
+        if waiting:
+            say(f"{', '.join(waiting)}: changed, and in force only after a restart")
+
+
+def _reloadable(running: Settings, changed: Settings) -> tuple[Settings, list[str]]:
+    """The changed settings, except that those which need a restart keep their running values, and
+    the names of these."""
+    kept = {name: getattr(running, name) for name in _AT_START}
+    waiting = [name for name, value in kept.items() if getattr(changed, name) != value]
+    waiting += ["ping"] if changed.policy.get("ping") != running.policy.get("ping") else []
+    return replace(changed, **kept), waiting
+
+
+def _signals() -> Iterator[int | None]:
+    while True:
+        received = signal.sigtimedwait(SIGNALS, _TICK)
+        yield None if received is None else received.si_signo
+
+
+def _close_listener(listener: socket.socket) -> None:
+    name = listener.getsockname() if listener.family == socket.AF_UNIX else None
+    listener.close()
+    if isinstance(name, str) and os.environ.get("LISTEN_PID") != str(os.getpid()):
+        Path(name).unlink(missing_ok=True)
