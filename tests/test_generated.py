@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from authz_plugin.policy import SHIPPED
 from tests.generate.__main__ import made
+from tools import policy_data
 
-MADE = made()
+MADE = made() | policy_data.files(SHIPPED)
 
 
 @pytest.mark.parametrize("file", MADE, ids=lambda file: file.name)

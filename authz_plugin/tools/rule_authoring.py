@@ -124,8 +124,10 @@ def check(opa: Opa, folder: Path) -> list[str]:
 def test(opa: Opa, folder: Path) -> TestReport:
     """Run the tests of a folder over the shipped policies, and see which of its lines they reach.
 
-    Raises ``PolicyError`` if they do not compile.
+    Raises ``PolicyError`` if they do not compile, or if the example requests are missing: a table
+    of cases that draws on them would be empty, and OPA passes an empty table.
     """
+    _examples()
     sources = [f"docker:{policy.SHIPPED / 'docker'}", str(folder), "--run", "custom_"]
     run = opa.run("test", *sources, "--format", "json")
     try:
@@ -141,8 +143,11 @@ def test(opa: Opa, folder: Path) -> TestReport:
 
 
 def bench(opa: Opa, bundle: Path) -> dict[str, float]:
-    """Microseconds of OPA's evaluation of one decision, for some of the example requests."""
-    examples = json.loads((policy.SHIPPED / policy.ROOT / "examples/data.json").read_text())
+    """Microseconds of OPA's evaluation of one decision, for some of the example requests.
+
+    Raises ``PolicyError`` if the bundle does not compile, or if the example requests are missing.
+    """
+    examples = _examples()
     costs = {}
     for name in _MEASURED:
         question = bundle / "question.json"
@@ -155,6 +160,16 @@ def bench(opa: Opa, bundle: Path) -> dict[str, float]:
         measured = json.loads(run.stdout)
         costs[name] = measured["T"] / measured["N"] / 1000
     return costs
+
+
+def _examples() -> dict[str, Any]:
+    """The input documents of the example requests by name (``tools/policy_data.py`` makes them)."""
+    file = policy.SHIPPED / policy.ROOT / "examples/data.json"
+    try:
+        examples: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise PolicyError(f"{file} is missing: run `make generate` in the checkout") from None
+    return examples
 
 
 def _cases(result: Mapping[str, Any]) -> int:

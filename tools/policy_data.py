@@ -1,18 +1,24 @@
-"""Input documents of ordinary requests, for the policies' own tests and for the docs.
+"""``python -m tools.policy_data``: write the data that the tests of policies read.
 
-Each is made by the product itself from a request as a client sends it, so that a rule is tested
-on what it will really see.
+``data.docker.authz.examples`` holds input documents of ordinary requests. The plugin's own code
+makes each from a request as a client sends it, so that a rule is tested with the document that it
+gets in production. ``data.docker.authz.profiles`` holds the shipped profiles, complete.
+
+Both files are made from the source, so they are not in git: ``make`` writes them where they are
+missing or out of date, and the build of a wheel writes them (``tools/build_hook.py``). This module
+therefore imports nothing but the plugin and what the plugin depends on.
 """
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from authz_plugin import dockerd
 from authz_plugin.caller import Caller
-from authz_plugin.configuration import complete_profile, profiles
+from authz_plugin.configuration import ROOT, complete_profile, profiles
 from authz_plugin.document import input_document
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import Resolution
@@ -191,3 +197,23 @@ def _document(method: str, uri: str, headers: dict[str, str], body: Any) -> dict
     document = input_document(request, Caller("", "", ()), _TidyHost(), now, UnseenEngineState())
     plain: dict[str, Any] = json.loads(json.dumps(document))
     return plain
+
+
+def files(policies: Path) -> dict[Path, str]:
+    """The data files below the folder ``policies`` and the content of each."""
+    data = {"examples": examples(), "profiles": complete_profiles()}
+    return {
+        policies / ROOT / name / "data.json": json.dumps(content, indent=1) + "\n"
+        for name, content in data.items()
+    }
+
+
+def write(policies: Path) -> None:
+    """Write the data files below the folder ``policies``."""
+    for file, text in files(policies).items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+if __name__ == "__main__":
+    write(Path(__file__).parents[1] / "policies")
