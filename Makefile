@@ -111,7 +111,7 @@ $(BIN)/.dev: requirements/dev.txt $(BIN)/.run | $(POLICY_DATA)
 	touch $@
 
 $(POLICY_DATA) &: tools/policy_data.py policies/schemas/config.json $(wildcard policies/profiles/*.yaml) \
-		$(shell find authz_plugin -name '*.py' -not -path 'authz_plugin/tools/*') | $(BIN)/.run
+		$(shell find authz_plugin \( -name '*.py' -o -name '*.json' \) -not -path '*/tools/*') | $(BIN)/.run
 	$(BIN)/python -m tools.policy_data
 
 $(BIN)/opa: authz_plugin/engine/binary.py | $(BIN)/.run
