@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The data of the policies' tests, made from the plugin and its profiles. Whatever needs .dev has it.
+# The data of the policies' tests. It is a prerequisite of .dev, so every target that needs .dev has it.
 POLICY_DATA := policies/docker/authz/examples/data.json policies/docker/authz/profiles/data.json
 WORKERS := $(shell echo $$(( ($$(nproc) + 1) / 2 )))
 

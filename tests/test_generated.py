@@ -1,4 +1,4 @@
-"""Files that are made from others are what those others say."""
+"""Each generated file, in git or not, is what its generator makes now."""
 
 from __future__ import annotations
 

@@ -169,38 +169,18 @@ REQUESTS: Final[dict[str, tuple[str, str, dict[str, str], Any]]] = {
 }
 
 
-class _TidyHost:
-    """A host on which every path is there and leads nowhere else."""
-
-    def resolve(self, path: str) -> Resolution:
-        return Resolution(path, exists=True)
-
-    def holds_mounts(self, path: str) -> bool | None:
-        del path
-        return False
-
-
 def examples() -> dict[str, Any]:
-    """``data.docker.authz.examples``: an input document by name."""
+    """Return ``data.docker.authz.examples``: an input document by request name."""
     return {name: _document(*request) for name, request in REQUESTS.items()}
 
 
 def complete_profiles() -> dict[str, Any]:
-    """``data.docker.authz.profiles``: the shipped profiles, each complete."""
-    return {name: complete_profile(name, _TidyHost()) for name in profiles()}
-
-
-def _document(method: str, uri: str, headers: dict[str, str], body: Any) -> dict[str, Any]:
-    content = b"" if body is None else json.dumps(body).encode()
-    request = dockerd.read(method, uri, headers, content)
-    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    document = input_document(request, Caller("", "", ()), _TidyHost(), now, UnseenEngineState())
-    plain: dict[str, Any] = json.loads(json.dumps(document))
-    return plain
+    """Return ``data.docker.authz.profiles``: the complete configuration of each shipped profile."""
+    return {name: complete_profile(name, _HostWithoutLinks()) for name in profiles()}
 
 
 def files(policies: Path) -> dict[Path, str]:
-    """The data files below the folder ``policies`` and the content of each."""
+    """Return the data files below the folder ``policies``, with the text of each."""
     data = {"examples": examples(), "profiles": complete_profiles()}
     return {
         policies / ROOT / name / "data.json": json.dumps(content, indent=1) + "\n"
@@ -213,6 +193,28 @@ def write(policies: Path) -> None:
     for file, text in files(policies).items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+
+class _HostWithoutLinks:
+    """A host on which every path exists and none is a symbolic link or holds a mount."""
+
+    def resolve(self, path: str) -> Resolution:
+        return Resolution(path, exists=True)
+
+    def holds_mounts(self, path: str) -> bool | None:
+        del path
+        return False
+
+
+def _document(method: str, uri: str, headers: dict[str, str], body: Any) -> dict[str, Any]:
+    content = b"" if body is None else json.dumps(body).encode()
+    request = dockerd.read(method, uri, headers, content)
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    document = input_document(
+        request, Caller("", "", ()), _HostWithoutLinks(), now, UnseenEngineState()
+    )
+    plain: dict[str, Any] = json.loads(json.dumps(document))
+    return plain
 
 
 if __name__ == "__main__":
