@@ -15,4 +15,5 @@ MADE = made() | policy_data.files(SHIPPED)
 
 @pytest.mark.parametrize("file", MADE, ids=lambda file: file.name)
 def test_a_made_file_is_up_to_date(file: Path) -> None:
+    assert file.exists(), "run `make generate`"
     assert file.read_text() == MADE[file], "run `make generate`"
