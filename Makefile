@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The data of the policies' tests. It is a prerequisite of .dev, so every target that needs .dev has it.
+POLICY_DATA := policies/docker/authz/examples/data.json policies/docker/authz/profiles/data.json
 WORKERS := $(shell echo $$(( ($$(nproc) + 1) / 2 )))
 
 .PHONY: help run demo quick test unit rego real bench fuzz adversary soak audit ledger check fmt generate lock clean
@@ -11,7 +13,7 @@ WORKERS := $(shell echo $$(( ($$(nproc) + 1) / 2 )))
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-run: $(BIN)/.run $(BIN)/opa ## Start the plugin with its own OPA, in the foreground (ARGS="--profile devcontainer")
+run: $(BIN)/.run $(BIN)/opa $(POLICY_DATA) ## Start the plugin with its own OPA, in the foreground (ARGS="--profile devcontainer")
 	$(BIN)/opa-authz serve $(ARGS)
 
 demo: $(BIN)/.dev $(BIN)/opa ## Guard a scratch dockerd and show what is refused (needs root)
@@ -93,8 +95,8 @@ lock: ## Pin every dependency, with hashes
 	CUSTOM_COMPILE_COMMAND="make lock" .cache/pip-tools/bin/pip-compile $(LOCK) --extra dev -o requirements/dev.txt pyproject.toml
 LOCK := --quiet --no-emit-find-links --no-emit-index-url --strip-extras --allow-unsafe --generate-hashes --build-deps-for editable
 
-clean: ## Remove what was installed and downloaded
-	rm -rf $(VENV) .cache
+clean: ## Remove what was installed, downloaded and made
+	rm -rf $(VENV) .cache $(POLICY_DATA)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -104,9 +106,13 @@ $(BIN)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(BIN)/.dev: requirements/dev.txt $(BIN)/.run
+$(BIN)/.dev: requirements/dev.txt $(BIN)/.run | $(POLICY_DATA)
 	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
+
+$(POLICY_DATA) &: tools/policy_data.py policies/schemas/config.json $(wildcard policies/profiles/*.yaml) \
+		$(shell find authz_plugin \( -name '*.py' -o -name '*.json' \) -not -path '*/tools/*') | $(BIN)/.run
+	$(BIN)/python -m tools.policy_data
 
 $(BIN)/opa: authz_plugin/engine/binary.py | $(BIN)/.run
 	$(BIN)/opa-authz install-opa --into $(BIN)

@@ -127,6 +127,7 @@ def test(opa: Opa, folder: Path) -> TestReport:
     Raises ``PolicyError`` if they do not compile.
     """
     sources = [f"docker:{policy.SHIPPED / 'docker'}", str(folder), "--run", "custom_"]
+    _examples()  # without them, OPA passes a test whose cases draw on them
     run = opa.run("test", *sources, "--format", "json")
     try:
         results: Sequence[Mapping[str, Any]] = json.loads(run.stdout)
@@ -142,7 +143,7 @@ def test(opa: Opa, folder: Path) -> TestReport:
 
 def bench(opa: Opa, bundle: Path) -> dict[str, float]:
     """Microseconds of OPA's evaluation of one decision, for some of the example requests."""
-    examples = json.loads((policy.SHIPPED / policy.ROOT / "examples/data.json").read_text())
+    examples = _examples()
     costs = {}
     for name in _MEASURED:
         question = bundle / "question.json"
@@ -155,6 +156,19 @@ def bench(opa: Opa, bundle: Path) -> dict[str, float]:
         measured = json.loads(run.stdout)
         costs[name] = measured["T"] / measured["N"] / 1000
     return costs
+
+
+def _examples() -> dict[str, Any]:
+    """Return the input documents of the example requests by name.
+
+    Raises ``PolicyError`` if the file is missing: in a checkout, the build makes it.
+    """
+    file = policy.SHIPPED / policy.ROOT / "examples/data.json"
+    try:
+        examples: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise PolicyError(f"{file} is missing: run `make generate` in the checkout") from None
+    return examples
 
 
 def _cases(result: Mapping[str, Any]) -> int:

@@ -141,7 +141,6 @@ def test_filters_that_no_engine_could_read_are_none(
     assert dockerd.read("GET", f"{path}?filters={quote(query)}", {}, b"").filters == filters
 
 
-ROUTE = st.sampled_from(sorted({(method, path, op.id) for method, path, op in ROUTES}))
 WORDS: Final = [
     *("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "get", "", "ANY", "\x00"),
     *sorted({path for _, path, _ in ROUTES}),

@@ -17,7 +17,7 @@ from authz_plugin.errors import EngineError
 from authz_plugin.policy import shipped_rules
 from authz_plugin.settings import OpaSettings
 from tests.conftest import MakeOpa
-from tests.generate.examples import examples
+from tools.policy_data import examples
 
 EXAMPLES = examples()
 PRIVILEGED = copy.deepcopy(EXAMPLES["container_create"])

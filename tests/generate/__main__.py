@@ -12,7 +12,6 @@ from tests.generate.clients import clients_page
 from tests.generate.configuration import configuration_page
 from tests.generate.controls import controls_page
 from tests.generate.dashboard import dashboard
-from tests.generate.examples import complete_profiles, examples
 from tests.generate.fields import fields_page
 from tests.generate.input import input_page
 from tests.generate.operations import operations_page
@@ -28,8 +27,6 @@ def made() -> dict[Path, str]:
     """Every made file and its content."""
     return {
         _ROOT / "policies/schemas/input.json": _json(input_schema()),
-        _ROOT / "policies/docker/authz/examples/data.json": _json(examples()),
-        _ROOT / "policies/docker/authz/profiles/data.json": _json(complete_profiles()),
         _ROOT / "docs/attacks.md": attacks_page(),
         _ROOT / "docs/clients.md": clients_page(),
         _ROOT / "docs/controls.md": controls_page(),

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from authz_plugin.dockerd import gojson
 from authz_plugin.dockerd.routes import OPERATIONS
-from tests.generate.examples import examples
 from tests.generate.schema import input_schema
+from tools.policy_data import examples
 
 _HEAD: Final = """\
 # The input document

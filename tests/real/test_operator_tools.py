@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -28,8 +28,6 @@ from tests.harness.certificates import Authority
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
 from tests.real.conftest import TESTED, Guard, Guarded, prepare_content
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(params=TESTED)

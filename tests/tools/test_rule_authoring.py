@@ -1,18 +1,22 @@
-"""The rule_authoring, run as an author of rules runs it."""
+"""The rule authoring commands, run as an author of rules runs it."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from authz_plugin import policy
 from authz_plugin.engine.binary import Opa
+from authz_plugin.errors import PolicyError
 from authz_plugin.hostpaths import LocalHostPaths
+from authz_plugin.tools import rule_authoring
 from tests.conftest import with_policy
 
 GUIDE = Path(__file__).parents[2] / "docs/own-rules.md"
@@ -100,6 +104,21 @@ def test_a_folder_without_tests_does_not_pass(rules: Path) -> None:
     done = run(rules.parent, "opa-authz policy test .")
     assert done.returncode == 3
     assert done.stdout.endswith("0 passed, 0 failed\n")
+
+
+@pytest.mark.parametrize("command", [rule_authoring.test, rule_authoring.bench])
+def test_without_the_example_requests_nothing_passes(
+    command: Callable[[Opa, Path], object],
+    rules: Path,
+    opa: Opa,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shipped = tmp_path / "policies"
+    shutil.copytree(policy.SHIPPED, shipped, ignore=shutil.ignore_patterns("data.json"))
+    monkeypatch.setattr(policy, "SHIPPED", shipped)
+    with pytest.raises(PolicyError, match=r"examples/data.json is missing: run `make generate`"):
+        command(opa, rules.parent)
 
 
 @pytest.mark.parametrize(

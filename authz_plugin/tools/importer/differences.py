@@ -165,7 +165,8 @@ PLUGINS: Final = Difference(
 ENDLESS: Final = Difference(
     "endless",
     frozenset({"container.remove"}),
-    "the proxy's expressions have neither end nor method: DELETE /containers/x/start removes",
+    "the proxy's expression for an action has neither end nor method, "
+    "so it also lets a removal through",
 )
 """What ``ALLOW_START`` and its like open beside what they say."""
 

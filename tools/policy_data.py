@@ -1,18 +1,24 @@
-"""Input documents of ordinary requests, for the policies' own tests and for the docs.
+"""``python -m tools.policy_data``: write the data that the tests of policies read.
 
-Each is made by the product itself from a request as a client sends it, so that a rule is tested
-on what it will really see.
+``data.docker.authz.examples`` holds input documents of ordinary requests. The plugin's own code
+makes each from a request as a client sends it, so that a rule is tested with the document that it
+gets in production. ``data.docker.authz.profiles`` holds the shipped profiles, complete.
+
+Both files are made from the source, so they are not in git: ``make`` writes them where they are
+missing or out of date, and the build of a wheel writes them (``tools/build_hook.py``). This module
+therefore imports nothing but the plugin and what the plugin depends on.
 """
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from authz_plugin import dockerd
 from authz_plugin.caller import Caller
-from authz_plugin.configuration import complete_profile, profiles
+from authz_plugin.configuration import ROOT, complete_profile, profiles
 from authz_plugin.document import input_document
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import Resolution
@@ -163,8 +169,34 @@ REQUESTS: Final[dict[str, tuple[str, str, dict[str, str], Any]]] = {
 }
 
 
-class _TidyHost:
-    """A host on which every path is there and leads nowhere else."""
+def examples() -> dict[str, Any]:
+    """Return ``data.docker.authz.examples``: an input document by request name."""
+    return {name: _document(*request) for name, request in REQUESTS.items()}
+
+
+def complete_profiles() -> dict[str, Any]:
+    """Return ``data.docker.authz.profiles``: the complete configuration of each shipped profile."""
+    return {name: complete_profile(name, _HostWithoutLinks()) for name in profiles()}
+
+
+def files(policies: Path) -> dict[Path, str]:
+    """Return the data files below the folder ``policies``, with the text of each."""
+    data = {"examples": examples(), "profiles": complete_profiles()}
+    return {
+        policies / ROOT / name / "data.json": json.dumps(content, indent=1) + "\n"
+        for name, content in data.items()
+    }
+
+
+def write(policies: Path) -> None:
+    """Write the data files below the folder ``policies``."""
+    for file, text in files(policies).items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+class _HostWithoutLinks:
+    """A host on which every path exists and none is a symbolic link or holds a mount."""
 
     def resolve(self, path: str) -> Resolution:
         return Resolution(path, exists=True)
@@ -174,20 +206,16 @@ class _TidyHost:
         return False
 
 
-def examples() -> dict[str, Any]:
-    """``data.docker.authz.examples``: an input document by name."""
-    return {name: _document(*request) for name, request in REQUESTS.items()}
-
-
-def complete_profiles() -> dict[str, Any]:
-    """``data.docker.authz.profiles``: the shipped profiles, each complete."""
-    return {name: complete_profile(name, _TidyHost()) for name in profiles()}
-
-
 def _document(method: str, uri: str, headers: dict[str, str], body: Any) -> dict[str, Any]:
     content = b"" if body is None else json.dumps(body).encode()
     request = dockerd.read(method, uri, headers, content)
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    document = input_document(request, Caller("", "", ()), _TidyHost(), now, UnseenEngineState())
+    document = input_document(
+        request, Caller("", "", ()), _HostWithoutLinks(), now, UnseenEngineState()
+    )
     plain: dict[str, Any] = json.loads(json.dumps(document))
     return plain
+
+
+if __name__ == "__main__":
+    write(Path(__file__).parents[1] / "policies")

@@ -1,0 +1,127 @@
+"""A wheel that is built from a clean checkout holds the files that are not in git."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+from packaging.requirements import Requirement
+
+from authz_plugin.engine.binary import Opa
+from authz_plugin.policy import SHIPPED
+from tools import policy_data
+
+ROOT: Final = Path(__file__).parents[1]
+MADE: Final = {
+    f"authz_plugin/policies/{file.relative_to(SHIPPED)}": text
+    for file, text in policy_data.files(SHIPPED).items()
+}
+
+
+def run(command: Sequence[str | Path], cwd: Path, **environment: str) -> str:
+    """The standard output of a command that must succeed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the working tree without what git ignores."""
+    git = ["git", "-c", "safe.directory=*"]  # the tree may be another user's, as in a container
+    listed = run([*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT)
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    assert not list(folder.glob("policies/**/data.json"))
+    return folder
+
+
+def build(source: Path, target: str) -> Path:
+    """The distribution that hatchling, without network, builds of a source folder."""
+    run([sys.executable, "-m", "hatchling", "build", "-t", target], source)
+    [distribution] = (source / "dist").iterdir()
+    return distribution
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built as ``python -m build`` builds it: of the source distribution."""
+    source = tmp_path_factory.mktemp("source")
+    run(["tar", "-xf", build(checkout, "sdist")], source)
+    [unpacked] = source.iterdir()
+    assert not list(unpacked.rglob("data.json"))
+    return build(unpacked, "wheel")
+
+
+def test_the_wheel_holds_the_made_files(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name: archive.read(name).decode() for name in MADE}
+    assert held == MADE
+
+
+def test_the_wheel_holds_the_plugin_the_policies_and_nothing_else(
+    checkout: Path, wheel: Path
+) -> None:
+    homes = {"authz_plugin": "authz_plugin", "policies": "authz_plugin/policies"}
+    expected = {
+        f"{home}/{file.relative_to(checkout / folder)}"
+        for folder, home in homes.items()
+        for file in (checkout / folder).rglob("*")
+        if file.is_file()
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == expected | set(MADE)
+
+
+def test_a_wheel_of_the_checkout_itself_holds_the_same(checkout: Path, wheel: Path) -> None:
+    shutil.rmtree(checkout / "dist", ignore_errors=True)
+    with zipfile.ZipFile(build(checkout, "wheel")) as direct, zipfile.ZipFile(wheel) as other:
+        assert {i.filename: i.CRC for i in direct.infolist()} == {
+            i.filename: i.CRC for i in other.infolist()
+        }
+
+
+def test_a_build_asks_for_what_its_hook_imports(checkout: Path) -> None:
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    ask = "from hatchling import build; print(*build.get_requires_for_build_wheel(), sep=chr(10))"
+    asked = run([sys.executable, "-c", ask], checkout).splitlines()
+    assert set(map(Requirement, project["dependencies"])) <= set(map(Requirement, asked))
+
+
+def test_the_installed_wheel_makes_and_tests_rules(wheel: Path, opa: Opa, tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv")
+    python = tmp_path / "venv/bin/python"
+    options = ["--quiet", "--no-index", "--no-deps", "--no-compile"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python]
+    run([*pip, "install", *options, wheel], tmp_path)
+    [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
+    # What the plugin depends on; the editable plugin of that folder is not found through a .pth.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    imported = run([python, "-c", "import authz_plugin; print(authz_plugin.__file__)"], tmp_path)
+    assert Path(imported).is_relative_to(site)
+    command = tmp_path / "venv/bin/opa-authz"
+    path = f"{opa.path.parent}:{os.environ['PATH']}"
+    run([command, "policy", "new", "named", "--into", "rules"], tmp_path, PATH=path)
+    tested = run([command, "policy", "test", "rules"], tmp_path, PATH=path)
+    assert tested == "4 passed, 0 failed\n"

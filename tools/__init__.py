@@ -1,0 +1,1 @@
+"""What building and measuring the plugin needs; nothing of it is installed."""
