@@ -17,7 +17,7 @@ from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoin
 from authz_plugin.tools.docker_client import Endpoint
 from authz_plugin.tools.doctor.examination import examine
 from authz_plugin.tools.doctor.finding import SEVERITIES, Finding, Severity
-from authz_plugin.tools.doctor.host import Host, look_at
+from authz_plugin.tools.doctor.host import Host, inspect_host
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -60,7 +60,7 @@ def host_options(command: _F) -> _F:
 def host_of(options: dict[str, Any], endpoint: Endpoint) -> Host:
     """Take the host options out of a command's options, and look at the host."""
     root, file, pid = (options.pop(name) for name in ("root", "daemon_json", "dockerd_pid"))
-    return look_at(root, endpoint, file, pid)
+    return inspect_host(root, endpoint, file, pid)
 
 
 @click.command()
