@@ -1,4 +1,4 @@
-"""``opa-authz explain``: why is this denied, and what would allow it?"""
+"""``opa-authz explain``: why a request is denied, and what would allow it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from authz_plugin.tools import sandbox
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.commands.endpoint import client_of_file
 from authz_plugin.tools.docker_client import Request
-from authz_plugin.tools.explanation import recorder, report
-from authz_plugin.tools.explanation.changes import Change
+from authz_plugin.tools.explanation import capture, report
+from authz_plugin.tools.explanation.candidates import Change
 from authz_plugin.tools.explanation.reasons import Explainer, Explanation
 from authz_plugin.tools.explanation.subjects import DECISION_ID, find_record, read_subject
 
@@ -84,7 +84,7 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
         for title, one in _given(subject, log):
             if isinstance(one, Mapping):
                 records.append(one)
-                requests += _once_more(one)
+                requests += _recorded_input(one)
             else:
                 message = authz_message(one, client) if isinstance(one, Request) else one
                 requests.append((title or _title(message), message))
@@ -95,7 +95,7 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
             _print_json(explained, records, change)
         else:
             for record in records:
-                _say(report.record_lines(record, explainer.sources))
+                _print_lines(report.record_lines(record, explainer.sources))
                 say("")
             _print(explained, denied, change)
     if denied or any(record.get("verdict") != "allow" for record in records):
@@ -116,16 +116,16 @@ def _print_json(
 
 def _print(explained: Sequence[Explanation], denied: int, change: Sequence[Change] | None) -> None:
     for explanation in explained:
-        _say(report.lines(explanation))
+        _print_lines(report.lines(explanation))
         say("")
     if denied > 1:
-        _say(report.change_lines(change, "all of this"))
+        _print_lines(report.change_lines(change, "all of this"))
         say("")
     if len(explained) > 1:
         say(f"{len(explained)} requests, {denied} denied", "bad" if denied else "good")
 
 
-def _say(lines: Iterator[report.Line]) -> None:
+def _print_lines(lines: Iterator[report.Line]) -> None:
     for style, text in lines:
         say(text, style)
 
@@ -136,16 +136,16 @@ def _client(user: str | None, cert: Path | None) -> Client:
     return client_of_file(cert) if cert is not None else Client(user or "")
 
 
-def _once_more(record: Mapping[str, Any]) -> Iterator[tuple[str, sandbox.Subject]]:
-    """The recorded input of a decision, if there is one."""
+def _recorded_input(record: Mapping[str, Any]) -> Iterator[tuple[str, sandbox.Subject]]:
+    """Yield a title and the recorded input document of a decision, if there is one."""
     document = restored(record["input"]) if record.get("input") else None
     if document is not None:
         yield f"decision {record['decision_id']}, once more by this policy", document
 
 
 def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given]]:
-    """What is to be explained, each with a title if it has one of its own."""
-    if len(words) > 1 or Path(words[0]).name in recorder.PROGRAMS:
+    """Yield what is to be explained, each with a title, which is empty if it has none."""
+    if len(words) > 1 or Path(words[0]).name in capture.PROGRAMS:
         yield from _command(words)
     elif words[0] == "-":
         yield "", read_subject(sys.stdin.buffer.read())
@@ -162,14 +162,14 @@ def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given
 
 
 def _command(words: tuple[str, ...]) -> Iterator[tuple[str, Given]]:
-    recording = recorder.record(words, os.environ)
-    for request in recording.requests:
+    captured = capture.capture(words, os.environ)
+    for request in captured.requests:
         yield f"{request.method} {request.target}", request
-    if recording.status != 0:
-        how = "was stopped" if recording.status is None else f"ended with {recording.status}"
-        said = f": {recording.stderr}" if recording.stderr else ""
+    if captured.status != 0:
+        how = "was stopped" if captured.status is None else f"ended with {captured.status}"
+        error = f": {captured.stderr}" if captured.stderr else ""
         click.echo(
-            f"opa-authz: {words[0]} {how}{said}; what it would have asked next is not known",
+            f"opa-authz: {words[0]} {how}{error}; what it would have asked next is not known",
             err=True,
         )
 

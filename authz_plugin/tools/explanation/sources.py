@@ -1,4 +1,4 @@
-"""Where the rules stand: every rule id with its file, line and what its metadata says."""
+"""The rules of a policy with their source locations and metadata (``opa inspect``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from authz_plugin.errors import PolicyError
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A rule's place and its metadata; ``settings`` are the keys that open it."""
+    """The location of a rule and its metadata.
+
+    ``row`` is the line of the rule, from 1. ``settings`` are the configuration keys that make the
+    rule permit more, as dotted paths.
+    """
 
     file: str
     row: int
@@ -23,12 +27,16 @@ class Source:
     settings: tuple[str, ...] = ()
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
+        """``FILE:LINE``."""
         return f"{self.file}:{self.row}"
 
 
 def rule_sources(opa: Opa, folders: Sequence[Path]) -> Mapping[str, Source]:
-    """The rules in folders of policies, by their ids; raises ``PolicyError``."""
+    """Return the rules in folders of policies by their ids (``custom.id``).
+
+    Raises ``PolicyError`` if OPA cannot read a folder.
+    """
     return {id_: source for folder in folders for id_, source in _sources(opa, folder)}
 
 

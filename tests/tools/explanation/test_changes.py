@@ -14,7 +14,8 @@ from authz_plugin import policy
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.docker_client import Request
-from authz_plugin.tools.explanation.changes import smallest_change, with_changes
+from authz_plugin.tools.explanation.candidates import with_changes
+from authz_plugin.tools.explanation.changes import smallest_change
 from authz_plugin.tools.explanation.reasons import Explainer
 from authz_plugin.tools.explanation.report import lines, to_document
 from authz_plugin.tools.explanation.sources import rule_sources
@@ -139,7 +140,7 @@ def test_an_own_rule_can_only_be_made_to_warn(tmp_path: Path) -> None:
     with open_sandbox(settings) as opened:
         assert changed(opened, Request("GET", "/_ping")) == {"rules": {"custom.own": "warn"}}
         source = rule_sources(opened.opa, opened.sources)["custom.own"]
-    assert source.place == f"{tmp_path}/own.rego:13"
+    assert source.location == f"{tmp_path}/own.rego:13"
     assert source.title == "Nobody pings"
 
 
