@@ -33,7 +33,7 @@ CHUNKED, LARGE, GRPC = "engine.cve-2024-41110", "engine.cve-2026-34040", "engine
         ("30.0.0", {GRPC}),
     ],
 )
-def test_an_engine_is_told_its_own_holes(version: str, ids: set[str]) -> None:
+def test_the_findings_are_those_of_the_version(version: str, ids: set[str]) -> None:
     found = list(check_engine(f"Docker/{version} (linux)"))
     assert {finding.id for finding in found} == ids
     assert all(finding.fix for finding in found if finding.severity != "ok")

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from authz_plugin.cli import cli
-from authz_plugin.tools.importer import ASKABLE, DIALECTS, expressions, switches
+from authz_plugin.tools.importer import DIALECTS, SELECTABLE, expressions, switches
 from authz_plugin.tools.importer.sources import IMAGES
 
 ROOT: Final = Path(__file__).parents[3]
@@ -35,7 +35,7 @@ def test_every_variable_is_in_its_table_and_no_other() -> None:
 def test_every_flag_is_in_its_table_and_no_other() -> None:
     named = first_cells("wollomatic's proxy:")
     methods = {f"-allow{method}" for method in expressions.METHODS}
-    flags = {f"-{flag}" for flag in (expressions.MOUNTS, *expressions.ELSEWHERE)}
+    flags = {f"-{flag}" for flag in (expressions.MOUNTS, *expressions.NO_COUNTERPART)}
     variables = {"SP_ALLOW_GET", "SP_ALLOW_GET_2", "SP_ALLOWBINDMOUNTFROM"}
     assert named == methods | flags | variables
 
@@ -43,7 +43,7 @@ def test_every_flag_is_in_its_table_and_no_other() -> None:
 def test_every_dialect_image_and_word_is_named() -> None:
     for name in (*DIALECTS, *(names[0] for names in IMAGES.values())):
         assert f"`{name}`" in PAGE or f"--dialect {name}`" in PAGE
-    for word in ASKABLE:
+    for word in SELECTABLE:
         assert f"`--with {word}`" in PAGE
 
 
@@ -56,7 +56,7 @@ def test_every_exit_status_that_help_names_is_documented() -> None:
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> str:
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the page's commands say when they are run in their order."""
     bin_ = Path(sys.executable).parent
     done = subprocess.run(
@@ -73,7 +73,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     return done.stderr
 
 
-def test_the_page_shows_what_its_commands_say(said: str) -> None:
+def test_the_page_shows_what_its_commands_say(output: str) -> None:
     (shown,) = re.findall(r"^```console\n(compose.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     for line in shown.splitlines():
-        assert line == "…" or line in said.splitlines()
+        assert line == "…" or line in output.splitlines()
