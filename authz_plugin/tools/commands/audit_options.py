@@ -42,7 +42,7 @@ def parse_time(value: str) -> datetime:
 
 
 def file_option(command: _F) -> _F:
-    """``--file``."""
+    """Add the option ``--file`` to a command."""
     return click.option(
         "--file",
         metavar="FILE",
@@ -52,7 +52,7 @@ def file_option(command: _F) -> _F:
 
 
 def span_options(command: _F) -> _F:
-    """``--since`` and ``--until``."""
+    """Add the options ``--since`` and ``--until`` to a command."""
     for option in (
         click.option("--until", metavar="TIME", type=parse_time, help="Before then."),
         click.option(
