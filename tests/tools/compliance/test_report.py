@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import pytest
 
-from authz_plugin.cli import cli
 from authz_plugin.decision import visible
 from authz_plugin.errors import SetupError
 from authz_plugin.tools.authz_message import Client
@@ -24,6 +23,7 @@ from authz_plugin.tools.doctor.finding import Finding
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from authz_plugin.tools.validation.checks import Result
 from tests.conftest import with_policy
+from tests.harness.commands import command_named
 from tests.tools.compliance.made import examination, validation
 
 HOSTILE: Final = (
@@ -237,4 +237,4 @@ def test_both_pages_name_every_control_its_status_and_what_to_run(plain: Complia
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("opa-authz ")])
 def test_what_a_reader_can_run_is_understood(line: str) -> None:
     _, command, *arguments = shlex.split(line)
-    cli.commands[command].make_context(command, arguments, resilient_parsing=False)
+    command_named(command).make_context(command, arguments, resilient_parsing=False)

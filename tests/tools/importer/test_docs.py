@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from authz_plugin.cli import cli
 from authz_plugin.tools.importer import DIALECTS, SELECTABLE, expressions, switches
 from authz_plugin.tools.importer.sources import IMAGES
+from tests.harness.commands import command_named
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = (ROOT / "docs/import.md").read_text()
@@ -48,7 +48,7 @@ def test_every_dialect_image_and_word_is_named() -> None:
 
 
 def test_every_exit_status_that_help_names_is_documented() -> None:
-    command = cli.commands["import"]
+    command = command_named("import")
     assert command.help is not None
     (named,) = re.findall(r"Exit status: (.*?)\n\n", command.help, re.DOTALL)
     assert set(re.findall(r"\b(\d) ", named)) == {"0", "1", "2"}
@@ -56,7 +56,7 @@ def test_every_exit_status_that_help_names_is_documented() -> None:
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the page's commands say when they are run in their order."""
     bin_ = Path(sys.executable).parent
     done = subprocess.run(
@@ -73,7 +73,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     return done.stderr
 
 
-def test_the_page_shows_what_its_commands_say(output: str) -> None:
+def test_the_page_shows_what_its_commands_say(said: str) -> None:
     (shown,) = re.findall(r"^```console\n(compose.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     for line in shown.splitlines():
-        assert line == "…" or line in output.splitlines()
+        assert line == "…" or line in said.splitlines()
