@@ -25,6 +25,7 @@ from authz_plugin.tools.explanation.reasons import Explainer, Explanation
 from authz_plugin.tools.explanation.subjects import DECISION_ID, find_record, read_subject
 
 Given = bytes | Request | Mapping[str, Any]
+"""An AuthZReq message, an HTTP request or a decision record."""
 
 
 @click.command()
@@ -54,12 +55,12 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
                    of if that was recorded (audit.inputs)
       FILE or -    a request: dockerd's message to a plugin as JSON, raw
                    HTTP, or a decision record
-      -- COMMAND   a Docker command line; docker is run against an endpoint
-                   of ours that writes down what it asks, no daemon hears it
+      -- COMMAND   a Docker command line; docker is run with a stub daemon
+                   that keeps its requests, no real daemon receives them
 
     The policy of your settings decides, as in the plugin. You see how the request was read, who
-    asks, each rule that spoke with its file and line, and the smallest change of configuration
-    that would allow it: found by trying, and decided on before it is shown.
+    asks, each rule that denied or warned with its file and line, and the smallest change of
+    configuration that would allow it, which is tried on the policy before it is shown.
 
     \b
     Exit status: 0 everything would be allowed, 3 something would be denied,
@@ -81,16 +82,16 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
         explainer = Explainer(opened)
         requests: list[tuple[str, sandbox.Subject]] = []
         records: list[Mapping[str, Any]] = []
-        for title, one in _given(subject, log):
-            if isinstance(one, Mapping):
-                records.append(one)
-                requests += _recorded_input(one)
+        for title, item in _given(subject, log):
+            if isinstance(item, Mapping):
+                records.append(item)
+                requests += _recorded_input(item)
             else:
-                message = authz_message(one, client) if isinstance(one, Request) else one
+                message = authz_message(item, client) if isinstance(item, Request) else item
                 requests.append((title or _title(message), message))
-        explained = [explainer.explain(title, asked) for title, asked in requests]
+        explained = [explainer.explain(title, request) for title, request in requests]
         denied = sum(not explanation.judgement.allow for explanation in explained)
-        change = explainer.change_for([asked for _, asked in requests]) if denied > 1 else None
+        change = explainer.change_for([request for _, request in requests]) if denied > 1 else None
         if as_json:
             _print_json(explained, records, change)
         else:
