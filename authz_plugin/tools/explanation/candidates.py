@@ -8,7 +8,7 @@ known here.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -31,14 +31,6 @@ _NOT_FACTS: Final = frozenset({"body", "caller", "phase", "request", "time", "ve
 
 _GENERATED_KEYS: Final = frozenset({"resolved", "paths", "prefixes", "until", "warn_from"})
 """Keys that the plugin adds to the operator's configuration."""
-
-_KEYS_OF_FAMILY: Final[Mapping[str, tuple[str, ...]]] = {
-    "identity": ("unmatched_callers",),
-    "mounts": ("mounts", "volumes"),
-    "sections": ("operations", "sections"),
-    "volumes": ("volumes", "mounts"),
-}
-"""The configuration keys that a family of rules reads, unless it is the key of the same name."""
 
 _EXCEPTION_DAYS: Final = 30
 
@@ -66,24 +58,24 @@ def with_changes(given: Mapping[str, Any], changes: Sequence[Change]) -> dict[st
 def candidates(
     judgement: Judgement,
     denial: Denial,
+    names: Iterable[str],
     config: Mapping[str, Any],
     caller_config: Mapping[str, Any],
 ) -> Iterator[Change]:
     """Yield the changes that might remove a denial, the narrowest first.
 
-    ``config`` is the whole configuration, ``caller_config`` the part in force for the caller. If
-    the caller has a role, the role is changed. The last candidate sets the rule to warn. Requires
-    a judgement with an input document.
+    ``names`` are the top-level keys that the rule reads. ``config`` is the whole configuration,
+    ``caller_config`` the part in force for the caller. If the caller has a role, the role is
+    changed. The last candidate sets the rule to warn. Requires a judgement with an input document.
     """
     assert judgement.document is not None
     role = _role_of(config, caller_config)
     prefix: Key = ("roles", role) if role else ()
     schema = policy.config_schema()
-    family = denial.rule.partition(".")[0].replace("-", "_")
     values = _candidate_values(judgement.document, denial)
     finder = _ChangeFinder(schema["$defs"], values, judgement.document)
     found: list[Ranked] = []
-    for name in _KEYS_OF_FAMILY.get(family, (family,)):
+    for name in names:
         if name in schema["properties"] and name in caller_config:
             found += finder.changes(schema["properties"][name], (name,), caller_config[name])
     for _, change in sorted(found, key=lambda ranked: ranked[0]):

@@ -1,13 +1,13 @@
 """Searches the smallest change of the configuration that allows a request.
 
-The search knows no rule. It tries the candidates of ``candidates``, the narrowest first, on the
-policy itself, and keeps a change that removes a denial and adds none. The returned changes have
-been decided on together: with them, every request is allowed.
+It tries the candidates of ``candidates``, the narrowest first, on the policy itself, and keeps a
+change that removes a denial and adds none. The returned changes have been decided on together:
+with them, every request is allowed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from authz_plugin.errors import SettingsError
@@ -15,6 +15,13 @@ from authz_plugin.tools.explanation.candidates import Change, candidates, with_c
 from authz_plugin.tools.sandbox import Judgement, Sandbox, Subject
 
 _MAX_ROUNDS: Final = 16
+_KEYS_OF_FAMILY: Final[Mapping[str, tuple[str, ...]]] = {
+    "identity": ("unmatched_callers",),
+    "mounts": ("mounts", "volumes"),
+    "sections": ("operations", "sections"),
+    "volumes": ("volumes", "mounts"),
+}
+"""The configuration keys of a family of rules, unless it is the key of the same name."""
 
 
 def smallest_change(sandbox: Sandbox, subjects: Sequence[Subject]) -> list[Change] | None:
@@ -57,11 +64,18 @@ def _next_change(
     config = sandbox.configured(with_changes(sandbox.settings.policy, changes))
     caller_config = sandbox.config_for(judgement.document, config)
     for denial in judgement.record.denials:
-        for change in candidates(judgement, denial, config, caller_config):
+        names = _configuration_keys(denial.rule)
+        for change in candidates(judgement, denial, names, config, caller_config):
             after = _judge(sandbox, subject, [*changes, change])
             if after is not None and _denials(after) < before:
                 return change, after
     return None
+
+
+def _configuration_keys(rule: str) -> tuple[str, ...]:
+    """Return the top-level configuration keys that a rule reads."""
+    family = rule.partition(".")[0].replace("-", "_")
+    return _KEYS_OF_FAMILY.get(family, (family,))
 
 
 def _judge(sandbox: Sandbox, subject: Subject, changes: Sequence[Change]) -> Judgement | None:

@@ -1,4 +1,4 @@
-"""The rules of a policy with their source locations and metadata (``opa inspect``)."""
+"""Where the rules stand: every rule id with its file, line and what its metadata says."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ from authz_plugin.errors import PolicyError
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The location of a rule and its metadata.
-
-    ``row`` is the line of the rule, from 1. ``settings`` are the configuration keys that make the
-    rule permit more, as dotted paths.
-    """
+    """A rule's place and its metadata; ``settings`` are the keys that open it."""
 
     file: str
     row: int
@@ -27,16 +23,12 @@ class Source:
     settings: tuple[str, ...] = ()
 
     @property
-    def location(self) -> str:
-        """``FILE:LINE``."""
+    def place(self) -> str:
         return f"{self.file}:{self.row}"
 
 
 def rule_sources(opa: Opa, folders: Sequence[Path]) -> Mapping[str, Source]:
-    """Return the rules in folders of policies by their ids (``custom.id``).
-
-    Raises ``PolicyError`` if OPA cannot read a folder.
-    """
+    """The rules in folders of policies, by their ids; raises ``PolicyError``."""
     return {id_: source for folder in folders for id_, source in _sources(opa, folder)}
 
 

@@ -140,7 +140,7 @@ def test_an_own_rule_can_only_be_made_to_warn(tmp_path: Path) -> None:
     with open_sandbox(settings) as opened:
         assert changed(opened, Request("GET", "/_ping")) == {"rules": {"custom.own": "warn"}}
         source = rule_sources(opened.opa, opened.sources)["custom.own"]
-    assert source.location == f"{tmp_path}/own.rego:13"
+    assert source.place == f"{tmp_path}/own.rego:13"
     assert source.title == "Nobody pings"
 
 
