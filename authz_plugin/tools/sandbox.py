@@ -35,7 +35,7 @@ document."""
 
 _T = TypeVar("_T")
 
-_TIMEOUT: Final = 10.0
+_DEADLINE: Final = 10.0
 """Seconds for one answer of OPA."""
 
 _BATCH_SIZE: Final = 32
@@ -104,7 +104,7 @@ class Sandbox:
         self._state = _engine_state(settings)
         self._opa = child.start(opa, bundle)
         address = OpaSettings(url=f"unix:{self._opa.socket}")
-        self._engine = OpaEngine(address, bundle.packages, _TIMEOUT, "docker/authz/sandbox")
+        self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/sandbox")
         self._executor = ThreadPoolExecutor(_PARALLEL_BATCHES, "sandbox")
 
     def judge(self, subject: Subject, config: Mapping[str, Any] | None = None) -> Judgement:

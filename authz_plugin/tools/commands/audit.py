@@ -21,7 +21,7 @@ from authz_plugin.journal.chain import Position
 from authz_plugin.tools.commands.audit_options import audit_file, file_option, span_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_Filter = Callable[[Mapping[str, Any]], bool]
+_Test = Callable[[Mapping[str, Any]], bool]
 
 _DECISIONS: Final = frozenset({"allowed_operation", "blocked_operation"})
 _OUTCOME: Final = "finished_operation"
@@ -90,12 +90,12 @@ def verify(
 @click.option("--verdict", type=click.Choice(["allow", "deny"]))
 @click.option("--decision", metavar="ID", help="The id from a denial's message.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, decision and outcome in one.")
-def show(file: Path | None, config: str | None, *, as_json: bool, **options: Any) -> None:
+def show(file: Path | None, config: str | None, *, as_json: bool, **filters: Any) -> None:
     """Show decisions with their outcomes."""
     file = _file(file, config)
-    filters = list(_filters_of(options))
+    tests = list(_tests(filters))
     try:
-        decisions = _decisions(chain.read_links(file), filters)
+        decisions = _decisions(chain.read_links(file), tests)
     except OSError as error:
         raise SetupError(f"{error.filename}: {error.strerror}") from error
     for document in decisions:
@@ -112,11 +112,11 @@ def _file(file: Path | None, config: str | None) -> Path:
     return audit_file(file, lambda: load_settings({"config": config}))
 
 
-def _filters_of(options: Mapping[str, Any]) -> Iterator[_Filter]:
+def _tests(filters: Mapping[str, Any]) -> Iterator[_Test]:
     """Yield a predicate on decision records for each option that is given."""
-    since, until = options["since"], options["until"]
-    user, operation, rule = options["user"], options["operation"], options["rule"]
-    verdict, decision = options["verdict"], options["decision"]
+    since, until = filters["since"], filters["until"]
+    user, operation, rule = filters["user"], filters["operation"], filters["rule"]
+    verdict, decision = filters["verdict"], filters["decision"]
     if since is not None:
         yield lambda d: datetime.fromisoformat(d["timestamp"]) >= since
     if until is not None:
@@ -135,13 +135,13 @@ def _filters_of(options: Mapping[str, Any]) -> Iterator[_Filter]:
         yield lambda d: d["decision_id"] == decision
 
 
-def _decisions(links: Iterable[chain.Link], filters: list[_Filter]) -> list[dict[str, Any]]:
-    """Return the decisions that pass all filters; ``outcome`` is None if it is not recorded."""
+def _decisions(links: Iterable[chain.Link], tests: list[_Test]) -> list[dict[str, Any]]:
+    """Return the decisions that pass all tests; ``outcome`` is None if it is not recorded."""
     found: dict[str, dict[str, Any]] = {}
     for link in links:
         document = dict(link.document)
         event = document.get("event")
-        if event in _DECISIONS and all(matches(document) for matches in filters):
+        if event in _DECISIONS and all(test(document) for test in tests):
             found[document["decision_id"]] = {**document, "outcome": None}
         elif event == _OUTCOME and document["decision_id"] in found:
             found[document["decision_id"]]["outcome"] = {
