@@ -1,7 +1,6 @@
-"""``make demo``: a scratch dockerd guarded by the plugin, and what a person gets to see.
+"""``make demo``: runs Docker commands on a temporary dockerd with the plugin.
 
-Nothing is left behind: the daemon has its own data, sockets and process, the plugin its own
-socket, and all of it goes when the demo ends.
+The daemon and the plugin have folders and sockets of their own, which are removed at the end.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ SOCKET: Final = Path(f"/run/docker/plugins/{NAME}.sock")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command that a person might type, and what should come of it."""
+    """A command, and whether it must be allowed."""
 
     command: str
     allowed: bool
@@ -46,7 +45,7 @@ STEPS: Final = (
 
 
 def main() -> int:
-    """Run the demo; 0 if everything came as it should."""
+    """Run the demo; return 0 if every command had the expected result."""
     if os.geteuid() != 0:
         click.echo("The demo starts a dockerd, which needs root: sudo make demo", err=True)
         return 2
@@ -57,7 +56,7 @@ def main() -> int:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="opa-authz-demo-")))
         settings = folder / "config.yaml"
         settings.write_text("profile: production\n")
-        _say("Starting the plugin with its own OPA ...")
+        _print("Starting the plugin with its own OPA ...")
         plugin = cleanup.enter_context(
             running_plugin(
                 folder,
@@ -68,15 +67,15 @@ def main() -> int:
         )
         click.echo(plugin.log.partition("Next,")[0].rstrip())
         engine = installed() or prepare("28.5")
-        _say(f"Starting a scratch dockerd ({_version(engine)}) that asks it ...")
+        _print(f"Starting a scratch dockerd ({_version(engine)}) that asks it ...")
         dockerd = cleanup.enter_context(scratch_dockerd(engine))
         dockerd.import_image()
         guard_with(dockerd, NAME)
-        surprises = [step for step in STEPS if _show(dockerd, step) != step.allowed]
-    _say("Everything that was started is stopped and removed.")
-    for step in surprises:
+        unexpected = [step for step in STEPS if _run(dockerd, step) != step.allowed]
+    _print("Everything that was started is stopped and removed.")
+    for step in unexpected:
         click.echo(f"This did not come as it should: {step.command}", err=True)
-    return 1 if surprises else 0
+    return 1 if unexpected else 0
 
 
 def _version(engine: Engine) -> str:
@@ -90,7 +89,7 @@ def _version(engine: Engine) -> str:
     return shown.stdout.strip()
 
 
-def _show(dockerd: Dockerd, step: Step) -> bool:
+def _run(dockerd: Dockerd, step: Step) -> bool:
     click.echo(f"\n{click.style('$', bold=True)} {click.style(step.command, bold=True)}")
     done = dockerd.docker(*shlex.split(step.command)[1:], check=False)
     output = (done.stdout + done.stderr).partition("See 'docker run")[0].partition("Run 'docker")[0]
@@ -99,7 +98,7 @@ def _show(dockerd: Dockerd, step: Step) -> bool:
     return allowed
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     click.secho(f"\n{text}", dim=True)
 
 

@@ -1,4 +1,4 @@
-"""What comes of a call that may refuse: its result or the refusal."""
+"""Helpers for calls that can raise ``Refused``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def attempt(call: Callable[[], T]) -> T | Refused:
-    """The result of a call, or the refusal that it raised; any other error is a failure."""
+    """Return the result of a call, or the ``Refused`` that it raised."""
     try:
         return call()
     except Refused as refused:
@@ -21,7 +21,7 @@ def attempt(call: Callable[[], T]) -> T | Refused:
 
 
 def refusal_of(call: Callable[[], object]) -> Refused:
-    """The refusal of a call that must be refused."""
+    """Return the ``Refused`` that a call must raise."""
     with pytest.raises(Refused) as raised:
         call()
     return raised.value

@@ -1,4 +1,4 @@
-"""Input documents in which one thing is gone or hostile: no denial must be lost with it."""
+"""Input documents with one key removed or one text replaced, for which denials must remain."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 Place = tuple[Any, ...]
-"""Where a key stands: ``("mounts", 0, "path")``."""
+"""The path of a key: ``("mounts", 0, "path")``."""
 
 
 def without_each_part(document: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """A document without each of the keys that shipped rules may read, and which that is."""
+    """Yield each key that shipped rules can read, with the document without it."""
     for place in _places(document):
         if place[0] in {"request", "time"} or place[:2] == ("operation", "resource"):
             continue
@@ -19,7 +19,7 @@ def without_each_part(document: dict[str, Any]) -> Iterator[tuple[Place, dict[st
 
 
 def poisoned(document: dict[str, Any], text: str) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """A document with a text in the place of each text that a client wrote, and which that is."""
+    """Yield each text of a client, with the document in which ``text`` replaces it."""
     for place in _places(document):
         if place[0] in {"operation", "caller"} or place in {("phase",), ("body_state",)}:
             continue

@@ -1,4 +1,4 @@
-"""What real clients send is understood, and allowed where a profile means to allow it."""
+"""Requests of real clients are understood, and allowed by the profiles that are made for them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ MANAGER: Final = {
     "networks": {"drivers": ["", "bridge", "overlay"], "scopes": ["", "swarm"]},
     "swarm": {"managers": True, "rollback": True},
 }  # fmt: skip
-"""What a swarm's manager needs; the Docker CLI calls networks of services by their ids."""
+"""A policy for a swarm's manager; the Docker CLI names networks of services by their ids."""
 
 
 def document(request: Recorded) -> dict[str, Any]:
-    """The input document of a recorded request, as an engine gets it."""
+    """Return the input document of a recorded request."""
     asked = protocol.read_request(orjson.dumps(request.message))
     read = dockerd.read(asked.method, asked.uri, asked.headers, asked.body)
     made = input_document(

@@ -39,9 +39,11 @@ def witnesses(
     opa: binary.Opa, tmp_path_factory: pytest.TempPathFactory
 ) -> list[tuple[Row, Witness]]:
     decider = Decider()
-    asked = [(row, decider.witness(row, id_)) for row in ROWS if row.witness for id_ in row.ids]
+    evaluations = [
+        (row, decider.witness(row, id_)) for row in ROWS if row.witness for id_ in row.operation_ids
+    ]
     decider.decide(opa.path, tmp_path_factory.mktemp("ledger"))
-    return asked
+    return evaluations
 
 
 def test_every_operation_that_decodes_a_body_has_a_type() -> None:
@@ -70,7 +72,7 @@ def test_every_field_of_dockers_types_has_a_row() -> None:
 def test_every_row_of_a_field_has_one_and_names_the_engines_that_read_it() -> None:
     wrong = []
     for row in ledger.bodies():
-        for operation in row.ids:
+        for operation in row.operation_ids:
             type_ = ledger.TYPES.get(operation, "")
             readers = {
                 reader
@@ -86,7 +88,7 @@ def test_every_row_of_a_field_has_one_and_names_the_engines_that_read_it() -> No
 
 
 def test_every_parameter_header_and_stream_that_a_router_reads_has_a_row() -> None:
-    known = {(id_, row.place, row.name) for row in ledger.parameters() for id_ in row.ids}
+    known = {(id_, row.place, row.name) for row in ledger.parameters() for id_ in row.operation_ids}
     assert sorted(set(walk.reads()) - known) == [], (
         f"say in {ledger.PARAMETERS.name} which rule judges these, or why none needs to"
     )
@@ -97,7 +99,7 @@ def test_every_row_of_a_parameter_names_the_engines_that_read_it() -> None:
     wrong = [
         f"{row.where}: {row.name} is read by {walk.reads()[id_, row.place, row.name]}"
         for row in ledger.parameters()
-        for id_ in row.ids
+        for id_ in row.operation_ids
         if walk.reads().get((id_, row.place, row.name)) != row.engines
     ]
     assert wrong == []
@@ -111,13 +113,15 @@ def test_a_parameter_is_a_list_to_us_where_it_is_one_to_docker() -> None:
 def test_a_field_is_judged_or_harmless_and_not_both() -> None:
     verdicts: dict[tuple[str, str, str], set[str]] = {}
     for row in ROWS:
-        for id_ in row.ids:
+        for id_ in row.operation_ids:
             verdicts.setdefault((id_, row.place, row.name), set()).add(row.verdict)
     both = [
         key for key, found in verdicts.items() if len(found) > 1 and found != {"judged", "open"}
     ]
     assert both == []
-    twice = Counter((id_, row.place, row.name, row.rules) for row in ROWS for id_ in row.ids)
+    twice = Counter(
+        (id_, row.place, row.name, row.rules) for row in ROWS for id_ in row.operation_ids
+    )
     assert [key for key, count in twice.items() if count > 1] == []
 
 
@@ -180,7 +184,7 @@ def test_a_row_that_says_nothing_is_refused(
 
 
 def _rows_of(operation: str, path: str) -> list[Row]:
-    return [row for row in ledger.bodies() if operation in row.ids and row.covers(path)]
+    return [row for row in ledger.bodies() if operation in row.operation_ids and row.covers(path)]
 
 
 ROUTER: Final = """\

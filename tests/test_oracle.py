@@ -1,4 +1,4 @@
-"""What a body holds for dockerd, it holds for us: Docker's own types as the oracle."""
+"""The plugin decodes bodies to the same values as Docker's own types."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.oracle import (
     fields,
     is_available,
     judge,
+    missing_in_engines,
+    missing_in_shapes,
     running,
-    unknown_to_them,
-    unknown_to_us,
 )
 from tests.oracle.hostile import hostile_body
 
@@ -29,9 +29,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 CASES = 150
-"""Of each kind, for each body; an hour's are behind ``make fuzz``."""
+"""Examples for each shape; ``make fuzz`` generates more."""
 
-MATTERS = ["container.create"] * 10
+MORE_OFTEN = ["container.create"] * 10
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +46,17 @@ def known() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_no_field_of_an_engine_is_overlooked_and_none_is_made_up(
+def test_shapes_have_the_fields_of_the_engines_and_no_others(
     known: dict[str, Any], name: str
 ) -> None:
     shape = SHAPES[name]
     for engine in ENGINES:
-        assert list(unknown_to_us(shape, known[engine][name], name)) == []
-    assert list(unknown_to_them(shape, [known[engine][name] for engine in ENGINES], name)) == []
+        assert list(missing_in_shapes(shape, known[engine][name], name)) == []
+    assert list(missing_in_engines(shape, [known[engine][name] for engine in ENGINES], name)) == []
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_what_a_client_writes_is_understood_as_every_engine_does(
-    oracles: list[Oracle], name: str
-) -> None:
+def test_a_valid_body_is_decoded_as_by_every_engine(oracles: list[Oracle], name: str) -> None:
     @settings(max_examples=CASES, suppress_health_check=list(HealthCheck))
     @given(body_of(SHAPES[name]))
     def check(body: tuple[Any, str]) -> None:
@@ -70,13 +68,13 @@ def test_what_a_client_writes_is_understood_as_every_engine_does(
     check()
 
 
-def test_a_hostile_body_is_refused_or_understood_as_every_engine_does(
+def test_a_hostile_body_is_refused_or_decoded_as_by_every_engine(
     oracles: list[Oracle],
 ) -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=CASES * len(SHAPES), suppress_health_check=list(HealthCheck))
-    @given(st.sampled_from([*sorted(SHAPES), *MATTERS]).flatmap(_hostile))
+    @given(st.sampled_from([*sorted(SHAPES), *MORE_OFTEN]).flatmap(_hostile))
     def check(case: tuple[str, bytes]) -> None:
         verdict = judge(oracles, *case)
         seen[verdict.refused or "understood"] += 1

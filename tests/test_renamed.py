@@ -16,7 +16,7 @@ from authz_plugin.errors import EngineError, SettingsError
 from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.journal.chain import Link
 from authz_plugin.journal.recording import read_recordings, recorded, restored
-from tests.generate.examples import examples
+from tools.policy_data import examples
 
 OLD = """\
 walls:

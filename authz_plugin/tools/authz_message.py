@@ -1,9 +1,8 @@
-"""What dockerd shows a plugin of a request: an API request to the AuthZ message about it.
+"""Makes the AuthZ message that dockerd would send to its plugins about an API request.
 
-The counterpart of ``protocol``, for tools that ask what would be decided of a request that no
-dockerd has seen. It follows the engines that show the most (moby 28.5.2
-``pkg/authorization/authz.go``): a body is shown if its first Content-Type is JSON, of a repeated
-header the last value, of a chunked request no length, credentials never.
+The counterpart of ``protocol``, for tools that decide on requests without a dockerd. As in moby
+28.5.2 ``pkg/authorization/authz.go``, the message has the body if the first Content-Type is JSON,
+the last value of a repeated header, no Content-Length for a chunked request, and no credentials.
 """
 
 from __future__ import annotations
@@ -30,14 +29,22 @@ _LOGIN: Final = re.compile(r"[^/]*/(v\d[\d.]*/)?auth.*")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who sends a request: nobody known, a TLS client by name, or one with certificates (PEM)."""
+    """The sender of a request.
+
+    ``user`` is the common name of a TLS client, or empty for a client that dockerd does not
+    authenticate. ``certificates`` are its certificate chain as PEM, the client's own first.
+    """
 
     user: str = ""
     certificates: tuple[str, ...] = ()
 
 
 def client_with(pem: bytes) -> Client:
-    """The client that presents a chain of certificates; raises ``SetupError`` if it is none."""
+    """Return the client with a PEM certificate chain.
+
+    Its user is the last common name of the first certificate's subject. Raises ``SetupError`` if
+    the chain cannot be parsed.
+    """
     try:
         chain = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
@@ -48,7 +55,7 @@ def client_with(pem: bytes) -> Client:
 
 
 def authz_message(request: Request, client: Client) -> bytes:
-    """The body of the ``/AuthZPlugin.AuthZReq`` that dockerd sends about a request."""
+    """Return the body of the ``/AuthZPlugin.AuthZReq`` that dockerd sends about a request."""
     message: dict[str, Any] = {"RequestMethod": request.method, "RequestUri": request.target}
     if client.user or client.certificates:
         message["User"] = client.user

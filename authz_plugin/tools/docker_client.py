@@ -1,8 +1,8 @@
-"""A client of the Docker API that sends exactly what it is told to.
+"""A client of the Docker API that sends a request unchanged.
 
-Owns the way to a Docker endpoint (unix socket, TCP, TCP with TLS) and one HTTP exchange on it. It
-follows nothing, repeats nothing and knows no operation: tools that try what a daemon does with a
-request must know what was sent, byte by byte.
+It connects to an endpoint (unix socket, TCP, TCP with TLS) and makes one HTTP/1.1 exchange on each
+connection. It follows no redirects, repeats no request and adds no headers but those in
+``Request.to_bytes``: tools that test a daemon's reaction to a request depend on its exact bytes.
 """
 
 from __future__ import annotations
@@ -22,15 +22,21 @@ from authz_plugin.errors import EndpointError, SettingsError
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 
-_ANSWER_LIMIT: Final = 32 << 20
+_MAX_REPLY: Final = 32 << 20
+"""Bytes of a reply's body that are read."""
+
 _TCP_PORT: Final = 2375
 _TLS_PORT: Final = 2376
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request. ``target`` is sent as it is, ``headers`` in their order; ``body`` is sent
-    with its length, or in chunks if ``chunked``."""
+    """An HTTP request.
+
+    ``target`` is the request target and is sent without encoding it. ``headers`` are names and
+    values in the order in which they are sent. ``body`` is sent with a Content-Length, or as one
+    chunk if ``chunked`` is true.
+    """
 
     method: str
     target: str
@@ -40,12 +46,12 @@ class Request:
 
     @classmethod
     def of_json(cls, method: str, target: str, body: object) -> Request:
-        """A request with a JSON body."""
+        """Return a request with a JSON body and the Content-Type ``application/json``."""
         headers = (("Content-Type", "application/json"),)
         return cls(method, target, headers, json.dumps(body).encode())
 
     def to_bytes(self) -> bytes:
-        """The request as it goes over the wire, for a connection that ends with it."""
+        """Return the bytes of the request, with the headers Host and ``Connection: close``."""
         framing: tuple[tuple[str, str], ...] = ()
         body = self.body
         if self.chunked:
@@ -60,7 +66,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer; header names are in lower case."""
+    """An HTTP reply; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,7 +74,7 @@ class Reply:
 
     @property
     def message(self) -> str:
-        """dockerd's error message, or the body as text."""
+        """The ``message`` of dockerd's JSON error, or the body as text if it is another one."""
         try:
             fields = json.loads(self.body)
         except ValueError:
@@ -78,7 +84,7 @@ class Reply:
         return self.body.decode(errors="replace").strip()
 
     def json(self) -> Any:
-        """The body as JSON; raises ``EndpointError`` if it is none."""
+        """Return the body as a JSON value; raises ``EndpointError`` if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -87,7 +93,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """TLS towards an endpoint: ``verify`` is whether its certificate is checked."""
+    """TLS options for an endpoint, as paths of PEM files.
+
+    ``verify`` is whether the endpoint's certificate is verified, with ``ca`` or, without it, the
+    system's certificate authorities.
+    """
 
     verify: bool
     ca: Path | None = None
@@ -95,7 +105,7 @@ class Tls:
     key: Path | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Raises ``EndpointError`` for files that cannot be used."""
+        """Return the client's TLS context; raises ``EndpointError`` if a file cannot be loaded."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if self.verify and self.ca is not None:
@@ -114,7 +124,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a Docker API is: a ``unix`` socket, or an ``address`` with or without TLS."""
+    """A Docker endpoint: the path of a ``unix`` socket, or an ``address`` (host, port)."""
 
     url: str
     unix: Path | None = None
@@ -122,12 +132,12 @@ class Endpoint:
     tls: Tls | None = None
 
     def connect(self, timeout: float) -> socket.socket:
-        """Open a connection; raises ``EndpointError``."""
+        """Open a connection with a timeout in seconds; raises ``EndpointError`` if it fails."""
         try:
             if self.unix is not None:
                 return _connect_unix(self.unix, timeout)
             plain = socket.create_connection(self.address, timeout)
-            return plain if self.tls is None else _secured(plain, self.tls, self.address[0])
+            return plain if self.tls is None else _with_tls(plain, self.tls, self.address[0])
         except OSError as error:
             raise EndpointError(f"no Docker API at {self.url}: {error}") from error
 
@@ -135,18 +145,20 @@ class Endpoint:
 def find_endpoint(
     host: str | None, tls: Tls | None, environment: Mapping[str, str], home: Path
 ) -> Endpoint:
-    """The endpoint that the Docker CLI would take: a flag, then ``DOCKER_HOST``, then its default.
+    """Return the endpoint that the Docker CLI would use.
 
-    ``tls`` goes before ``DOCKER_TLS``, ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``. Raises
-    ``SettingsError`` for a host of another form.
+    ``host`` is the value of ``--host``; without it, ``DOCKER_HOST`` of the ``environment`` or
+    ``DEFAULT_HOST`` is used. ``tls`` overrides ``DOCKER_TLS``, ``DOCKER_TLS_VERIFY`` and
+    ``DOCKER_CERT_PATH``, whose default is ``.docker`` below ``home``. Raises ``SettingsError`` for
+    a host that is neither ``unix://PATH`` nor ``tcp://HOST:PORT``.
     """
-    where = "--host" if host else "DOCKER_HOST"
+    origin = "--host" if host else "DOCKER_HOST"
     url = host or environment.get("DOCKER_HOST") or DEFAULT_HOST
     scheme, _, rest = url.partition("://")
     if scheme == "unix" and rest:
         return Endpoint(url, unix=Path(rest))
     if scheme != "tcp" or not rest:
-        raise SettingsError(where, "", f"{url} is neither unix://PATH nor tcp://HOST:PORT")
+        raise SettingsError(origin, "", f"{url} is neither unix://PATH nor tcp://HOST:PORT")
     tls = tls or _tls_of(environment, home)
     name, _, port = rest.rstrip("/").rpartition(":")
     if not port.isdigit():
@@ -155,22 +167,27 @@ def find_endpoint(
 
 
 def exchange(endpoint: Endpoint, request: Request, timeout: float = 30.0) -> Reply:
-    """Send a request on a connection of its own and read the answer; raises ``EndpointError``."""
+    """Send a request on a new connection and return the reply.
+
+    ``timeout`` is in seconds, for each operation on the socket. Raises ``EndpointError`` if there
+    is no reply.
+    """
     return exchange_bytes(endpoint, request.to_bytes(), request.method, timeout)
 
 
 def exchange_bytes(endpoint: Endpoint, request: bytes, method: str, timeout: float = 30.0) -> Reply:
-    """Send bytes as they are and read the answer; ``method`` says whether one has a body.
+    """Send the bytes of a request on a new connection and return the reply.
 
-    An answer that begins but does not end in time counts with what is there of it. Raises
-    ``EndpointError``.
+    ``method`` is the HTTP method of the request: the reply to HEAD has no body. If the body of the
+    reply cannot be read to its end, the reply has an empty one. Raises ``EndpointError`` if there
+    is no reply.
     """
     with endpoint.connect(timeout) as connection:
         try:
             _send(connection, request)
-            with contextlib.closing(http.client.HTTPResponse(connection, method=method)) as answer:
-                answer.begin()
-                return Reply(answer.status, _headers(answer), _body(answer))
+            with contextlib.closing(http.client.HTTPResponse(connection, method=method)) as reply:
+                reply.begin()
+                return Reply(reply.status, _headers(reply), _body(reply))
         except TimeoutError as error:
             raise EndpointError(f"{endpoint.url} did not answer within {timeout:g} s") from error
         except (OSError, http.client.HTTPException) as error:
@@ -189,7 +206,7 @@ def _connect_unix(path: Path, timeout: float) -> socket.socket:
     return connection
 
 
-def _secured(plain: socket.socket, tls: Tls, name: str) -> socket.socket:
+def _with_tls(plain: socket.socket, tls: Tls, name: str) -> socket.socket:
     try:
         return tls.context().wrap_socket(plain, server_hostname=name)
     except (OSError, EndpointError):
@@ -201,7 +218,7 @@ def _send(connection: socket.socket, request: bytes) -> None:
     try:
         connection.sendall(request)
     except (BrokenPipeError, ConnectionResetError):
-        return  # dockerd may answer before it has read the body, and the answer is there
+        return  # dockerd can reply before it has read the whole body; the reply can still be read
 
 
 def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
@@ -212,7 +229,7 @@ def _body(response: http.client.HTTPResponse) -> bytes:
     if response.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
         return b""
     try:
-        return response.read(_ANSWER_LIMIT)
+        return response.read(_MAX_REPLY)
     except (OSError, http.client.HTTPException):
         return b""
 

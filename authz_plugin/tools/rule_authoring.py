@@ -1,7 +1,6 @@
-"""What an author of rules needs before a policy goes into force.
+"""Tools for authors of rules: templates, checks, tests with coverage and benchmarks.
 
-Makes a first rule, checks rules as the shipped ones are checked, runs their tests with coverage and
-measures what a decision costs. Nothing here changes a running plugin.
+Nothing here changes a running plugin.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from authz_plugin.errors import PolicyError
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _DECISION: Final = "data.docker.authz.decision"
-_MEASURED: Final = (
+_BENCHMARKED: Final = (
     "container_list",
     "container_create_bind",
     "container_create_full",
@@ -84,7 +83,11 @@ _create(query) := json.patch(
 
 @dataclass(frozen=True, slots=True)
 class TestReport:
-    """How the tests of a folder went: ``failed`` and ``uncovered`` name tests and ``file:line``."""
+    """The result of the tests in a folder.
+
+    ``passed`` is a number of test cases, ``failed`` are the names of test cases and ``uncovered``
+    are the lines that no test evaluates, as ``FILE:LINE``.
+    """
 
     passed: int
     failed: tuple[str, ...]
@@ -92,39 +95,45 @@ class TestReport:
 
 
 def new(folder: Path, name: str) -> list[Path]:
-    """Write a first rule and its test; raises ``PolicyError`` if the name will not do."""
+    """Write a rule and its test from templates, and return their paths.
+
+    They are written to the folder ``custom_NAME``. Raises ``PolicyError`` if the name is not valid
+    or if that folder exists.
+    """
     if not _NAME.fullmatch(name):
         raise PolicyError(f"{name} is not a name: lower-case letters, digits and _")
-    home = folder / f"custom_{name}"
-    if home.exists():
-        raise PolicyError(f"{home} is there already")
-    home.mkdir(parents=True)
+    target = folder / f"custom_{name}"
+    if target.exists():
+        raise PolicyError(f"{target} is there already")
+    target.mkdir(parents=True)
     words = {"name": name, "id": name.replace("_", "-")}
     files = {f"custom_{name}.rego": _RULE, f"custom_{name}_test.rego": _TEST}
     for file, template in files.items():
-        (home / file).write_text(template.format_map(words))
-    return [home / file for file in files]
+        (target / file).write_text(template.format_map(words))
+    return [target / file for file in files]
 
 
 def check(opa: Opa, folder: Path) -> list[str]:
-    """What is wrong with the rules of a folder, one sentence each; empty if nothing is.
+    """Check the rules in a folder, and return one sentence for each fault.
 
-    Raises ``PolicyError`` if they do not compile.
+    The checks are those of the shipped rules: format, a test file for each rule file, and the
+    metadata of each denial. Raises ``PolicyError`` if the rules do not compile.
     """
     policy.rule_packages(folder, opa)
     opa.check(policy.SHIPPED / "schemas", [policy.SHIPPED / policy.ROOT, folder])
     unformatted = opa.run("fmt", "--list", "--fail", str(folder)).stdout.split()
     return [
         *(f"{file}: not formatted: `opa fmt --write {folder}`" for file in unformatted),
-        *_untested(folder),
+        *_files_without_tests(folder),
         *_annotation_faults(opa, folder),
     ]
 
 
 def test(opa: Opa, folder: Path) -> TestReport:
-    """Run the tests of a folder over the shipped policies, and see which of its lines they reach.
+    """Run the tests of a folder together with the shipped policies.
 
-    Raises ``PolicyError`` if they do not compile.
+    Coverage is measured if no test fails. Raises ``PolicyError`` if the rules do not compile or
+    the example requests are missing.
     """
     sources = [f"docker:{policy.SHIPPED / 'docker'}", str(folder), "--run", "custom_"]
     _examples()  # without them, OPA passes a test whose cases draw on them
@@ -142,15 +151,19 @@ def test(opa: Opa, folder: Path) -> TestReport:
 
 
 def bench(opa: Opa, bundle: Path) -> dict[str, float]:
-    """Microseconds of OPA's evaluation of one decision, for some of the example requests."""
+    """Return the microseconds that OPA evaluates one decision, by the name of the example request.
+
+    ``bundle`` is the folder of an assembled bundle. Raises ``PolicyError`` if OPA fails, or if the
+    example requests are missing.
+    """
     examples = _examples()
     costs = {}
-    for name in _MEASURED:
-        question = bundle / "question.json"
-        question.write_text(json.dumps(examples[name]))
-        options = ["--bundle", str(bundle), "--input", str(question), "--format", "json"]
+    for name in _BENCHMARKED:
+        document = bundle / "question.json"
+        document.write_text(json.dumps(examples[name]))
+        options = ["--bundle", str(bundle), "--input", str(document), "--format", "json"]
         run = opa.run("bench", *options, "--metrics=false", _DECISION)
-        question.unlink()
+        document.unlink()
         if run.returncode != 0:
             raise PolicyError((run.stderr or run.stdout).strip())
         measured = json.loads(run.stdout)
@@ -176,7 +189,7 @@ def _cases(result: Mapping[str, Any]) -> int:
 
 
 def _failures(result: Mapping[str, Any]) -> list[str]:
-    """The names of the cases of a test that failed."""
+    """Return the names of the failed cases of a test."""
     if not (result.get("fail") or result.get("error")):
         return []
     name = f"{result['package'].removeprefix('data.')}.{result['name']}"
@@ -184,7 +197,7 @@ def _failures(result: Mapping[str, Any]) -> list[str]:
     return [f"{name}: {case}" for case, outcome in cases.items() if outcome.get("fail")] or [name]
 
 
-def _untested(folder: Path) -> list[str]:
+def _files_without_tests(folder: Path) -> list[str]:
     return [
         f"{file}: has no {file.stem}_test.rego beside it"
         for file in sorted(folder.rglob("*.rego"))
@@ -194,7 +207,7 @@ def _untested(folder: Path) -> list[str]:
 
 
 def _annotation_faults(opa: Opa, folder: Path) -> list[str]:
-    """Denials whose metadata does not say what they are."""
+    """Return the faults in the metadata of the denials in a folder."""
     inspected = json.loads(opa.run("inspect", "-a", "--format", "json", str(folder)).stdout)
     annotated = {}
     for entry in inspected.get("annotations") or []:

@@ -1,8 +1,7 @@
-"""The policy sandbox: what the policy decides of a request, with no dockerd and no running plugin.
+"""The policy sandbox: decisions on requests without a dockerd and without a running plugin.
 
-Holds a real OPA with a bundle of its own for as long as it is open, and asks it on the one way that
-requests go (``Authorizer``). The configuration can differ from question to question, which is how
-tools find out what a change would do.
+A sandbox runs an OPA process with a bundle of its own. Requests pass through ``Authorizer`` as in
+the plugin. Each decision can have a configuration of its own, so that tools can compare several.
 """
 
 from __future__ import annotations
@@ -32,15 +31,19 @@ from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.settings import OpaSettings, Settings
 
 Subject = bytes | Mapping[str, Any]
-"""What can be decided on: the body of an ``/AuthZPlugin.AuthZReq``, or an input document."""
+"""What can be decided on: the body of an ``/AuthZPlugin.AuthZReq`` as bytes, or an input
+document."""
 
 _T = TypeVar("_T")
 
 _DEADLINE: Final = 10.0
-_AT_ONCE: Final = 32
-"""Documents in one question: what is gained by more is little, and an answer has its limit."""
-_QUESTIONS: Final = 4
-_REMEMBERED: Final = 50_000
+"""Seconds for one answer of OPA."""
+
+_BATCH_SIZE: Final = 32
+"""Input documents in one query to OPA, whose answer has a limited size."""
+
+_PARALLEL_BATCHES: Final = 4
+_CACHE_SIZE: Final = 50_000
 _MODULE: Final = """\
 package docker.authz.sandbox
 
@@ -64,8 +67,12 @@ config := answer if {
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What became of a request: ``message`` is what its sender would read, ``document`` what the
-    policies saw of it, or None if it was refused before."""
+    """A decision of the sandbox.
+
+    ``message`` is what dockerd would send to the client, empty if the request is allowed.
+    ``document`` is the input document, or None if the plugin refused the request before it asked
+    the policy.
+    """
 
     allow: bool
     message: str
@@ -74,10 +81,11 @@ class Judgement:
 
 
 class Sandbox:
-    """A policy to put requests to; see ``open_sandbox``.
+    """A policy that decides on requests; made by ``open_sandbox``.
 
-    ``config`` is the configuration that counts unless another is given, ``settings`` what it was
-    made of, ``opa`` the program and ``sources`` the folders that the policies come from.
+    ``config`` is the complete policy configuration, which each method uses unless another is
+    given; ``settings`` are the plugin's settings that it was made from. ``opa`` is the program,
+    ``bundle`` what it has loaded and ``sources`` are the folders of the policies.
     """
 
     def __init__(
@@ -98,14 +106,14 @@ class Sandbox:
         self._opa = child.start(opa, bundle)
         address = OpaSettings(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/sandbox")
-        self._askers = ThreadPoolExecutor(_QUESTIONS, "sandbox")
+        self._executor = ThreadPoolExecutor(_PARALLEL_BATCHES, "sandbox")
 
     def judge(self, subject: Subject, config: Mapping[str, Any] | None = None) -> Judgement:
-        """Decide on a request."""
+        """Decide on a request; denies without an answer of OPA, as the plugin does."""
         if not isinstance(subject, bytes):
             return self._judge_document(subject, config)
         records: list[DecisionRecord] = []
-        engine = _Configured(self._engine, self.config if config is None else config)
+        engine = _EngineWithConfig(self._engine, self.config if config is None else config)
         answer = Authorizer(engine, self._paths, self._state, records.append).authorize(subject)
         return Judgement(answer.allow, answer.message, records[0], engine.document)
 
@@ -120,35 +128,41 @@ class Sandbox:
         return Judgement(decision.allow, "" if decision.allow else text, record, document)
 
     def read(self, message: bytes) -> tuple[DecisionRecord, Mapping[str, Any] | None]:
-        """What the policies would be asked about a message: its record so far, and the input
-        document, or None for a request that is refused before, as the record then says."""
+        """Read a message as the plugin does, without a decision.
+
+        Returns the record and the input document. The document is None if the plugin refuses the
+        request; the record then has the denial.
+        """
         records: list[DecisionRecord] = []
-        engine = _Unasked()
+        engine = _EngineWithoutDecision()
         Authorizer(engine, self._paths, self._state, records.append).authorize(message)
         return records[0], engine.document
 
     def decide(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | None = None
     ) -> list[Decision]:
-        """Decide on input documents, many at a time; where the policies give no decision, deny as
-        the plugin does."""
+        """Return the decisions on input documents, in their order.
+
+        A document on which OPA gives no decision is denied by ``request.engine``, as in the
+        plugin.
+        """
         config = self.config if config is None else config
-        starts = range(0, len(documents), _AT_ONCE)
-        parts = [documents[start : start + _AT_ONCE] for start in starts]
-        found = self._askers.map(lambda part: self._decisions(part, config), parts)
+        starts = range(0, len(documents), _BATCH_SIZE)
+        parts = [documents[start : start + _BATCH_SIZE] for start in starts]
+        found = self._executor.map(lambda part: self._decide_batch(part, config), parts)
         return [decision for part in found for decision in part]
 
-    def _decisions(
+    def _decide_batch(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
     ) -> list[Decision]:
         try:
-            return self._ask(documents, config)
+            return self._query(documents, config)
         except EngineError as error:
             if len(documents) == 1:
-                return [_undecided(error)]
-        return [found for document in documents for found in self._decisions([document], config)]
+                return [_denied_without_decision(error)]
+        return [found for document in documents for found in self._decide_batch([document], config)]
 
-    def _ask(
+    def _query(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
     ) -> list[Decision]:
         answers = self._engine.ask("decisions", {"documents": documents, "config": config})
@@ -157,15 +171,21 @@ class Sandbox:
         return [read_decision(answer, self.bundle.packages) for answer in answers]
 
     def configured(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration that the settings would make with another policy configuration given;
-        raises ``SettingsError`` where it is not a sound one."""
+        """Return the complete configuration with ``changes`` as the operator's configuration.
+
+        ``changes`` replace the policy configuration in the settings. Raises ``SettingsError`` if
+        they are not valid.
+        """
         return policy.configuration(replace(self.settings, policy=changes), self._paths)
 
     def config_for(
         self, document: Mapping[str, Any], config: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
-        """The part of a configuration that counts for the caller of a document; raises
-        ``EngineError``."""
+        """Return the configuration in force for the caller of an input document.
+
+        That is the configuration of the caller's role, or the whole one without a role. Raises
+        ``EngineError`` if OPA does not return one.
+        """
         question = {"document": document, "config": self.config if config is None else config}
         answer = self._engine.ask("config", question)
         if not isinstance(answer, dict):
@@ -173,18 +193,19 @@ class Sandbox:
         return answer
 
     def close(self) -> None:
-        self._askers.shutdown(cancel_futures=True)
+        """Stop OPA."""
+        self._executor.shutdown(cancel_futures=True)
         self._engine.close()
         self._opa.stop()
 
 
-def _undecided(error: EngineError) -> Decision:
+def _denied_without_decision(error: EngineError) -> Decision:
     denial = Denial("request.engine", "", None, f"there is no decision: {error}", "")
     return Decision(False, (denial,), (), frozenset(), "", "")  # noqa: FBT003 - as the fields stand
 
 
-class _Configured:
-    """An engine that decides with a configuration and keeps the document that it was given."""
+class _EngineWithConfig:
+    """An engine that decides with one configuration and keeps the last input document."""
 
     def __init__(self, engine: OpaEngine, config: Mapping[str, Any]) -> None:
         self._engine = engine
@@ -196,8 +217,8 @@ class _Configured:
         return self._engine.decide({"document": document, "config": self._config})
 
 
-class _Unasked:
-    """An engine that keeps the document that it was given, and gives no decision."""
+class _EngineWithoutDecision:
+    """An engine that keeps the last input document and always raises ``EngineError``."""
 
     document: dict[str, Any] | None = None
 
@@ -206,44 +227,44 @@ class _Unasked:
         raise EngineError("nobody was asked")
 
 
-class Stream(Generic[_T]):
-    """Input documents that are decided batch after batch, each different one once.
+class BatchDecider(Generic[_T]):
+    """Decides on batches of input documents and caches the results.
 
-    ``make`` makes something of a document and its decision. For a document that differs in nothing
-    but its time the same is given again, if the decision allows that; ``size`` documents at most
-    are remembered.
+    ``convert`` returns the result for a document and its decision. Documents that differ only in
+    ``time`` have the same result, if the decision is ``repeatable``. The cache holds at most
+    ``cache_size`` results; the oldest are removed first.
     """
 
     def __init__(
         self,
         sandbox: Sandbox,
         config: Mapping[str, Any],
-        make: Callable[[Mapping[str, Any], Decision], _T],
-        size: int = _REMEMBERED,
+        convert: Callable[[Mapping[str, Any], Decision], _T],
+        cache_size: int = _CACHE_SIZE,
     ) -> None:
         self._sandbox = sandbox
         self._config = config
-        self._make = make
-        self._size = size
-        self._known: OrderedDict[bytes, _T] = OrderedDict()
+        self._convert = convert
+        self._cache_size = cache_size
+        self._cache: OrderedDict[bytes, _T] = OrderedDict()
 
     def decide(self, documents: Sequence[Mapping[str, Any]]) -> list[_T]:
-        """What is made of some documents, in their order."""
+        """Return the results for documents, in their order."""
         digests = [_digest(document) for document in documents]
         new = {
             digest: document
             for digest, document in zip(digests, documents, strict=True)
-            if digest not in self._known
+            if digest not in self._cache
         }
         made: dict[bytes, _T] = {}
         decisions = self._sandbox.decide(list(new.values()), self._config)
         for (digest, document), decision in zip(new.items(), decisions, strict=True):
-            made[digest] = self._make(document, decision)
+            made[digest] = self._convert(document, decision)
             if decision.repeatable:
-                self._known[digest] = made[digest]
-        found = [made[digest] if digest in made else self._known[digest] for digest in digests]
-        while len(self._known) > self._size:
-            self._known.popitem(last=False)
+                self._cache[digest] = made[digest]
+        found = [made[digest] if digest in made else self._cache[digest] for digest in digests]
+        while len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
         return found
 
 
@@ -252,8 +273,10 @@ def _digest(document: Mapping[str, Any]) -> bytes:
 
 
 def _engine_state(settings: Settings) -> EngineState:
-    """dockerd's files where there are any: policies are tried on machines without Docker, too, and
-    there no container has any mounts."""
+    """Return the engine state of the settings, or an empty one if the data root does not exist.
+
+    That is the case on hosts without Docker, on which policies can be tried too.
+    """
     state = engine_state(settings.data_root, visible=settings.sees_host)
     if isinstance(state, LocalEngineState) and state.root and not state.root.is_dir():
         return NoEngineState()
@@ -262,10 +285,11 @@ def _engine_state(settings: Settings) -> EngineState:
 
 @contextlib.contextmanager
 def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[Sandbox]:
-    """The policy that these settings make; raises ``SetupError`` where the plugin would not start.
+    """Open a sandbox with the policy of the plugin's settings, and close it at the end.
 
-    ``edited`` is a folder that takes the place of the shipped policies (it holds
-    ``docker/authz``), or of the operator's own rules.
+    ``edited`` is a folder of policies. It replaces the shipped policies if it contains
+    ``docker/authz``, otherwise the folder of the operator's own rules. Raises ``SetupError`` if
+    the plugin would not start with these settings and policies.
     """
     if settings.opa.url is not None and not settings.policy:
         raise SetupError(
@@ -295,7 +319,7 @@ def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[San
 
 
 def _replace_shipped(bundle: policy.Bundle, shipped: Path, opa: binary.Opa) -> None:
-    """Put edited policies in the place of the shipped ones; raises ``PolicyError``."""
+    """Replace the shipped policies in a bundle; raises ``PolicyError`` if they do not compile."""
     opa.check(policy.SHIPPED / "schemas", [shipped / policy.ROOT])
     target = bundle.folder / policy.ROOT
     for file in target.rglob("*.rego"):

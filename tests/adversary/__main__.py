@@ -1,5 +1,5 @@
-"""``make adversary``: every shipped profile, every denied request, every respelling, and those of
-each respelling as well."""
+"""``make adversary``: every shipped profile decides on every respelling of every denied request,
+and on the respellings of each respelling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.adversary.seeds import seeds
 
 
 def main() -> int:
-    """Run it; 1 where a profile allows a respelling of what it denies."""
+    """Run it; return 1 if a profile allows a respelling of a request that it denies."""
     parser = argparse.ArgumentParser(prog="make adversary", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="stop after so long (60)")
     parser.add_argument("--once", action="store_true", help="do not respell respellings")
@@ -28,14 +28,14 @@ def main() -> int:
             names,
             seeds(),
             twice=not chosen.once,
-            goes_on=lambda: time.monotonic() < end,
+            should_continue=lambda: time.monotonic() < end,
         )
     for respelling, count in sorted(result.by_respelling.items()):
         print(f"{count:8} {respelling}")
-    for passed in result.passed:
-        print(f"PASSED {passed}", file=sys.stderr)
+    for case in result.not_denied:
+        print(f"NOT DENIED {case}", file=sys.stderr)
     print(result)
-    return 1 if result.passed else 0
+    return 1 if result.not_denied else 0
 
 
 if __name__ == "__main__":

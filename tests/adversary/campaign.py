@@ -1,9 +1,8 @@
 """Each shipped profile decides on each denied request and on every respelling of it.
 
-A profile is asked with every section and operation open: what is denied is then denied for what
-the request asks for, and not because nobody may ask. A respelling must be denied by the rule that
-denies the request, or by one that stands for it elsewhere: a denial for another reason proves
-nothing.
+Profiles are evaluated with every section and operation allowed, so that requests are denied for
+their content only. A respelling must be denied by the rule that denies the request, or by an
+equivalent one; a denial by another rule is not accepted.
 """
 
 from __future__ import annotations
@@ -24,26 +23,30 @@ from authz_plugin.document import input_document
 from authz_plugin.engine import Engine
 from authz_plugin.errors import Refused
 from tests.adversary.exceptions import EQUIVALENT, EXCEPTIONS
-from tests.adversary.requests import Passed, Request, Seed
+from tests.adversary.requests import Case, Request, Seed
 from tests.adversary.respellings import RESPELLINGS
 from tests.ledger import STRICT
-from tests.ledger.decisions import HOST, STATE
+from tests.ledger.requests import HOST, STATE
 
 LEDGER: Final = "ledger"
-"""The name of the configuration that the ledger's requests are denied under."""
+"""The role with the ledger's configuration, under which all its witnesses are denied."""
 
 UNREADABLE: Final = "request"
-"""What denies a respelling that is refused before any policy is asked."""
+"""Stands for the rules of the plugin, which refuse a request before the policy is evaluated."""
 
 
 _READ_BY_RULES: Final = ("query", "query_authoritative", "unknown_fields")
-"""What shipped rules read of ``request``; how it was written besides makes no difference."""
+"""The keys of ``request`` that shipped rules read."""
 
 
 @dataclass(slots=True)
 class Result:
-    """What came of a campaign: how many respellings were denied by the rule that denies the
-    request, how many by one that stands for it or as unreadable, and those that passed."""
+    """The result of a campaign.
+
+    ``requests`` is the number of denied requests. ``same_rule``, ``equivalent`` and ``unreadable``
+    are numbers of respellings by what denied them: the request's rule, an equivalent rule, or the
+    plugin itself. ``not_denied`` are the respellings that none of them denied.
+    """
 
     requests: int = 0
     same_rule: int = 0
@@ -51,7 +54,7 @@ class Result:
     unreadable: int = 0
     excepted: Counter[str] = field(default_factory=Counter)
     by_respelling: Counter[str] = field(default_factory=Counter)
-    passed: list[Passed] = field(default_factory=list)
+    not_denied: list[Case] = field(default_factory=list)
 
     def __str__(self) -> str:
         total = self.same_rule + self.equivalent + self.unreadable
@@ -59,13 +62,15 @@ class Result:
             f"{self.requests} denied requests, {total} respellings denied "
             f"({self.same_rule} by the same rule, {self.equivalent} by an equivalent one, "
             f"{self.unreadable} as unreadable), {self.excepted.total()} excepted, "
-            f"{len(self.passed)} passed"
+            f"{len(self.not_denied)} not denied"
         )
 
 
 def roles(profiles: Iterable[str]) -> dict[str, Any]:
-    """Each profile as the role of callers of its name, with every section and operation open; of
-    the name ``LEDGER`` is the configuration under which all requests of the ledger are denied."""
+    """Return a role for each profile, whose callers have the profile's name.
+
+    Every section and operation is allowed. The role ``LEDGER`` has the ledger's configuration.
+    """
     schema = policy.config_schema()["properties"]["sections"]["properties"]
     strict = YAML(typ="safe", pure=True).load(STRICT)
     del strict["mode"]
@@ -80,15 +85,15 @@ def roles(profiles: Iterable[str]) -> dict[str, Any]:
     }
 
 
-class Asker:
-    """Asks an engine about requests, and once only about those that are the same to every rule."""
+class RuleEvaluator:
+    """Evaluates requests; those that are equal for all rules are evaluated once."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._known: dict[bytes, frozenset[str]] = {}
 
     def rules(self, profile: str, request: Request) -> frozenset[str]:
-        """The ids of the rules that deny a request to a profile, none where it is allowed."""
+        """Return the ids of the rules by which a profile denies a request, if it does."""
         try:
             read = request.read()
         except Refused:
@@ -111,53 +116,56 @@ def run(
     seeds: Iterable[Seed],
     *,
     twice: bool = False,
-    goes_on: Callable[[], bool] = lambda: True,
+    should_continue: Callable[[], bool] = lambda: True,
 ) -> Result:
-    """Have profiles decide, until all is decided or ``goes_on`` says no.
+    """Have profiles decide on all respellings of seeds, while ``should_continue`` returns true.
 
-    ``twice`` respells each respelling once more. The engine must know the profiles as roles.
+    With ``twice``, each respelling is respelled again. The engine must have the profiles as roles.
     """
     result = Result()
-    asker = Asker(engine)
+    evaluator = RuleEvaluator(engine)
     seeds = list(seeds)
     for profile in profiles:
         for seed in seeds:
-            if not goes_on():
+            if not should_continue():
                 return result
-            if seed.rule not in asker.rules(profile, seed.request):
+            if seed.rule not in evaluator.rules(profile, seed.request):
                 continue
-            if seed.rule in asker.rules(profile, seed.harmless):
-                continue  # it denies something else of it as well, and would do so of everything
+            if seed.rule in evaluator.rules(profile, seed.harmless):
+                continue  # the rule denies another field of the request
             result.requests += 1
-            for respelling, request in written_otherwise(seed, twice=twice):
-                _judge(result, asker, Passed(profile, seed, respelling, request))
+            for respelling, request in respelled(seed, twice=twice):
+                _classify(result, evaluator, Case(profile, seed, respelling, request))
     return result
 
 
-def written_otherwise(seed: Seed, *, twice: bool) -> Iterator[tuple[str, Request]]:
-    """Every other way to write a request, each once.
+def respelled(seed: Seed, *, twice: bool) -> Iterator[tuple[str, Request]]:
+    """Yield each respelling of a seed's request once, with its name.
 
-    A respelling that makes the same of the request without what is denied has lost it on the way
-    and says something else.
+    Respellings that are equal for the request without the denied field are left out: they do not
+    contain that field.
     """
-    lost = {str(seed.request), *(str(other) for _, other in _written(seed.harmless, twice=twice))}
-    for name, request in _written(seed.request, twice=twice):
-        if str(request) not in lost:
-            lost.add(str(request))
+    without_field = {
+        str(seed.request),
+        *(str(other) for _, other in _respellings_of(seed.harmless, twice=twice)),
+    }
+    for name, request in _respellings_of(seed.request, twice=twice):
+        if str(request) not in without_field:
+            without_field.add(str(request))
             yield name, request
 
 
-def _written(request: Request, *, twice: bool) -> Iterator[tuple[str, Request]]:
+def _respellings_of(request: Request, *, twice: bool) -> Iterator[tuple[str, Request]]:
     for name, respelling in RESPELLINGS.items():
         for other in respelling(request):
             yield name, other
             if twice:
-                for second, another in _written(other, twice=False):
+                for second, another in _respellings_of(other, twice=False):
                     yield f"{name}, {second}", another
 
 
-def _judge(result: Result, asker: Asker, case: Passed) -> None:
-    rules = asker.rules(case.profile, case.request)
+def _classify(result: Result, evaluator: RuleEvaluator, case: Case) -> None:
+    rules = evaluator.rules(case.profile, case.request)
     if case.seed.rule in rules:
         result.same_rule += 1
     elif rules == {UNREADABLE}:
@@ -167,7 +175,7 @@ def _judge(result: Result, asker: Asker, case: Passed) -> None:
     else:
         reason = next((reason for excepts, reason in EXCEPTIONS if excepts(case)), None)
         if reason is None:
-            result.passed.append(case)
+            result.not_denied.append(case)
         else:
             result.excepted[reason] += 1
         return

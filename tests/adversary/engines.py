@@ -1,4 +1,4 @@
-"""An engine in which each shipped profile is a role."""
+"""An engine with one role for each shipped profile."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.settings import OpaSettings
 from tests.adversary.campaign import roles
 from tests.conftest import with_policy
-from tests.ledger.decisions import HOST
+from tests.ledger.requests import HOST
 
 _DEADLINE: Final = 10.0
 
 
 @contextmanager
 def profiles_engine(profiles: Iterable[str]) -> Iterator[Engine]:
-    """A real OPA that decides for callers of a profile's name by that profile."""
+    """Run an OPA that decides by a profile for callers with the name of that profile."""
     settings = with_policy(profile="closed", roles=roles(profiles))
     opa = binary.find()
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:

@@ -1,4 +1,4 @@
-"""A request that can be written in other ways."""
+"""The requests of the adversary, in a form that respellings can change."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Request:
     """A request to the Docker API.
 
     ``path`` is decoded and without a version prefix. ``body`` is a JSON value, ``b"…"`` for an
-    archive, or None. ``target`` and ``text`` replace the request target and the body's text where
-    these are to be written in another way than the usual.
+    archive, or None. ``target`` and ``text`` replace the request target and the text of the body
+    in respellings that change their form.
     """
 
     method: str
@@ -37,18 +37,18 @@ class Request:
     text: str | None = None
 
     def parameter(self, name: str) -> str | None:
-        """The first value of a query parameter."""
+        """Return the first value of a query parameter, or None."""
         return next((value for key, value in self.query if key == name), None)
 
     def with_parameter(self, name: str, value: str) -> Request:
-        """The request with another value of a query parameter, added where it is missing."""
+        """Return the request with a query parameter set to a value."""
         if self.parameter(name) is None:
             return replace(self, query=(*self.query, (name, value)))
         query = tuple((key, value if key == name else old) for key, old in self.query)
         return replace(self, query=query)
 
     def written_target(self) -> str:
-        """The request target as it is sent."""
+        """Return the request target."""
         if self.target is not None:
             return self.target
         prefix = "" if self.version is None else f"/v{self.version}"
@@ -56,7 +56,7 @@ class Request:
         return f"{prefix}{quote(self.path)}{query}"
 
     def written_body(self) -> bytes:
-        """The body as it is sent."""
+        """Return the bytes of the body."""
         if self.text is not None:
             return self.text.encode("utf-8", "surrogatepass")
         return (
@@ -66,7 +66,7 @@ class Request:
         )
 
     def headers(self) -> dict[str, str]:
-        """The headers that a plugin is shown."""
+        """Return the headers in the AuthZ message."""
         if isinstance(self.body, bytes):
             return _TAR
         if self.body is not None or self.text is not None:
@@ -74,7 +74,7 @@ class Request:
         return _NO_BODY if self.method in _WITH_BODY else {}
 
     def read(self) -> dockerd.CanonicalRequest:
-        """What dockerd would do with it; raises ``Refused``."""
+        """Return the canonical request; raises ``Refused``."""
         return dockerd.read(self.method, self.written_target(), self.headers(), self.written_body())
 
     def __str__(self) -> str:
@@ -84,8 +84,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A request that a rule denies somewhere, and the same without what it denies; ``what`` names
-    it for people."""
+    """A request that ``rule`` denies, and the request without the denied field.
+
+    ``what`` names it in messages.
+    """
 
     what: str
     rule: str
@@ -94,8 +96,8 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """A respelling that a profile does not deny for what it denies the request for."""
+class Case:
+    """A respelling of a seed, on which a profile decides."""
 
     profile: str
     seed: Seed

@@ -1,8 +1,7 @@
-"""The other ways to write a request that dockerd reads the same, or that have the same effect.
+"""The other forms of a request that dockerd reads in the same way, or that have the same effect.
 
-Each respelling takes a request and gives those that say the same in its way, none where it has
-nothing to change. Sources stand beside each; versions are moby 20.10.24 and 28.5.2 where nothing
-else is said.
+Each respelling is a function that takes a request and yields its forms, none if it does not apply.
+The docstrings name the sources, in moby 20.10.24 and 28.5.2 unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _MAPS: Final = frozenset(
     {"Annotations", "Config", "DriverOpts", "EndpointsConfig", "ExposedPorts", "Labels", "Options"}
     | {"PortBindings", "StorageOpt", "Sysctls", "Tmpfs", "Volumes"}
 )
-"""Fields whose keys are the client's, and are not folded."""
+"""Fields that are maps, whose keys are case-sensitive."""
 
 _CREATE: Final = "/containers/create"
 _SERVICE: Final = "/services/create"
@@ -137,7 +136,7 @@ def with_another_spelling_of_host_paths(request: Request) -> Iterator[Request]:
 
 
 def spell_bind(bind: str, spell: Callable[[str], str]) -> str:
-    """A bind with another spelling of its source."""
+    """Return a bind with another spelling of its source."""
     source, colon, rest = bind.partition(":")
     return f"{spell(source)}{colon}{rest}"
 
@@ -225,7 +224,7 @@ def as_a_mount_for_a_bind(request: Request) -> Iterator[Request]:
 
 
 def as_a_bind_for_a_mount(request: Request) -> Iterator[Request]:
-    """The other way about."""
+    """The reverse of ``as_a_mount_for_a_bind``."""
     for mounts in _of_host_config(request, "Mounts"):
         binds = [
             f"{mount['Source']}:{mount.get('Target', '/x')}{':ro' if mount.get('ReadOnly') else ''}"
@@ -467,7 +466,7 @@ RESPELLINGS: Final[dict[str, Respelling]] = {
         with_filters_written_otherwise,
     )
 }
-"""Every respelling by what it does."""
+"""Every respelling by its name."""
 
 
 def _outside_ascii(key: str) -> str:
@@ -475,7 +474,7 @@ def _outside_ascii(key: str) -> str:
 
 
 def _with_keys(value: Any, fold: Callable[[str], str]) -> Any:
-    """A JSON value with the names of its fields folded."""
+    """Return a JSON value with ``fold`` applied to the names of its fields."""
     if isinstance(value, dict):
         return {
             fold(key): inner if key in _MAPS else _with_keys(inner, fold)
@@ -488,7 +487,7 @@ Place = tuple[str | int, ...]
 
 
 def _found(request: Request, *names: str) -> Iterator[tuple[Place, Any]]:
-    """The places of a body that have one of these names and hold something, with what is there."""
+    """Yield the places of fields with one of the names in a body, with their values."""
     yield from _search(request.body, frozenset(names), ())
 
 
@@ -520,7 +519,7 @@ def _of_host_config(request: Request, name: str) -> Iterator[Any]:
 
 
 def _host_binds(request: Request) -> list[dict[str, Any]]:
-    """Every bind of a container, as mounts."""
+    """Return all binds of a container as mounts."""
     found = []
     for binds in _of_host_config(request, "Binds"):
         found += [_bind_mount(bind) for bind in binds if _is_bind(bind)]

@@ -1,4 +1,4 @@
-"""The denied requests: the witnesses of the ledger, one for each rule that judges a field."""
+"""The denied requests: the witnesses of the ledger, one for each rule of a row."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from authz_plugin.dockerd.routes import OPERATIONS, STREAM
 from tests import ledger
 from tests.adversary.requests import Request, Seed
 from tests.ledger import Row
-from tests.ledger.decisions import Asking, requests_of
+from tests.ledger.requests import LedgerRequest, requests_of
 
 _IMAGE: Final = f"app@sha256:{'0a' * 32}"
 _LABELS: Final = {"team": "a", "tenant": "own"}
-_DEMANDED: Final[Mapping[str, Any]] = {
+_DEMANDS: Final[Mapping[str, Any]] = {
     "/containers/create": {
         "Image": _IMAGE,
         "User": "1000:1000",
@@ -47,35 +47,41 @@ _DEMANDED: Final[Mapping[str, Any]] = {
         },
     },
 }
-"""By path, what the ledger's configuration demands."""
+"""By path, the fields that the ledger's configuration requires."""
 
-_UNSUITABLE: Final = frozenset({"header", "stream"})
-"""What stands outside of what can be written in another way here."""
+_EXCLUDED_PLACES: Final = frozenset({"header", "stream"})
+"""Places that have no respellings."""
 
 
 def seeds() -> list[Seed]:
-    """Every witness with every rule that denies it, as it is and with all that the ledger's
-    configuration demands of a container besides."""
+    """Return every witness with every rule that denies it.
+
+    Each is returned as it is, and with all fields that the ledger's configuration requires.
+    """
     found: dict[tuple[str, str], Seed] = {}
-    for seed in _of_ledger():
-        for one in (_demanded(seed), seed):
+    for seed in _ledger_seeds():
+        for one in (_with_demands(seed), seed):
             found.setdefault((str(one.request), one.rule), one)
     return list(found.values())
 
 
-def _of_ledger() -> Iterator[Seed]:
+def _ledger_seeds() -> Iterator[Seed]:
     for row in (*ledger.bodies(), *ledger.parameters()):
-        if row.witness and row.place not in _UNSUITABLE and not row.more.get("config"):
-            for operation in row.ids:
-                given, left_out = (_request(asking) for asking in requests_of(row, operation))
+        if (
+            row.witness
+            and row.place not in _EXCLUDED_PLACES
+            and not row.context_object.get("config")
+        ):
+            for operation in row.operation_ids:
+                given, without = (_request(request) for request in requests_of(row, operation))
                 for rule in _policy_rules(row):
-                    yield Seed(f"{operation} {row.name}", rule, given, left_out)
+                    yield Seed(f"{operation} {row.name}", rule, given, without)
 
 
-def _demanded(seed: Seed) -> Seed:
-    """The seed with what a configuration may demand, so that no rule denies that it is missing."""
+def _with_demands(seed: Seed) -> Seed:
+    """Return a seed with the required fields, so that no rule denies for a missing one."""
     request, harmless = (
-        replace(one, body=_merged(_DEMANDED.get(one.path, {}), one.body))
+        replace(one, body=_merged(_DEMANDS.get(one.path, {}), one.body))
         if isinstance(one.body, dict)
         else one
         for one in (seed.request, seed.harmless)
@@ -84,7 +90,7 @@ def _demanded(seed: Seed) -> Seed:
 
 
 def _merged(below: Any, above: Any) -> Any:
-    """A JSON value over another: objects are merged, everything else is replaced."""
+    """Merge two JSON values: objects are merged, other values of ``above`` replace ``below``'s."""
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
     both = {name: _merged(below[name], above[name]) for name in below.keys() & above.keys()}
@@ -92,13 +98,13 @@ def _merged(below: Any, above: Any) -> Any:
 
 
 def _policy_rules(row: Row) -> list[str]:
-    """The rules of a row that are the policy's; the plugin itself refuses by the others."""
+    """Return the rules of a row that are the policy's, without those of the plugin itself."""
     own = {"request.body-form", "request.body-withheld", "request.healthcheck"}
     return [rule for rule in row.rules.split() if rule not in own]
 
 
-def _request(asking: Asking) -> Request:
-    body = asking.body
-    if body is None and OPERATIONS[asking.operation].body == STREAM:
+def _request(request: LedgerRequest) -> Request:
+    body = request.body
+    if body is None and OPERATIONS[request.operation].body == STREAM:
         body = b"tar"
-    return Request(asking.method(), asking.path, tuple(asking.query.items()), body)
+    return Request(request.method(), request.path, tuple(request.query.items()), body)

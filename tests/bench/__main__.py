@@ -1,7 +1,7 @@
-"""``make bench``: how long dockerd waits for the plugin, beside a Go plugin with OPA inside.
+"""``make bench``: measures the plugin's response times, and those of Go plugins that embed OPA.
 
-All rivals serve the same policy to the same load generator, in turns, so that what else the machine
-does meets them alike. Writes docs/benchmarks.md and docs/benchmarks.svg.
+All plugins serve the same policy to the same load generator. They are measured in turns, so that
+other load of the machine affects them alike. Writes docs/benchmarks.md and docs/benchmarks.svg.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ CONFIG: Final = (
     "profile: devcontainer\nmounts: {allow: [{path: /workspace}]}\nlog: {level: debug}\n"
 )
 
-OURS: Final = "opa-authz"
-FILE: Final = "Go, policy compiled per request"
-SHORT: Final = "Go, nine lines compiled per request"
-SDK: Final = "Go, OPA's SDK"
+OPA_AUTHZ: Final = "opa-authz"
+GO_FULL_POLICY: Final = "Go, policy compiled per request"
+GO_NINE_LINES: Final = "Go, nine lines compiled per request"
+GO_SDK: Final = "Go, OPA's SDK"
 NINE_LINES: Final = ROOT / "tools/bench/peer/nine_lines"
 
 
 @dataclass(frozen=True)
 class Mix:
-    """What is asked in one measurement."""
+    """The requests of one measurement, and the plugins that are measured with them."""
 
     name: str
     connections: int
     cases: list[dict[str, Any]]
-    rivals: tuple[str, ...] = (OURS, SDK, SHORT, FILE)
+    plugins: tuple[str, ...] = (OPA_AUTHZ, GO_SDK, GO_NINE_LINES, GO_FULL_POLICY)
 
 
 @dataclass
 class Measured:
-    """Microseconds, and requests a second, of one rival in one mix: one number for each round."""
+    """Microseconds and requests a second of one plugin with one mix, a number for each round."""
 
     p50: list[float] = field(default_factory=list)
     p99: list[float] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Measured:
 
 
 def mixes() -> list[Mix]:
-    """A list, a create that comes again and one that never does, nine to one, and the response."""
+    """Return the mixes: lists, repeated and distinct creates, nine to one, and responses."""
     ninety_ten = [cases.case("list", 9), cases.case("distinct create")]
     found = []
     for connections in (1, 8):
@@ -80,7 +80,7 @@ def mixes() -> list[Mix]:
             Mix("create, repeated", connections, [cases.case("create")]),
             Mix("create, never the same", connections, [cases.case("distinct create")]),
             Mix("90 % list, 10 % create", connections, ninety_ten),
-            Mix("AuthZRes", connections, [cases.response_case("create")], (OURS, SDK)),
+            Mix("AuthZRes", connections, [cases.response_case("create")], (OPA_AUTHZ, GO_SDK)),
         ]
     return found
 
@@ -98,21 +98,21 @@ def main(seconds: float, rounds: int, calls: int, *, write: bool) -> None:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="opa-authz-")))
         sockets = start(folder, cleanup)
         plan = mixes()
-        steps = [(mix, rival) for _ in range(rounds) for mix in plan for rival in mix.rivals]
+        steps = [(mix, name) for _ in range(rounds) for mix in plan for name in mix.plugins]
         with click.progressbar(steps, label="measuring") as progress:
-            for mix, rival in progress:
+            for mix, plugin_name in progress:
                 measured = results.setdefault((mix.name, mix.connections), {})
-                report = load(folder, sockets[rival], mix, seconds)
-                measured.setdefault(rival, Measured()).add(report)
+                report = load(folder, sockets[plugin_name], mix, seconds)
+                measured.setdefault(plugin_name, Measured()).add(report)
         growth = {
-            size: _p50(folder, sockets[OURS], case, seconds) for size, case in sizes.requests()
+            size: _p50(folder, sockets[OPA_AUTHZ], case, seconds) for size, case in sizes.requests()
         }
         policies = dict(_grown_policies(folder, seconds))
         evaluation = _evaluation(folder)
         waits = dockerds.medians(dockerds.measure(folder, CONFIG, calls))
     medians = {
-        key: {rival: measured.medians() for rival, measured in rivals.items()}
-        for key, rivals in results.items()
+        key: {plugin_name: measured.medians() for plugin_name, measured in plugins.items()}
+        for key, plugins in results.items()
     }
     text = page(Figures(medians, growth, policies, evaluation, waits), rounds, seconds)
     if not write:
@@ -128,7 +128,7 @@ def _p50(folder: Path, socket: Path, case: dict[str, Any], seconds: float) -> fl
 
 
 def _grown_policies(folder: Path, seconds: float) -> Iterator[tuple[str, float]]:
-    """What a create costs where the policy is larger."""
+    """Yield the median of a create under larger policies."""
     for grown, config in sizes.policies(CONFIG, folder):
         own = Path(tempfile.mkdtemp(dir=folder))
         settings = own / "config.yaml"
@@ -138,12 +138,12 @@ def _grown_policies(folder: Path, seconds: float) -> Iterator[tuple[str, float]]
 
 
 def _evaluation(folder: Path) -> dict[str, float]:
-    """Microseconds of OPA's evaluation alone, as `opa-authz policy bench` prints them."""
+    """Return the microseconds of OPA's evaluation, as ``opa-authz policy bench`` prints them."""
     return rule_authoring.bench(binary.find(), folder / "bundle")
 
 
 def build_tools() -> None:
-    """Build the load generator and the rival with Go."""
+    """Build the load generator and the other plugins with Go."""
     TOOLS.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         ["go", "build", "-o", f"{TOOLS}/", "./..."],
@@ -154,7 +154,7 @@ def build_tools() -> None:
 
 
 def start(folder: Path, cleanup: ExitStack) -> dict[str, Path]:
-    """Start the rivals; their sockets."""
+    """Start the plugins and return their sockets."""
     config = folder / "config.yaml"
     config.write_text(CONFIG)
     plugin = running_plugin(folder, f"--config={config}", socket_=folder / "plugin.sock")
@@ -174,15 +174,15 @@ def start(folder: Path, cleanup: ExitStack) -> dict[str, Path]:
         packed.extractall(folder / "bundle", filter="data")
     (folder / "documents.json").write_text(json.dumps(cases.documents()))
     return {
-        OURS: ours.socket,
-        FILE: cleanup.enter_context(_peer(folder, "file", folder / "bundle")),
-        SHORT: cleanup.enter_context(_peer(folder, "file", NINE_LINES)),
-        SDK: cleanup.enter_context(_peer(folder, "sdk", archive)),
+        OPA_AUTHZ: ours.socket,
+        GO_FULL_POLICY: cleanup.enter_context(_peer(folder, "file", folder / "bundle")),
+        GO_NINE_LINES: cleanup.enter_context(_peer(folder, "file", NINE_LINES)),
+        GO_SDK: cleanup.enter_context(_peer(folder, "sdk", archive)),
     }
 
 
 def load(folder: Path, socket: Path, mix: Mix, seconds: float) -> dict[str, Any]:
-    """One measurement."""
+    """Carry out one measurement and return the load generator's report."""
     file = folder / "cases.json"
     file.write_text(json.dumps(mix.cases))
     done = subprocess.run(
@@ -219,7 +219,7 @@ def _peer(folder: Path, mode: str, bundle: Path) -> Iterator[Path]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(socket.exists, "the rival to serve")
+        wait_for(socket.exists, "the plugin to serve")
         yield socket
     finally:
         process.kill()

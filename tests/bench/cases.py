@@ -1,4 +1,4 @@
-"""What the benchmarks ask: requests as dockerd passes them on, and their input documents."""
+"""The requests of the benchmarks as AuthZ messages, and their input documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import LocalHostPaths
 
 NUMBER: Final = "@@@@@@@@"
-"""Stands for a number that is another one in every request."""
+"""A placeholder that the load generator replaces by a different number in each request."""
 
 _CREATE: Final[dict[str, Any]] = {
     "Hostname": "",
@@ -60,7 +60,7 @@ REQUESTS: Final[dict[str, tuple[str, str, dict[str, Any] | None]]] = {
 
 
 def message(name: str) -> dict[str, Any]:
-    """The AuthZReq of a case."""
+    """Return the AuthZReq message of a request."""
     fields = _message(*REQUESTS[name])
     fields["RequestHeaders"]["X-Case"] = name
     return fields
@@ -77,18 +77,18 @@ def _message(method: str, uri: str, body: Mapping[str, Any] | None) -> dict[str,
 
 
 def documents() -> dict[str, Any]:
-    """The input document of each case, which the stand-in for a Go plugin gets ready-made."""
+    """Return the input document of each request, for the Go plugins."""
     return {name: _document(message(name)) for name in REQUESTS}
 
 
 def case(name: str, weight: int = 1) -> dict[str, Any]:
-    """An AuthZReq as the load generator takes it."""
+    """Return an AuthZReq in the load generator's format."""
     path = "/AuthZPlugin.AuthZReq"
     return _case(name, path, message(name), weight)
 
 
 def response_case(name: str) -> dict[str, Any]:
-    """The AuthZRes of a request, as the load generator takes it."""
+    """Return the AuthZRes of a request in the load generator's format."""
     fields = {
         **message(name),
         "ResponseStatusCode": 201,
@@ -99,7 +99,7 @@ def response_case(name: str) -> dict[str, Any]:
 
 
 def create_case(more: Mapping[str, Any]) -> dict[str, Any]:
-    """A create of a container with so much more in it, never the same twice."""
+    """Return a create with more fields in its body; no two of its requests are equal."""
     fields = _message("POST", f"/v1.48/containers/create?name=web-{NUMBER}", {**_SMALL, **more})
     return _case("create", "/AuthZPlugin.AuthZReq", fields, 1)
 

@@ -1,4 +1,4 @@
-"""What a client of the Docker API waits longer where a plugin is asked."""
+"""Measures the response times of dockerd with and without the plugin."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
 from tests.harness.plugin import running_plugin, wait_for
 
-ALONE: Final = "dockerd alone"
-GUARDED: Final = "with opa-authz"
+WITHOUT_PLUGIN: Final = "dockerd alone"
+WITH_PLUGIN: Final = "with opa-authz"
 ENGINE: Final = "28.5"
 
-_CANARY: Final = "/_ping?a=1&a=2"
-"""Denied by every policy."""
+_DENIED_PATH: Final = "/_ping?a=1&a=2"
+"""A request that every policy denies."""
 
 Waits = dict[str, dict[str, list[float]]]
 """API call → daemon → microseconds of each call."""
@@ -37,16 +37,16 @@ _CREATE: Final = json.dumps(
 
 
 def measure(folder: Path, config: str, calls: int) -> Waits:
-    """Make API calls to two daemons in turns, one of which asks the plugin."""
+    """Make API calls in turns to two daemons, one of which has the plugin."""
     waits: Waits = {}
     with ExitStack() as cleanup:
         daemons = {
             name: cleanup.enter_context(scratch_dockerd(prepare(ENGINE)))
-            for name in (ALONE, GUARDED)
+            for name in (WITHOUT_PLUGIN, WITH_PLUGIN)
         }
         for daemon in daemons.values():
             daemon.import_image()
-        _guard(daemons[GUARDED], folder, config, cleanup)
+        _start_plugin(daemons[WITH_PLUGIN], folder, config, cleanup)
         clients = {name: connect(daemon.socket) for name, daemon in daemons.items()}
         for turn in range(calls):
             for call, run in _CALLS.items():
@@ -59,14 +59,14 @@ def measure(folder: Path, config: str, calls: int) -> Waits:
 
 
 def medians(waits: Waits) -> dict[str, dict[str, float]]:
-    """API call → daemon → the median."""
+    """Return the median microseconds by API call and daemon."""
     return {
         call: {name: statistics.median(taken) for name, taken in daemons.items()}
         for call, daemons in waits.items()
     }
 
 
-def _guard(daemon: Dockerd, folder: Path, config: str, cleanup: ExitStack) -> None:
+def _start_plugin(daemon: Dockerd, folder: Path, config: str, cleanup: ExitStack) -> None:
     name = f"opa-authz-bench-{os.getpid()}"
     socket = Path(f"/run/docker/plugins/{name}.sock")
     file = folder / "guard.yaml"
@@ -74,7 +74,7 @@ def _guard(daemon: Dockerd, folder: Path, config: str, cleanup: ExitStack) -> No
     cleanup.enter_context(running_plugin(folder, f"--config={file}", socket_=socket))
     daemon.reload({"authorization-plugins": [name]})
     wait_for(
-        lambda: call(daemon.socket, "GET", _CANARY).status == http.client.FORBIDDEN,
+        lambda: call(daemon.socket, "GET", _DENIED_PATH).status == http.client.FORBIDDEN,
         "dockerd to ask",
         20,
     )

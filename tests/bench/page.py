@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its picture, from what was measured."""
+"""Formats the results as docs/benchmarks.md and docs/benchmarks.svg."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from authz_plugin.engine import binary
 
 Medians = Mapping[tuple[str, int], Mapping[str, Mapping[str, float]]]
-"""(mix, connections) → rival → p50, p99 (microseconds) and rate (a second)."""
+"""By mix and connections, then plugin: p50, p99 (microseconds) and rate (a second)."""
 
 _HEAD: Final = """\
 # Benchmarks
@@ -69,7 +69,7 @@ What each step towards this gained: [where the time goes](decisions/0008-where-t
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured, all medians in microseconds."""
+    """The results; all are medians in microseconds."""
 
     medians: Medians
     requests: Mapping[str, float]
@@ -79,7 +79,7 @@ class Figures:
 
 
 def page(figures: Figures, rounds: int, seconds: float) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     medians = figures.medians
     lines = [_HEAD]
     for connections in sorted({connections for _, connections in medians}):
@@ -87,9 +87,9 @@ def page(figures: Figures, rounds: int, seconds: float) -> str:
         lines += [f"## {connections} {noun}", ""]
         lines += ["| | plugin | p50 | p99 | rate | p50 µs | p99 µs | requests/s |"]
         lines += ["|---|---|---:|---:|---:|---:|---:|---:|"]
-        for (mix, on), rivals in medians.items():
+        for (mix, on), plugins in medians.items():
             if on == connections:
-                lines += _rows(mix, rivals)
+                lines += _rows(mix, plugins)
         lines.append("")
     lines += ["## Through dockerd", "", _THROUGH, "", "| | alone | guarded |", "|---|---:|---:|"]
     lines += [
@@ -115,12 +115,13 @@ def page(figures: Figures, rounds: int, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def _rows(mix: str, rivals: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """A line for each rival; the first is what the others are set in proportion to."""
-    ours = next(iter(rivals.values()))
-    for rival, m in rivals.items():
+def _rows(mix: str, plugins: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Yield a row for each plugin; ratios are to the first one."""
+    ours = next(iter(plugins.values()))
+    for plugin_name, m in plugins.items():
         shares = " | ".join(f"{m[name] / ours[name]:.2f}" for name in ("p50", "p99", "rate"))
-        yield f"| {mix} | {rival} | {shares} | {m['p50']:.0f} | {m['p99']:.0f} | {m['rate']:.0f} |"
+        figures = f"{m['p50']:.0f} | {m['p99']:.0f} | {m['rate']:.0f}"
+        yield f"| {mix} | {plugin_name} | {shares} | {figures} |"
 
 
 _COLOURS: Final = ("#2d6cdf", "#9aa5b1", "#d9822b", "#6b4e9b")
@@ -130,21 +131,21 @@ _WIDTH: Final = 900
 
 
 def picture(medians: Medians) -> str:
-    """Bars of the medians on one connection."""
-    groups = [(mix, rivals) for (mix, on), rivals in medians.items() if on == 1]
-    rivals = list(dict.fromkeys(rival for _, found in groups for rival in found))
+    """Return an SVG with bars of the medians on one connection."""
+    groups = [(mix, plugins) for (mix, on), plugins in medians.items() if on == 1]
+    plugins = list(dict.fromkeys(plugin_name for _, found in groups for plugin_name in found))
     highest = max(m["p50"] for _, found in groups for m in found.values())
     parts: list[str] = []
-    for i, rival in enumerate(rivals):
+    for i, plugin_name in enumerate(plugins):
         x, y = _LEFT + 330 * (i % 2), 12 + 20 * (i // 2)
         parts.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{_COLOURS[i]}"/>')
-        parts.append(f'<text x="{x + 18}" y="{y + 10}">{escape(rival)}</text>')
+        parts.append(f'<text x="{x + 18}" y="{y + 10}">{escape(plugin_name)}</text>')
     y = 60
     for mix, found in groups:
         parts.append(f'<text x="{_LEFT - 10}" y="{y + 26}" text-anchor="end">{escape(mix)}</text>')
-        for rival, m in found.items():
+        for plugin_name, m in found.items():
             length = _length(m["p50"], highest)
-            colour = _COLOURS[rivals.index(rival)]
+            colour = _COLOURS[plugins.index(plugin_name)]
             parts.append(
                 f'<rect x="{_LEFT}" y="{y}" width="{length:.0f}" height="{_BAR - 3}" '
                 f'fill="{colour}"/>'
@@ -160,5 +161,5 @@ def picture(medians: Medians) -> str:
 
 
 def _length(microseconds: float, highest: float) -> float:
-    """A linear bar that always can be seen."""
+    """Return the length of a linear bar, at least 2."""
     return max(2.0, (_WIDTH - _LEFT - 90) * microseconds / highest)

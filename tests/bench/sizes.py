@@ -1,4 +1,4 @@
-"""What an answer costs as requests and policies grow."""
+"""Requests and policies of increasing size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from tests.bench import cases
 
 _BODIES: Final = {"1 KB": 1, "16 KB": 16, "256 KB": 256, "1 MB": 1024, "4 MB": 4000}
-"""dockerd shows no more than 4 MiB."""
+"""The sizes of bodies in kilobytes; dockerd sends at most 4 MiB."""
 
 _COUNTS: Final = (1, 10, 100, 1000)
 _RULES: Final = (1, 10, 50)
@@ -28,7 +28,7 @@ denials contains denial.of("custom.n{number}", "Image", null, "not this image", 
 
 
 def requests() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Creates that grow, none the same twice: what grows, and the case."""
+    """Yield creates of increasing size, each with a description."""
     for name, kilobytes in _BODIES.items():
         yield f"a body of {name}", cases.create_case({"Env": ["SETTING=" + "v" * 1012] * kilobytes})
     for count in _COUNTS:
@@ -38,7 +38,10 @@ def requests() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def policies(config: str, folder: Path) -> Iterator[tuple[str, str]]:
-    """Configurations that grow: what grows, and the settings; own rules lie in a folder."""
+    """Yield settings with policies of increasing size, each with a description.
+
+    Files with rules are written to ``folder``.
+    """
     for count in _COUNTS[1:]:
         when = {"image": "debugger:1"}
         exceptions = [

@@ -1,7 +1,7 @@
-"""What real clients send: requests as dockerd hands them to a plugin, recorded.
+"""AuthZ messages that dockerd sent to a plugin for requests of real clients.
 
-``python -m tests.corpus`` records them anew, with a plugin that allows everything and keeps what it
-is asked. Folders of the machine are replaced by ``/srv/app``.
+``python -m tests.corpus`` records them, with a plugin that allows every request. Folders of the
+machine are replaced by ``/srv/app``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WORKSPACE: Final = "/srv/app"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A request of a client to an engine: method, target, headers and body."""
+    """A recorded request of a client to an engine."""
 
     client: str
     engine: str
@@ -30,7 +30,7 @@ class Recorded:
 
     @property
     def message(self) -> dict[str, Any]:
-        """The AuthZReq that dockerd sends for it."""
+        """The AuthZReq message of the request."""
         message: dict[str, Any] = {
             "RequestMethod": self.method,
             "RequestUri": self.uri,
@@ -42,6 +42,6 @@ class Recorded:
 
 
 def recorded() -> Iterator[Recorded]:
-    """Every recorded request."""
+    """Yield all recorded requests."""
     for line in FILE.read_text().splitlines():
         yield Recorded(**json.loads(line))

@@ -1,4 +1,4 @@
-"""Record what real clients send to real engines."""
+"""Records the AuthZ messages of real clients and engines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from tests.corpus import FILE, WORKSPACE, Recorded
-from tests.corpus.clients import ALL, Place
+from tests.corpus.clients import ALL, Workspace
 from tests.harness.dockerd import scratch_dockerd
 from tests.harness.engines import prepare
 from tests.harness.plugin import wait_for
@@ -25,7 +25,7 @@ _KEPT = ("Content-Type", "Content-Length", "Transfer-Encoding", "X-Registry-Auth
 
 
 class Recorder:
-    """A plugin that allows everything and keeps what it is asked."""
+    """A plugin that allows every request and keeps the messages."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ class Recorder:
 
 
 def main() -> None:
-    """Run every client against every engine, and write what they sent."""
+    """Run every client with every engine, and write the requests to ``FILE``."""
     found: dict[tuple[str, ...], Recorded] = {}
     for engine in TESTED:
         for client, use in ALL.items():
@@ -54,10 +54,10 @@ def main() -> None:
                 dockerd.reload({"authorization-plugins": [name]})
                 wait_for(lambda: _is_asked(dockerd, recorder), "dockerd to ask", 20)  # noqa: B023
                 recorder.messages.clear()
-                use(Place(dockerd, Path(folder)))
+                use(Workspace(dockerd, Path(folder)))
                 for message in recorder.messages:
                     request = _recorded(client, engine, message, folder)
-                    found.setdefault(_sort(request), request)
+                    found.setdefault(_deduplication_key(request), request)
             click.echo(f"{engine} {client}: {len(found)} different requests so far")
     lines = (json.dumps(asdict(request), sort_keys=True) for request in found.values())
     FILE.write_text("".join(f"{line}\n" for line in lines))
@@ -78,8 +78,8 @@ def _recorded(client: str, engine: str, message: dict[str, Any], folder: str) ->
     return Recorded(client, engine, message["RequestMethod"], uri, headers, body)
 
 
-def _sort(request: Recorded) -> tuple[str, ...]:
-    """What makes a request another one: ids and times do not."""
+def _deduplication_key(request: Recorded) -> tuple[str, ...]:
+    """Return a key that is equal for requests that differ in ids and times only."""
     uri = re.sub(r"[0-9a-f]{64}|[0-9a-z]{25}|\d{9,}", "ID", request.uri)
     body = re.sub(r"[0-9a-f]{64}|[0-9a-z]{25}|\d{9,}", "ID", request.body)
     return (request.client, request.engine, request.method, uri, body)

@@ -1,4 +1,4 @@
-"""What people do with Docker, by the clients that they do it with."""
+"""Typical commands of Docker clients."""
 
 from __future__ import annotations
 
@@ -47,38 +47,38 @@ volumes: {{data: {{}}}}
 
 
 @dataclass(frozen=True)
-class Place:
-    """A dockerd with an image and a container ``running``, and a folder to mount and build from."""
+class Workspace:
+    """A dockerd with an image and a container named ``running``, and a folder for files."""
 
     dockerd: Dockerd
-    workspace: Path
+    folder: Path
 
     def cli(self, line: str, text: str = "") -> str:
-        """Run the engine's Docker CLI; what it prints."""
-        words = [word.replace("WORKSPACE", str(self.workspace)) for word in line.split()]
+        """Run a command line of the engine's Docker CLI and return its output."""
+        words = [word.replace("WORKSPACE", str(self.folder)) for word in line.split()]
         done = self.dockerd.docker(*words, text=text, check=False)
         assert done.returncode == 0, f"docker {line}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
 
-def docker_cli(place: Place) -> None:
-    """The Docker CLI, on an ordinary day."""
-    app = place.workspace / "app"
+def docker_cli(workspace: Workspace) -> None:
+    """Run typical commands of the Docker CLI."""
+    app = workspace.folder / "app"
     app.mkdir(exist_ok=True)
     (app / "Dockerfile").write_text(f"FROM {IMAGE}\nARG V=1\nLABEL v=$V\nRUN touch /built\n")
-    for line in _DAY:
-        place.cli(line)
-    place.cli(f"run --rm --interactive {IMAGE} cat", text="typed\n")
+    for line in _COMMANDS:
+        workspace.cli(line)
+    workspace.cli(f"run --rm --interactive {IMAGE} cat", text="typed\n")
     context = ["build", "--quiet", "--tag=built", "--build-arg=V=2", str(app)]
-    place.dockerd.docker(*context, timeout=120)
-    place.cli("run --rm built ls /built")
-    place.cli("image rm built")
+    workspace.dockerd.docker(*context, timeout=120)
+    workspace.cli("run --rm built ls /built")
+    workspace.cli("image rm built")
 
 
 _OPTIONS: Final = (
     "--network=app-net --network-alias=www --publish=127.0.0.1:18080:80 --restart=on-failure:3"
 )
-_DAY: Final = (
+_COMMANDS: Final = (
     "version",
     "info",
     "ps --all --filter status=running --no-trunc",
@@ -140,17 +140,17 @@ _DAY: Final = (
 )  # fmt: skip
 
 
-def compose(place: Place) -> None:
-    """Docker Compose, from up to down."""
+def compose(workspace: Workspace) -> None:
+    """Run Docker Compose, from ``up`` to ``down``."""
     unpack("trixie", ("docker-compose",), CACHE / "compose")
     program = CACHE / "compose/usr/libexec/docker/cli-plugins/docker-compose"
-    (place.workspace / "site").mkdir(exist_ok=True)
-    file = place.workspace / "compose.yaml"
+    (workspace.folder / "site").mkdir(exist_ok=True)
+    file = workspace.folder / "compose.yaml"
     file.write_text(COMPOSE_FILE)
     environment = {
         **os.environ,
-        "DOCKER_HOST": f"unix://{place.dockerd.socket}",
-        "DOCKER_CONFIG": str(place.dockerd.folder / "client"),
+        "DOCKER_HOST": f"unix://{workspace.dockerd.socket}",
+        "DOCKER_CONFIG": str(workspace.dockerd.folder / "client"),
     }
     for line in (
         "up --detach", "ps --all", "logs", "exec -T web id", "stop --timeout 0", "start",
@@ -168,9 +168,9 @@ def compose(place: Place) -> None:
         assert done.returncode == 0, f"docker compose {line}: {done.stdout}{done.stderr}"
 
 
-def docker_py(place: Place) -> None:
-    """docker-py, as scripts and Testcontainers use it."""
-    client = docker.DockerClient(base_url=f"unix://{place.dockerd.socket}", timeout=60)
+def docker_py(workspace: Workspace) -> None:
+    """Use docker-py as scripts and Testcontainers do."""
+    client = docker.DockerClient(base_url=f"unix://{workspace.dockerd.socket}", timeout=60)
     try:
         client.ping()
         client.version()
@@ -183,7 +183,7 @@ def docker_py(place: Place) -> None:
             labels={"org.testcontainers": "true"},
             environment={"A": "b"},
             ports={"80/tcp": None},
-            volumes={str(place.workspace): {"bind": "/w", "mode": "ro"}},
+            volumes={str(workspace.folder): {"bind": "/w", "mode": "ro"}},
             mem_limit="64m",
             stop_signal="KILL",
             mounts=[docker.types.Mount("/t", None, type="tmpfs")],
@@ -227,8 +227,8 @@ _TASK: Final = (
 )
 
 
-def swarm(place: Place) -> None:
-    """The Docker CLI as the manager of a swarm."""
+def swarm(workspace: Workspace) -> None:
+    """Run commands of the Docker CLI for swarms."""
     for line in (
         "swarm init --advertise-addr=127.0.0.1 --listen-addr=127.0.0.1:0",
         "node ls",
@@ -246,21 +246,21 @@ def swarm(place: Place) -> None:
         "swarm join-token worker",
         "network rm mesh",
     ):  # fmt: skip
-        node = place.cli("info --format={{.Swarm.NodeID}}") if "NODE" in line else ""
-        place.cli(line.replace("NODE", node))
-    place.cli("secret create password -", text="hush")
-    place.cli("config create settings -", text="x=1")
+        node = workspace.cli("info --format={{.Swarm.NodeID}}") if "NODE" in line else ""
+        workspace.cli(line.replace("NODE", node))
+    workspace.cli("secret create password -", text="hush")
+    workspace.cli("config create settings -", text="x=1")
     for line in ("secret ls", "config ls", "config inspect settings", "secret rm password"):
-        place.cli(line)
-    place.cli("config rm settings")
-    place.cli("swarm leave --force")
+        workspace.cli(line)
+    workspace.cli("config rm settings")
+    workspace.cli("swarm leave --force")
 
 
-ORDINARY: Final[dict[str, Callable[[Place], None]]] = {
+ORDINARY: Final[dict[str, Callable[[Workspace], None]]] = {
     "docker": docker_cli,
     "docker compose": compose,
     "docker-py": docker_py,
 }
-"""What works under the profile ``devcontainer``."""
+"""The clients that work under the profile ``devcontainer``."""
 
-ALL: Final[dict[str, Callable[[Place], None]]] = {**ORDINARY, "docker (swarm)": swarm}
+ALL: Final[dict[str, Callable[[Workspace], None]]] = {**ORDINARY, "docker (swarm)": swarm}

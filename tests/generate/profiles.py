@@ -10,7 +10,7 @@ from authz_plugin import policy
 from authz_plugin.configuration import complete_profile
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.hostpaths import LocalHostPaths
-from tests.promises import EVERYWHERE, PROMISES, Promise
+from tests.profile_guarantees import COMMON_GUARANTEES, GUARANTEES, Guarantee
 
 GENERAL: Final = (
     "production", "devcontainer", "agent", "baseline", "restricted", "cis", "read-only", "closed",
@@ -42,7 +42,7 @@ _PROMISES: Final = """\
 ## What they promise
 
 Each promise is kept by the rules beside it; a test has the profile deny requests that would break
-it (`tests/promises.py`). What no plugin can keep is in [limits](limits.md).
+it (`tests/profile_guarantees.py`). What no plugin can keep is in [limits](limits.md).
 
 | profile | promise | rules |
 |---|---|---|"""
@@ -84,18 +84,20 @@ def profiles_page() -> str:
     for section in complete["closed"]["sections"]:
         cells = (_section(complete[name], section) for name in GENERAL)
         lines.append(f"| {section} | {' | '.join(cells)} |")
-    lines += ["", _PROMISES, *_promises("every profile", EVERYWHERE)]
+    lines += ["", _PROMISES, *_guarantee_rows("every profile", COMMON_GUARANTEES)]
     for name in GENERAL:
-        lines += _promises(f"`{name}`", PROMISES[name])
+        lines += _guarantee_rows(f"`{name}`", GUARANTEES[name])
     lines += [_CLIENTS, "| preset | for | operations |", "|---|---|---|"]
     for name in sorted(set(complete) - set(GENERAL)):
         lines.append(f"| `{name}` | {_purpose(name)} | {', '.join(_operations(complete[name]))} |")
     return "\n".join(lines) + "\n"
 
 
-def _promises(whose: str, promises: tuple[Promise, ...]) -> list[str]:
+def _guarantee_rows(whose: str, guarantees: tuple[Guarantee, ...]) -> list[str]:
     """The rows of a table: what is promised, and the rules that keep it."""
-    return [f"| {whose} | {promise.text} | {_links(promise.rules)} |" for promise in promises]
+    return [
+        f"| {whose} | {guarantee.text} | {_links(guarantee.rules)} |" for guarantee in guarantees
+    ]
 
 
 def _links(rules: tuple[str, ...]) -> str:

@@ -1,4 +1,6 @@
-"""The ledger: what of a request Docker reads, and which rule judges it or why none needs to.
+"""The ledger: every field and parameter that Docker reads, with the rules that judge it.
+
+A row of a field that no rule judges has the reason.
 
 ``bodies.tsv`` has a row for every field of every body that Docker 20.10, 28.5 or 29 decodes,
 ``parameters.tsv`` one for every query parameter, filter, header, path reference and stream that
@@ -20,9 +22,9 @@ FOLDER: Final = Path(__file__).parent
 BODIES: Final = FOLDER / "bodies.tsv"
 PARAMETERS: Final = FOLDER / "parameters.tsv"
 OPEN: Final = FOLDER / "open.txt"
-"""The rows that may be open: operations, place and name, a line each. In the end there are none."""
+"""The rows that may be open, one on each line: operations, place and name."""
 STRICT: Final = FOLDER / "strict.yaml"
-"""The policy configuration that the witnesses are decided under."""
+"""The policy configuration for the evaluation of witnesses."""
 
 Verdict = Literal["judged", "harmless", "unseen", "open"]
 
@@ -68,7 +70,7 @@ TYPES: Final[Mapping[str, str]] = {
 
 
 class LedgerError(Exception):
-    """A row that cannot be read, with its file and line."""
+    """A row is not valid; the message has its file and line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +102,8 @@ class Row:
     where: str = ""
 
     @property
-    def ids(self) -> list[str]:
-        """The operations' ids."""
+    def operation_ids(self) -> list[str]:
+        """The ids of the operations."""
         return self.operations.split()
 
     @property
@@ -110,13 +112,13 @@ class Row:
         return json.loads(self.witness)
 
     @property
-    def more(self) -> dict[str, Any]:
+    def context_object(self) -> dict[str, Any]:
         """The context as a JSON object."""
         found: dict[str, Any] = json.loads(self.context or "{}")
         return found
 
     def covers(self, path: str) -> bool:
-        """Whether the row is about a walked path."""
+        """Return whether the row is about a field with this path."""
         if not self.name.endswith("**"):
             return path == self.name
         above = self.name.removesuffix("**").removesuffix(".")
@@ -130,18 +132,18 @@ COLUMNS: Final = tuple(field.name for field in fields(Row) if field.name != "whe
 
 @cache
 def bodies() -> tuple[Row, ...]:
-    """The rows of ``bodies.tsv``."""
+    """Return the rows of ``bodies.tsv``."""
     return tuple(read_rows(BODIES))
 
 
 @cache
 def parameters() -> tuple[Row, ...]:
-    """The rows of ``parameters.tsv``."""
+    """Return the rows of ``parameters.tsv``."""
     return tuple(read_rows(PARAMETERS))
 
 
 def read_rows(file: Path) -> Iterator[Row]:
-    """The rows of a file; raises ``LedgerError`` for one that cannot be read."""
+    """Read the rows of a file; raises ``LedgerError`` for a row that is not valid."""
     with file.open(newline="") as text:
         reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
         if tuple(next(reader)) != COLUMNS:
@@ -157,26 +159,26 @@ def read_rows(file: Path) -> Iterator[Row]:
 
 
 def verdicts(rows: Iterable[Row]) -> dict[tuple[str, str, str], Verdict]:
-    """The verdict on each field and the like, by place, operation and name.
+    """Return the verdict on each field or parameter, by place, operation and name.
 
-    What has an open row is open, whatever else judges it.
+    A field with an open row is open, even if other rows of it are not.
     """
     found: dict[tuple[str, str, str], Verdict] = {}
     for row in rows:
-        for id_ in row.ids:
+        for id_ in row.operation_ids:
             key = (row.place, id_, row.name)
             found[key] = "open" if "open" in {found.get(key), row.verdict} else row.verdict
     return found
 
 
 def unknown_to_ledger(fields_: Iterable[tuple[str, str]]) -> list[str]:
-    """Fields, as type and path, that some operation decodes and no row is about."""
+    """Return the fields, given as type and path, that an operation decodes and that have no row."""
     return [
         f"{operation} {path}"
         for type_, path in fields_
         for operation, decoded in TYPES.items()
         if decoded == type_
-        and not any(operation in row.ids and row.covers(path) for row in bodies())
+        and not any(operation in row.operation_ids and row.covers(path) for row in bodies())
     ]
 
 

@@ -1,7 +1,7 @@
-"""What Docker reads of requests, walked from its own source: fields of types, reads of routers.
+"""Extracts from Docker's source what it reads of requests: fields of types and reads of routers.
 
-The programs are in ``tests/oracle/go``. The types are those of the modules that the oracle is
-pinned to; the routers are the source of the modules below.
+The programs that do so are in ``tests/oracle/go``. The types are those of the modules that the
+oracle is pinned to; the routers are those of the modules below.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NEWEST_API: Final = "github.com/moby/moby/api"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A module of Docker's with its routers: ``sum`` is its hash in Go's checksum database."""
+    """A Go module of Docker, with the folder of its routers and its hash in ``sum.golang.org``."""
 
     module: str
     sum: str
@@ -74,27 +74,27 @@ _FILTERS: Final[Mapping[str, str]] = {
     "newListTasksFilters": "task.list",
     "pruneFilters": "network.prune",
 }
-"""The operation whose filters a map of Docker's names, by the map's variable or its function.
-Engines to 28 accept any for network.list, every engine for system.events."""
+"""The operation of each map of accepted filters, by the name of the map's variable or function.
+Engines up to 28 accept any filter for network.list, and all engines for system.events."""
 
 _FOLDERS: Final = ("builder", "daemon", "plugin", "registry", "volume")
-"""Where a daemon keeps these maps."""
+"""The folders with these maps."""
 
 _GO: Final = Path(oracle.__file__).parent / "go"
 
 
 class WalkError(Exception):
-    """Docker's source could not be walked; says why."""
+    """Docker's source could not be read."""
 
 
 def engines(found: set[str]) -> str:
-    """Engines in the form of the ledger's column: in order, separated by spaces."""
+    """Return engines as in the ledger's column: in order, separated by spaces."""
     return " ".join(name for name in NAMES.values() if name in found)
 
 
 @cache
 def fields() -> Mapping[tuple[str, str], str]:
-    """Every field: type and path to the engines that decode it."""
+    """Return the engines that decode each field, by its type and path."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for engine, name in NAMES.items():
         for type_, path in _paths(oracle.build(engine)):
@@ -109,7 +109,7 @@ def _paths(program: Path) -> list[tuple[str, str]]:
 
 
 def newest() -> tuple[str, list[tuple[str, str]]]:
-    """The newest version of Docker's API module that the module proxy has, and its fields."""
+    """Return the newest version of Docker's API module in the module proxy, and its fields."""
     with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
         for name in (NEWEST, "serve"):
             shutil.copytree(_GO / name, Path(folder) / name)
@@ -123,10 +123,10 @@ def newest() -> tuple[str, list[tuple[str, str]]]:
 
 @cache
 def reads() -> Mapping[tuple[str, str, str], str]:
-    """Every read of a handler: operation, place and name to the engines that do it.
+    """Return the engines of each read of a handler, by operation, place and name.
 
-    What several values of a parameter are read of is ``lists``. A body that operations decode
-    into a type is not among them.
+    Bodies that are decoded into a type are not included. ``lists`` has the parameters of which
+    several values are read.
     """
     found: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for engine in NAMES:
@@ -139,7 +139,7 @@ def reads() -> Mapping[tuple[str, str, str], str]:
 
 @cache
 def lists() -> frozenset[tuple[str, str]]:
-    """The parameters of which an engine reads every value, by operation."""
+    """Return the parameters of which an engine reads every value, with their operations."""
     return frozenset(
         (operation, name)
         for engine in NAMES

@@ -1,7 +1,7 @@
-"""Docker's own types as an oracle: what a body holds for dockerd, beside what it holds for us.
+"""Compares how this plugin and Docker's own Go types decode a request body.
 
-Three small Go programs decode bodies into the published API types of Docker 20.10, 28.5 and 29, as
-dockerd does. For every body, either this plugin refuses it or both hold the same, field by field.
+Three Go programs decode bodies into the API types of Docker 20.10, 28.5 and 29, as dockerd does.
+The plugin must refuse a body, or decode every field to the same value.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "plugin.privileges": shapes.PLUGIN_PRIVILEGES,
     "plugin.settings": shapes.PLUGIN_SETTINGS,
 }
-"""The bodies that all three engines read."""
+"""The shapes of the bodies that all three engines decode."""
 
-_PLAIN_IN_20: Final = {"network.create.CheckDuplicate", "network.create.EnableIPv6"}
-"""Fields that later engines leave open where they were not given, and 20.10 takes for false."""
+_NOT_POINTERS_IN_20: Final = {"network.create.CheckDuplicate", "network.create.EnableIPv6"}
+"""Fields that are pointers in later engines, and Booleans without null in 20.10."""
 
 _SOURCE: Final = Path(__file__).parent / "go"
 _BUILT: Final = Path(__file__).parents[2] / ".cache/oracle"
 
 
 class Oracle:
-    """The running program of one engine."""
+    """The running Go program of one engine."""
 
     def __init__(self, engine: str, process: subprocess.Popen[bytes]) -> None:
         self.engine = engine
         self._process = process
 
     def ask(self, name: str, body: bytes) -> dict[str, Any]:
-        """``{"holds": …}`` with every field, or ``{"error": …}`` where the engine refuses."""
+        """Decode a body: ``{"holds": …}`` with every field, or ``{"error": …}`` if the engine fails."""
         question = {"type": name, "body": base64.b64encode(body).decode()}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -74,12 +74,12 @@ class Oracle:
 
 
 def is_available() -> bool:
-    """Whether there is a Go to build the oracle with."""
+    """Return whether Go, which builds the programs, is installed."""
     return shutil.which("go") is not None
 
 
 def build(engine: str) -> Path:
-    """Build the program of an engine; Go's own cache makes it quick the next time."""
+    """Build the program of an engine and return its path."""
     program = _BUILT / engine
     subprocess.run(
         ["go", "build", "-mod=readonly", "-o", program, "."], cwd=_SOURCE / engine, check=True
@@ -88,7 +88,7 @@ def build(engine: str) -> Path:
 
 
 def fields(engine: str) -> dict[str, Any]:
-    """The names of all fields of an engine's types, by type."""
+    """Return the names of all fields of an engine's types, by type."""
     done = subprocess.run([build(engine), "fields"], capture_output=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -96,7 +96,7 @@ def fields(engine: str) -> dict[str, Any]:
 
 @contextmanager
 def running() -> Iterator[list[Oracle]]:
-    """The oracles of all engines, until the end."""
+    """Run the programs of all engines."""
     with ExitStack() as open_:
         found = []
         for engine in ENGINES:
@@ -110,7 +110,11 @@ def running() -> Iterator[list[Oracle]]:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a body was read: ``refused`` by us, and by which engines; ``differences`` from these."""
+    """The result of decoding a body.
+
+    ``refused`` is the rule by which the plugin refuses it, or empty. ``engines`` are those that
+    refuse it. ``differences`` are the fields with other values than the plugin's.
+    """
 
     refused: str
     engines: tuple[str, ...]
@@ -118,76 +122,87 @@ class Verdict:
 
 
 def judge(oracles: list[Oracle], name: str, body: bytes) -> Verdict:
-    """Have a body read by us and by every oracle."""
+    """Decode a body with the plugin and with every engine."""
     answers = {oracle.engine: oracle.ask(name, body) for oracle in oracles}
     engines = tuple(engine for engine, answer in answers.items() if "error" in answer)
     shape = SHAPES[name]
     try:
-        ours = shape.read(gojson.parse(body), "", Reading())
+        plugin_value = shape.read(gojson.parse(body), "", Reading())
     except Refused as refusal:
         return Verdict(refusal.rule, engines, ())
     differences = tuple(
         f"{engine}: {difference}"
         for engine, answer in answers.items()
         if "error" not in answer
-        for difference in compare(shape, ours, answer["holds"], name)
+        for difference in compare(shape, plugin_value, answer["holds"], name)
     )
     return Verdict("", engines, differences)
 
 
-def compare(shape: Any, ours: Any, theirs: Any, path: str) -> Iterator[str]:  # noqa: C901 - one case a type
-    """Where our canonical form is not what an engine holds."""
+def compare(  # noqa: C901 - one case a type
+    shape: Any, plugin_value: Any, engine_value: Any, path: str
+) -> Iterator[str]:
+    """Yield the fields whose value in the plugin is not the engine's."""
     match shape:
-        case gojson.Pointer() if theirs is None or ours is None:
-            same = ours is theirs or (ours is None and not theirs and path in _PLAIN_IN_20)
-            same = same or (theirs is None and ours == shape.zero())
+        case gojson.Pointer() if engine_value is None or plugin_value is None:
+            same = plugin_value is engine_value or (
+                plugin_value is None and not engine_value and path in _NOT_POINTERS_IN_20
+            )
+            same = same or (engine_value is None and plugin_value == shape.zero())
         case gojson.Pointer():
-            yield from compare(shape.element, ours, theirs, path)
+            yield from compare(shape.element, plugin_value, engine_value, path)
             return
         case gojson.Struct():
-            yield from _compare_fields(shape, ours, theirs, path)
+            yield from _compare_fields(shape, plugin_value, engine_value, path)
             return
         case gojson.Map():
-            yield from _compare_entries(shape, ours, theirs or {}, path)
+            yield from _compare_entries(shape, plugin_value, engine_value or {}, path)
             return
-        case gojson.Slice() if theirs is None:
-            same = ours == shape.zero()
+        case gojson.Slice() if engine_value is None:
+            same = plugin_value == shape.zero()
         case gojson.Slice() | gojson.Array():
-            same = len(ours) == len(theirs)
-            for i, (our, their) in enumerate(zip(ours, theirs, strict=False)):
-                yield from compare(shape.element, our, their, f"{path}[{i}]")
+            same = len(plugin_value) == len(engine_value)
+            items = zip(plugin_value, engine_value, strict=False)
+            for i, (plugin_item, engine_item) in enumerate(items):
+                yield from compare(shape.element, plugin_item, engine_item, f"{path}[{i}]")
         case gojson.Bytes():
-            same = _decoded(ours) == _decoded(theirs or "")
+            same = _decoded(plugin_value) == _decoded(engine_value or "")
         case gojson.Float():
-            same = _float32(ours) == _float32(theirs)
+            same = _float32(plugin_value) == _float32(engine_value)
         case gojson.String():
-            same = ours == theirs or _is_same_address(ours, theirs)
+            same = plugin_value == engine_value or _is_same_address(plugin_value, engine_value)
         case _:
-            same = type(ours) is type(theirs) and ours == theirs
+            same = type(plugin_value) is type(engine_value) and plugin_value == engine_value
     if not same:
-        yield f"{path} holds {theirs!r}, we hold {ours!r}"
+        yield f"{path} holds {engine_value!r}, we hold {plugin_value!r}"
 
 
-def _compare_fields(shape: gojson.Struct, ours: Any, theirs: Any, path: str) -> Iterator[str]:
-    if theirs is None:
-        if ours != shape.zero():
-            yield f"{path} holds nothing, we hold {ours!r}"
+def _compare_fields(
+    shape: gojson.Struct, plugin_value: Any, engine_value: Any, path: str
+) -> Iterator[str]:
+    if engine_value is None:
+        if plugin_value != shape.zero():
+            yield f"{path} holds nothing, we hold {plugin_value!r}"
         return
-    for name, their in theirs.items():
+    for name, engine_item in engine_value.items():
         if name in shape.fields:
-            yield from compare(shape.fields[name], ours[name], their, f"{path}.{name}")
-        elif not _is_zero(their):
-            yield f"{path}.{name} holds {their!r}, we hold nothing"
+            yield from compare(shape.fields[name], plugin_value[name], engine_item, f"{path}.{name}")
+        elif not _is_zero(engine_item):
+            yield f"{path}.{name} holds {engine_item!r}, we hold nothing"
 
 
-def _compare_entries(shape: gojson.Map, ours: Any, theirs: Any, path: str) -> Iterator[str]:
+def _compare_entries(
+    shape: gojson.Map, plugin_value: Any, engine_value: Any, path: str
+) -> Iterator[str]:
     key = shape._key or str
-    our_keys, their_keys = ({key(k): v for k, v in entries.items()} for entries in (ours, theirs))
-    if our_keys.keys() != their_keys.keys():
-        yield f"{path} holds the keys {sorted(theirs)}, we hold {sorted(ours)}"
+    plugin_keys, engine_keys = (
+        {key(k): v for k, v in entries.items()} for entries in (plugin_value, engine_value)
+    )
+    if plugin_keys.keys() != engine_keys.keys():
+        yield f"{path} holds the keys {sorted(engine_value)}, we hold {sorted(plugin_value)}"
         return
-    for name, our in our_keys.items():
-        yield from compare(shape.element, our, their_keys[name], f"{path}[{name!r}]")
+    for name, plugin_item in plugin_keys.items():
+        yield from compare(shape.element, plugin_item, engine_keys[name], f"{path}[{name!r}]")
 
 
 def _is_zero(value: Any) -> bool:
@@ -210,40 +225,40 @@ def _decoded(text: str) -> bytes | str:
         return text
 
 
-def _is_same_address(ours: str, theirs: str) -> bool:
-    """Engines from 29 hold addresses as numbers, and write them in one way."""
+def _is_same_address(plugin_value: str, engine_value: str) -> bool:
+    """Return whether two addresses are equal: engines from 29 write them in canonical form."""
     try:
-        return ipaddress.ip_interface(ours) == ipaddress.ip_interface(theirs)
+        return ipaddress.ip_interface(plugin_value) == ipaddress.ip_interface(engine_value)
     except ValueError:
-        return ours.lower() == theirs.lower() and ":" in ours  # a MAC address
+        return plugin_value.lower() == engine_value.lower() and ":" in plugin_value  # a MAC address
 
 
-def unknown_to_us(shape: Any, theirs: Any, path: str) -> Iterator[str]:
-    """The fields of an engine's types that our shapes lack."""
+def missing_in_shapes(shape: Any, engine_value: Any, path: str) -> Iterator[str]:
+    """Yield the fields of an engine's types that the plugin's shapes do not have."""
     while not isinstance(shape, gojson.Struct):
         if not hasattr(shape, "element"):
             return
         shape = shape.element
-    if not isinstance(theirs, dict):
+    if not isinstance(engine_value, dict):
         return
     refused = shape._refused
-    for name, inner in theirs.items():
+    for name, inner in engine_value.items():
         if name in shape.fields:
-            yield from unknown_to_us(shape.fields[name], inner, f"{path}.{name}")
+            yield from missing_in_shapes(shape.fields[name], inner, f"{path}.{name}")
         elif fold(name) not in refused:
             yield f"{path}.{name}"
 
 
-def unknown_to_them(shape: Any, theirs: list[Any], path: str) -> Iterator[str]:
-    """The fields of our shapes that no engine's types have."""
+def missing_in_engines(shape: Any, engine_value: list[Any], path: str) -> Iterator[str]:
+    """Yield the fields of the plugin's shapes that no engine's types have."""
     while not isinstance(shape, gojson.Struct):
         if not hasattr(shape, "element"):
             return
         shape = shape.element
-    found = [fields for fields in theirs if isinstance(fields, dict)]
+    found = [fields for fields in engine_value if isinstance(fields, dict)]
     for name, inner in shape.fields.items():
         holders = [fields[name] for fields in found if name in fields]
         if holders:
-            yield from unknown_to_them(inner, holders, f"{path}.{name}")
+            yield from missing_in_engines(inner, holders, f"{path}.{name}")
         else:
             yield f"{path}.{name}"

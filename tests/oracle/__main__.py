@@ -1,4 +1,4 @@
-"""``make fuzz``: bodies for hours, each read by this plugin and by Docker's own types."""
+"""``make fuzz``: generates bodies and compares how the plugin and Docker's types decode them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FOUND: Final = Path(__file__).parents[2] / ".cache/oracle/found.json"
 @click.option("--minutes", default=60.0, show_default=True)
 @click.option("--first-seed", default=0, show_default=True, help="Of the first round.")
 def main(minutes: float, first_seed: int) -> None:
-    """Compare until the time is over; status 1 and a file with the body if a reading differs."""
+    """Compare until the time is over; exit with status 1 and write the body if a value differs."""
     if not is_available():
         raise click.ClickException("the oracle is built with Go: install it from https://go.dev/dl")
     end = time.monotonic() + minutes * 60

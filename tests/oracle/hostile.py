@@ -1,4 +1,4 @@
-"""Strategies for bodies: as clients write them, and then harmed in the ways that attackers try."""
+"""Hypothesis strategies for bodies of clients with mutations that attackers could try."""
 
 from __future__ import annotations
 
@@ -23,91 +23,91 @@ _VALUES: Final = (
     '{"x":{}}', '"\\u0000"', '"\\ud800"', '"\\udc00\\ud800"', '"\\u212a"', '"AAAA"', '"A"', "NaN",
     "Infinity", "01", "+1", ".5", "'x'", '"\t"', '"\\x"', "[1,]", "{,}", "nul", "/*x*/1",
 )  # fmt: skip
-Injury = Callable[[str, int, str], str]
+Mutation = Callable[[str, int, str], str]
 
 _TOP_LEVEL: Final = sorted(shapes.CONTAINER_CREATE.fields["HostConfig"].element.fields)  # type: ignore[attr-defined]
 
 
 def hostile_body(shape: Shape) -> st.SearchStrategy[bytes]:
-    """Bodies of a type after a few injuries."""
+    """Return a strategy for bodies of a shape with one to three mutations."""
     written = body_of(shape).map(lambda pair: pair[1])
-    return st.tuples(written, st.lists(_INJURY, min_size=1, max_size=3)).map(_injured)
+    return st.tuples(written, st.lists(_MUTATION, min_size=1, max_size=3)).map(_mutated)
 
 
-def _injured(case: tuple[str, list[tuple[Injury, int, str]]]) -> bytes:
-    text, injuries = case
+def _mutated(case: tuple[str, list[tuple[Mutation, int, str]]]) -> bytes:
+    text, mutations = case
     body = text.encode("utf-8", "surrogatepass")
-    for injure, place, with_ in injuries:
-        hurt = injure(body.decode("utf-8", "surrogateescape"), place, with_)
-        body = hurt.encode("utf-8", "surrogateescape")
+    for mutate, position, replacement in mutations:
+        mutated = mutate(body.decode("utf-8", "surrogateescape"), position, replacement)
+        body = mutated.encode("utf-8", "surrogateescape")
     return body
 
 
-def _another_value(text: str, place: int, with_: str) -> str:
+def _another_value(text: str, position: int, replacement: str) -> str:
     values = [token for token in _TOKENS.finditer(text) if not _is_name(token)]
-    return _replaced(text, values[place % len(values)], with_) if values else text
+    return _replaced(text, values[position % len(values)], replacement) if values else text
 
 
-def _another_spelling(text: str, place: int, with_: str) -> str:
+def _another_spelling(text: str, position: int, replacement: str) -> str:
     names = [token for token in _TOKENS.finditer(text) if _is_name(token)]
     if not names:
         return text
-    token = names[place % len(names)]
-    return _replaced(text, token, _respelled(token.group(), place))
+    token = names[position % len(names)]
+    return _replaced(text, token, _respelled(token.group(), position))
 
 
-def _a_name_twice(text: str, place: int, with_: str) -> str:
+def _a_name_twice(text: str, position: int, replacement: str) -> str:
     names = [token for token in _TOKENS.finditer(text) if _is_name(token)]
     if not names:
         return text
-    token = names[place % len(names)]
-    again = _respelled(token.group(), place) if place % 2 else token.group()
-    value = ("{}", "[]", "null", with_)[place % 4]
-    if place % 3 and text.endswith("}"):
+    token = names[position % len(names)]
+    again = _respelled(token.group(), position) if position % 2 else token.group()
+    value = ("{}", "[]", "null", replacement)[position % 4]
+    if position % 3 and text.endswith("}"):
         return f"{text[:-1]},{names[0].group()}{value}}}"
     return f"{text[: token.start()]}{again}{value},{text[token.start() :]}"
 
 
-def _an_old_field(text: str, place: int, with_: str) -> str:
+def _an_old_field(text: str, position: int, replacement: str) -> str:
     if not text.startswith("{"):
         return text
     comma = "" if text.startswith("{}") else ","
-    return f'{{"{_TOP_LEVEL[place % len(_TOP_LEVEL)]}":{with_}{comma}{text[1:]}'
+    return f'{{"{_TOP_LEVEL[position % len(_TOP_LEVEL)]}":{replacement}{comma}{text[1:]}'
 
 
-def _something_behind(text: str, place: int, with_: str) -> str:
-    return text + with_
+def _text_after(text: str, position: int, replacement: str) -> str:
+    return text + replacement
 
 
-def _something_before(text: str, place: int, with_: str) -> str:
-    return ("\ufeff" if place % 2 else " \n\t\r") + text
+def _text_before(text: str, position: int, replacement: str) -> str:
+    return ("\ufeff" if position % 2 else " \n\t\r") + text
 
 
-def _cut(text: str, place: int, with_: str) -> str:
-    return text[: place % (len(text) + 1)]
+def _truncated(text: str, position: int, replacement: str) -> str:
+    return text[: position % (len(text) + 1)]
 
 
-def _nested(text: str, place: int, with_: str) -> str:
-    depth = 1 + place % 12000
+def _nested(text: str, position: int, replacement: str) -> str:
+    depth = 1 + position % 12000
     return "[" * depth + text + "]" * depth
 
 
-def _another_byte(text: str, place: int, with_: str) -> str:
+def _another_byte(text: str, position: int, replacement: str) -> str:
     raw = text.encode("utf-8", "surrogateescape")
-    at = place % (len(raw) + 1)
-    return (raw[:at] + bytes([place % 256]) + raw[at + 1 :]).decode("utf-8", "surrogateescape")
+    at = position % (len(raw) + 1)
+    return (raw[:at] + bytes([position % 256]) + raw[at + 1 :]).decode("utf-8", "surrogateescape")
 
 
 def _is_name(token: re.Match[str]) -> bool:
     return token.group().endswith(":")
 
 
-def _replaced(text: str, token: re.Match[str], with_: str) -> str:
-    return text[: token.start()] + with_ + text[token.end() :]
+def _replaced(text: str, token: re.Match[str], replacement: str) -> str:
+    return text[: token.start()] + replacement + text[token.end() :]
 
 
 def _respelled(name: str, how: int) -> str:
-    """A field's name as Go would still take it, or nearly."""
+    """Return a field's name in a form that Go accepts, or that is similar to one."""
     inner = name.rstrip().removesuffix(":").strip()[1:-1]
     match how % 6:
         case 0:
@@ -126,12 +126,12 @@ def _respelled(name: str, how: int) -> str:
     return f'"{inner}":'
 
 
-_INJURIES: Final[tuple[Injury, ...]] = (
+_MUTATIONS: Final[tuple[Mutation, ...]] = (
     _another_value, _another_value, _another_spelling, _another_spelling, _a_name_twice,
-    _an_old_field, _something_behind, _something_before, _cut, _nested, _another_byte,
+    _an_old_field, _text_after, _text_before, _truncated, _nested, _another_byte,
 )  # fmt: skip
-_INJURY: Final = st.tuples(
-    st.sampled_from(_INJURIES),
+_MUTATION: Final = st.tuples(
+    st.sampled_from(_MUTATIONS),
     st.integers(0, 1 << 16),
     st.sampled_from(_VALUES),
 )

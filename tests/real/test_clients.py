@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.corpus.clients import ORDINARY, Place
+from tests.corpus.clients import ORDINARY, Workspace
 from tests.real.conftest import TESTED, Guard
 
 
@@ -12,4 +12,4 @@ from tests.real.conftest import TESTED, Guard
 @pytest.mark.parametrize("engine", TESTED)
 def test_a_client_works_in_a_development_container(guard: Guard, engine: str, client: str) -> None:
     guarded = guard(engine, "devcontainer")
-    ORDINARY[client](Place(guarded.dockerd, guarded.workspace))
+    ORDINARY[client](Workspace(guarded.dockerd, guarded.workspace))

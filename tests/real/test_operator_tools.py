@@ -22,8 +22,8 @@ from authz_plugin.settings import load
 from authz_plugin.tools.authz_message import Client
 from authz_plugin.tools.docker_client import Endpoint, Reply, Request, exchange
 from authz_plugin.tools.sandbox import open_sandbox
-from authz_plugin.tools.validation.checks import Validation
 from authz_plugin.tools.validation.probes import PROBES
+from authz_plugin.tools.validation.runner import Validation
 from tests.harness.certificates import Authority
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
@@ -196,7 +196,7 @@ def test_validate_removes_its_container_when_it_is_interrupted_just_then(
             made.append((request.method, reply.status))
         return reply
 
-    monkeypatch.setattr("authz_plugin.tools.validation.checks.exchange", interrupted)
+    monkeypatch.setattr("authz_plugin.tools.validation.runner.exchange", interrupted)
     before = content(production.dockerd)
     endpoint = Endpoint("unix://", unix=production.dockerd.socket)
     settings = load({("config",): production.workspace.parent / "config.yaml"}, {}, config_schema())

@@ -1,1 +1,1 @@
-"""Endurance: a guarded dockerd under mixed load, while its policy changes and its OPA dies."""
+"""Endurance test: load on a dockerd with the plugin, policy reloads and killed OPA processes."""

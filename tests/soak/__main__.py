@@ -1,4 +1,4 @@
-"""``make soak``: an hour of mixed load through a real dockerd, and what became of it."""
+"""``make soak``: an hour of load on a dockerd with the plugin, and a report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.harness.dockerd import scratch_dockerd
 from tests.harness.engines import prepare
 from tests.harness.plugin import Plugin, children, running_plugin, wait_for
 from tests.real.conftest import guard_with, prepare_content
-from tests.soak.load import Load, Tally
+from tests.soak.load import Counts, Load
 
 CONFIG: Final = """\
 profile: production
@@ -27,13 +27,16 @@ sections: {{volumes: {volumes}}}
 """
 THREADS: Final = 8
 WARM_UP: Final = 0.2
-"""Share of the samples that memory may use to come to its size."""
+"""The share of the samples that is not used for slopes and means."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A moment: resident kilobytes and open file descriptors of the plugin's processes, and how
-    many requests had taken how many seconds by then."""
+    """A sample at ``seconds`` after the start.
+
+    ``plugin_kb`` and ``opa_kb`` are resident kilobytes, ``descriptors`` open file descriptors of
+    the plugin. ``requests`` is the number of requests so far, ``taken`` the sum of their seconds.
+    """
 
     seconds: float
     plugin_kb: int
@@ -45,8 +48,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run showed; slopes are in kilobytes a minute, after the warm-up, and ``mean_first``
-    and ``mean_last`` are seconds that a request took in the first and the last tenth of that."""
+    """The report of a run, after the warm-up.
+
+    Slopes are in kilobytes a minute. ``mean``, ``mean_first`` and ``mean_last`` are the seconds of
+    a request: of all, of those in the first tenth and of those in the last tenth.
+    """
 
     seconds: float
     requests: int
@@ -65,16 +71,16 @@ class Report:
 
     @classmethod
     def of(
-        cls, seconds: float, tally: Tally, reloads: int, kills: int, samples: list[Sample]
+        cls, seconds: float, counts: Counts, reloads: int, kills: int, samples: list[Sample]
     ) -> Report:
         settled = samples[int(len(samples) * WARM_UP) :]
         return cls(
             seconds=seconds,
-            requests=tally.requests,
-            outcomes=dict(tally.outcomes),
-            wrong=tally.wrong,
-            slowest=round(tally.slowest, 3),
-            mean=round(tally.total / max(1, tally.requests), 4),
+            requests=counts.requests,
+            outcomes=dict(counts.outcomes),
+            wrong=counts.wrong,
+            slowest=round(counts.slowest, 3),
+            mean=round(counts.total / max(1, counts.requests), 4),
             mean_first=_mean(settled[: len(settled) // 10 + 2]),
             mean_last=_mean(settled[-len(settled) // 10 - 2 :]),
             reloads=reloads,
@@ -87,9 +93,9 @@ class Report:
 
 
 def soak(seconds: float, rate: float, every: float, engine: str) -> Report:
-    """Load a guarded dockerd for some seconds, at ``rate`` requests a second.
+    """Send ``rate`` requests a second to a dockerd with the plugin.
 
-    ``every`` so many seconds the policy changes, and in between OPA is killed.
+    The policy is changed every ``every`` seconds, and OPA is killed between the changes.
     """
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="opa-authz-")))
@@ -101,34 +107,34 @@ def soak(seconds: float, rate: float, every: float, engine: str) -> Report:
         prepare_content(dockerd)
         plugin = cleanup.enter_context(running_plugin(folder, f"--config={config}", socket_=socket))
         guard_with(dockerd, name)
-        right = {False}
-        load = Load(dockerd.socket, rate, THREADS, lambda: set(right))
+        accepted = {False}
+        load = Load(dockerd.socket, rate, THREADS, lambda: set(accepted))
         with _running(load):
             started = time.monotonic()
             samples: list[Sample] = []
             reloads = kills = 0
             while (now := time.monotonic() - started) < seconds:
-                samples.append(_sample(plugin, load.tally, now))
+                samples.append(_sample(plugin, load.counts, now))
                 if now > every * (reloads + 0.5):
                     reloads += 1
-                    _switch(plugin, config, right)
+                    _change_policy(plugin, config, accepted)
                 if now > every * (kills + 1):
                     kills += 1
                     os.kill(children(plugin.process.pid, "opa")[0], signal.SIGKILL)
                 time.sleep(min(1.0, seconds / 100))
-        return Report.of(seconds, load.tally, reloads, kills, samples)
+        return Report.of(seconds, load.counts, reloads, kills, samples)
 
 
-def _switch(plugin: Plugin, config: Path, right: set[bool]) -> None:
-    """Have the plugin take over the other policy; meanwhile either answer is right."""
-    volumes = "none" if True in right else "read"
-    right.update({True, False})
+def _change_policy(plugin: Plugin, config: Path, accepted: set[bool]) -> None:
+    """Change the policy and reload the plugin; until then both answers are accepted."""
+    volumes = "none" if True in accepted else "read"
+    accepted.update({True, False})
     config.write_text(CONFIG.format(volumes=volumes))
     plugin.reload()
-    right.discard(volumes == "none")
+    accepted.discard(volumes == "none")
 
 
-def _sample(plugin: Plugin, tally: Tally, seconds: float) -> Sample:
+def _sample(plugin: Plugin, counts: Counts, seconds: float) -> Sample:
     wait_for(lambda: children(plugin.process.pid, "opa"), "OPA to be there")
     opas = children(plugin.process.pid, "opa")
     others = [plugin.process.pid, *children(plugin.process.pid, "opa-authz")]
@@ -137,19 +143,19 @@ def _sample(plugin: Plugin, tally: Tally, seconds: float) -> Sample:
         plugin_kb=sum(map(_resident, others)),
         opa_kb=max(map(_resident, opas), default=0),
         descriptors=sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in others),
-        requests=tally.requests,
-        taken=tally.total,
+        requests=counts.requests,
+        taken=counts.total,
     )
 
 
 def _mean(samples: list[Sample]) -> float:
-    """Seconds of a request between the first and the last of some samples."""
+    """Return the mean seconds of a request between the first and the last sample."""
     requests = samples[-1].requests - samples[0].requests
     return round((samples[-1].taken - samples[0].taken) / max(1, requests), 4)
 
 
 def _resident(pid: int) -> int:
-    """Resident kilobytes of a process, 0 if it has just ended."""
+    """Return the resident kilobytes of a process, 0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -158,7 +164,7 @@ def _resident(pid: int) -> int:
 
 
 def _slope(points: list[tuple[float, int]]) -> float:
-    """The least squares' rise a minute."""
+    """Return the slope of the least-squares line, per minute."""
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)
     spread = sum((x - mean_x) ** 2 for x, _ in points) or 1.0
@@ -182,7 +188,7 @@ def _running(load: Load) -> Iterator[None]:
 )
 @click.option("--engine", default="28.5", show_default=True)
 def main(minutes: float, rate: float, every: float, engine: str) -> None:
-    """Load a guarded dockerd and report as JSON; status 1 if an answer was wrong."""
+    """Run the load and print the report as JSON; exit with status 1 after a wrong answer."""
     report = soak(minutes * 60, rate, every, engine)
     click.echo(json.dumps(asdict(report), indent=1))
     if report.wrong:

@@ -1,4 +1,4 @@
-"""Mixed load on a guarded dockerd, every answer checked against what the policy says."""
+"""Load on a dockerd with the plugin; each answer is compared with the expected decision."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _FORBIDDEN: Final = 403
 
 @dataclass(frozen=True)
 class Request:
-    """A request; ``rule`` is the rule that denies it, or nothing where it is allowed.
+    """A request; ``rule`` is the rule that denies it, or empty if it is allowed.
 
-    ``switched`` requests are allowed by one of the two policies that take turns.
+    ``depends_on_policy`` is whether only one of the two policies allows it.
     """
 
     method: str
     path: str
     body: Any = None
     rule: str = ""
-    switched: bool = False
+    depends_on_policy: bool = False
 
 
 def _create(**host_config: Any) -> dict[str, Any]:
     return {"Image": IMAGE, "Cmd": ["true"], "HostConfig": host_config}
 
 
-ALWAYS: Final = (
+REQUESTS: Final = (
     Request("GET", "/v1.41/containers/json?all=1"),
     Request("GET", "/v1.41/images/json"),
     Request("GET", "/_ping"),
     Request("GET", "/version"),
     Request("GET", "/v1.41/containers/running/json"),
-    Request("GET", "/v1.41/volumes", rule="sections.operation", switched=True),
+    Request("GET", "/v1.41/volumes", rule="sections.operation", depends_on_policy=True),
     Request("GET", "/v1.41/swarm", rule="sections.operation"),
     Request(
         "POST", "/v1.41/containers/create", _create(Privileged=True), rule="privileged.container"
@@ -55,8 +55,8 @@ ALWAYS: Final = (
 
 
 @dataclass
-class Tally:
-    """What came of the requests: counts, the wrong answers in words, and seconds each took."""
+class Counts:
+    """The numbers of outcomes, the wrong answers as text, and the seconds of the requests."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -71,8 +71,8 @@ class Tally:
 class Load:
     """Sends requests from several threads at a steady rate until stopped.
 
-    ``allowed_now`` says which answers to switched requests are right: both, while the policy
-    changes.
+    ``allowed_now`` returns the accepted answers to requests that depend on the policy: both of
+    them while it changes.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Load:
         self._allowed_now = allowed_now
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self.tally = Tally()
+        self.counts = Counts()
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(threads)]
 
     def start(self) -> None:
@@ -91,7 +91,7 @@ class Load:
             thread.start()
 
     def stop(self) -> None:
-        """Stop, and wait for what is under way."""
+        """Stop, and wait for the requests that have been sent."""
         self._stopped.set()
         for thread in self._threads:
             thread.join(TIMEOUT * 2)
@@ -102,7 +102,7 @@ class Load:
         for request in self._plan(number):
             if self._stopped.is_set():
                 break
-            before = self._allowed_now() if request.switched else {not request.rule}
+            before = self._allowed_now() if request.depends_on_policy else {not request.rule}
             started = time.monotonic()
             try:
                 status, text = connection.send(request)
@@ -110,35 +110,35 @@ class Load:
                 connection = _Connection(self._docker)
                 status, text = 0, type(error).__name__
             taken = time.monotonic() - started
-            right = before | (self._allowed_now() if request.switched else set())
-            self._count(request, status, text, right, taken)
+            accepted = before | (self._allowed_now() if request.depends_on_policy else set())
+            self._count(request, status, text, accepted, taken)
             self._stopped.wait(max(0.0, self._pause - taken))
         connection.close()
 
     def _plan(self, number: int) -> Iterator[Request]:
         for turn in itertools.count():
-            yield from ALWAYS[turn % len(ALWAYS) :]
-            yield from ALWAYS[: turn % len(ALWAYS)]
+            yield from REQUESTS[turn % len(REQUESTS) :]
+            yield from REQUESTS[: turn % len(REQUESTS)]
             name = f"soak-{number}-{turn}"
             path = f"/v1.41/containers/create?name={name}"
             yield Request("POST", path, _create(NetworkMode="none"))
             yield Request("DELETE", f"/v1.41/containers/{name}?force=1")
 
     def _count(
-        self, request: Request, status: int, text: str, right: set[bool], taken: float
+        self, request: Request, status: int, text: str, accepted: set[bool], taken: float
     ) -> None:
         denied = status == _FORBIDDEN
         allowed = not denied
-        is_right = status != 0 and allowed in right and (allowed or request.rule in text)
+        is_expected = status != 0 and allowed in accepted and (allowed or request.rule in text)
         outcome = "denied" if denied else "allowed" if status else "failed"
         if denied and "request.engine" in text:
             outcome = "denied without engine"
         with self._lock:
-            self.tally.outcomes[outcome] += 1
-            self.tally.slowest = max(self.tally.slowest, taken)
-            self.tally.total += taken
-            if not is_right:
-                self.tally.wrong.append(f"{request.method} {request.path}: {status} {text[:300]}")
+            self.counts.outcomes[outcome] += 1
+            self.counts.slowest = max(self.counts.slowest, taken)
+            self.counts.total += taken
+            if not is_expected:
+                self.counts.wrong.append(f"{request.method} {request.path}: {status} {text[:300]}")
 
 
 class _Connection:

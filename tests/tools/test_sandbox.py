@@ -15,7 +15,7 @@ from authz_plugin.errors import PolicyError, SetupError
 from authz_plugin.settings import Key
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.docker_client import Request
-from authz_plugin.tools.sandbox import Sandbox, Stream, open_sandbox
+from authz_plugin.tools.sandbox import BatchDecider, Sandbox, open_sandbox
 from tests.conftest import with_policy
 
 PRIVILEGED = Request.of_json(
@@ -104,28 +104,30 @@ def test_reading_gives_the_document_or_says_why_there_is_none(sandbox: Sandbox) 
     assert [denial.rule for denial in record.denials] == ["request.unknown-operation"]
 
 
-def test_a_stream_decides_once_what_differs_in_its_time_alone(sandbox: Sandbox) -> None:
+def test_documents_that_differ_only_in_time_are_decided_once(sandbox: Sandbox) -> None:
     made: list[Mapping[str, Any]] = []
 
     def make(document: Mapping[str, Any], decision: Decision) -> bool:
         made.append(document)
         return decision.allow
 
-    stream = Stream(sandbox, sandbox.config, make)
+    decider = BatchDecider(sandbox, sandbox.config, make)
     (first,) = documents(sandbox, (PRIVILEGED, ""))
     (other,) = documents(sandbox, (PRIVILEGED, "root"))
     later = {**first, "time": "2027-01-01T00:00:00.000+00:00"}
-    allowed = stream.decide([first, other, later]) + stream.decide([later, other])
+    allowed = decider.decide([first, other, later]) + decider.decide([later, other])
     assert allowed == [False, True, False, False, True]
     assert len(made) == 2
 
 
-def test_a_stream_forgets_what_is_too_much_and_decides_it_again(sandbox: Sandbox) -> None:
+def test_a_document_that_left_the_cache_is_decided_again(sandbox: Sandbox) -> None:
     made: list[Mapping[str, Any]] = []
-    stream = Stream(sandbox, sandbox.config, lambda document, _: made.append(document), size=1)
+    decider = BatchDecider(
+        sandbox, sandbox.config, lambda document, _: made.append(document), cache_size=1
+    )
     asked = documents(sandbox, (PRIVILEGED, ""), (PRIVILEGED, "root"))
     for _ in range(2):
-        assert len(stream.decide(asked)) == 2
+        assert len(decider.decide(asked)) == 2
     assert len(made) == 3
 
 

@@ -1,1 +1,1 @@
-"""The operator's commands: each parses its command line, calls one tool and prints."""
+"""The commands of the operator's tools: each parses its options, calls a tool and prints."""

@@ -1,4 +1,4 @@
-"""``opa-authz audit``: read the audit file, and prove that it is whole."""
+"""``opa-authz audit``: reads the audit file and verifies its hash chain."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _DECISIONS: Final = frozenset({"allowed_operation", "blocked_operation"})
 _OUTCOME: Final = "finished_operation"
 
 
-def _line(value: str) -> Position:
-    """A line that must be there: ``NUMBER:HASH``."""
+def _position(value: str) -> Position:
+    """Parse a position in the audit file, ``NUMBER:HASH``; raises ``click.BadParameter``."""
     number, _, digest = value.partition(":")
     if not number.isdecimal() or not re.fullmatch("[0-9a-f]{64}", digest):
         raise click.BadParameter(
@@ -52,7 +52,7 @@ def audit() -> None:
 @_file_options
 @click.option(
     "--expect",
-    type=_line,
+    type=_position,
     metavar="NUMBER:HASH",
     help="A line that must be there, from an audit_checkpoint in the log.",
 )
@@ -116,6 +116,7 @@ def _file(file: Path | None, config: str | None) -> Path:
 
 
 def _tests(filters: Mapping[str, Any]) -> Iterator[_Test]:
+    """Yield a predicate on decision records for each option that is given."""
     since, until = filters["since"], filters["until"]
     user, operation, rule = filters["user"], filters["operation"], filters["rule"]
     verdict, decision = filters["verdict"], filters["decision"]
@@ -138,7 +139,7 @@ def _tests(filters: Mapping[str, Any]) -> Iterator[_Test]:
 
 
 def _decisions(links: Iterable[chain.Link], tests: list[_Test]) -> list[dict[str, Any]]:
-    """The decisions that pass all tests, each with its ``outcome``, or None if none is known."""
+    """Return the decisions that pass all tests; ``outcome`` is None if it is not recorded."""
     found: dict[str, dict[str, Any]] = {}
     for link in links:
         document = current_record(link.document)

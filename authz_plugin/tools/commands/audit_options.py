@@ -1,4 +1,4 @@
-"""The options that name an audit file and a span of time, and the decisions that they stand for."""
+"""The options for an audit file and a span of time, and the audited decisions in that span."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 _AGO: Final = re.compile(r"(\d+)([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SHOWN_EVERY: Final = 1000
+_PROGRESS_INTERVAL: Final = 1000
+"""Lines."""
 
 
-def moment(value: str) -> datetime:
-    """A time: RFC 3339, a date, or how long ago (``90m``)."""
+def parse_time(value: str) -> datetime:
+    """Parse a time in RFC 3339, a date (UTC), or a duration before now such as ``90m``.
+
+    The units of a duration are ``s``, ``m``, ``h`` and ``d``. Raises ``click.BadParameter``.
+    """
     ago = _AGO.fullmatch(value)
     if ago:
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
@@ -38,7 +42,7 @@ def moment(value: str) -> datetime:
 
 
 def file_option(command: _F) -> _F:
-    """``--file``."""
+    """Add the option ``--file`` to a command."""
     return click.option(
         "--file",
         metavar="FILE",
@@ -48,13 +52,13 @@ def file_option(command: _F) -> _F:
 
 
 def span_options(command: _F) -> _F:
-    """``--since`` and ``--until``."""
+    """Add the options ``--since`` and ``--until`` to a command."""
     for option in (
-        click.option("--until", metavar="TIME", type=moment, help="Before then."),
+        click.option("--until", metavar="TIME", type=parse_time, help="Before then."),
         click.option(
             "--since",
             metavar="TIME",
-            type=moment,
+            type=parse_time,
             help="From then on: 2027-01-31T12:00:00Z, or 90m ago.",
         ),
     ):
@@ -63,7 +67,10 @@ def span_options(command: _F) -> _F:
 
 
 def audit_file(file: Path | None, settings: Callable[[], Settings]) -> Path:
-    """The audit file that is named, or that of the settings; raises ``SetupError``."""
+    """Return ``file``, or ``audit.file`` of the settings if it is None.
+
+    Raises ``SetupError`` if neither is given or if the file does not exist.
+    """
     file = file or settings().audit.file
     if file is None:
         raise SetupError("there is no audit file: name one with --file, or set audit.file")
@@ -73,36 +80,37 @@ def audit_file(file: Path | None, settings: Callable[[], Settings]) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
-    """The decisions of an audit file in a span of time, as often as they are asked for.
+class AuditSpan:
+    """The part of an audit file between two times; None for no limit.
 
-    ``show`` is told now and then how many lines were read, and of how many.
+    ``report_progress`` is called from time to time with the numbers of lines read and of all lines.
     """
 
     file: Path
     since: datetime | None
     until: datetime | None
-    show: Callable[[int, int], None]
+    report_progress: Callable[[int, int], None]
 
-    def __call__(self) -> Iterator[AuditedDecision]:
+    def decisions(self) -> Iterator[AuditedDecision]:
+        """Read the decisions in the span; raises ``SetupError`` if a file cannot be read."""
         try:
-            yield from self._recordings()
+            yield from self._read()
         except OSError as error:
             raise SetupError(f"{error.filename}: {error.strerror}") from error
 
-    def _recordings(self) -> Iterator[AuditedDecision]:
+    def _read(self) -> Iterator[AuditedDecision]:
         since = 0.0 if self.since is None else self.since.timestamp()
         last = max(chain.end_of(part).position.seq for part in chain.files_of(self.file)[-2:])
         first = None
-        for recording in read_recordings(chain.read_links(self.file, since)):
-            first = recording.seq if first is None else first
-            if recording.seq % _SHOWN_EVERY == 0:
-                self.show(recording.seq - first, last - first)
-            if self._is_in(recording):
-                yield recording
+        for decision in read_recordings(chain.read_links(self.file, since)):
+            first = decision.seq if first is None else first
+            if decision.seq % _PROGRESS_INTERVAL == 0:
+                self.report_progress(decision.seq - first, last - first)
+            if self._contains(decision):
+                yield decision
 
-    def _is_in(self, recording: AuditedDecision) -> bool:
-        time = datetime.fromisoformat(recording.record["timestamp"])
+    def _contains(self, decision: AuditedDecision) -> bool:
+        time = datetime.fromisoformat(decision.record["timestamp"])
         return (self.since is None or time >= self.since) and (
             self.until is None or time < self.until
         )

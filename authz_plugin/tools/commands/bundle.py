@@ -1,4 +1,4 @@
-"""``opa-authz bundle``: the policy as a file, for an OPA that the operator runs."""
+"""``opa-authz bundle``: writes the policy as a bundle file for an OPA of the operator's."""
 
 from __future__ import annotations
 

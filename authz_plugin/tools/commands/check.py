@@ -1,4 +1,4 @@
-"""``opa-authz check``: would the plugin start with these settings and policies?"""
+"""``opa-authz check``: whether the plugin would start with these settings and policies."""
 
 from __future__ import annotations
 

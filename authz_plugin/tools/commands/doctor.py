@@ -1,4 +1,4 @@
-"""``opa-authz doctor``: what is wrong with this host?"""
+"""``opa-authz doctor``: checks the Docker installation of a host."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoin
 from authz_plugin.tools.docker_client import Endpoint
 from authz_plugin.tools.doctor.examination import examine
 from authz_plugin.tools.doctor.finding import SEVERITIES, Finding, Severity
-from authz_plugin.tools.doctor.host import Host, look_at
+from authz_plugin.tools.doctor.host import Host, inspect_host
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 STATUS: Final[dict[Severity, int]] = {"critical": 3, "warning": 4, "info": 0, "ok": 0}
-"""The exit status by the worst finding."""
+"""The exit status by the severity of the worst finding."""
 
 _MARKS: Final[dict[Severity, tuple[str, str]]] = {
     "critical": ("bad", "✗ critical"),
@@ -33,7 +33,7 @@ _MARKS: Final[dict[Severity, tuple[str, str]]] = {
 
 
 def host_options(command: _F) -> _F:
-    """``--root``, ``--daemon-json`` and ``--dockerd-pid``."""
+    """Add the options ``--root``, ``--daemon-json`` and ``--dockerd-pid`` to a command."""
     for option in (
         click.option(
             "--dockerd-pid", metavar="PID", type=int, help="dockerd's process.  [default: found]"
@@ -58,9 +58,9 @@ def host_options(command: _F) -> _F:
 
 
 def host_of(options: dict[str, Any], endpoint: Endpoint) -> Host:
-    """Take the host options out of a command's options, and look at the host."""
+    """Remove the host options from a command's options, and return the host that they name."""
     root, file, pid = (options.pop(name) for name in ("root", "daemon_json", "dockerd_pid"))
-    return look_at(root, endpoint, file, pid)
+    return inspect_host(root, endpoint, file, pid)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The options that name a Docker endpoint, as the Docker CLI has them."""
+"""The options for a Docker endpoint, which are those of the Docker CLI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def endpoint_options(command: _F) -> _F:
-    """``--host`` and the TLS files; ``DOCKER_HOST`` and its like count as they do for docker."""
+    """Add ``--host`` and the TLS options to a command; ``DOCKER_*`` variables are read too."""
     for option in (
         click.option("--tlskey", metavar="FILE", type=_FILE, help="Its key."),
         click.option("--tlscert", metavar="FILE", type=_FILE, help="Your TLS certificate."),
@@ -38,7 +38,10 @@ def endpoint_options(command: _F) -> _F:
 
 
 def endpoint_of(options: dict[str, Any]) -> Endpoint:
-    """Take the endpoint options out of a command's options; raises ``SettingsError``."""
+    """Remove the endpoint options from a command's options, and return the endpoint.
+
+    Raises ``SettingsError`` for a host that is not a Docker endpoint.
+    """
     host = options.pop("host")
     ca, certificate, key = (options.pop(name) for name in ("tlscacert", "tlscert", "tlskey"))
     tls = Tls(verify=True, ca=ca, certificate=certificate, key=key)
@@ -47,14 +50,14 @@ def endpoint_of(options: dict[str, Any]) -> Endpoint:
 
 
 def client_of(endpoint: Endpoint) -> Client:
-    """Who dockerd takes this program for at an endpoint."""
+    """Return the identity of this program at an endpoint: that of the TLS client certificate."""
     if endpoint.tls is None or endpoint.tls.certificate is None:
         return Client()
     return client_of_file(endpoint.tls.certificate)
 
 
 def client_of_file(certificate: Path) -> Client:
-    """The client that has a certificate; raises ``SettingsError`` if it cannot be read."""
+    """Return the client with a PEM file; raises ``SettingsError`` if it cannot be read."""
     try:
         return client_with(certificate.read_bytes())
     except OSError as error:

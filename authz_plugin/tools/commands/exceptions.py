@@ -1,4 +1,4 @@
-"""``opa-authz exceptions``: what is allowed for a time although a rule denies it."""
+"""``opa-authz exceptions``: lists the exceptions from rules, with the days that are left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``opa-authz explain``: why is this denied, and what would allow it?"""
+"""``opa-authz explain``: why a request is denied, and what would allow it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from authz_plugin.tools import sandbox
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.commands.endpoint import client_of_file
 from authz_plugin.tools.docker_client import Request
-from authz_plugin.tools.explanation import recorder, report
-from authz_plugin.tools.explanation.changes import Change
+from authz_plugin.tools.explanation import capture, report
+from authz_plugin.tools.explanation.candidates import Change
 from authz_plugin.tools.explanation.reasons import Explainer, Explanation
 from authz_plugin.tools.explanation.subjects import DECISION_ID, find_record, read_subject
 
 Given = bytes | Request | Mapping[str, Any]
+"""An AuthZReq message, an HTTP request or a decision record."""
 
 
 @click.command()
@@ -54,12 +55,12 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
                    of if that was recorded (audit.inputs)
       FILE or -    a request: dockerd's message to a plugin as JSON, raw
                    HTTP, or a decision record
-      -- COMMAND   a Docker command line; docker is run against an endpoint
-                   of ours that writes down what it asks, no daemon hears it
+      -- COMMAND   a Docker command line; docker is run with a stub daemon
+                   that keeps its requests, no real daemon receives them
 
     The policy of your settings decides, as in the plugin. You see how the request was read, who
-    asks, each rule that spoke with its file and line, and the smallest change of configuration
-    that would allow it: found by trying, and decided on before it is shown.
+    asks, each rule that denied or warned with its file and line, and the smallest change of
+    configuration that would allow it, which is tried on the policy before it is shown.
 
     \b
     Exit status: 0 everything would be allowed, 3 something would be denied,
@@ -81,21 +82,21 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
         explainer = Explainer(opened)
         requests: list[tuple[str, sandbox.Subject]] = []
         records: list[Mapping[str, Any]] = []
-        for title, one in _given(subject, log):
-            if isinstance(one, Mapping):
-                records.append(one)
-                requests += _once_more(one)
+        for title, item in _given(subject, log):
+            if isinstance(item, Mapping):
+                records.append(item)
+                requests += _recorded_input(item)
             else:
-                message = authz_message(one, client) if isinstance(one, Request) else one
+                message = authz_message(item, client) if isinstance(item, Request) else item
                 requests.append((title or _title(message), message))
-        explained = [explainer.explain(title, asked) for title, asked in requests]
+        explained = [explainer.explain(title, request) for title, request in requests]
         denied = sum(not explanation.judgement.allow for explanation in explained)
-        change = explainer.change_for([asked for _, asked in requests]) if denied > 1 else None
+        change = explainer.change_for([request for _, request in requests]) if denied > 1 else None
         if as_json:
             _print_json(explained, records, change)
         else:
             for record in records:
-                _say(report.record_lines(record, explainer.sources))
+                _print_lines(report.record_lines(record, explainer.sources))
                 say("")
             _print(explained, denied, change)
     if denied or any(record.get("verdict") != "allow" for record in records):
@@ -116,16 +117,16 @@ def _print_json(
 
 def _print(explained: Sequence[Explanation], denied: int, change: Sequence[Change] | None) -> None:
     for explanation in explained:
-        _say(report.lines(explanation))
+        _print_lines(report.lines(explanation))
         say("")
     if denied > 1:
-        _say(report.change_lines(change, "all of this"))
+        _print_lines(report.change_lines(change, "all of this"))
         say("")
     if len(explained) > 1:
         say(f"{len(explained)} requests, {denied} denied", "bad" if denied else "good")
 
 
-def _say(lines: Iterator[report.Line]) -> None:
+def _print_lines(lines: Iterator[report.Line]) -> None:
     for style, text in lines:
         say(text, style)
 
@@ -136,16 +137,16 @@ def _client(user: str | None, cert: Path | None) -> Client:
     return client_of_file(cert) if cert is not None else Client(user or "")
 
 
-def _once_more(record: Mapping[str, Any]) -> Iterator[tuple[str, sandbox.Subject]]:
-    """The recorded input of a decision, if there is one."""
+def _recorded_input(record: Mapping[str, Any]) -> Iterator[tuple[str, sandbox.Subject]]:
+    """Yield a title and the recorded input document of a decision, if there is one."""
     document = restored(record["input"]) if record.get("input") else None
     if document is not None:
         yield f"decision {record['decision_id']}, once more by this policy", document
 
 
 def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given]]:
-    """What is to be explained, each with a title if it has one of its own."""
-    if len(words) > 1 or Path(words[0]).name in recorder.PROGRAMS:
+    """Yield what is to be explained, each with a title, which is empty if it has none."""
+    if len(words) > 1 or Path(words[0]).name in capture.PROGRAMS:
         yield from _command(words)
     elif words[0] == "-":
         yield "", read_subject(sys.stdin.buffer.read())
@@ -162,14 +163,14 @@ def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given
 
 
 def _command(words: tuple[str, ...]) -> Iterator[tuple[str, Given]]:
-    recording = recorder.record(words, os.environ)
-    for request in recording.requests:
+    captured = capture.capture(words, os.environ)
+    for request in captured.requests:
         yield f"{request.method} {request.target}", request
-    if recording.status != 0:
-        how = "was stopped" if recording.status is None else f"ended with {recording.status}"
-        said = f": {recording.stderr}" if recording.stderr else ""
+    if captured.status != 0:
+        how = "was stopped" if captured.status is None else f"ended with {captured.status}"
+        error = f": {captured.stderr}" if captured.stderr else ""
         click.echo(
-            f"opa-authz: {words[0]} {how}{said}; what it would have asked next is not known",
+            f"opa-authz: {words[0]} {how}{error}; what it would have asked next is not known",
             err=True,
         )
 

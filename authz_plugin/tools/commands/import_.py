@@ -1,4 +1,4 @@
-"""``opa-authz import``: a Docker socket proxy's settings as a policy configuration."""
+"""``opa-authz import``: converts a Docker socket proxy's settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import click
 
 from authz_plugin.cli.terminal import json_option, say
 from authz_plugin.errors import SettingsError, SetupError
-from authz_plugin.tools.importer import ASKABLE, DIALECTS, Dialect, File, carry_over, find_proxy
+from authz_plugin.tools.importer import (
+    DIALECTS,
+    SELECTABLE,
+    Dialect,
+    File,
+    find_proxy,
+    import_proxy,
+)
 from authz_plugin.tools.importer.report import lines, to_document, to_yaml
 
 
@@ -24,10 +31,10 @@ from authz_plugin.tools.importer.report import lines, to_document, to_yaml
 )
 @click.option(
     "--with",
-    "asked",
+    "selected",
     metavar="WORD[,WORD…]",
     multiple=True,
-    help=f"Open what the proxy opens unasked: {', '.join(ASKABLE)}.",
+    help=f"Open what the proxy opens unasked: {', '.join(SELECTABLE)}.",
 )
 @click.option(
     "--output",
@@ -43,7 +50,7 @@ def import_(
     *,
     service: str | None,
     dialect: Dialect | None,
-    asked: tuple[str, ...],
+    selected: tuple[str, ...],
     output: Path | None,
     force: bool,
     as_json: bool,
@@ -68,12 +75,12 @@ def import_(
       opa-authz import --with logs --output config.yaml proxy.env
       docker compose config | opa-authz import -
     """
-    words = [word for given in asked for word in given.split(",") if word]
+    words = [word for given in selected for word in given.split(",") if word]
     for word in words:
-        if word not in ASKABLE:
-            raise SettingsError("--with", "", f"{word} is none of {', '.join(ASKABLE)}")
+        if word not in SELECTABLE:
+            raise SettingsError("--with", "", f"{word} is none of {', '.join(SELECTABLE)}")
     proxy = find_proxy([_file(name) for name in files], os.environ, service, dialect)
-    imported = carry_over(proxy, words)
+    imported = import_proxy(proxy, words)
     names = ["standard input" if name == "-" else Path(name).name for name in files]
     service_ = [f"service {proxy.service}"] if proxy.service else []
     origin = f"{', '.join([*names, *service_])} ({proxy.dialect})"

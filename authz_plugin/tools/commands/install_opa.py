@@ -1,4 +1,4 @@
-"""``opa-authz install-opa``: bring the OPA that the plugin is tested with."""
+"""``opa-authz install-opa``: installs the release of OPA that the plugin is tested with."""
 
 from __future__ import annotations
 

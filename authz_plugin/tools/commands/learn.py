@@ -1,4 +1,4 @@
-"""``opa-authz learn``: the least configuration that would have allowed what happened."""
+"""``opa-authz learn``: a minimal configuration that allows recorded requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import click
 from authz_plugin.cli.options import current_rule_option, load_settings, policy_options
 from authz_plugin.cli.terminal import Progress, json_option, say, tell
 from authz_plugin.errors import SettingsError, SetupError
-from authz_plugin.tools.commands.audit_options import Trail, audit_file, file_option, span_options
+from authz_plugin.tools.commands.audit_options import (
+    AuditSpan,
+    audit_file,
+    file_option,
+    span_options,
+)
 from authz_plugin.tools.learning.proposal import Proposal, propose
 from authz_plugin.tools.learning.report import to_document, to_text
 from authz_plugin.tools.learning.rules import ROWS
@@ -70,7 +75,8 @@ def learn(
     file = audit_file(file, lambda: settings)
     with open_sandbox(settings) as sandbox, Progress("lines read") as progress:
         until = until or datetime.now(UTC)
-        proposal = propose(sandbox, Trail(file, since, until, progress.show), named)
+        span = AuditSpan(file, since, until, progress.show)
+        proposal = propose(sandbox, span.decisions, named)
     _check(proposal, file)
     if as_json:
         tell(**to_document(proposal))
@@ -81,7 +87,7 @@ def learn(
 
 
 def _check(proposal: Proposal, file: Path) -> None:
-    """Raise ``SetupError`` where there is nothing to learn from."""
+    """Raise ``SetupError`` if there are no decisions with inputs to learn from."""
     survey = proposal.survey
     if not survey.decisions:
         raise SetupError(f"{file} has no decision of that time")

@@ -1,4 +1,4 @@
-"""``opa-authz policy``: make, check, test and measure your own rules."""
+"""``opa-authz policy``: creates, checks, tests and benchmarks rules of the operator's own."""
 
 from __future__ import annotations
 

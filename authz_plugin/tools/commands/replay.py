@@ -1,4 +1,4 @@
-"""``opa-authz replay``: what would another policy decide otherwise?"""
+"""``opa-authz replay``: which decisions another policy would change."""
 
 from __future__ import annotations
 
@@ -19,13 +19,23 @@ from authz_plugin.journal.masking import masked_text
 from authz_plugin.policy import profiles
 from authz_plugin.settings import Settings
 from authz_plugin.tools.authz_message import Client, authz_message
-from authz_plugin.tools.commands.audit_options import Trail, audit_file, file_option, span_options
+from authz_plugin.tools.commands.audit_options import (
+    AuditSpan,
+    audit_file,
+    file_option,
+    span_options,
+)
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.explanation.subjects import read_subject
 from authz_plugin.tools.replay.changes import Comparison, compare
 from authz_plugin.tools.replay.corpus import is_corpus, read_corpus
 from authz_plugin.tools.replay.report import lines, to_document
-from authz_plugin.tools.replay.verdicts import BLIND, Left, of_messages, of_trail
+from authz_plugin.tools.replay.verdicts import (
+    UNDECIDABLE_RULES,
+    NotReplayed,
+    replay_decisions,
+    replay_messages,
+)
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 
 
@@ -82,38 +92,39 @@ def replay(
     if recorded and against is None:
         raise SettingsError("--against", "", "is needed: recorded requests have no decision")
     settings = load_settings(options)
-    trail = None if recorded else audit_file(file, lambda: _with_file(settings))
+    audit = None if recorded else audit_file(file, lambda: _with_file(settings))
     messages = list(_messages(recorded))
-    left = Left()
+    not_replayed = NotReplayed()
     with ExitStack() as cleanup:
         sandbox = cleanup.enter_context(open_sandbox(settings, policy))
         former = None if against is None else cleanup.enter_context(open_sandbox(_former(against)))
-        if trail is not None:
+        if audit is not None:
             progress = cleanup.enter_context(Progress("lines read"))
-            recordings = Trail(trail, since, until or datetime.now(UTC), progress.show)()
-            comparison = compare(of_trail(recordings, sandbox, former, left))
-            _check(comparison, trail)
+            span = AuditSpan(audit, since, until or datetime.now(UTC), progress.show)
+            replayed = replay_decisions(span.decisions(), sandbox, former, not_replayed)
+            comparison = compare(replayed)
+            _check(comparison, audit)
             notes = _notes(settings, sandbox)
         else:
             assert former is not None
-            comparison = compare(of_messages(messages, sandbox, former))
+            comparison = compare(replay_messages(messages, sandbox, former))
             notes = []
     if as_json:
-        tell(**to_document(comparison, left, notes))
+        tell(**to_document(comparison, not_replayed, notes))
     else:
-        for style, text in lines(comparison, left, notes):
+        for style, text in lines(comparison, not_replayed, notes):
             say(text, style)
     if not comparison.is_same:
         sys.exit(NO)
 
 
 def _with_file(settings: Settings) -> Settings:
-    """The settings themselves, or those in force if these name no audit file."""
+    """Return these settings, or the default ones if these have no audit file."""
     return load_settings({}) if settings.audit.file is None else settings
 
 
 def _former(against: str) -> Settings:
-    """The settings that decided before: a file's, or a profile's and nothing else."""
+    """Return the settings of ``--against``: those of a file, or of a profile without a file."""
     if against in profiles():
         return load_settings({"config": "/dev/null", "profile": against})
     return load_settings({"config": against})
@@ -128,11 +139,12 @@ def _check(comparison: Comparison, file: Path) -> None:
 
 
 def _notes(settings: Settings, sandbox: Sandbox) -> list[str]:
-    """What a recorded input cannot tell about this policy."""
+    """Return the limits of recorded inputs under this policy."""
     notes = []
     configs: list[Mapping[str, Any]] = [sandbox.config, *sandbox.config["roles"].values()]
     if any(config["containers"]["deny_commands"] for config in configs):
-        notes.append(f"{', '.join(BLIND)} says nothing here: words of commands are not recorded")
+        rules = ", ".join(UNDECIDABLE_RULES)
+        notes.append(f"{rules} says nothing here: words of commands are not recorded")
     if settings.policies is not None:
         notes.append("rules of your own see *** for every text that is not recorded")
     return notes
@@ -164,7 +176,7 @@ def _read(file: Path) -> Iterator[bytes]:
 
 
 def _title(message: bytes) -> str:
-    """What a request is called: its query may hold secrets."""
+    """Return method and path of a message; the query is omitted, since it may hold secrets."""
     try:
         fields = json.loads(message)
         path, mark, _ = str(fields["RequestUri"]).partition("?")

@@ -1,4 +1,4 @@
-"""``opa-authz report``: which controls of the known standards hold on this host, with evidence."""
+"""``opa-authz report``: which controls of known standards a host meets, with evidence."""
 
 from __future__ import annotations
 

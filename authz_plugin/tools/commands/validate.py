@@ -1,4 +1,4 @@
-"""``opa-authz validate``: does a running daemon keep what its configuration promises?"""
+"""``opa-authz validate``: tests a running daemon against its configuration."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from authz_plugin.tools.authz_message import Client
 from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoint_options
 from authz_plugin.tools.docker_client import Endpoint
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
-from authz_plugin.tools.validation.checks import Validation
 from authz_plugin.tools.validation.report import Report, lines
+from authz_plugin.tools.validation.runner import Validation
 
 image_option: Final = click.option(
     "--image",
@@ -37,7 +37,7 @@ image_option: Final = click.option(
     help="Write the report as JUnit XML too.",
 )
 def validate(image: str | None, as_json: bool, junit: Path | None, **options: Any) -> None:
-    r"""Prove that a running daemon keeps what its configuration expected_policy.
+    r"""Prove that a running daemon keeps what its configuration promises.
 
     Sends dockerd a request for every operation of the Docker API and for every boundary that the
     configuration in force draws, and compares what dockerd does with what the configuration says
@@ -72,7 +72,10 @@ def validate(image: str | None, as_json: bool, junit: Path | None, **options: An
 
 
 def carry_out(endpoint: Endpoint, client: Client, sandbox: Sandbox, image: str | None) -> Report:
-    """Validate a daemon by a policy; raises ``EndpointError`` if it does not answer at all."""
+    """Validate a daemon; raises ``EndpointError`` if it does not answer.
+
+    ``client`` is the identity of this program at the daemon, ``image`` the value of ``--image``.
+    """
     with Progress("checks") as progress:
         validation = Validation(endpoint, sandbox, client, image=image, progress=progress.show)
         results = validation.run()

@@ -1,7 +1,7 @@
-"""Compliance as evidence: which controls of the known standards hold on this host, and why.
+"""``opa-authz report``: which controls of known standards a host meets, with evidence.
 
-``standards/`` says what supports each control, ``configured`` what the configuration in force asks
-and lifts, ``judgement`` weighs that against what validation and doctor saw, ``report`` is the
-outcome, which ``markdown`` and ``webpage`` write down. ``saved`` reads earlier results. No control
-is met by being claimed: something must have been tried, and have held.
+``controls`` reads from ``standards/`` what supports each control. ``configured`` evaluates the
+configuration in force and ``assessment`` the results of ``validate`` and ``doctor``. ``report``
+joins them, ``markdown`` and ``webpage`` format it, and ``saved`` reads earlier results. A control
+is met only if a check of it was carried out and passed.
 """

@@ -1,7 +1,6 @@
-"""What the configuration in force says of validation's checks, and what lifts its rules.
+"""What the configuration in force says of validation's checks, without evaluating the policy.
 
-Reads the configuration alone, for the caller whose requests were tried and for everybody else. That
-the rules keep to it is for validation to show.
+It is read for the caller of the validation and for all other callers.
 """
 
 from __future__ import annotations
@@ -15,52 +14,60 @@ from typing import Any, Final
 from authz_plugin import policy
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.tools.validation import expected_policy
-from authz_plugin.tools.validation.boundaries import Creator, boundaries, container
+from authz_plugin.tools.validation.attempts import AttemptFactory
+from authz_plugin.tools.validation.boundaries import boundaries, container
 from authz_plugin.tools.validation.expected_policy import Config
 from authz_plugin.tools.validation.limits import limits
 from authz_plugin.tools.validation.probes import PROBES
 
-_SHOWN: Final = 60
+_MAX_VALUE: Final = 60
+"""Characters of a value."""
+
 _OPERATION: Final = "operation."
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a configuration says of a check: whether it is allowed, and who denies it if not, as
-    ids or as families with a closing dot."""
+class Expectation:
+    """What a configuration says of a check: whether the request is allowed, and who denies it.
+
+    ``rules`` are ids, or families of rules with a trailing dot (``"mounts."``).
+    """
 
     allowed: bool
     rules: tuple[str, ...]
 
-    def due(self, rules: Sequence[str]) -> list[str]:
-        """Those of some rules that deny it."""
+    def denied_by(self, rules: Sequence[str]) -> list[str]:
+        """Return those of ``rules`` that are among the rules of this check."""
         return [
             rule
             for rule in rules
-            if any(rule == due or (due[-1] == "." and rule.startswith(due)) for due in self.rules)
+            if any(
+                rule == own or (own.endswith(".") and rule.startswith(own)) for own in self.rules
+            )
         ]
 
 
-def said_of(config: Config) -> dict[str, Said]:
-    """What a configuration says of each check that tries a request, by the check's id."""
+def expectations(config: Config) -> dict[str, Expectation]:
+    """Return the expectation of each check that sends a request, by the id of the check."""
     base = container(config)
-    attempts = [*boundaries(config, base), *limits(config, Creator(base))]
+    attempts = [*boundaries(config, base), *limits(config, AttemptFactory(base))]
     return {
         **{
-            f"{_OPERATION}{id_}": Said(
-                expected_policy.opens(config, OPERATIONS[id_]), ("sections.operation",)
+            f"{_OPERATION}{id_}": Expectation(
+                expected_policy.allows_operation(config, OPERATIONS[id_]), ("sections.operation",)
             )
             for id_ in PROBES
         },
-        **{attempt.id: Said(attempt.promised, attempt.rules) for attempt in attempts},
+        **{attempt.id: Expectation(attempt.permitted, attempt.rules) for attempt in attempts},
     }
 
 
-class Configured:
-    """The configuration in force.
+class EffectiveConfig:
+    """The configuration in force, for the caller of the validation and for others.
 
-    ``whole`` is all of it, ``own`` the part that counts for the caller; ``settings`` are the keys
-    that open each rule, by its id.
+    ``whole`` is the complete configuration and ``own`` the one in force for the caller.
+    ``settings`` are the configuration keys that make each rule permit more, by the rule's id.
+    ``now`` decides which exceptions have expired.
     """
 
     def __init__(
@@ -71,58 +78,63 @@ class Configured:
         now: datetime,
     ) -> None:
         self.own = own
-        self.said = said_of(own)
+        self.expectations = expectations(own)
         self._settings = settings
         self._exceptions = policy.exceptions(whole, now)
         self._others = {
-            whom: (config, said_of(config)) for whom, config in _others(whole, own).items()
+            whom: (config, expectations(config)) for whom, config in _others(whole, own).items()
         }
 
     def opened_by(self, check: str, rules: Sequence[str]) -> str:
-        """What leaves a check open, of what a control's rules go by: ``"images.latest: true"``."""
-        said = self.said.get(check)
-        return "" if said is None else self._opened(self.own, said, check, rules)
+        """Return the settings that allow a check's request: ``"images.latest: true"``.
+
+        ``rules`` are the rules of a control. The text is empty for an unknown check.
+        """
+        expected = self.expectations.get(check)
+        return "" if expected is None else self._opened(self.own, expected, check, rules)
 
     def open_for(self, check: str, rules: Sequence[str]) -> Iterator[str]:
-        """For whom else a check is open, and what opens it there."""
-        for whom, (config, said) in self._others.items():
-            found = said.get(check)
+        """Yield the other callers to which a check's request is allowed, with the settings."""
+        for whom, (config, expected) in self._others.items():
+            found = expected.get(check)
             if found is not None and _is_open(config, found, rules):
                 yield f"open for {whom} ({self._opened(config, found, check, rules)})"
 
-    def lifted(self, rule: str) -> Iterator[str]:
-        """What keeps a rule from denying for the caller, at all or now and then."""
-        if expected_policy.only_warns(self.own, rule):
+    def exemptions(self, rule: str) -> Iterator[str]:
+        """Yield why a rule does not always deny the caller: mode warn, and exceptions in force."""
+        if expected_policy.is_warn_only(self.own, rule):
             yield f"only warns ({_warning(self.own, rule)})"
         for exception in self._exceptions:
             if exception.rule == rule and exception.days >= 0:
                 yield f"an exception: {exception}"
 
-    def _opened(self, config: Config, said: Said, check: str, rules: Sequence[str]) -> str:
-        due = said.due(rules)
-        due = [check] if check in due else due
+    def _opened(
+        self, config: Config, expected: Expectation, check: str, rules: Sequence[str]
+    ) -> str:
+        denying = expected.denied_by(rules)
+        denying = [check] if check in denying else denying
         warnings = [
-            _warning(config, rule) for rule in due if expected_policy.only_warns(config, rule)
+            _warning(config, rule) for rule in denying if expected_policy.is_warn_only(config, rule)
         ]
         if warnings:
             return ", ".join(dict.fromkeys(warnings))
-        if not said.allowed:
-            return "; ".join(text for rule in due for text in self.lifted(rule))
+        if not expected.allowed:
+            return "; ".join(text for rule in denying for text in self.exemptions(rule))
         if check.startswith(_OPERATION):
             return _operation(config, check.removeprefix(_OPERATION))
-        keys = dict.fromkeys(key for rule in due for key in self._settings.get(rule, ()))
-        return ", ".join(_shown(config, key) for key in keys)
+        keys = dict.fromkeys(key for rule in denying for key in self._settings.get(rule, ()))
+        return ", ".join(_setting_text(config, key) for key in keys)
 
 
-def _is_open(config: Config, said: Said, rules: Sequence[str]) -> bool:
-    due = said.due(rules)
-    return said.allowed or (
-        bool(due) and all(expected_policy.only_warns(config, rule) for rule in due)
+def _is_open(config: Config, expected: Expectation, rules: Sequence[str]) -> bool:
+    denying = expected.denied_by(rules)
+    return expected.allowed or (
+        bool(denying) and all(expected_policy.is_warn_only(config, rule) for rule in denying)
     )
 
 
 def _others(whole: Config, own: Config) -> dict[str, Config]:
-    """The configurations that count for other callers than the one that was tried."""
+    """Return the configurations in force for other callers than that of the validation."""
     found: dict[str, Config] = {f"role {name}": role for name, role in whole["roles"].items()}
     if whole["unmatched_callers"] == "allow":
         found["callers without a role"] = whole
@@ -140,11 +152,11 @@ def _operation(config: Config, id_: str) -> str:
     return f"sections.{section}: {config['sections'].get(section, 'none')}"
 
 
-def _shown(config: Config, key: str) -> str:
+def _setting_text(config: Config, key: str) -> str:
     value: Any = config
     for name in key.split("."):
         value = value[name]
     if isinstance(value, Mapping):
         return key
     text = json.dumps(value, ensure_ascii=False)
-    return f"{key}: {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}"
+    return f"{key}: {text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + '…'}"

@@ -1,6 +1,6 @@
-"""The controls of the known standards, and what supports each: the one source for report and docs.
+"""The controls of known standards and what supports each, read from ``standards/*.yaml``.
 
-Read from ``standards/*.yaml``. Whether anything of it holds is never said here.
+Reports and docs/controls.md are made from them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from authz_plugin.settings import read_yaml
 
 REPORTED: Final = ("cis", "owasp", "nist")
-"""The standards that a report is about, in its order. Of the others there are rules alone."""
+"""The standards of a report, in its order. The others name rules only, and have no checks."""
 
 TABLED: Final = ("pod-security", "cis", "owasp", "nist", "portainer", "docker")
 """Every standard, in the order of docs/controls.md."""
@@ -24,11 +24,12 @@ _FOLDER: Final = Path(__file__).with_name("standards")
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One item of a standard, under its own number, and ``also`` under another that is in use.
+    """An item of a standard.
 
-    It is supported by ``rules`` (ids), by ``checks`` of validation and by ``findings`` of doctor
-    (ids, or patterns of them). ``partly`` says what of it these cannot reach, ``outside`` why
-    nothing reaches it; ``note`` is what else is to be known.
+    ``id`` is its number, ``also`` its number in another edition. It is supported by ``rules``
+    (ids), ``checks`` of validation and ``findings`` of doctor (ids, or patterns with ``*``).
+    ``partly`` is the part that they do not cover, ``outside`` the reason why a plugin cannot cover
+    it at all, and ``note`` a remark.
     """
 
     id: str
@@ -44,7 +45,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A chapter of a standard."""
+    """A chapter of a standard, with its controls."""
 
     title: str
     controls: Sequence[Control]
@@ -52,8 +53,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """A standard: ``profile`` is the shipped one that goes furthest with it, ``columns`` are what
-    its controls' ids and titles are called."""
+    """A standard.
+
+    ``about`` is an introduction, ``profile`` the shipped profile that meets most of its controls.
+    ``columns`` are the headings of its controls' ids and titles.
+    """
 
     name: str
     title: str
@@ -64,13 +68,14 @@ class Standard:
 
     @property
     def controls(self) -> Iterator[Control]:
+        """All controls, in their order."""
         for part in self.parts:
             yield from part.controls
 
 
 @cache
 def standard(name: str) -> Standard:
-    """A standard by the name of its file."""
+    """Read a standard by the name of its file, without ``.yaml``."""
     given, _ = read_yaml(_FOLDER / f"{name}.yaml")
     first, second = given["columns"]
     parts = [
@@ -82,10 +87,12 @@ def standard(name: str) -> Standard:
 
 
 def _control(given: Mapping[str, Any]) -> Control:
-    lists = {name: tuple(_flat(given.get(name, []))) for name in ("rules", "checks", "findings")}
+    lists = {
+        name: tuple(_flattened(given.get(name, []))) for name in ("rules", "checks", "findings")
+    }
     return Control(**{**given, **lists})
 
 
-def _flat(entries: Sequence[Any]) -> Iterator[str]:
+def _flattened(entries: Sequence[Any]) -> Iterator[str]:
     for entry in entries:
         yield from entry if isinstance(entry, list) else [entry]

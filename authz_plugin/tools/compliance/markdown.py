@@ -1,4 +1,4 @@
-"""A compliance report as Markdown. Every text of a report is text here too, whatever is in it."""
+"""Formats a compliance report as Markdown; every text of the report is escaped."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from authz_plugin.decision import visible
+from authz_plugin.tools.compliance.assessment import STATUSES, Assessment
 from authz_plugin.tools.compliance.controls import Control, Standard
-from authz_plugin.tools.compliance.judgement import STATUSES, Judged
 from authz_plugin.tools.compliance.report import COMMANDS, Compliance
 
 _SPECIAL: Final = {
@@ -16,16 +16,16 @@ _SPECIAL: Final = {
     "<": "&lt;",
     ">": "&gt;",
 }
-"""What means something within a line, and how it is written to mean nothing."""
+"""Characters with a meaning in Markdown, and how they are escaped."""
 
 
 def to_markdown(report: Compliance) -> str:
-    """The report as one document."""
+    """Return the report as one Markdown document."""
     return "\n".join(_lines(report)) + "\n"
 
 
 def escaped(text: str) -> str:
-    """A text that Markdown shows as it is, in one line."""
+    """Return a text that Markdown renders literally on one line."""
     return "".join(_SPECIAL.get(character, character) for character in visible(text))
 
 
@@ -70,7 +70,7 @@ def _standard(report: Compliance, one: Standard) -> Iterator[str]:
                 yield from _evidence(item)
 
 
-def _evidence(item: Judged) -> Iterator[str]:
+def _evidence(item: Assessment) -> Iterator[str]:
     control = item.control
     note = f" {escaped(control.note)}" if control.note else ""
     yield f"- {_number(control)}: {escaped(control.title)}. **{item.status}**{note}"

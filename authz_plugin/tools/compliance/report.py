@@ -1,4 +1,4 @@
-"""A compliance report: every control judged, with where the evidence comes from."""
+"""A compliance report: the assessment of every control, and the origin of the evidence."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Final
 from authz_plugin import __version__, policy
 from authz_plugin.errors import SetupError
 from authz_plugin.tools.authz_message import Client, authz_message
-from authz_plugin.tools.compliance.configured import Configured
+from authz_plugin.tools.compliance.assessment import STATUSES, Assessment, Assessor, Status
+from authz_plugin.tools.compliance.configured import EffectiveConfig
 from authz_plugin.tools.compliance.controls import Part, Standard, standard
-from authz_plugin.tools.compliance.judgement import STATUSES, Judge, Judged, Status
 from authz_plugin.tools.doctor.examination import Examination
 from authz_plugin.tools.explanation.sources import rule_sources
 from authz_plugin.tools.sandbox import Sandbox
@@ -30,25 +30,31 @@ COMMANDS: Final[Mapping[str, str]] = {
     "opa-authz audit verify": "finds recorded decisions that were lost or changed",
     "docker info --format '{{.Plugins.Authorization}}'": "names the plugins that dockerd asks",
 }
-"""What an auditor can run to see for themselves, and what each shows."""
+"""Commands with which an auditor can verify the report, and what each does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where evidence comes from: a saved ``file``, or, without one, this very report."""
+    """The origin of evidence: when it was collected, and the ``file`` that it was read from.
+
+    ``file`` is empty if it was collected for this report.
+    """
 
     time: datetime
     file: str = ""
 
     def __str__(self) -> str:
-        when = stamp(self.time)
+        when = format_time(self.time)
         return f"read from {self.file}, of {when}" if self.file else f"for this report, at {when}"
 
 
 @dataclass(frozen=True, slots=True)
 class Compliance:
-    """What was judged, of which host and policy, as whom, by which evidence. ``exceptions`` are
-    those in force, ``roles`` the names of all roles."""
+    """A compliance report.
+
+    ``mode`` is that of the policy for the caller. ``exceptions`` are those in force, as text, and
+    ``roles`` the names of all roles. ``judged`` are the assessments by the name of the standard.
+    """
 
     time: datetime
     validation: Report
@@ -58,29 +64,31 @@ class Compliance:
     mode: str
     exceptions: Sequence[str]
     roles: Sequence[str]
-    judged: Mapping[str, Sequence[Judged]]
+    judged: Mapping[str, Sequence[Assessment]]
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is lacking that this host could have."""
-        return not any(judgement.lacks for one in self.judged.values() for judgement in one)
+        """Whether all evidence of all controls holds."""
+        return not any(
+            assessment.is_incomplete for one in self.judged.values() for assessment in one
+        )
 
     @property
     def standards(self) -> list[Standard]:
         return [standard(name) for name in self.judged]
 
-    def of(self, name: str, part: Part) -> list[Judged]:
-        """The judgements of a part of a standard."""
+    def of(self, name: str, part: Part) -> list[Assessment]:
+        """Return the assessments of a part of a standard."""
         ids = {control.id for control in part.controls}
-        return [judgement for judgement in self.judged[name] if judgement.control.id in ids]
+        return [assessment for assessment in self.judged[name] if assessment.control.id in ids]
 
     def counts(self, name: str) -> dict[Status, int]:
-        """How many controls of a standard have each status."""
-        counted = Counter(judgement.status for judgement in self.judged[name])
+        """Return the number of controls of a standard by status."""
+        counted = Counter(assessment.status for assessment in self.judged[name])
         return {status: counted[status] for status in STATUSES}
 
     def facts(self) -> Iterator[tuple[str, str]]:
-        """What a reader must know before the results, line by line."""
+        """Yield the names and values of the facts that a report begins with."""
         report, examination = self.validation, self.examination
         summary = report.summary()
         yield "Host", examination.host or "unknown"
@@ -93,17 +101,17 @@ class Compliance:
         yield "Asked as", report.caller or "a caller whom dockerd cannot name"
         yield "Roles", ", ".join(self.roles) or "none"
         yield "Exceptions", "; ".join(self.exceptions) or "none"
-        yield "Report", stamp(self.time)
+        yield "Report", format_time(self.time)
         passed = f"{summary['passed']} of {summary['run']} checks passed"
         yield "Validation", f"{self.validated}: {passed}, {summary['skipped']} not tried"
         yield "Doctor", f"{self.examined}: {len(examination.findings)} findings"
 
     def to_document(self) -> dict[str, Any]:
-        """The report as ``--json`` prints it."""
+        """Return the report as the JSON object that ``--json`` prints."""
         report, examination = self.validation, self.examination
         return {
             "version": 1,
-            "time": stamp(self.time),
+            "time": format_time(self.time),
             "host": examination.host,
             "endpoint": report.endpoint,
             "engine": report.engine,
@@ -116,12 +124,12 @@ class Compliance:
             "exceptions": list(self.exceptions),
             "evidence": {
                 "validation": {
-                    "time": stamp(self.validated.time),
+                    "time": format_time(self.validated.time),
                     "file": self.validated.file or None,
                     "summary": report.summary(),
                 },
                 "doctor": {
-                    "time": stamp(self.examined.time),
+                    "time": format_time(self.examined.time),
                     "file": self.examined.file or None,
                 },
             },
@@ -137,16 +145,16 @@ class Compliance:
             "controls": [
                 {
                     "part": part.title,
-                    "id": judgement.control.id,
-                    "also": judgement.control.also,
-                    "title": judgement.control.title,
-                    "status": judgement.status,
-                    "because": judgement.because,
-                    "note": judgement.control.note,
-                    "evidence": [asdict(piece) for piece in judgement.evidence],
+                    "id": assessment.control.id,
+                    "also": assessment.control.also,
+                    "title": assessment.control.title,
+                    "status": assessment.status,
+                    "because": assessment.because,
+                    "note": assessment.control.note,
+                    "evidence": [asdict(piece) for piece in assessment.evidence],
                 }
                 for part in one.parts
-                for judgement in self.of(one.name, part)
+                for assessment in self.of(one.name, part)
             ],
         }
 
@@ -158,10 +166,11 @@ def assess(
     examination: tuple[Examination, str],
     standards: Sequence[str],
 ) -> Compliance:
-    """Judge standards by a validation and an examination, each with the file that it was read from.
+    """Assess standards by a validation and an examination.
 
-    ``sandbox`` is the policy in force and ``client`` whoever the validation was made as. Raises
-    ``SetupError`` where these do not belong together.
+    Each comes with the name of the file that it was read from, or an empty string. ``sandbox`` has
+    the policy in force, and ``client`` is the identity of the validation. Raises ``SetupError`` if
+    the results are of another policy revision or another client.
     """
     report, examined = validation[0], examination[0]
     _check_revision("validation", report.policy_revision, sandbox)
@@ -176,8 +185,8 @@ def assess(
     own = sandbox.config if ping.document is None else sandbox.config_for(ping.document)
     sources = rule_sources(sandbox.opa, sandbox.sources)
     settings = {rule: source.settings for rule, source in sources.items()}
-    configured = Configured(sandbox.config, own, settings, now)
-    judge = Judge(report.results, examined.findings, configured)
+    config = EffectiveConfig(sandbox.config, own, settings, now)
+    assessor = Assessor(report.results, examined.findings, config)
     return Compliance(
         time=now,
         validation=report,
@@ -188,14 +197,14 @@ def assess(
         exceptions=[str(one) for one in policy.exceptions(sandbox.config, now) if one.days >= 0],
         roles=list(sandbox.config["roles"]),
         judged={
-            name: [judge.judge(control) for control in standard(name).controls]
+            name: [assessor.assess(control) for control in standard(name).controls]
             for name in standards
         },
     )
 
 
-def stamp(time: datetime) -> str:
-    """A moment as reports write it."""
+def format_time(time: datetime) -> str:
+    """Return a time in RFC 3339, in UTC and with seconds."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

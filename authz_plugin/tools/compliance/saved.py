@@ -1,4 +1,4 @@
-"""Earlier results: what ``validate --json`` and ``doctor --json`` printed, read back."""
+"""Reads the output of ``validate --json`` and ``doctor --json``."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _EXAMINATION: Final = _object(
 
 
 def read_validation(file: Path) -> Report:
-    """The report that a file holds; raises ``SettingsError`` if it holds none."""
+    """Read a validation's report; raises ``SettingsError`` if the file is not one."""
     given = _read(file, "--validation", "opa-authz validate --json", _VALIDATION)
     return Report(
         endpoint=given["endpoint"],
@@ -75,7 +75,7 @@ def read_validation(file: Path) -> Report:
 
 
 def read_examination(file: Path) -> Examination:
-    """The examination that a file holds; raises ``SettingsError`` if it holds none."""
+    """Read an examination; raises ``SettingsError`` if the file is not one."""
     given = _read(file, "--doctor", "opa-authz doctor --json", _EXAMINATION)
     return Examination(
         time=given["time"],

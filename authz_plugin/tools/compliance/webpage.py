@@ -1,6 +1,6 @@
-"""A compliance report as a web page: one file that needs no other, to be read, printed and kept.
+"""Formats a compliance report as one HTML file without references to others.
 
-The page is built as a tree, so that every text of a report is text there too.
+The page is built with ElementTree, which escapes every text of the report.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from authz_plugin.decision import visible
+from authz_plugin.tools.compliance.assessment import STATUSES, Assessment, Status
 from authz_plugin.tools.compliance.controls import Standard
-from authz_plugin.tools.compliance.judgement import STATUSES, Judged, Status
 from authz_plugin.tools.compliance.report import COMMANDS, Compliance
 
 _STYLE: Final = """
@@ -46,11 +46,11 @@ code { font: .92em ui-monospace, monospace; }
   li { break-inside: avoid; }
 }
 """
-_LONG: Final = 12
+_MANY_PIECES: Final = 12
 
 
 def to_html(report: Compliance) -> str:
-    """The report as one page."""
+    """Return the report as an HTML page."""
     title = f"Compliance of {report.examination.host or 'this host'}"
     page = ET.Element("html", lang="en")
     head = _add(page, "head")
@@ -104,7 +104,7 @@ def _standard(body: ET.Element, report: Compliance, one: Standard) -> None:
             _control(_add(rows, "tr"), judged)
 
 
-def _control(row: ET.Element, judged: Judged) -> None:
+def _control(row: ET.Element, judged: Assessment) -> None:
     control = judged.control
     number = _add(row, "th", control.id, scope="row")
     if control.also:
@@ -117,7 +117,7 @@ def _control(row: ET.Element, judged: Judged) -> None:
     if control.note:
         _add(cell, "p", control.note, kind="note")
     if judged.evidence:
-        long = " long" if len(judged.evidence) > _LONG else ""
+        long = " long" if len(judged.evidence) > _MANY_PIECES else ""
         pieces = _add(cell, "ul", kind=f"evidence{long}")
         for piece in judged.evidence:
             item = _add(pieces, "li", f"{piece.kind} ", kind=piece.state)
@@ -136,7 +136,7 @@ def _closing(body: ET.Element) -> None:
 
 
 def _table(body: ET.Element, head: Sequence[str]) -> ET.Element:
-    """A table's body, with a head above it if there is one."""
+    """Add a table with a header row, if ``head`` is not empty, and return its body."""
     table = _add(body, "table")
     if head:
         row = _add(_add(table, "thead"), "tr")
@@ -152,7 +152,7 @@ def _badge(parent: ET.Element, status: Status) -> ET.Element:
 def _add(
     parent: ET.Element, tag: str, text: str = "", *, kind: str = "", **attributes: str
 ) -> ET.Element:
-    """A new element with a text; ``kind`` is its class."""
+    """Add an element with a text and return it; ``kind`` is its class."""
     element = ET.SubElement(parent, tag, {**({"class": kind} if kind else {}), **attributes})
     element.text = visible(text) or None
     return element

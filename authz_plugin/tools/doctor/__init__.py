@@ -1,5 +1,5 @@
-"""What is wrong with this host, as an experienced colleague would look for it.
+"""``opa-authz doctor``: checks of a host's Docker installation. Nothing on the host is changed.
 
-``host`` gathers what can be seen, each of ``engine``, ``dockerd``, ``access``, ``workloads`` and
-``guard`` looks at one side of it, and ``examination`` asks them all. Nothing is changed.
+``host`` reads the facts. ``engine``, ``dockerd``, ``hardening``, ``access``, ``workloads`` and
+``enforcement`` hold the checks of one subject each. ``examination`` runs all of them.
 """

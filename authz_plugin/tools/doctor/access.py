@@ -1,4 +1,4 @@
-"""Who can reach dockerd's socket, and who could change what guards it."""
+"""Checks of file permissions: dockerd's socket, the plugin's socket, settings and policies."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from authz_plugin.settings import Settings
 from authz_plugin.tools.doctor.finding import Finding
-from authz_plugin.tools.doctor.host import Host, intruders
+from authz_plugin.tools.doctor.host import Host, untrusted_writers
 
 _SPECIFICATIONS: Final = ("etc/docker/plugins", "usr/lib/docker/plugins")
 
 
-def look_at_socket(host: Host) -> Iterator[Finding]:
-    """dockerd's own socket."""
+def check_socket(host: Host) -> Iterator[Finding]:
+    """Check who may connect to dockerd's unix socket."""
     path = host.endpoint.unix
     if path is None:
         return
@@ -35,7 +35,7 @@ def look_at_socket(host: Host) -> Iterator[Finding]:
         )
     else:
         yield Finding("socket.everybody", "ok", f"{path} is for its owner and group alone")
-    group, members = host.members(facts.st_gid)
+    group, members = host.group_members(facts.st_gid)
     if not facts.st_mode & stat.S_IWGRP or not set(members) - {"root"}:
         yield Finding("socket.group", "ok", f"{path}: no account but root is in group {group}")
         return
@@ -48,8 +48,11 @@ def look_at_socket(host: Host) -> Iterator[Finding]:
     )
 
 
-def look_at_plugin(host: Host) -> Iterator[Finding]:
-    """Where dockerd finds the plugins that it is told to ask."""
+def check_plugin(host: Host) -> Iterator[Finding]:
+    """Check the socket or specification file of each authorization plugin in dockerd's settings.
+
+    The paths are those of moby 28.5.2 ``pkg/plugins/discovery.go``.
+    """
     for name in host.plugins():
         if "/" in name or ":" in name:
             yield Finding(
@@ -61,11 +64,14 @@ def look_at_plugin(host: Host) -> Iterator[Finding]:
                 "keep section plugins closed, or run the plugin as a service of the host",
             )
             continue
-        yield from _place(host, name)
+        yield from _check_plugin_files(host, name)
 
 
-def look_at_files(host: Host, settings: Settings | None) -> Iterator[Finding]:
-    """Files that decide what is guarded, and who beside root may change them."""
+def check_files(host: Host, settings: Settings | None) -> Iterator[Finding]:
+    """Check that only trusted accounts can change the settings and policies.
+
+    ``settings`` are the plugin's; None if they cannot be loaded.
+    """
     files = [host.daemon_file.path]
     if settings is not None:
         named = (settings.file, settings.policies, settings.opa.token_file, settings.server.key)
@@ -75,7 +81,9 @@ def look_at_files(host: Host, settings: Settings | None) -> Iterator[Finding]:
     found = False
     for path in dict.fromkeys(files):
         for reason in (
-            sorted(set(intruders(path.absolute(), host.trusted))) if path.exists() else ()
+            sorted(set(untrusted_writers(path.absolute(), host.trusted_uids)))
+            if path.exists()
+            else ()
         ):
             found = True
             yield Finding(
@@ -89,7 +97,7 @@ def look_at_files(host: Host, settings: Settings | None) -> Iterator[Finding]:
         yield Finding("files.writable", "ok", "settings and policies can be changed by nobody else")
 
 
-def _place(host: Host, name: str) -> Iterator[Finding]:
+def _check_plugin_files(host: Host, name: str) -> Iterator[Finding]:
     sockets = [host.at(f"run/docker/plugins/{name}.sock")]
     sockets += [host.at(f"run/docker/plugins/{name}/{name}.sock")]
     stems = [f"{folder}/{part}" for folder in _SPECIFICATIONS for part in (name, f"{name}/{name}")]
@@ -105,7 +113,7 @@ def _place(host: Host, name: str) -> Iterator[Finding]:
             f"start the plugin: dockerd looks for {sockets[0]}",
         )
     for path in there[:1]:
-        yield from _socket(path, name, host.trusted)
+        yield from _check_plugin_socket(path, name, host.trusted_uids)
     if there and specified:
         yield Finding(
             "plugin.shadowed",
@@ -116,11 +124,11 @@ def _place(host: Host, name: str) -> Iterator[Finding]:
         )
     if not there:
         for path in specified[:1]:
-            yield from _specification(path, host.trusted)
+            yield from _check_plugin_specification(path, host.trusted_uids)
 
 
-def _socket(path: Path, name: str, trusted: frozenset[int]) -> Iterator[Finding]:
-    reasons = sorted(set(intruders(path, trusted)))
+def _check_plugin_socket(path: Path, name: str, trusted: frozenset[int]) -> Iterator[Finding]:
+    reasons = sorted(set(untrusted_writers(path, trusted)))
     if reasons:
         yield Finding(
             "plugin.replaceable",
@@ -157,8 +165,8 @@ def _socket(path: Path, name: str, trusted: frozenset[int]) -> Iterator[Finding]
             )
 
 
-def _specification(path: Path, trusted: frozenset[int]) -> Iterator[Finding]:
-    reasons = sorted(set(intruders(path, trusted)))
+def _check_plugin_specification(path: Path, trusted: frozenset[int]) -> Iterator[Finding]:
+    reasons = sorted(set(untrusted_writers(path, trusted)))
     if reasons:
         yield Finding(
             "plugin.replaceable",
@@ -185,7 +193,11 @@ def _specification(path: Path, trusted: frozenset[int]) -> Iterator[Finding]:
 
 
 def _verifies(path: Path) -> bool:
-    """Whether dockerd knows that it speaks to the plugin that a specification means."""
+    """Return whether dockerd verifies the identity of the plugin that a specification names.
+
+    It does for a unix socket, and for ``https:`` with a ``CAFile`` in a .json file (moby 28.5.2
+    ``pkg/plugins/client.go``).
+    """
     text = path.read_text(errors="replace").strip()
     if path.suffix == ".spec":
         return text.startswith("unix:")

@@ -1,29 +1,28 @@
-"""How dockerd was told to ask plugins, whom it listens to, and whose root its containers have."""
+"""Checks of dockerd's settings: authorization plugins, TCP listeners, user namespace, data root."""
 
 from __future__ import annotations
 
 import difflib
 import http
-import ipaddress
 import os
 import re
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urlsplit
 
 from authz_plugin.enginestate import DEFAULT_ROOT, data_root
 from authz_plugin.settings import Settings
 from authz_plugin.tools.docker_client import Endpoint, exchange
 from authz_plugin.tools.doctor.finding import Finding
-from authz_plugin.tools.doctor.host import Host
+from authz_plugin.tools.doctor.host import Host, is_loopback
 from authz_plugin.tools.validation.probes import PROBES
 
-_KEY: Final = "authorization-plugins"
-_FLAG: Final = "--authorization-plugin"
-_OWN_FILE: Final = '{"authorization-plugins": ["opa-authz"]}'
+_PLUGINS_KEY: Final = "authorization-plugins"
+_PLUGIN_FLAG: Final = "--authorization-plugin"
+_DAEMON_JSON: Final = '{"authorization-plugins": ["opa-authz"]}'
 
 
-def look_at_dockerd(host: Host) -> Iterator[Finding]:
+def check_dockerd(host: Host) -> Iterator[Finding]:
+    """Check dockerd's command line and daemon.json."""
     if host.dockerd is None:
         yield Finding(
             "dockerd.unseen",
@@ -33,18 +32,18 @@ def look_at_dockerd(host: Host) -> Iterator[Finding]:
             "run doctor as root on dockerd's own host (--root, if its files lie elsewhere)",
         )
     yield from _daemon_file(host)
-    yield from _named(host)
-    yield from _listeners(host)
+    yield from _plugin_settings(host)
+    yield from _tcp_listeners(host)
     yield from _user_namespace(host)
 
 
-def look_at_data_root(host: Host, settings: Settings) -> Iterator[Finding]:
-    """Whether the plugin looks for dockerd's containers where dockerd has them."""
+def check_data_root(host: Host, settings: Settings) -> Iterator[Finding]:
+    """Check that the plugin's data root is the one in dockerd's settings."""
     if settings.host_paths != "visible" or (host.dockerd is None and not host.daemon_file.exists):
         return
-    told = host.setting("--data-root", "data-root")
-    theirs = os.path.normpath(told[0]) if told else str(DEFAULT_ROOT)
-    ours = _looked_up_in(settings)
+    configured = host.setting("--data-root", "data-root")
+    theirs = os.path.normpath(configured[0]) if configured else str(DEFAULT_ROOT)
+    ours = _plugin_data_root(settings)
     if ours == theirs:
         yield Finding("dockerd.data-root", "ok", f"dockerd's containers are looked up in {ours}")
     else:
@@ -58,35 +57,38 @@ def look_at_data_root(host: Host, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def look_at_root_in_use(endpoint: Endpoint, settings: Settings) -> Iterator[Finding]:
-    """Whether that is also where dockerd itself says that it has them (``DockerRootDir``), whatever
-    its settings look like; raises ``EndpointError`` if it stops answering."""
+def check_reported_data_root(endpoint: Endpoint, settings: Settings) -> Iterator[Finding]:
+    """Check that the plugin's data root is the ``DockerRootDir`` that dockerd reports.
+
+    Raises ``EndpointError`` if dockerd does not answer.
+    """
     reply = exchange(endpoint, PROBES["system.info"])
     if settings.host_paths != "visible" or reply.status != http.HTTPStatus.OK:
         return
-    said = str(reply.json().get("DockerRootDir") or "")
-    ours = _looked_up_in(settings)
-    if said and os.path.realpath(ours) not in {
-        os.path.realpath(said),
-        os.path.realpath(_unmapped(said)),
+    reported = str(reply.json().get("DockerRootDir") or "")
+    ours = _plugin_data_root(settings)
+    if reported and os.path.realpath(ours) not in {
+        os.path.realpath(reported),
+        os.path.realpath(_without_userns_folder(reported)),
     }:
         yield Finding(
             "dockerd.root-in-use",
             "critical",
-            f"dockerd says that it keeps its containers in {said}, the plugin looks in {ours}",
+            f"dockerd says that it keeps its containers in {reported}, the plugin looks in {ours}",
             "where roots are allowed, no container can be started: what it has mounted is not "
             "known; old containers in the wrong place would be judged for the right ones",
-            f"set data_root: {_unmapped(said)} in the plugin's settings and restart it",
+            f"set data_root: {_without_userns_folder(reported)} in the plugin's settings and "
+            "restart it",
         )
 
 
-def _looked_up_in(settings: Settings) -> str:
+def _plugin_data_root(settings: Settings) -> str:
     root = settings.data_root or data_root()
     return "no folder, as daemon.json does not tell" if root is None else os.path.normpath(root)
 
 
-def _unmapped(root: str) -> str:
-    """The data root without the folder that dockerd makes in it for a remapped user namespace."""
+def _without_userns_folder(root: str) -> str:
+    """Return a data root without the ``UID.GID`` folder of a remapped user namespace."""
     parent, _, last = root.rpartition("/")
     return parent if re.fullmatch(r"\d+\.\d+", last) else root
 
@@ -102,27 +104,27 @@ def _daemon_file(host: Host) -> Iterator[Finding]:
             f"mend {file.path}: `dockerd --validate --config-file {file.path}`",
         )
     for key in file.settings:
-        if key != _KEY and difflib.get_close_matches(key, [_KEY], cutoff=0.8):
+        if key != _PLUGINS_KEY and difflib.get_close_matches(key, [_PLUGINS_KEY], cutoff=0.8):
             yield Finding(
                 "dockerd.key-misspelt",
                 "critical",
-                f"{file.path} says {key!r}, the key is {_KEY!r}",
+                f"{file.path} says {key!r}, the key is {_PLUGINS_KEY!r}",
                 "dockerd asks no plugin because of it; the name of the flag is even accepted "
                 "without an error",
-                f"write {_OWN_FILE} and reload dockerd",
+                f"write {_DAEMON_JSON} and reload dockerd",
             )
 
 
-def _named(host: Host) -> Iterator[Finding]:
-    by_file = list(host.daemon_file.settings.get(_KEY) or [])
-    by_flag = [] if host.dockerd is None else host.dockerd.values(_FLAG)
+def _plugin_settings(host: Host) -> Iterator[Finding]:
+    by_file = list(host.daemon_file.settings.get(_PLUGINS_KEY) or [])
+    by_flag = [] if host.dockerd is None else host.dockerd.values(_PLUGIN_FLAG)
     if by_file and by_flag:
         yield Finding(
             "dockerd.plugin-twice",
             "warning",
             f"plugins are named by flag ({', '.join(by_flag)}) and in {host.daemon_file.path}",
             "dockerd will not start again like this",
-            f"take {_FLAG} off dockerd's command line",
+            f"take {_PLUGIN_FLAG} off dockerd's command line",
         )
     elif by_file:
         named = ", ".join(map(str, by_file))
@@ -134,7 +136,8 @@ def _named(host: Host) -> Iterator[Finding]:
             f"plugin {', '.join(by_flag)} is named on dockerd's command line alone",
             "at SIGHUP (`systemctl reload docker`) dockerd takes the list from daemon.json alone: "
             "authorization is then off, without a word",
-            f"write {_OWN_FILE} into {host.daemon_file.path}, take the flag away, restart dockerd",
+            f"write {_DAEMON_JSON} into {host.daemon_file.path}, take the flag away, "
+            "restart dockerd",
         )
     elif host.dockerd is not None or host.daemon_file.exists:
         yield Finding(
@@ -142,11 +145,11 @@ def _named(host: Host) -> Iterator[Finding]:
             "critical",
             "dockerd is told of no authorization plugin, by flag or file",
             "it does whatever it is asked",
-            f"write {_OWN_FILE} into {host.daemon_file.path} and reload dockerd",
+            f"write {_DAEMON_JSON} into {host.daemon_file.path} and reload dockerd",
         )
 
 
-def _listeners(host: Host) -> Iterator[Finding]:
+def _tcp_listeners(host: Host) -> Iterator[Finding]:
     verified = _is_on(host, "--tlsverify", "tlsverify")
     encrypted = verified or _is_on(host, "--tls", "tls")
     urls = [url for url in host.setting("--host", "hosts") if url.startswith("tcp:")]
@@ -156,7 +159,7 @@ def _listeners(host: Host) -> Iterator[Finding]:
         if verified:
             yield Finding("dockerd.tcp", "ok", f"{url} asks clients for certificates")
             continue
-        local = _is_loopback(url)
+        local = is_loopback(url)
         who = "every process and container of this host" if local else "everybody who can reach it"
         yield Finding(
             "dockerd.tcp-open",
@@ -188,11 +191,3 @@ def _user_namespace(host: Host) -> Iterator[Finding]:
 
 def _is_on(host: Host, flag: str, key: str) -> bool:
     return bool({"true", "1"} & set(host.setting(flag, key)))
-
-
-def _is_loopback(url: str) -> bool:
-    name = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"

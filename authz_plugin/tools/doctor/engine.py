@@ -1,7 +1,7 @@
-"""dockerd's version against the ways around authorization plugins that are known.
+"""Checks of dockerd's version for known defects of its authorization plugin support.
 
-Which releases have which fix was read off moby's release tags (``pkg/authorization/authz.go``,
-``daemon/command/httphandler.go``). Distributions may carry a fix under an older number.
+The releases with each fix are those of moby's release tags (``pkg/authorization/authz.go``,
+``daemon/command/httphandler.go``). Distributions can backport a fix to an older version.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ _FIRST_WITHOUT_V1: Final[Version] = (17, 12, 0)
 
 
 def read_version(text: str) -> Version | None:
-    """The version in ``"Docker/28.5.2+dfsg4 (linux)"`` or ``"28.5.2"``."""
+    """Return the version in ``"Docker/28.5.2+dfsg4 (linux)"`` or ``"28.5.2"``; None without one."""
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
     return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
 
 
 def withholds_chunked_bodies(version: Version) -> bool:
-    """Whether a chunked body is hidden from plugins (CVE-2024-41110)."""
+    """Return whether dockerd omits chunked bodies from AuthZ messages (CVE-2024-41110)."""
     first = _FIRST_WITH_CHUNKS.get(version[0], _OLDEST_WITH_CHUNKS)
     return version < first
 
 
 def withholds_large_bodies(version: Version) -> bool:
-    """Whether a body of 1 MiB or more is hidden from plugins (CVE-2026-34040)."""
+    """Return whether dockerd omits bodies of 1 MiB or more from AuthZ messages (CVE-2026-34040)."""
     first = _FIRST_WITH_LARGE.get(version[0], _OLDEST_WITH_LARGE)
     return version < first
 
 
 def serves_native_grpc(version: Version) -> bool:
-    """Whether BuildKit's gRPC is served on the API socket, past all plugins."""
+    """Return whether dockerd serves BuildKit's gRPC on the API socket without asking plugins."""
     return version >= _FIRST_WITH_GRPC
 
 
-def look_at_engine(server: str) -> Iterator[Finding]:
-    """``server`` is what dockerd calls itself: ``"Docker/28.5.2 (linux)"``."""
+def check_engine(server: str) -> Iterator[Finding]:
+    """Check the version in dockerd's ``Server`` header, such as ``"Docker/28.5.2 (linux)"``."""
     version = read_version(server)
     if version is None:
         yield Finding(
@@ -96,8 +96,11 @@ def look_at_engine(server: str) -> Iterator[Finding]:
         yield Finding("engine.version", "ok", f"dockerd {name} shows plugins everything known")
 
 
-def look_at_registries(server: str) -> Iterator[Finding]:
-    """Whether the engine takes images by the first registry protocol, which signs nothing."""
+def check_registry_protocol(server: str) -> Iterator[Finding]:
+    """Check for the registry API version 1, which does not verify image content.
+
+    ``server`` is dockerd's ``Server`` header. Docker 17.12 removed version 1.
+    """
     version = read_version(server)
     if version is None:
         return

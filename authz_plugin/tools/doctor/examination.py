@@ -1,4 +1,4 @@
-"""The whole examination of a host, each part of it in spite of what the others find."""
+"""Runs all checks of a host. A check that cannot be carried out does not stop the others."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ from authz_plugin.errors import EndpointError, SetupError
 from authz_plugin.settings import Settings
 from authz_plugin.tools.authz_message import Client
 from authz_plugin.tools.docker_client import exchange
-from authz_plugin.tools.doctor.access import look_at_files, look_at_plugin, look_at_socket
+from authz_plugin.tools.doctor.access import check_files, check_plugin, check_socket
 from authz_plugin.tools.doctor.dockerd import (
-    look_at_data_root,
-    look_at_dockerd,
-    look_at_root_in_use,
+    check_data_root,
+    check_dockerd,
+    check_reported_data_root,
 )
-from authz_plugin.tools.doctor.engine import look_at_engine, look_at_registries
+from authz_plugin.tools.doctor.enforcement import (
+    check_audit,
+    check_enforcement,
+    check_opa,
+    check_policy,
+)
+from authz_plugin.tools.doctor.engine import check_engine, check_registry_protocol
 from authz_plugin.tools.doctor.finding import SEVERITIES, Finding
-from authz_plugin.tools.doctor.guard import (
-    look_at_audit,
-    look_at_enforcement,
-    look_at_opa,
-    look_at_policy,
-)
-from authz_plugin.tools.doctor.hardening import look_at_daemon, look_at_settings
+from authz_plugin.tools.doctor.hardening import check_dockerd_info, check_dockerd_settings
 from authz_plugin.tools.doctor.host import Host
-from authz_plugin.tools.doctor.workloads import look_at_workloads
+from authz_plugin.tools.doctor.workloads import check_workloads
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from authz_plugin.tools.validation.probes import PROBES
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was found on a host, the worst first. ``policy_revision`` is that of the policy which
-    the settings make, and empty where they make none."""
+    """The findings on a host, sorted by severity, the worst first.
+
+    ``policy_revision`` is the revision of the bundle that the plugin's settings make, and empty if
+    they are not valid.
+    """
 
     time: datetime
     host: str
@@ -45,7 +48,7 @@ class Examination:
     findings: Sequence[Finding]
 
     def to_document(self) -> dict[str, Any]:
-        """The examination as ``--json`` prints it."""
+        """Return the examination as the JSON object that ``--json`` prints."""
         return {
             "version": 1,
             "time": self.time.isoformat(timespec="seconds"),
@@ -57,10 +60,14 @@ class Examination:
 
 
 def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examination:
-    """Look at everything; ``load`` reads the plugin's settings."""
+    """Run all checks.
+
+    ``client`` is the identity of this program at the endpoint. ``load`` reads the plugin's
+    settings; a ``SetupError`` that it raises becomes a finding.
+    """
     now = datetime.now(UTC)
-    findings = [*look_at_dockerd(host), *look_at_settings(host)]
-    findings += [*look_at_socket(host), *look_at_plugin(host)]
+    findings = [*check_dockerd(host), *check_dockerd_settings(host)]
+    findings += [*check_socket(host), *check_plugin(host)]
     with contextlib.ExitStack() as stack:
         settings: Settings | None = None
         sandbox: Sandbox | None = None
@@ -68,20 +75,20 @@ def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examina
             settings = load()
             sandbox = stack.enter_context(open_sandbox(settings))
         except SetupError as error:
-            findings.append(_unsound(error))
+            findings.append(_invalid_settings(error))
         if settings is not None:
-            findings += look_at_opa(settings, None if sandbox is None else sandbox.opa)
-            findings += look_at_audit(settings)
-            findings += look_at_data_root(host, settings)
+            findings += check_opa(settings, None if sandbox is None else sandbox.opa)
+            findings += check_audit(settings)
+            findings += check_data_root(host, settings)
         if sandbox is not None:
-            findings += look_at_policy(sandbox.config, now.date())
-        findings += [*look_at_files(host, settings), *_api(host, settings, sandbox, client)]
+            findings += check_policy(sandbox.config, now.date())
+        findings += [*check_files(host, settings), *_check_api(host, settings, sandbox, client)]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     revision = "" if sandbox is None else sandbox.bundle.revision
     return Examination(now, host.name, host.endpoint.url, revision, findings)
 
 
-def _unsound(error: SetupError) -> Finding:
+def _invalid_settings(error: SetupError) -> Finding:
     return Finding(
         "policy.settings",
         "critical",
@@ -91,19 +98,19 @@ def _unsound(error: SetupError) -> Finding:
     )
 
 
-def _api(
+def _check_api(
     host: Host, settings: Settings | None, sandbox: Sandbox | None, client: Client
 ) -> Iterator[Finding]:
-    """What dockerd itself says, and does."""
+    """Run the checks that send requests to dockerd; an endpoint that fails becomes a finding."""
     try:
         server = exchange(host.endpoint, PROBES["system.ping"]).headers.get("server", "")
-        yield from look_at_engine(server)
-        yield from look_at_registries(server)
-        yield from look_at_enforcement(host.endpoint, sandbox, client)
-        yield from look_at_workloads(host.endpoint)
-        yield from look_at_daemon(host.endpoint)
+        yield from check_engine(server)
+        yield from check_registry_protocol(server)
+        yield from check_enforcement(host.endpoint, sandbox, client)
+        yield from check_workloads(host.endpoint)
+        yield from check_dockerd_info(host.endpoint)
         if settings is not None:
-            yield from look_at_root_in_use(host.endpoint, settings)
+            yield from check_reported_data_root(host.endpoint, settings)
     except EndpointError as error:
         yield Finding(
             "api",

@@ -1,4 +1,4 @@
-"""A finding: what was seen, why it matters and what to do about it."""
+"""A finding: the result of one check of the host."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Final, Literal
 Severity = Literal["critical", "warning", "info", "ok"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info", "ok")
-"""From worst to best. ``critical``: the guard can be gone round or is not there. ``warning``: mend
-it. ``info``: know it. ``ok``: looked at and found in order."""
+"""From worst to best. ``critical``: authorization is not enforced or can be bypassed. ``warning``:
+to be corrected. ``info``: to be known. ``ok``: checked, no problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``id`` is stable, ``what`` one sentence; ``why`` and ``fix`` are empty where all is well."""
+    """The result of one check.
+
+    ``id`` does not change between releases. ``what`` says in one sentence what was found. ``why``
+    says why it matters and ``fix`` what to do; both are empty if the severity is ``ok``.
+    """
 
     id: str
     severity: Severity

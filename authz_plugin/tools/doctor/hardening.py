@@ -1,7 +1,7 @@
-"""How dockerd is set beyond its plugins: what section 2 of the CIS Docker Benchmark looks at.
+"""Checks of dockerd's hardening, after section 2 of the CIS Docker Benchmark.
 
-Read off dockerd's command line and daemon.json, and off what dockerd says of itself. The guard
-holds whatever is found here, so nothing of it is critical.
+They read dockerd's command line, daemon.json and ``GET /info``. None of them is critical, since
+authorization is enforced whatever they find.
 """
 
 from __future__ import annotations
@@ -22,42 +22,45 @@ _MODULES: Final = {"apparmor": "AppArmor", "selinux": "SELinux"}
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """A setting of dockerd's: ``default`` is what counts where it is not given, ``sound`` judges
-    the value. ``good`` and ``bad`` say what it means; ``{}`` stands for the value."""
+    """A setting of dockerd, by its flag and its key in daemon.json.
+
+    ``default`` is dockerd's own default. ``accepts`` returns whether a value is recommended;
+    ``ok_text`` and ``problem_text`` are the findings' texts, in which ``{}`` stands for the value.
+    """
 
     id: str
     flag: str
     key: str
     default: str
-    sound: Callable[[str], bool]
-    good: str
-    bad: str
+    accepts: Callable[[str], bool]
+    ok_text: str
+    problem_text: str
     why: str
     fix: str
     severity: Severity = "info"
 
 
-def _is(wanted: str) -> Callable[[str], bool]:
+def _equals(wanted: str) -> Callable[[str], bool]:
     return lambda value: value.lower() == wanted
 
 
 _SETTINGS: Final = (
     _Setting(
-        "dockerd.icc", "--icc", "icc", "true", _is("false"),
+        "dockerd.icc", "--icc", "icc", "true", _equals("false"),
         "containers on the default bridge cannot reach each other",
         "containers on the default bridge reach each other (icc)",
         "a container that was taken over can attack its neighbours",
         'set {"icc": false}, or keep containers off that network (networks.default_bridge)',
     ),
     _Setting(
-        "dockerd.iptables", "--iptables", "iptables", "true", _is("true"),
+        "dockerd.iptables", "--iptables", "iptables", "true", _equals("true"),
         "dockerd keeps containers' networks apart with rules of iptables",
         "dockerd may not change iptables",
         "containers' networks are then only as far apart as somebody else's rules keep them",
         'take {"iptables": false} out, unless you make these rules yourself',
     ),
     _Setting(
-        "dockerd.insecure-registry", "--insecure-registry", "insecure-registries", "", _is(""),
+        "dockerd.insecure-registry", "--insecure-registry", "insecure-registries", "", _equals(""),
         "every registry that is not on this host must show a certificate",
         "registries that need show no certificate: {}",
         "whoever is on the way there can put images of their own in the place of yours",
@@ -72,7 +75,7 @@ _SETTINGS: Final = (
         'set {"default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 65536}}}',
     ),
     _Setting(
-        "dockerd.cgroup-parent", "--cgroup-parent", "cgroup-parent", "", _is(""),
+        "dockerd.cgroup-parent", "--cgroup-parent", "cgroup-parent", "", _equals(""),
         "containers run below dockerd's usual cgroup",
         "containers run below cgroup {}",
         "whatever limits the usual one has do not count there",
@@ -96,7 +99,7 @@ _SETTINGS: Final = (
     ),
     _Setting(
         "dockerd.no-new-privileges", "--no-new-privileges", "no-new-privileges", "false",
-        _is("true"),
+        _equals("true"),
         "containers start with no-new-privileges unless they ask otherwise",
         "containers start without no-new-privileges unless they ask for it",
         "a setuid program in a container can become root there",
@@ -104,21 +107,21 @@ _SETTINGS: Final = (
         "(hardening.no_new_privileges)",
     ),
     _Setting(
-        "dockerd.live-restore", "--live-restore", "live-restore", "false", _is("true"),
+        "dockerd.live-restore", "--live-restore", "live-restore", "false", _equals("true"),
         "containers go on while dockerd is restarted",
         "containers stop with dockerd",
         "updates of dockerd are put off because of it",
         'set {"live-restore": true}; swarm mode excludes it',
     ),
     _Setting(
-        "dockerd.userland-proxy", "--userland-proxy", "userland-proxy", "true", _is("false"),
+        "dockerd.userland-proxy", "--userland-proxy", "userland-proxy", "true", _equals("false"),
         "published ports need no userland proxy",
         "a userland proxy stands behind every published port",
         "it is one more program that listens, and containers see the host as every client",
         'set {"userland-proxy": false}, if the kernel does hairpin NAT',
     ),
     _Setting(
-        "dockerd.experimental", "--experimental", "experimental", "false", _is("false"),
+        "dockerd.experimental", "--experimental", "experimental", "false", _equals("false"),
         "experimental features are off",
         "experimental features are on",
         "they may change, and were looked at less",
@@ -127,8 +130,8 @@ _SETTINGS: Final = (
 )  # fmt: skip
 
 
-def look_at_settings(host: Host) -> Iterator[Finding]:
-    """What dockerd was told, where both its command line and its file can be seen."""
+def check_dockerd_settings(host: Host) -> Iterator[Finding]:
+    """Check dockerd's settings, if both its command line and its daemon.json can be read."""
     if host.dockerd is None or host.daemon_file.problem:
         return
     yield _rootless(host)
@@ -136,15 +139,15 @@ def look_at_settings(host: Host) -> Iterator[Finding]:
     for setting in _SETTINGS:
         given = [value for value in host.setting(setting.flag, setting.key) if value != "{}"]
         value = ", ".join(given) or setting.default
-        if setting.sound(value):
-            yield Finding(setting.id, "ok", setting.good.format(value))
+        if setting.accepts(value):
+            yield Finding(setting.id, "ok", setting.ok_text.format(value))
         else:
-            bad = setting.bad.format(value)
-            yield Finding(setting.id, setting.severity, bad, setting.why, setting.fix)
+            problem = setting.problem_text.format(value)
+            yield Finding(setting.id, setting.severity, problem, setting.why, setting.fix)
 
 
-def look_at_daemon(endpoint: Endpoint) -> Iterator[Finding]:
-    """What dockerd says of itself; raises ``EndpointError`` if it stops answering."""
+def check_dockerd_info(endpoint: Endpoint) -> Iterator[Finding]:
+    """Check what ``GET /info`` reports; raises ``EndpointError`` if dockerd does not answer."""
     reply = exchange(endpoint, PROBES["system.info"])
     if reply.status != http.HTTPStatus.OK:
         yield Finding(
@@ -176,7 +179,7 @@ def _rootless(host: Host) -> Finding:
 
 
 def _log_level(host: Host) -> Finding:
-    """``debug`` goes before ``log-level``."""
+    """Check the log level; dockerd's ``debug`` overrides ``log-level``."""
     level = (host.setting("--log-level", "log-level") or ["info"])[-1]
     if {"true", "1"} & set(host.setting("--debug", "debug")):
         level = "debug"
@@ -193,7 +196,7 @@ def _log_level(host: Host) -> Finding:
 
 
 def _security_options(info: dict[str, Any]) -> dict[str, str]:
-    """``["name=seccomp,profile=builtin"]`` as names with what is said of each."""
+    """Return ``["name=seccomp,profile=builtin"]`` as ``{"seccomp": "profile=builtin"}``."""
     found = {}
     for option in info.get("SecurityOptions") or []:
         name, _, rest = str(option).partition(",")

@@ -1,7 +1,8 @@
-"""What can be seen of a host: dockerd's process and settings, accounts, and who may write what."""
+"""Facts about a host: dockerd's process and settings, accounts and file permissions."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from authz_plugin.tools.docker_client import Endpoint
 
@@ -20,14 +22,17 @@ _SHORT: Final[Mapping[str, str]] = {"--host": "-H", "--debug": "-D", "--log-leve
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A running dockerd: its command line, and whose it is."""
+    """A running dockerd: its process id, command line (argv) and effective uid."""
 
     pid: int
     arguments: Sequence[str]
     uid: int
 
     def values(self, flag: str) -> list[str]:
-        """What a flag (``"--host"``) is given as, every time; ``"true"`` where it is alone."""
+        """Return each value of a flag such as ``"--host"``, in the order of the command line.
+
+        The short form of the flag counts too. A flag without a value has the value ``"true"``.
+        """
         names = {flag, _SHORT.get(flag, flag)}
         found = []
         for position, word in enumerate(self.arguments[1:], 1):
@@ -41,7 +46,11 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class DaemonFile:
-    """dockerd's daemon.json: ``problem`` says why its settings cannot be read, if they cannot."""
+    """dockerd's daemon.json.
+
+    ``settings`` is its JSON object. It is empty if the file does not exist or cannot be read; in
+    the second case ``problem`` is the reason, as the end of a sentence that begins with the path.
+    """
 
     path: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -51,7 +60,11 @@ class DaemonFile:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host whose files lie below ``root``; everything else is as it was found there."""
+    """A host that is examined.
+
+    ``root`` is the folder in which the host's file system is mounted: ``/`` on the host itself.
+    ``dockerd`` is None if no dockerd process was found.
+    """
 
     root: Path
     endpoint: Endpoint
@@ -59,11 +72,11 @@ class Host:
     daemon_file: DaemonFile
 
     def at(self, path: str | Path) -> Path:
-        """Where a path of the host is seen."""
+        """Return the path below ``root`` that corresponds to a path of the host."""
         return self.root / str(path).lstrip("/")
 
     def setting(self, flag: str, key: str) -> list[str]:
-        """What dockerd is told by flag or by file."""
+        """Return the values of a setting as text: those of the flag, then those of daemon.json."""
         given = self.daemon_file.settings.get(key)
         by_file = given if isinstance(given, list) else [] if given is None else [given]
         by_flag = [] if self.dockerd is None else self.dockerd.values(flag)
@@ -73,17 +86,17 @@ class Host:
         ]
 
     def plugins(self) -> list[str]:
-        """The authorization plugins that dockerd is told to ask."""
+        """Return the names of the authorization plugins in dockerd's settings."""
         return self.setting("--authorization-plugin", "authorization-plugins")
 
     @property
-    def trusted(self) -> frozenset[int]:
-        """The uids that may change what guards this host: root's and dockerd's own."""
+    def trusted_uids(self) -> frozenset[int]:
+        """The uids that may own and write the plugin's and dockerd's files: 0 and dockerd's own."""
         return frozenset({0} if self.dockerd is None else {0, self.dockerd.uid})
 
     @property
     def name(self) -> str:
-        """What the host calls itself, or an empty text where that cannot be seen."""
+        """The host name in ``/etc/hostname``, or an empty string if that cannot be read."""
         try:
             return self.at("etc/hostname").read_text(errors="replace").strip()
         except OSError:
@@ -91,10 +104,15 @@ class Host:
 
     @property
     def is_rootless(self) -> bool:
+        """Whether dockerd was found and does not run as root."""
         return self.dockerd is not None and self.dockerd.uid != 0
 
-    def members(self, gid: int) -> tuple[str, list[str]]:
-        """The name of a group and the accounts in it."""
+    def group_members(self, gid: int) -> tuple[str, list[str]]:
+        """Return the name of a group and the sorted names of its members.
+
+        A group without an entry in ``/etc/group`` has its number as its name. Accounts whose
+        primary group it is are members.
+        """
         names: set[str] = set()
         group = str(gid)
         for name, number, rest in _accounts(self.at("etc/group")):
@@ -107,10 +125,14 @@ class Host:
         return group, sorted(names)
 
 
-def look_at(
+def inspect_host(
     root: Path, endpoint: Endpoint, daemon_file: Path | None = None, pid: int | None = None
 ) -> Host:
-    """Look at a host; ``daemon_file`` and ``pid`` go before what is found."""
+    """Find dockerd's process and daemon.json on a host.
+
+    ``daemon_file`` replaces the path of ``--config-file`` or the default path; ``pid`` names
+    dockerd's process instead of the search for it.
+    """
     dockerd = _process(root, pid) if pid is not None else _find_dockerd(root, endpoint)
     if daemon_file is None:
         named = [] if dockerd is None else dockerd.values("--config-file")
@@ -121,10 +143,12 @@ def look_at(
     return Host(root, endpoint, dockerd, _read_daemon_file(daemon_file))
 
 
-def intruders(path: Path, trusted: frozenset[int]) -> Iterator[str]:
-    """Why others than trusted uids may change what a path holds or replace it, one reason each.
+def untrusted_writers(path: Path, trusted: frozenset[int]) -> Iterator[str]:
+    """Yield a reason for each way in which an untrusted account can write or replace a path.
 
-    Who may write to a socket may only speak there, so a socket's own mode is no reason.
+    The path and its parent folders are checked for owner and mode. The mode of a socket itself is
+    not checked: write access to a socket permits a connection and not its replacement. A sticky
+    parent folder (mode 1777) is accepted, since only the owner of a file can replace it there.
     """
     for place in (path, *path.parents):
         try:
@@ -133,8 +157,8 @@ def intruders(path: Path, trusted: frozenset[int]) -> Iterator[str]:
             continue
         if facts.st_uid not in trusted:
             yield f"{place} belongs to uid {facts.st_uid}"
-        held = place != path and facts.st_mode & stat.S_ISVTX
-        if held or stat.S_ISSOCK(facts.st_mode):
+        is_sticky_parent = place != path and facts.st_mode & stat.S_ISVTX
+        if is_sticky_parent or stat.S_ISSOCK(facts.st_mode):
             continue
         if facts.st_mode & stat.S_IWOTH:
             yield f"{place} may be written by everybody"
@@ -142,8 +166,17 @@ def intruders(path: Path, trusted: frozenset[int]) -> Iterator[str]:
             yield f"{place} may be written by group {facts.st_gid}"
 
 
+def is_loopback(url: str) -> bool:
+    """Return whether the host in a URL is ``localhost`` or a loopback address."""
+    name = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
 def _find_dockerd(root: Path, endpoint: Endpoint) -> Process | None:
-    """The process that serves an endpoint, or else the only dockerd there is."""
+    """Return the dockerd that listens on an endpoint, else the only dockerd, else None."""
     listening = None if endpoint.unix is None else _listener(endpoint.unix)
     found = [process for process in _processes(root) if _is_dockerd(process)]
     for process in found:
@@ -158,7 +191,7 @@ def _is_dockerd(process: Process) -> bool:
 
 
 def _listener(path: Path) -> int | None:
-    """The process that opened a listening socket, as the kernel says."""
+    """Return the pid of the process that listens on a unix socket (``SO_PEERCRED``), or None."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
@@ -205,7 +238,7 @@ def _read_daemon_file(path: Path) -> DaemonFile:
 
 
 def _accounts(file: Path) -> Iterator[tuple[str, int, str]]:
-    """Lines of ``/etc/group`` or ``/etc/passwd``: name, number, and what follows."""
+    """Yield name, number and the remaining fields of each line of ``/etc/group`` or ``passwd``."""
     try:
         lines = file.read_text(errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Containers that run already, and so were never judged by the policy in force."""
+"""Checks of the containers that run: the policy in force did not decide on their creation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from authz_plugin.tools.docker_client import Endpoint, Request, exchange
 from authz_plugin.tools.doctor.finding import Finding
 
 _SOCKETS: Final = frozenset({"/var/run/docker.sock", "/run/docker.sock"})
-_HOLDING: Final = frozenset({"/", "/run", "/var", "/var/run"})
-_ABSENT: Final[Mapping[str, tuple[str, str]]] = {
+_PARENT_FOLDERS: Final = frozenset({"/", "/run", "/var", "/var/run"})
+_RISKS: Final[Mapping[str, tuple[str, str]]] = {
     "privileged": ("containers.privileged", "is privileged"),
     "root": ("containers.host-root", "has the host's root or run directory"),
     "socket": ("containers.docker-socket", "has the Docker socket"),
@@ -21,8 +21,8 @@ _ABSENT: Final[Mapping[str, tuple[str, str]]] = {
 _NAMESPACES: Final = ("IpcMode", "NetworkMode", "PidMode", "UTSMode", "UsernsMode")
 
 
-def look_at_workloads(endpoint: Endpoint) -> Iterator[Finding]:
-    """Raises ``EndpointError`` if dockerd stops answering."""
+def check_workloads(endpoint: Endpoint) -> Iterator[Finding]:
+    """List and inspect the running containers; raises ``EndpointError`` without an answer."""
     reply = exchange(endpoint, Request("GET", "/containers/json"))
     if reply.status != http.HTTPStatus.OK:
         yield _unseen(reply.message)
@@ -37,19 +37,19 @@ def look_at_workloads(endpoint: Endpoint) -> Iterator[Finding]:
             return
         container = inspected.json()
         name = str(container.get("Name", "")).lstrip("/")
-        for danger in _dangers(container, endpoint):
-            found[danger].append(name)
+        for risk in _risks(container, endpoint):
+            found[risk].append(name)
     yield from _findings(found)
 
 
-def _dangers(container: Mapping[str, Any], endpoint: Endpoint) -> Iterator[str]:
+def _risks(container: Mapping[str, Any], endpoint: Endpoint) -> Iterator[str]:
     host = container.get("HostConfig") or {}
     sources = {mount.get("Source") for mount in container.get("Mounts") or []}
     if host.get("Privileged"):
         yield "privileged"
     if sources & (_SOCKETS | {str(endpoint.unix)}):
         yield "socket"
-    if sources & _HOLDING:
+    if sources & _PARENT_FOLDERS:
         yield "root"
     if any(host.get(field) == "host" for field in _NAMESPACES):
         yield "namespaces"
@@ -57,9 +57,9 @@ def _dangers(container: Mapping[str, Any], endpoint: Endpoint) -> Iterator[str]:
 
 def _findings(found: Mapping[str, list[str]]) -> Iterator[Finding]:
     again = "it was made before the policy, or without it, and stays as it is"
-    for danger, names in found.items():
+    for risk, names in found.items():
         if not names:
-            id_, what = _ABSENT[danger]
+            id_, what = _RISKS[risk]
             yield Finding(id_, "ok", f"no running container {what}")
     if found["privileged"]:
         yield Finding(

@@ -1,6 +1,6 @@
-"""Why is a request denied, and what would allow it?
+"""``opa-authz explain``: the rules that deny a request, and a configuration that would allow it.
 
-``subjects`` and ``recorder`` turn what an operator has in hand into requests, ``reasons`` has them
-decided and finds the rules that spoke, ``changes`` looks for the smallest change of configuration
-that allows them, and ``report`` tells it.
+``subjects`` reads requests and decision records, ``capture`` runs a Docker command line against
+``stub_daemon`` for its requests. ``reasons`` decides on requests and names the rules, ``changes``
+searches the smallest change of the configuration among ``candidates``, ``report`` formats both.
 """

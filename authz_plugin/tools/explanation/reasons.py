@@ -1,4 +1,4 @@
-"""Why: one request with everything that its decision was made of."""
+"""Explains decisions: a request with its facts, its rules and the change that would allow it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authz_plugin.decision import Denial
-from authz_plugin.tools.explanation.changes import Change, smallest_change
+from authz_plugin.tools.explanation.candidates import Change
+from authz_plugin.tools.explanation.changes import smallest_change
 from authz_plugin.tools.explanation.sources import Source, rule_sources
 from authz_plugin.tools.sandbox import Judgement, Sandbox, Subject
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A rule that spoke: ``source`` is None for what the plugin itself refuses, ``warns`` is
-    whether it lets the request pass all the same."""
+    """A denial, or a warning if ``warns`` is true.
+
+    ``source`` is None for refusals of the plugin itself, which are not rules of the policy.
+    """
 
     denial: Denial
     source: Source | None
@@ -23,8 +26,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One request explained: ``title`` names it, ``changes`` would allow it if it is denied
-    (None: nothing would)."""
+    """The explanation of one request.
+
+    ``changes`` are those that would allow it: empty if it is allowed, None if there are none.
+    """
 
     title: str
     judgement: Judgement
@@ -33,14 +38,14 @@ class Explanation:
 
 
 class Explainer:
-    """Explains requests by one policy."""
+    """Explains requests under one policy; ``sources`` are its rules by their ids."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.sources = rule_sources(sandbox.opa, sandbox.sources)
 
     def explain(self, title: str, subject: Subject) -> Explanation:
-        """Explain a request."""
+        """Decide on a request and explain the decision; ``title`` names the request."""
         judgement = self._sandbox.judge(subject)
         record = judgement.record
         reasons = [
@@ -59,5 +64,5 @@ class Explainer:
         return Explanation(title, judgement, reasons, changes)
 
     def change_for(self, subjects: Sequence[Subject]) -> Sequence[Change] | None:
-        """The smallest change that allows all of some requests, or None if there is none."""
+        """Return the smallest change that allows all requests, or None if none was found."""
         return smallest_change(self._sandbox, subjects)

@@ -1,4 +1,4 @@
-"""An explanation for people and for programs."""
+"""Formats explanations as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from authz_plugin.journal.masking import masked_text
-from authz_plugin.tools.explanation.changes import Change, with_changes
+from authz_plugin.tools.explanation.candidates import Change, with_changes
 from authz_plugin.tools.explanation.reasons import Explanation, Reason
 from authz_plugin.tools.explanation.sources import Source
 
 Line = tuple[str, str]
-"""How a line is meant (see ``cli.terminal``), and its text."""
+"""A style of ``cli.terminal``, and the text of the line."""
 
-_APART: Final = frozenset(
+_FORMATTED_SEPARATELY: Final = frozenset(
     {"body", "body_state", "caller", "mounts", "operation", "phase", "request", "time", "version"}
 )
 
 _KINDS: Final = frozenset({"action", "kind", "process", "resource", "type", "use"})
-"""Parts of facts that say nothing alone."""
+"""Keys of facts: a fact that has values for these only is not printed."""
 
 _HIDDEN: Final = frozenset({"body", "phase", "request", "version"})
 
 
 def to_document(explanation: Explanation) -> dict[str, Any]:
-    """An explanation as ``--json`` prints it; it holds facts of the request, not its body."""
+    """Return an explanation as the JSON object that ``--json`` prints.
+
+    It has the facts of the request and not its body. Secrets are masked.
+    """
     judgement = explanation.judgement
     document = judgement.document or {}
     return {
@@ -45,17 +48,17 @@ def to_document(explanation: Explanation) -> dict[str, Any]:
 
 
 def change_document(changes: Sequence[Change] | None) -> dict[str, Any] | None:
-    """Changes as ``--json`` prints them: in words, and as the settings file has them."""
+    """Return changes as ``--json`` prints them: descriptions, and keys of the settings file."""
     if changes is None:
         return None
     return {
-        "words": [change.words for change in changes],
+        "words": [change.description for change in changes],
         "settings": with_changes({}, changes),
     }
 
 
 def lines(explanation: Explanation) -> Iterator[Line]:
-    """An explanation for people."""
+    """Yield an explanation as lines of text."""
     judgement = explanation.judgement
     verdict = ("good", "ALLOWED") if judgement.allow else ("bad", "DENIED")
     yield verdict[0], f"{verdict[1]}  {explanation.title}"
@@ -73,7 +76,7 @@ def lines(explanation: Explanation) -> Iterator[Line]:
 
 
 def record_lines(record: Mapping[str, Any], sources: Mapping[str, Source]) -> Iterator[Line]:
-    """What a decision record says, with the rules that it names."""
+    """Yield a decision record as lines of text, with the sources of the rules that it names."""
     allowed = record.get("verdict") == "allow"
     what = " ".join(str(record.get(name) or "") for name in ("operation", "resource")).strip()
     yield "good" if allowed else "bad", f"{'ALLOWED' if allowed else 'DENIED'}  {what}"
@@ -122,7 +125,7 @@ def _reason(reason: Reason) -> dict[str, Any]:
 
 
 def _masked(value: Any) -> Any:
-    """A value without secrets that show by their form, such as a volume's mount options."""
+    """Return a JSON value in which ``masked_text`` has masked secrets in every string."""
     if isinstance(value, Mapping):
         return {name: _masked(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -144,18 +147,18 @@ def _source_lines(source: Source | None) -> Iterator[Line]:
     if source is None:
         yield "dim", "    said by the plugin itself, not by a rule of the policy"
         return
-    yield "dim", f"    {_near(source.file)}:{source.row}"
+    yield "dim", f"    {_relative(source.file)}:{source.row}"
     yield "dim", f"    {source.title}. {source.description}"
 
 
 def change_lines(changes: Sequence[Change] | None, what: str) -> Iterator[Line]:
-    """Changes for people; ``what`` is what they allow."""
+    """Yield changes as lines of text; ``what`` names what they allow."""
     if changes is None:
         yield "head", f"  No change of configuration allows {what}."
         return
     yield "head", f"  The smallest change that allows {what} (tried on the policy):"
     for change in changes:
-        yield "", f"    - {change.words}"
+        yield "", f"    - {change.description}"
     yield "", ""
     for line in _yaml(with_changes({}, changes)):
         yield "", f"    {line}"
@@ -182,7 +185,7 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for mount in document["mounts"]:
         yield "mount", _mount(mount)
     for name, facts in document.items():
-        if name not in _APART and isinstance(facts, list | tuple):
+        if name not in _FORMATTED_SEPARATELY and isinstance(facts, list | tuple):
             for fact in facts:
                 if isinstance(fact, Mapping) and (text := _fact(fact)):
                     yield _singular(name), text
@@ -213,15 +216,15 @@ def _mount(mount: Mapping[str, Any]) -> str:
 
 
 def _fact(fact: Mapping[str, Any]) -> str:
-    """The parts of a fact that say something, and where it stands."""
-    said = {name: value for name, value in fact.items() if name != "field" and _says(value)}
-    if not said.keys() - _KINDS or "field" not in fact:
+    """Return the values of a fact that are not defaults, and its field; empty without any."""
+    shown = {n: value for n, value in fact.items() if n != "field" and _is_informative(value)}
+    if not shown.keys() - _KINDS or "field" not in fact:
         return ""
-    parts = [str(value) if name == "name" else f"{name} {value}" for name, value in said.items()]
+    parts = [str(value) if name == "name" else f"{name} {value}" for name, value in shown.items()]
     return f"{', '.join(parts)} [{fact['field']}]"
 
 
-def _says(value: Any) -> bool:
+def _is_informative(value: Any) -> bool:
     if isinstance(value, str):
         return value not in {"", "default"}
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
@@ -231,8 +234,8 @@ def _singular(name: str) -> str:
     return name.replace("_", " ").removesuffix("s").replace("capabilitie", "capability")
 
 
-def _near(file: str) -> str:
-    """A file as seen from here, if it lies below."""
+def _relative(file: str) -> str:
+    """Return a path relative to the working directory if it is below it."""
     path = Path(file)
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else file

@@ -1,4 +1,4 @@
-"""What an operator has in hand: a decision's id, dockerd's message, or an HTTP request as text."""
+"""Reads what ``explain`` and ``replay`` are given: AuthZ messages, HTTP requests and records."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _REQUEST_LINE: Final = re.compile(r"(\S+) (\S+) HTTP/1\.[01]")
 
 
 def find_record(decision_id: str, lines: Iterable[str]) -> dict[str, Any]:
-    """The record of a decision in a log or audit file, whatever stands before the JSON of a line.
+    """Return the record of a decision from the lines of a log or an audit file.
 
-    What dockerd reported when the request was over is under ``outcome``. Raises ``SetupError`` if
-    the decision is not there.
+    Text before the JSON object of a line is ignored. The record that the plugin writes on
+    dockerd's AuthZRes message is added under ``outcome``. Raises ``SetupError`` if there is no
+    such decision.
     """
     decision: dict[str, Any] = {}
     outcome: dict[str, Any] = {}
@@ -49,9 +50,10 @@ def _record(line: str) -> dict[str, Any]:
 
 
 def read_subject(data: bytes) -> bytes | Request | Mapping[str, Any]:
-    """What a file holds: dockerd's message about a request, an HTTP request, or a decision record.
+    """Return the content of a file: an AuthZReq message, an HTTP request or a decision record.
 
-    Raises ``SetupError`` if it is none of these.
+    An AuthZReq message is returned as bytes, a decision record as a mapping. Raises ``SetupError``
+    if the content is none of these.
     """
     if not data.lstrip().startswith(b"{"):
         return read_http(data)
@@ -70,9 +72,10 @@ def read_subject(data: bytes) -> bytes | Request | Mapping[str, Any]:
 
 
 def read_http(data: bytes) -> Request:
-    """An HTTP/1.1 request as text, lines ending in CR LF or LF; raises ``SetupError``.
+    """Parse the text of an HTTP/1.1 request, with lines that end in CR LF or LF.
 
-    A length that does not fit is put right, so that a body can be edited by hand.
+    Content-Length is ignored, so that a body can be edited by hand. Raises ``SetupError`` if the
+    text is not an HTTP request.
     """
     head, _, body = data.replace(b"\r\n", b"\n").partition(b"\n\n")
     first, *rest = head.decode("latin-1").split("\n")

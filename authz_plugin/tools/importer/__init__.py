@@ -1,8 +1,8 @@
-"""What a Docker socket proxy was told, said in the words of our policy configuration.
+"""``opa-authz import``: converts a Docker socket proxy's settings into a policy configuration.
 
-Tecnativa's proxy, linuxserver's and wollomatic's are known. Nothing here talks to a proxy or to
-Docker: files in, configuration and explanation out. Where a proxy opens more than anybody asked it
-to, or cannot look where it should, the configuration is stricter, and says so.
+The proxies of Tecnativa, linuxserver and wollomatic are supported. The input are environment and
+compose files; no proxy and no dockerd is contacted. Where a proxy allows more than its settings
+name, or does not examine request bodies, the configuration is stricter, with a note that says so.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Final
 
 from authz_plugin.tools.importer.differences import NAMED
 from authz_plugin.tools.importer.expressions import read_expressions
+from authz_plugin.tools.importer.mount_validation import read_mount_settings
 from authz_plugin.tools.importer.permissions import DIALECTS, Dialect
 from authz_plugin.tools.importer.sources import File, Proxy, find_proxy
 from authz_plugin.tools.importer.switches import read_switches
 from authz_plugin.tools.importer.translation import NAMED_VOLUMES, Imported, translate
-from authz_plugin.tools.importer.workspace import read_bodies
 
 __all__ = [
     "ASKABLE",
@@ -29,17 +29,19 @@ __all__ = [
     "find_proxy",
 ]
 
-ASKABLE: Final = (*NAMED, NAMED_VOLUMES)
-"""What can be asked for by name, beside what the settings say."""
+SELECTABLE: Final = (*NAMED, NAMED_VOLUMES)
+"""The words of ``--with``: what can be left open in addition to what the settings name."""
 
 
-def carry_over(proxy: Proxy, asked: Collection[str] = ()) -> Imported:
-    """The policy configuration that does what a proxy did; raises ``SettingsError``.
+def import_proxy(proxy: Proxy, selected: Collection[str] = ()) -> Imported:
+    """Convert a proxy's settings; ``selected`` are words of ``SELECTABLE``.
 
-    ``asked`` are some of ``ASKABLE``.
+    Raises ``SettingsError`` for settings that the proxy would not start with.
     """
     settings = proxy.settings
     if proxy.dialect == "wollomatic":
         permissions, roots = read_expressions(settings, proxy.command, proxy.labelled)
-        return translate(permissions, read_bodies(settings, roots), asked)
-    return translate(read_switches(proxy.dialect, settings), read_bodies(settings), asked)
+        return translate(permissions, read_mount_settings(settings, roots), selected)
+    return translate(
+        read_switches(proxy.dialect, settings), read_mount_settings(settings), selected
+    )

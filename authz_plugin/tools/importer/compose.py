@@ -1,8 +1,8 @@
-"""Compose files: which services there are, and with which variables and command each runs.
+"""Reads the services of a compose file, as far as an import needs them.
 
-Reads what an import needs: ``image``, ``environment``, ``env_file``, ``command`` and ``labels``,
-with values replaced from the environment and the ``.env`` beside the file. What spreads a service
-over files (``extends``, ``include``) is not followed: ``docker compose config`` does that.
+These are ``image``, ``environment``, ``env_file``, ``command`` and ``labels``, in which variables
+of the environment and of the ``.env`` file in the same folder are substituted. ``extends`` and
+``include`` are not supported: the output of ``docker compose config`` can be imported instead.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ _SERVICE_KEYS: Final = frozenset({"image", "environment", "env_file", "command"}
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service of a compose file. ``name`` is empty where the file is one service's part of a
-    file; ``settings`` are its variables, later ones over earlier ones."""
+    """A service of a compose file.
+
+    ``name`` is empty if the file contains the definition of one service alone. ``settings`` are its
+    variables; of several with the same name, the last is in force. ``place`` is ``FILE:LINE``.
+    """
 
     name: str
     image: str
@@ -39,7 +42,7 @@ class Service:
 
 
 def is_compose(text: str) -> bool:
-    """Whether a text is a compose file, or the part of one that describes a service."""
+    """Return whether a text is a compose file, or the definition of one service."""
     try:
         document = YAML(typ="safe").load(text)
     except YAMLError:
@@ -50,9 +53,11 @@ def is_compose(text: str) -> bool:
 def read_compose(
     file: str, text: str, folder: Path, environment: Mapping[str, str]
 ) -> list[Service]:
-    """The services of a compose file; raises ``SettingsError`` with file and line.
+    """Read the services of a compose file.
 
-    ``file`` is what people call it, ``folder`` what its relative paths start from.
+    ``file`` is its name in error messages, ``folder`` the folder of its relative paths, and
+    ``environment`` has the variables that can be substituted. Raises ``SettingsError`` with file
+    and line.
     """
     try:
         document = YAML(typ="rt").load(io.StringIO(text))
@@ -71,14 +76,14 @@ def read_compose(
         place = f"{file}:{_line(document, 'services')}"
         raise SettingsError(place, "services", "is no mapping of services")
     return [
-        _Reader(file, folder, known).service(str(name), node, _line(described, name))
+        _ServiceReader(file, folder, known).service(str(name), node, _line(described, name))
         for name, node in described.items()
         if isinstance(node, Mapping)
     ]
 
 
-class _Reader:
-    """Reads the services of one file."""
+class _ServiceReader:
+    """Reads the services of one file; ``known`` are the variables that can be substituted."""
 
     def __init__(self, file: str, folder: Path, known: Mapping[str, str]) -> None:
         self._file = file
@@ -93,7 +98,7 @@ class _Reader:
         labels = {one.name: one.value for one in self._pairs(node, "labels", place)}
         return Service(
             name,
-            self._replaced(node.get("image"), place),
+            self._substituted(node.get("image"), place),
             (*self._env_files(node, place), *self._pairs(node, "environment", place)),
             tuple(self._command(node.get("command"), place)),
             labels,
@@ -101,7 +106,7 @@ class _Reader:
         )
 
     def _pairs(self, node: Mapping[str, Any], key: str, place: str) -> Iterator[Setting]:
-        """A mapping of names and values, or a list of ``NAME=value``."""
+        """Read a mapping of names and values, or a list of ``NAME=value``."""
         given = node.get(key)
         if isinstance(given, Mapping):
             for name, value in given.items():
@@ -117,7 +122,7 @@ class _Reader:
 
     def _setting(self, name: str, value: Any, place: str) -> Iterator[Setting]:
         if value is not None:
-            yield Setting(name, self._replaced(value, place), place)
+            yield Setting(name, self._substituted(value, place), place)
         elif name in self._known:
             yield Setting(name, self._known[name], place)
 
@@ -125,17 +130,17 @@ class _Reader:
         given = node.get("env_file")
         for entry in given if isinstance(given, list) else [] if given is None else [given]:
             options = entry if isinstance(entry, Mapping) else {"path": entry}
-            path = self._folder / self._replaced(options.get("path"), place)
+            path = self._folder / self._substituted(options.get("path"), place)
             if path.exists() or options.get("required", True):
                 yield from read_dotenv(str(path), _text(path, place), self._known)
 
     def _command(self, given: Any, place: str) -> Iterator[str]:
         if isinstance(given, str):
-            yield from shlex.split(self._replaced(given, place))
+            yield from shlex.split(self._substituted(given, place))
         elif given is not None:
-            yield from (self._replaced(word, place) for word in given)
+            yield from (self._substituted(word, place) for word in given)
 
-    def _replaced(self, value: Any, place: str) -> str:
+    def _substituted(self, value: Any, place: str) -> str:
         return substitute(_scalar(value), place, self._known)
 
     def _place(self, node: Any, key: Any, otherwise: str) -> str:
@@ -144,14 +149,14 @@ class _Reader:
 
 
 def _line(node: Any, key: Any) -> int:
-    """The line of a key or an item, or 0 where it came from elsewhere (``<<``)."""
+    """Return the line of a key or an item, or 0 if a merge key (``<<``) added it."""
     if isinstance(node, CommentedMap | CommentedSeq) and key in (node.lc.data or {}):
         return int(node.lc.data[key][0]) + 1
     return 0
 
 
 def _scalar(value: Any) -> str:
-    """A value as Compose hands it to a container."""
+    """Return a scalar as the text that Compose passes to a container."""
     if isinstance(value, TaggedScalar):
         value = value.value
     if isinstance(value, bool):

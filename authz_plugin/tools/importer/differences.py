@@ -1,7 +1,6 @@
-"""Where an imported configuration and the proxy that it comes from part ways on purpose.
+"""The intended differences between an imported configuration and the proxy.
 
-As data, so that the import, its page in the docs and the comparison with a real proxy speak of the
-same list.
+The import, docs/import.md and the tests that compare it with a real proxy all use this list.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ BUILD: Final = "image.build"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that the proxy lets through and the configuration does not.
+    """Operations that the proxy allows and the configuration denies.
 
-    ``operations`` are closed, unless the operation ``unless`` is open. If ``named``, ``--with ID``
-    opens them, and so does an expression of wollomatic's that has one of ``words`` in it.
+    ``operations`` are denied, except if the operation ``unless`` is allowed. If ``named`` is true,
+    ``--with ID`` allows them, as does an expression of wollomatic's proxy that contains one of
+    ``words``.
     """
 
     id: str
@@ -123,7 +123,7 @@ CLOSED: Final = (
         words=("unlockkey",),
     ),
 )
-"""What the import closes although the proxy opens it, because nobody asked for it by name."""
+"""Differences that apply unless they are selected by name."""
 
 REMOVAL: Final = Difference(
     "removal",
@@ -143,7 +143,7 @@ REMOVAL: Final = Difference(
     ),
     "DELETE=0 says that nothing is to be removed; the proxy does not read it, POST=1 opens DELETE",
 )
-"""Closed where the settings say DELETE=0."""
+"""Applies if the settings have DELETE=0."""
 
 PLUGINS: Final = Difference(
     "plugins",
@@ -160,34 +160,34 @@ PLUGINS: Final = Difference(
     ),
     "a plugin is root on the host: plugins.install and plugins.change must name it",
 )
-"""Open, and denied by the rules for plugins until the operator names some."""
+"""The operations are allowed, and the rules for plugins deny them until plugins are named."""
 
-ENDLESS: Final = Difference(
+UNANCHORED: Final = Difference(
     "endless",
     frozenset({"container.remove"}),
     "the proxy's expression for an action has neither end nor method, "
     "so it also lets a removal through",
 )
-"""What ``ALLOW_START`` and its like open beside what they say."""
+"""What the variables for actions (``ALLOW_START``) allow in the proxy in addition."""
 
-UNKNOWN: Final = Difference(
+UNKNOWN_PATHS: Final = Difference(
     "unknown",
     frozenset(),
     "no engine has such an operation, and what is not known is denied",
 )
-"""What the proxy passes on to dockerd, for dockerd to answer 404."""
+"""Paths that the proxy forwards and to which dockerd replies 404."""
 
-SLASHES: Final = Difference(
+NAMES_WITH_SLASH: Final = Difference(
     "slashes",
     frozenset(),
     "the proxy's expressions for containers know no slash, dockerd does (web/db names a link): "
     "what is open for a container is open by such a name too, and nothing else is",
 )
-"""The one difference that goes both ways: a name with a slash may be refused by the proxy although
-the operation is open, or pass a gate of linuxserver's that is closed. It names the same things."""
+"""The only difference in both directions: the proxy can deny a name with a slash although the
+operation is allowed, and linuxserver's can allow it although the operation is denied."""
 
-DIFFERENCES: Final = (*CLOSED, REMOVAL, PLUGINS, ENDLESS, UNKNOWN, SLASHES)
-"""All of them; a comparison with the proxy finds each, and no other."""
+DIFFERENCES: Final = (*CLOSED, REMOVAL, PLUGINS, UNANCHORED, UNKNOWN_PATHS, NAMES_WITH_SLASH)
+"""All differences. The tests find each of them, and no other."""
 
 NAMED: Final = tuple(difference.id for difference in DIFFERENCES if difference.named)
-"""What ``--with`` takes."""
+"""The ids that ``--with`` accepts."""

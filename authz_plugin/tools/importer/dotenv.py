@@ -1,8 +1,8 @@
-"""Environment files as people write them: ``KEY=value``, comments, quotes, ``${OTHER}``.
+"""Reads environment files with ``KEY=value``, comments, quotes and ``${OTHER}``.
 
-Follows what Docker Compose makes of an ``env_file`` (compose-go ``dotenv``): an unquoted value ends
-at `` #``, a quoted one may have several lines, in single quotes nothing is replaced, and a name
-alone stands for the variable of that name in the environment.
+The syntax is that of an ``env_file`` in Docker Compose (compose-go ``dotenv``): an unquoted value
+ends at `` #``, a quoted value can have several lines, nothing is substituted in single quotes, and
+a name without a value is that variable of the environment.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REFERENCE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A variable and its value; ``place`` is where it was set (``"compose.yaml:7"``)."""
+    """A variable and its value; ``place`` is where it is set: ``"compose.yaml:7"``."""
 
     name: str
     value: str
@@ -40,10 +40,10 @@ class Setting:
 
 
 def read_dotenv(file: str, text: str, environment: Mapping[str, str]) -> list[Setting]:
-    """The variables of a file in their order; raises ``SettingsError`` with the line.
+    """Read the variables of an environment file, in their order.
 
-    ``file`` is what people call it; ``environment`` is what ``${OTHER}`` may stand for, beside
-    the variables further up.
+    ``file`` is its name in error messages. ``${OTHER}`` is substituted from ``environment`` and the
+    variables above. Raises ``SettingsError`` with file and line.
     """
     settings: list[Setting] = []
     known = dict(environment)
@@ -65,10 +65,10 @@ def read_dotenv(file: str, text: str, environment: Mapping[str, str]) -> list[Se
 
 
 def substitute(text: str, place: str, environment: Mapping[str, str]) -> str:
-    """A text with its ``$NAME``, ``${NAME}``, ``${NAME:-default}`` and the like replaced.
+    """Substitute ``$NAME``, ``${NAME}``, ``${NAME:-default}`` and the other forms of Compose.
 
-    What has no value is empty, as in Compose. Raises ``SettingsError`` where ``${NAME:?why}``
-    asks for a value that is not there.
+    A variable without a value is replaced by an empty string. Raises ``SettingsError`` for
+    ``${NAME:?why}`` without a value.
     """
 
     def replaced(found: re.Match[str]) -> str:
@@ -89,7 +89,7 @@ def substitute(text: str, place: str, environment: Mapping[str, str]) -> str:
 
 
 def _value(written: str, further: Iterator[str], place: str, known: Mapping[str, str]) -> str:
-    """A value; ``further`` are the lines below, of which it takes those that its quote spans."""
+    """Return a value; lines of ``further`` are consumed while a quoted value continues."""
     pattern = _QUOTED.get(written[:1])
     if pattern is None:
         return substitute(_COMMENT.sub("", written).rstrip(), place, known)

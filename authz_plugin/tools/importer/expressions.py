@@ -1,8 +1,8 @@
-"""wollomatic's proxy, which is set by regular expressions: one or more for each method.
+"""Reads the settings of wollomatic's proxy: regular expressions for each HTTP method.
 
-Expressions say which paths they let through; a policy says which operations are open. An operation
-is opened if the expressions let every name through that a thing of its kind can have, with an API
-version or without. Sources: wollomatic/socket-proxy 41d9f30 ``internal/config``, README.md.
+An expression allows paths, a policy allows operations. An operation is allowed if the expressions
+match its path with every form of name, with some API version or without one. Source:
+wollomatic/socket-proxy 41d9f30 ``internal/config``, README.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from authz_plugin.dockerd.routes import OPERATIONS, ROUTES
 from authz_plugin.errors import SettingsError
-from authz_plugin.tools.importer import workspace
+from authz_plugin.tools.importer import mount_validation
 from authz_plugin.tools.importer.differences import CLOSED
 from authz_plugin.tools.importer.dotenv import Setting
 from authz_plugin.tools.importer.permissions import Note, Permissions, example, nearest
@@ -26,7 +26,7 @@ METHODS: Final = (
 
 MOUNTS: Final = "allowbindmountfrom"
 
-ELSEWHERE: Final[Mapping[str, str]] = {
+NO_COUNTERPART: Final[Mapping[str, str]] = {
     "allowfrom": "dockerd names a caller by TLS certificate: roles, and `opa-authz identity add`",
     "allowhealthcheck": "metrics.listen serves health",
     "listenip": "dockerd asks the plugin on a socket of its own: there is no address to bind",
@@ -41,13 +41,13 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "stoponwatchdog": "dockerd denies while there is no plugin; systemd restarts it",
     "watchdoginterval": "dockerd denies while there is no plugin; systemd restarts it",
 }
-"""Flags without counterpart, each with what there is instead."""
+"""Flags without a counterpart in the configuration, each with what to use instead."""
 
 _SWITCHES: Final = frozenset({"allowhealthcheck", "logjson", "stoponwatchdog"})
-_FLAGS: Final = (*(f"allow{method}" for method in METHODS), MOUNTS, *ELSEWHERE)
+_FLAGS: Final = (*(f"allow{method}" for method in METHODS), MOUNTS, *NO_COUNTERPART)
 _VARIABLES: Final[Mapping[str, str]] = {
     **{f"SP_ALLOW_{method}": f"allow{method}" for method in METHODS},
-    **{f"SP_{flag.upper()}": flag for flag in (MOUNTS, *ELSEWHERE)},
+    **{f"SP_{flag.upper()}": flag for flag in (MOUNTS, *NO_COUNTERPART)},
 }
 _NUMBERED: Final = re.compile(r"(SP_ALLOW_[A-Z]+)_.*")
 _GLOBAL: Final = re.compile(r"\(\?[a-z]+\)")
@@ -69,7 +69,7 @@ _BY_KIND: Final[Mapping[str | None, tuple[str, ...]]] = {
     "task": (_SWARM_ID,),
     "volume": _NAMES,
 }
-"""Names that things of a kind have: what lets through some of them alone is for single things."""
+"""Forms of names by kind. An expression that does not match all of them is for single objects."""
 
 _VERSIONS: Final = ("", *(f"/v1.{minor}" for minor in range(24, 53)))
 
@@ -78,38 +78,41 @@ _VERSIONS: Final = ("", *(f"/v1.{minor}" for minor in range(24, 53)))
 class Expression:
     """An expression for the requests of a method.
 
-    The proxy writes ``^`` before it and ``$`` after it, and so a ``|`` outside of parentheses
-    frees one side each: ``loose`` is what the proxy makes of it, ``exact`` what its author means.
+    The proxy adds ``^`` at the beginning and ``$`` at the end. With a ``|`` outside of parentheses,
+    each alternative is therefore anchored on one side only: ``effective`` is the expression of the
+    proxy, ``intended`` the one that is anchored on both sides.
     """
 
     method: str
     setting: Setting
-    exact: re.Pattern[str]
-    loose: re.Pattern[str]
+    intended: re.Pattern[str]
+    effective: re.Pattern[str]
 
     @classmethod
     def read(cls, method: str, setting: Setting) -> Expression:
-        """Raises ``SettingsError`` for what is no expression."""
+        """Compile the value of a setting; raises ``SettingsError`` if it is not an expression."""
         found = _GLOBAL.match(setting.value)
         flags = found[0] if found else ""
         try:
-            exact = re.compile(setting.value, re.ASCII)
-            loose = re.compile(f"{flags}^{setting.value[len(flags) :]}\\Z", re.ASCII)
+            intended = re.compile(setting.value, re.ASCII)
+            effective = re.compile(f"{flags}^{setting.value[len(flags) :]}\\Z", re.ASCII)
         except re.error as error:
             message = f"{setting.value} is not understood: {error}"
             raise SettingsError(setting.place, setting.name, message) from error
-        return cls(method, setting, exact, loose)
+        return cls(method, setting, intended, effective)
 
-    def takes(self, form: _Form) -> bool:
-        return self.method in form.methods and self.exact.fullmatch(form.path) is not None
+    def matches(self, path: _Path) -> bool:
+        """Return whether the expression, as intended, allows a path."""
+        return self.method in path.methods and self.intended.fullmatch(path.path) is not None
 
-    def lets_slip(self, form: _Form) -> bool:
-        return self.method in form.methods and self.loose.search(form.path) is not None
+    def proxy_matches(self, path: _Path) -> bool:
+        """Return whether the proxy allows a path by the expression."""
+        return self.method in path.methods and self.effective.search(path.path) is not None
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """A way to ask for an operation: a path, and the methods by which it can be asked."""
+class _Path:
+    """A path of an operation, with the HTTP methods that request it."""
 
     methods: frozenset[str]
     path: str
@@ -118,20 +121,20 @@ class _Form:
 def read_expressions(
     settings: Sequence[Setting], command: Sequence[str], labelled: Sequence[str]
 ) -> tuple[Permissions, tuple[str, ...]]:
-    """What the proxy permits, and the paths that it lets containers mount; raises
-    ``SettingsError``.
+    """Return what the proxy allows, and the host paths that containers can mount.
 
-    ``command`` are its flags, which go before variables of the same meaning; ``labelled`` are the
-    services that have expressions in their labels.
+    ``command`` are its flags, which override variables of the same meaning. ``labelled`` are the
+    services that have expressions in their labels. Raises ``SettingsError`` for settings that the
+    proxy would not start with.
     """
     notes: list[Note] = []
     expressions: list[Expression] = []
     roots: list[str] = []
     for flag, setting in _parameters(settings, command, notes):
-        if flag in ELSEWHERE:
-            notes.append(Note("no counterpart", str(setting), ELSEWHERE[flag]))
+        if flag in NO_COUNTERPART:
+            notes.append(Note("no counterpart", str(setting), NO_COUNTERPART[flag]))
         elif flag == MOUNTS:
-            paths = workspace.read_paths(setting)
+            paths = mount_validation.read_paths(setting)
             text = f"mounts.allow: {', '.join(paths)}, with what lies below"
             notes.append(Note("carried over", str(setting), text))
             roots += paths
@@ -139,26 +142,30 @@ def read_expressions(
             expressions.append(Expression.read(flag.removeprefix("allow"), setting))
     opened = frozenset(id_ for id_ in OPERATIONS if _is_open(id_, expressions))
     notes += [_note(expression, opened) for expression in expressions]
-    notes += [note for expression in expressions for note in _slips(expression, opened)]
-    if any(not _is_taken(expressions, form) for id_ in opened for form in _forms(id_)):
+    notes += [
+        note for expression in expressions for note in _unintended_matches(expression, opened)
+    ]
+    if any(not _is_allowed(expressions, path) for id_ in opened for path in _paths(id_)):
         text = "an operation is open with and without an API version; to dockerd it is the same"
         notes.append(Note("wider", "API versions", text))
     for name in labelled:
-        notes.append(Note("no counterpart", f"labels of {name}", ELSEWHERE["proxycontainername"]))
-    return Permissions(opened, asked=_asked(expressions), notes=tuple(notes)), tuple(roots)
+        notes.append(
+            Note("no counterpart", f"labels of {name}", NO_COUNTERPART["proxycontainername"])
+        )
+    return Permissions(opened, selected=_selected(expressions), notes=tuple(notes)), tuple(roots)
 
 
 def _parameters(
     settings: Sequence[Setting], command: Sequence[str], notes: list[Note]
 ) -> Iterator[tuple[str, Setting]]:
-    """Flags and what stands for flags, as far as the proxy reads it."""
+    """Yield flags, and variables as the flags of the same meaning, as the proxy reads them."""
     flags = list(_flags(command))
     yield from flags
     flagged = {flag for flag, _ in flags}
     for setting in settings:
         numbered = _NUMBERED.fullmatch(setting.name)
         flag = _VARIABLES.get(numbered[1] if numbered else setting.name)
-        if setting.name in workspace.VARIABLES:
+        if setting.name in mount_validation.VARIABLES:
             continue
         if flag is None:
             text = f"this proxy does not read it{nearest(setting.name, _VARIABLES)}"
@@ -170,7 +177,7 @@ def _parameters(
 
 
 def _flags(command: Sequence[str]) -> Iterator[tuple[str, Setting]]:
-    """A command line as Go's ``flag`` reads it; raises ``SettingsError``."""
+    """Yield the flags of a command line as Go's ``flag`` parses it; raises ``SettingsError``."""
     words = iter(command)
     for word in words:
         name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
@@ -183,46 +190,46 @@ def _flags(command: Sequence[str]) -> Iterator[tuple[str, Setting]]:
 
 
 def _is_open(id_: str, expressions: Sequence[Expression]) -> bool:
-    """Whether every path of an operation is let through, with some version or without one."""
+    """Return whether every path of an operation is allowed, with some version or without one."""
     templates = {path for _, path, operation in ROUTES if operation.id == id_}
     return all(
         any(
-            all(_is_taken(expressions, form) for form in _named(id_, template, version))
+            all(_is_allowed(expressions, path) for path in _paths_of_route(id_, template, version))
             for version in _VERSIONS
         )
         for template in templates
     )
 
 
-def _is_taken(expressions: Sequence[Expression], form: _Form) -> bool:
-    return any(expression.takes(form) for expression in expressions)
+def _is_allowed(expressions: Sequence[Expression], path: _Path) -> bool:
+    return any(expression.matches(path) for expression in expressions)
 
 
 @cache
-def _named(id_: str, template: str, version: str) -> tuple[_Form, ...]:
-    """The forms of a route that differ in the name alone."""
+def _paths_of_route(id_: str, template: str, version: str) -> tuple[_Path, ...]:
+    """Return the paths of a route that differ in the name only."""
     operation = OPERATIONS[id_]
     methods = {m for m, path, other in ROUTES if path == template and other is operation}
     paths = {example(template, name) for name in _BY_KIND[operation.kind]}
     by = frozenset("GET" if method == "ANY" else method for method in methods)
-    return tuple(_Form(by, version + path) for path in sorted(paths))
+    return tuple(_Path(by, version + path) for path in sorted(paths))
 
 
 @cache
-def _forms(id_: str) -> tuple[_Form, ...]:
-    """Every form of an operation."""
+def _paths(id_: str) -> tuple[_Path, ...]:
+    """Return all paths of an operation."""
     return tuple(
-        form
+        path
         for _, template, operation in ROUTES
         if operation.id == id_
         for version in _VERSIONS
-        for form in _named(id_, template, version)
+        for path in _paths_of_route(id_, template, version)
     )
 
 
 def _note(expression: Expression, opened: frozenset[str]) -> Note:
-    """What came of an expression."""
-    touched = [id_ for id_ in OPERATIONS if any(map(expression.takes, _forms(id_)))]
+    """Return the note of an expression: the operations that it allows, in whole or in part."""
+    touched = [id_ for id_ in OPERATIONS if any(map(expression.matches, _paths(id_)))]
     whole = sorted(opened.intersection(touched))
     part = sorted(set(touched) - opened)
     if not touched:
@@ -235,23 +242,25 @@ def _note(expression: Expression, opened: frozenset[str]) -> Note:
     return Note("warning" if part else "carried over", str(expression.setting), "; ".join(texts))
 
 
-def _slips(expression: Expression, opened: frozenset[str]) -> Iterator[Note]:
-    """What the proxy lets through although the expression does not say so."""
-    slipped = [
+def _unintended_matches(expression: Expression, opened: frozenset[str]) -> Iterator[Note]:
+    """Yield a note if the proxy allows operations by the expression that it does not intend."""
+    unintended = [
         id_
         for id_ in sorted(OPERATIONS.keys() - opened)
-        if any(expression.lets_slip(form) and not expression.takes(form) for form in _forms(id_))
+        if any(
+            expression.proxy_matches(path) and not expression.matches(path) for path in _paths(id_)
+        )
     ]
-    if slipped:
+    if unintended:
         text = (
-            f"{', '.join(slipped)} closed: the proxy lets them through, as the | stands outside "
+            f"{', '.join(unintended)} closed: the proxy lets them through, as the | stands outside "
             "of parentheses"
         )
         yield Note("stricter", str(expression.setting), text)
 
 
-def _asked(expressions: Sequence[Expression]) -> frozenset[str]:
-    """The differences that an expression asks for by name."""
+def _selected(expressions: Sequence[Expression]) -> frozenset[str]:
+    """Return the differences whose words are in an expression."""
     return frozenset(
         difference.id
         for difference in CLOSED

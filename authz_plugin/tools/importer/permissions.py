@@ -1,6 +1,6 @@
-"""What a proxy permits, in our words: what reading its settings comes to.
+"""What a proxy allows, as operations and sections of the policy configuration.
 
-The one shape between the dialects, which fill it in, and the configuration that is made of it.
+The readers of each dialect return it, and ``translation`` makes a configuration of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WILDCARD: Final = re.compile(r"\{.+?\}")
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What became of something: ``subject`` is the setting, or the id of a difference."""
+    """What a setting was converted to; ``subject`` is the setting, or the id of a difference."""
 
     kind: Kind
     subject: str
@@ -33,25 +33,27 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a proxy lets through.
+    """What a proxy allows.
 
-    ``operations`` are those it opens, ``sections`` how far its settings say that whole sections
-    are open (empty where they say nothing of sections). ``asked`` and ``refused`` are ids of
-    differences: what the settings ask for by name, or say no to.
+    ``operations`` are the ids of the allowed operations, ``sections`` the levels of sections, empty
+    if the proxy's settings do not name sections. ``selected`` and ``refused`` are ids of
+    differences that the settings allow or deny by name.
     """
 
     operations: frozenset[str]
     sections: Mapping[str, Level] = field(default_factory=dict)
-    asked: frozenset[str] = frozenset()
+    selected: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
     notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Bodies:
-    """What the settings say of requests' bodies: ``roots`` are paths of the host that may be
-    mounted, ``checked`` whether mounts were looked at before, ``privileged`` whether containers
-    may be privileged, or None where nothing is said of it."""
+class MountSettings:
+    """What the settings say of mounts and privileged mode, which are in request bodies.
+
+    ``roots`` are host paths that can be mounted. ``checked`` is whether the settings have a check
+    of mounts. ``privileged`` is whether containers can be privileged; None if there is no setting.
+    """
 
     roots: tuple[str, ...] = ()
     checked: bool = False
@@ -60,12 +62,12 @@ class Bodies:
 
 
 def example(template: str, name: str = "x") -> str:
-    """The path of a route with a name in the place of its wildcards."""
+    """Return the path of a route with a name in place of its wildcards."""
     return _WILDCARD.sub(lambda _: name, template)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like an unknown one, as the end of a sentence."""
+    """Return the known name that is most similar to an unknown one, as the end of a sentence."""
     folded = {word.lower(): word for word in known}
     close = difflib.get_close_matches(name.lower(), folded, n=1)
     return f", did you mean {folded[close[0]]}?" if close else ""

@@ -1,5 +1,4 @@
-"""An import for people and for programs: the configuration as YAML, the notes as lines, both as
-one document."""
+"""Formats an import: the configuration as YAML, the notes as text, and both as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ _STYLES: Final[dict[Kind, str]] = {
 
 
 def to_yaml(imported: Imported, origin: str) -> str:
-    """The configuration as a settings file that says where it comes from."""
+    """Return the configuration as a settings file with a comment that names its origin."""
     text = io.StringIO()
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -34,13 +33,13 @@ def to_yaml(imported: Imported, origin: str) -> str:
 
 
 def lines(imported: Imported) -> Iterator[tuple[str, str]]:
-    """What became of each setting, one line each with its style."""
+    """Yield the notes as lines, each with a style of ``cli.terminal``."""
     for note in imported.notes:
         yield _STYLES[note.kind], f"{note.kind:<14}  {note.subject} → {note.text}"
 
 
 def to_document(imported: Imported, origin: str) -> dict[str, Any]:
-    """The import as a document: ``operations`` are those that are open."""
+    """Return the import as the JSON object that ``--json`` prints."""
     return {
         "version": 1,
         "origin": origin,

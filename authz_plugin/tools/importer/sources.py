@@ -1,4 +1,4 @@
-"""Where a proxy's settings are: in environment files and in the compose file that runs it."""
+"""Finds a proxy's settings in environment files and compose files."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Final
 
 from authz_plugin.errors import SettingsError
-from authz_plugin.tools.importer import workspace
+from authz_plugin.tools.importer import mount_validation
 from authz_plugin.tools.importer.compose import Service, is_compose, read_compose
 from authz_plugin.tools.importer.dotenv import Setting, read_dotenv
 from authz_plugin.tools.importer.permissions import Dialect
-from authz_plugin.tools.importer.switches import tell_dialect
+from authz_plugin.tools.importer.switches import detect_dialect
 
 IMAGES: Final[Mapping[Dialect, tuple[str, ...]]] = {
     "tecnativa": ("tecnativa/docker-socket-proxy",),
     "linuxserver": ("linuxserver/socket-proxy", "linuxserver/docker-socket-proxy"),
     "wollomatic": ("wollomatic/socket-proxy",),
 }
-"""The images of each proxy, without registry and tag: mirrors and pull-through caches count."""
+"""The images of each proxy without registry and tag, so that those of mirrors are found too."""
 
 _LABEL: Final = "socket-proxy.allow."
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that was given: ``name`` is what people call it, ``folder`` where it lies."""
+    """A file to import; ``name`` is its name in messages, ``folder`` what contains it."""
 
     name: str
     text: str
@@ -36,11 +36,11 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy as it was run.
+    """A proxy with its settings.
 
-    ``service`` is empty where only environment files were given. ``settings`` are in their order,
-    each name once; ``command`` are flags. ``labelled`` are services whose labels give them rules
-    of their own in wollomatic's proxy.
+    ``service`` is the name of its compose service, empty without a compose file. ``settings`` are
+    its variables, each name once, and ``command`` its flags. ``labelled`` are the names of services
+    that have rules for wollomatic's proxy in their labels.
     """
 
     dialect: Dialect
@@ -56,9 +56,11 @@ def find_proxy(
     service: str | None = None,
     dialect: Dialect | None = None,
 ) -> Proxy:
-    """The proxy that some files describe; raises ``SettingsError`` where there is not one.
+    """Find the proxy in environment and compose files.
 
-    Variables of environment files count beside those of the service, and go before them.
+    ``environment`` has the variables that can be substituted. ``service`` and ``dialect`` name the
+    proxy if they are not None. Variables of environment files override those of the service.
+    Raises ``SettingsError`` if the files describe no proxy, or several.
     """
     services: list[Service] = []
     settings: list[Setting] = []
@@ -70,18 +72,18 @@ def find_proxy(
     if not services:
         if service is not None:
             raise SettingsError("--service", "", "no file given is a compose file")
-        return Proxy(dialect or tell_dialect(settings), "", _last(settings), (), ())
-    chosen, known = _chosen(services, service, dialect)
+        return Proxy(dialect or detect_dialect(settings), "", _last_values(settings), (), ())
+    chosen, known = _choose_service(services, service, dialect)
     beside = [
         setting
         for other in services
         for setting in other.settings
-        if other is not chosen and setting.name in workspace.VARIABLES
+        if other is not chosen and setting.name in mount_validation.VARIABLES
     ]
     return Proxy(
         known,
         chosen.name,
-        _last([*beside, *chosen.settings, *settings]),
+        _last_values([*beside, *chosen.settings, *settings]),
         chosen.command,
         tuple(
             one.name for one in services if any(label.startswith(_LABEL) for label in one.labels)
@@ -89,17 +91,17 @@ def find_proxy(
     )
 
 
-def _chosen(
+def _choose_service(
     services: Sequence[Service], name: str | None, dialect: Dialect | None
 ) -> tuple[Service, Dialect]:
-    """The service that is the proxy, and whose proxy it is."""
+    """Return the service of the proxy and its dialect."""
     if name is not None and name not in {one.name for one in services}:
         known = ", ".join(one.name for one in services)
         raise SettingsError("--service", "", f"there is no service {name}; there are: {known}")
     named = [one for one in services if name is None or one.name == name]
     found = [(one, by_image) for one in named if (by_image := _dialect(one)) is not None]
     if not found and len(named) == 1 and (dialect is not None or not named[0].image):
-        found = [(named[0], dialect or tell_dialect(named[0].settings))]
+        found = [(named[0], dialect or detect_dialect(named[0].settings))]
     images = ", ".join(image for names in IMAGES.values() for image in names)
     if not found and name is not None:
         message = f"image {named[0].image} is none of {images}: say whose it is with --dialect"
@@ -122,6 +124,6 @@ def _dialect(service: Service) -> Dialect | None:
     return None
 
 
-def _last(settings: Sequence[Setting]) -> tuple[Setting, ...]:
-    """Each variable once, with the last of its values."""
+def _last_values(settings: Sequence[Setting]) -> tuple[Setting, ...]:
+    """Return each variable once, with its last value."""
     return tuple({setting.name: setting for setting in settings}.values())

@@ -1,8 +1,8 @@
-"""What a proxy permits, made into a policy configuration.
+"""Makes a policy configuration of what a proxy allows.
 
-Sections follow the proxy's own, single operations are named where the two differ, and a profile
-brings the rules for bodies that no proxy has. What the proxy opens without being asked is closed,
-unless it was asked for by name.
+Sections have the levels of the proxy's, and operations that differ are named. The profile has the
+rules for request bodies, which proxies do not examine. Operations that the proxy allows without
+being named in its settings are denied, unless they are selected.
 """
 
 from __future__ import annotations
@@ -16,33 +16,36 @@ from authz_plugin.configuration import complete_profile, config_schema
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.tools.importer.differences import CLOSED, CREATE, PLUGINS, REMOVAL, Difference
-from authz_plugin.tools.importer.permissions import Bodies, Level, Note, Permissions
+from authz_plugin.tools.importer.permissions import Level, MountSettings, Note, Permissions
 
 NAMED_VOLUMES: Final = "named-volumes"
-"""What ``--with`` takes beside the differences: volumes that containers make by naming them."""
+"""The word of ``--with`` that allows containers to create named volumes."""
 
 _LEVELS: Final[tuple[Level, ...]] = ("none", "read", "write")
-_MAKERS: Final = frozenset({CREATE, "service.create", "service.update"})
-_POWERS: Final = _MAKERS | PLUGINS.operations | {"volume.create", "image.build", "build.grpc"}
+_CREATING: Final = frozenset({CREATE, "service.create", "service.update"})
+_ROOT_EQUIVALENT: Final = (
+    _CREATING | PLUGINS.operations | {"volume.create", "image.build", "build.grpc"}
+)
 _DEVELOPMENT: Final = frozenset({"image.build", "exec.start"})
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A policy configuration, with the operations that it opens, and what became of each setting
-    and why."""
+    """A policy configuration, the operations that it allows, and a note for each setting."""
 
     configuration: Mapping[str, Any]
     operations: frozenset[str]
     notes: tuple[Note, ...]
 
 
-def translate(permissions: Permissions, bodies: Bodies, asked: Collection[str]) -> Imported:
-    """The configuration that permits the same, and no more than somebody asked for.
+def translate(
+    permissions: Permissions, bodies: MountSettings, selected: Collection[str]
+) -> Imported:
+    """Make the configuration; ``selected`` are ids of differences to leave open, or words.
 
-    ``asked`` are ids of differences to leave open, and ``NAMED_VOLUMES``.
+    The words are those of ``SELECTABLE``.
     """
-    closed = _closed(permissions, permissions.asked | set(asked))
+    closed = _closed(permissions, permissions.selected | set(selected))
     opened = permissions.operations.difference(*closed.values())
     profile = _profile(opened, bodies)
     levels = {section: _level(section, permissions, opened) for section in _sections()}
@@ -50,25 +53,27 @@ def translate(permissions: Permissions, bodies: Bodies, asked: Collection[str]) 
         "profile": profile,
         "sections": levels,
         "operations": _operations(levels, opened, profile),
-        **_rules(opened, bodies, asked),
+        **_rules(opened, bodies, selected),
     }
     notes = (
         *permissions.notes,
         *bodies.notes,
-        *_in_vain(permissions.operations, asked),
-        *_kept(opened, closed),
+        *_without_effect(permissions.operations, selected),
+        *_opened_by_others(opened, closed),
         *(_difference(difference, ids) for difference, ids in closed.items()),
         *_about_bodies(configuration, opened, bodies),
     )
     return Imported(configuration, opened, notes)
 
 
-def _closed(permissions: Permissions, asked: Collection[str]) -> dict[Difference, frozenset[str]]:
-    """The differences that count here, each with the operations that it closes."""
+def _closed(
+    permissions: Permissions, selected: Collection[str]
+) -> dict[Difference, frozenset[str]]:
+    """Return the differences that apply, each with the operations that it denies."""
     operations, refused = permissions.operations, permissions.refused
     closed = {}
     for difference in CLOSED:
-        is_kept = difference.id in asked or difference.unless in operations
+        is_kept = difference.id in selected or difference.unless in operations
         if not is_kept or difference.id in refused:
             closed[difference] = difference.operations & operations
     if REMOVAL.id in refused:
@@ -76,9 +81,9 @@ def _closed(permissions: Permissions, asked: Collection[str]) -> dict[Difference
     return {difference: ids for difference, ids in closed.items() if ids}
 
 
-def _profile(opened: frozenset[str], bodies: Bodies) -> str:
-    """The profile whose rules for bodies fit: none is needed where nothing is made."""
-    if _MAKERS.isdisjoint(opened):
+def _profile(opened: frozenset[str], bodies: MountSettings) -> str:
+    """Return the profile for the allowed operations: ``closed`` if none creates containers."""
+    if _CREATING.isdisjoint(opened):
         return "closed"
     if bodies.checked or not _DEVELOPMENT.isdisjoint(opened):
         return "devcontainer"
@@ -100,7 +105,7 @@ def _opens(level: Level, id_: str) -> bool:
 
 
 def _level(section: str, permissions: Permissions, opened: frozenset[str]) -> Level:
-    """The level that the settings name, or else the one that leaves the least to be named."""
+    """Return the level in the proxy's settings, else the one with the fewest exceptions."""
     inside = [id_ for id_, operation in OPERATIONS.items() if operation.section == section]
     if opened.isdisjoint(inside):
         return "none"
@@ -114,7 +119,7 @@ def _level(section: str, permissions: Permissions, opened: frozenset[str]) -> Le
 def _operations(
     levels: Mapping[str, Level], opened: frozenset[str], profile: str
 ) -> dict[str, str]:
-    """What sections do not say already, and what the profile says otherwise."""
+    """Return the operations whose verdict is not that of their section and of the profile."""
     by_profile = _base(profile)["operations"]
     verdicts = {True: "allow", False: "deny"}
     named = {}
@@ -126,30 +131,32 @@ def _operations(
     return named
 
 
-def _rules(opened: frozenset[str], bodies: Bodies, asked: Collection[str]) -> dict[str, Any]:
-    """The rules for bodies in which the profile is not followed."""
+def _rules(
+    opened: frozenset[str], bodies: MountSettings, selected: Collection[str]
+) -> dict[str, Any]:
+    """Return the keys for request bodies whose values differ from the profile's."""
     rules: dict[str, Any] = {}
     if bodies.privileged is not None:
         rules["privileged"] = {"allow": bodies.privileged}
-    if bodies.roots or not _MAKERS.isdisjoint(opened):
+    if bodies.roots or not _CREATING.isdisjoint(opened):
         rules["mounts"] = {"allow": [{"path": path} for path in bodies.roots]}
-    if not _MAKERS.isdisjoint(opened):
-        rules["volumes"] = {"named": "volume.create" in opened or NAMED_VOLUMES in asked}
+    if not _CREATING.isdisjoint(opened):
+        rules["volumes"] = {"named": "volume.create" in opened or NAMED_VOLUMES in selected}
     if "image.push" in opened:
         rules["images"] = {"push": ["*"]}
     return rules
 
 
-def _in_vain(operations: frozenset[str], asked: Collection[str]) -> Iterator[Note]:
-    """What was asked for although the proxy does not let it through."""
+def _without_effect(operations: frozenset[str], selected: Collection[str]) -> Iterator[Note]:
+    """Yield a note for each selected difference whose operations the proxy denies."""
     for difference in CLOSED:
-        if difference.id in asked and difference.operations.isdisjoint(operations):
+        if difference.id in selected and difference.operations.isdisjoint(operations):
             text = "opens nothing, as the proxy lets none of it through"
             yield Note("warning", f"--with {difference.id}", text)
 
 
-def _kept(opened: frozenset[str], closed: Collection[Difference]) -> Iterator[Note]:
-    """What is open unasked, because something else is."""
+def _opened_by_others(opened: frozenset[str], closed: Collection[Difference]) -> Iterator[Note]:
+    """Yield a note for each difference that another allowed operation leaves open."""
     for difference in CLOSED:
         ids = difference.operations & opened
         if difference.named and difference.unless in opened and difference not in closed and ids:
@@ -164,14 +171,14 @@ def _difference(difference: Difference, closed: Collection[str]) -> Note:
 
 
 def _about_bodies(
-    configuration: Mapping[str, Any], opened: frozenset[str], bodies: Bodies
+    configuration: Mapping[str, Any], opened: frozenset[str], bodies: MountSettings
 ) -> Iterator[Note]:
-    """What the proxy never looked at, and what looks at it now."""
-    powers = sorted(_POWERS & opened)
+    """Yield the notes about request bodies, which the proxy does not examine."""
+    powers = sorted(_ROOT_EQUIVALENT & opened)
     if powers:
         text = f"whoever had {', '.join(powers)} was root on the host, by what stands in a body"
         yield Note("warning", "bodies", text)
-    if not _MAKERS.isdisjoint(opened):
+    if not _CREATING.isdisjoint(opened):
         profile = configuration["profile"]
         text = f"rules of profile {profile}: capabilities, namespaces, devices, security options"
         yield Note("stricter", "bodies", text)

@@ -17,7 +17,7 @@ from authz_plugin.decision import Decision
 from authz_plugin.journal.recording import AuditedDecision
 from authz_plugin.tools.learning.config_changes import Wish
 from authz_plugin.tools.learning.rules import Case, wishes
-from authz_plugin.tools.sandbox import Sandbox, Stream
+from authz_plugin.tools.sandbox import BatchDecider, Sandbox
 
 _AT_ONCE: Final = 512
 _MOST: Final = 20_000
@@ -105,7 +105,7 @@ class _Walk:
         self._whole = sandbox.config
         self._config = config
         self._is_named = is_named
-        self._stream = Stream(sandbox, config, self._tallies)
+        self._stream = BatchDecider(sandbox, config, self._tallies)
         self.found = Survey()
 
     def see(self, recordings: Sequence[AuditedDecision]) -> None:

@@ -1,6 +1,5 @@
-"""What would be decided otherwise by another policy?
+"""``opa-authz replay``: which decisions another policy changes.
 
-``corpus`` reads requests that somebody wrote down, ``verdicts`` has what was and what would be
-decided of each, from records or from policies, ``changes`` groups where the two differ, and
-``report`` tells it.
+``corpus`` reads files of requests, ``verdicts`` decides on recorded requests again, ``changes``
+groups those whose verdict differs, and ``report`` formats the result.
 """

@@ -1,4 +1,4 @@
-"""Requests that somebody wrote down: one JSON object a line, each as dockerd tells a plugin."""
+"""Reads files of requests with one JSON object on each line."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from authz_plugin.errors import SetupError
 
 
 def is_corpus(data: bytes) -> bool:
-    """Whether a file holds lines of JSON, and not one request."""
+    """Return whether a file has several lines, each of them a JSON object."""
     lines = [line for line in data.splitlines() if line.strip()]
     return len(lines) > 1 and all(line.startswith(b"{") and line.endswith(b"}") for line in lines)
 
 
 def read_corpus(data: bytes, name: str) -> Iterator[bytes]:
-    """dockerd's messages about the requests of a file; raises ``SetupError`` with the line.
+    """Yield an AuthZReq message for each line of a file; ``name`` is the file's in errors.
 
-    A line is such a message itself (``RequestMethod``, ``RequestUri``, …), or a request with
-    ``method``, ``uri``, ``headers`` and ``body`` as text.
+    A line is an AuthZReq message (``RequestMethod``, ``RequestUri``, …), or a request with
+    ``method``, ``uri``, ``headers`` and ``body`` as text. Raises ``SetupError`` with the line's
+    number if it is neither.
     """
     for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():

@@ -1,4 +1,4 @@
-"""A comparison for people and for programs."""
+"""Formats a comparison of decisions as text and as JSON."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from authz_plugin.decision import visible
 from authz_plugin.tools.replay.changes import KINDS, Comparison, Group, Kind
-from authz_plugin.tools.replay.verdicts import Answer, Left
+from authz_plugin.tools.replay.verdicts import NotReplayed, Verdict
 
 Line = tuple[str, str]
-"""How a line is meant (see ``cli.terminal``), and its text."""
+"""A style of ``cli.terminal``, and the text of the line."""
 
 _TITLES: Final[dict[Kind, tuple[str, str]]] = {
     "denied": ("bad", "Newly denied"),
@@ -20,14 +20,20 @@ _TITLES: Final[dict[Kind, tuple[str, str]]] = {
 }
 
 
-def to_document(comparison: Comparison, left: Left, notes: Sequence[str]) -> dict[str, Any]:
-    """A comparison as ``--json`` prints it."""
+def to_document(
+    comparison: Comparison, not_replayed: NotReplayed, notes: Sequence[str]
+) -> dict[str, Any]:
+    """Return a comparison as the JSON object that ``--json`` prints."""
     return {
         "requests": comparison.requests,
         "unchanged": comparison.requests - comparison.changed.total(),
         "changed": {kind: comparison.changed[kind] for kind in KINDS},
         "rules": {kind: dict(comparison.rules[kind].most_common()) for kind in KINDS},
-        "not_decided_again": asdict(left),
+        "not_decided_again": {
+            "refused": not_replayed.refused,
+            "unrecorded": not_replayed.unrecorded,
+            "blind": not_replayed.undecidable,
+        },
         "notes": list(notes),
         "groups": [
             {
@@ -38,8 +44,8 @@ def to_document(comparison: Comparison, left: Left, notes: Sequence[str]) -> dic
                 "was": asdict(group.examples[0].was),
                 "would_be": asdict(group.examples[0].would_be),
                 "examples": [
-                    {"request": pair.title, "decision_id": pair.decision_id}
-                    for pair in group.examples
+                    {"request": replayed.title, "decision_id": replayed.decision_id}
+                    for replayed in group.examples
                 ],
             }
             for group in comparison.groups
@@ -47,8 +53,10 @@ def to_document(comparison: Comparison, left: Left, notes: Sequence[str]) -> dic
     }
 
 
-def lines(comparison: Comparison, left: Left, notes: Sequence[str]) -> Iterator[Line]:
-    """A comparison for people."""
+def lines(
+    comparison: Comparison, not_replayed: NotReplayed, notes: Sequence[str]
+) -> Iterator[Line]:
+    """Yield a comparison as lines of text; ``notes`` are limits of the comparison."""
     for kind in KINDS:
         groups = [group for group in comparison.groups if group.kind == kind]
         if groups:
@@ -59,11 +67,14 @@ def lines(comparison: Comparison, left: Left, notes: Sequence[str]) -> Iterator[
             for group in groups:
                 yield from _group(group)
             yield "", ""
-    told = [f"{left.refused} the plugin refused itself"] if left.refused else []
-    told += [f"{left.unrecorded} have no recorded input"] if left.unrecorded else []
-    told += [f"{left.blind} were denied by what is not recorded"] if left.blind else []
-    if told:
-        yield "dim", f"Not decided again: {', '.join(told)}."
+    counts = {
+        "the plugin refused itself": not_replayed.refused,
+        "have no recorded input": not_replayed.unrecorded,
+        "were denied by what is not recorded": not_replayed.undecidable,
+    }
+    skipped = [f"{count} {reason}" for reason, count in counts.items() if count]
+    if skipped:
+        yield "dim", f"Not decided again: {', '.join(skipped)}."
     for note in notes:
         yield "warning", f"Note: {note}"
     changed = comparison.changed.total()
@@ -78,26 +89,28 @@ def _group(group: Group) -> Iterator[Line]:
         for name, count in group.callers.most_common()
     )
     yield "", f"  {group.operation}: {_count(group.requests, 'request')} by {callers}"
-    yield "", f"    was        {_verdict(example.was)}"
+    yield "", f"    was        {_verdict_text(example.was)}"
     yield from _reasons(example.was)
-    yield "", f"    would be   {_verdict(example.would_be)}"
+    yield "", f"    would be   {_verdict_text(example.would_be)}"
     yield from _reasons(example.would_be)
-    for pair in group.examples:
-        decision = f" (decision {pair.decision_id})" if pair.decision_id else ""
-        yield "dim", f"    e.g.       {visible(pair.title)}{decision}"
+    for replayed in group.examples:
+        decision = f" (decision {replayed.decision_id})" if replayed.decision_id else ""
+        yield "dim", f"    e.g.       {visible(replayed.title)}{decision}"
 
 
-def _verdict(answer: Answer) -> str:
-    if not answer.allow:
-        return f"denied by {', '.join(answer.rules)}"
+def _verdict_text(verdict: Verdict) -> str:
+    if not verdict.allow:
+        return f"denied by {', '.join(verdict.rules)}"
     return (
-        f"allowed, with a warning by {', '.join(answer.warnings)}" if answer.warnings else "allowed"
+        f"allowed, with a warning by {', '.join(verdict.warnings)}"
+        if verdict.warnings
+        else "allowed"
     )
 
 
-def _reasons(answer: Answer) -> Iterator[Line]:
-    if not answer.allow:
-        for reason in answer.reasons:
+def _reasons(verdict: Verdict) -> Iterator[Line]:
+    if not verdict.allow:
+        for reason in verdict.reasons:
             yield "dim", f"               {visible(reason)}"
 
 

@@ -1,4 +1,4 @@
-"""What was decided of a request and what would be: read off records, or asked of a policy."""
+"""Decides on recorded requests again, and pairs the new verdict with the former one."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from typing import Any, Final
 from authz_plugin.decision import Decision, Denial
 from authz_plugin.journal.masking import masked
 from authz_plugin.journal.recording import NOBODY, AuditedDecision
-from authz_plugin.tools.sandbox import Sandbox, Stream
+from authz_plugin.tools.sandbox import BatchDecider, Sandbox
 
-_AT_ONCE: Final = 512
-_ITSELF: Final = frozenset({"request.audit"})
-"""Rules by which the plugin denies what a policy has decided."""
+_BATCH_SIZE: Final = 512
+_PLUGIN_RULES: Final = frozenset({"request.audit"})
+"""Rules by which the plugin denies after the policy has decided."""
 
-BLIND: Final = frozenset({"containers.command"})
-"""Rules that a recorded input cannot tell about: words of commands are not recorded."""
+UNDECIDABLE_RULES: Final = frozenset({"containers.command"})
+"""Rules that cannot be evaluated on a recorded input: words of commands are not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A decision: ``rules`` denied, ``warnings`` would have; ``reasons`` are texts for people."""
+class Verdict:
+    """A decision on a request.
+
+    ``rules`` are the ids of the rules that denied, ``warnings`` those of the rules in mode warn
+    that would have. ``reasons`` are the denials as text.
+    """
 
     allow: bool
     rules: tuple[str, ...] = ()
@@ -31,63 +35,79 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One request before and after. ``decision_id`` is empty for one that was never decided."""
+class Replayed:
+    """A request with its verdict under the former policy (``was``) and the new one.
+
+    ``decision_id`` is empty if the request was not read from an audit file.
+    """
 
     operation: str
     title: str
     caller: str
     decision_id: str
-    was: Answer
-    would_be: Answer
+    was: Verdict
+    would_be: Verdict
 
 
 @dataclass(slots=True)
-class Left:
-    """Decisions that are not made again: the plugin ``refused`` the request itself, no input is
-    recorded of it, or the rule that denied reads what no recorded input holds."""
+class NotReplayed:
+    """The number of recorded decisions that are not made again, by reason.
+
+    ``refused``: the plugin itself refused the request. ``unrecorded``: the audit file does not have
+    the input document. ``undecidable``: one of ``UNDECIDABLE_RULES`` denied the request.
+    """
 
     refused: int = 0
     unrecorded: int = 0
-    blind: int = 0
+    undecidable: int = 0
 
 
-def of_trail(
-    recordings: Iterable[AuditedDecision], policy: Sandbox, former: Sandbox | None, left: Left
-) -> Iterator[Pair]:
-    """Recorded decisions beside those of a policy; or those of two policies, if a former one is
-    given. What is not decided again is counted in ``left``."""
-    now = Stream(policy, policy.config, _answer)
-    then = None if former is None else Stream(former, former.config, _answer)
-    kept = (r for r in recordings if not _is_left(r, left, told=former is None))
-    while some := list(islice(kept, _AT_ONCE)):
-        documents = [recording.document or {} for recording in some]
-        was = list(map(_recorded, some)) if then is None else then.decide(documents)
-        for recording, before, after in zip(some, was, now.decide(documents), strict=True):
-            record = recording.record
-            yield Pair(
+def replay_decisions(
+    decisions: Iterable[AuditedDecision],
+    policy: Sandbox,
+    former: Sandbox | None,
+    not_replayed: NotReplayed,
+) -> Iterator[Replayed]:
+    """Decide on audited decisions again.
+
+    They are compared with the recorded verdicts, or with the verdicts of the policy ``former``.
+    Decisions that are not made again are counted in ``not_replayed``.
+    """
+    now = BatchDecider(policy, policy.config, _verdict_of)
+    then = None if former is None else BatchDecider(former, former.config, _verdict_of)
+    replayable = (
+        decision
+        for decision in decisions
+        if not _count_not_replayed(decision, not_replayed, from_record=former is None)
+    )
+    while batch := list(islice(replayable, _BATCH_SIZE)):
+        documents = [decision.document or {} for decision in batch]
+        was = list(map(_recorded, batch)) if then is None else then.decide(documents)
+        for decision, before, after in zip(batch, was, now.decide(documents), strict=True):
+            record = decision.record
+            yield Replayed(
                 record["operation"],
                 f"{record['operation']} {record['resource'] or ''}".rstrip(),
-                recording.caller,
+                decision.caller,
                 record["decision_id"],
                 before,
                 after,
             )
 
 
-def of_messages(
+def replay_messages(
     messages: Iterable[tuple[str, bytes]], policy: Sandbox, former: Sandbox
-) -> Iterator[Pair]:
-    """dockerd's messages, each with a title, decided by two policies."""
-    streams = [Stream(sandbox, sandbox.config, _answer) for sandbox in (former, policy)]
+) -> Iterator[Replayed]:
+    """Decide on AuthZReq messages, each with a title, by two policies."""
+    deciders = [BatchDecider(sandbox, sandbox.config, _verdict_of) for sandbox in (former, policy)]
     messages = iter(messages)
-    while some := list(islice(messages, _AT_ONCE)):
-        read = [policy.read(message) for _, message in some]
+    while batch := list(islice(messages, _BATCH_SIZE)):
+        read = [policy.read(message) for _, message in batch]
         documents = [document for _, document in read if document is not None]
-        before, after = (iter(stream.decide(documents)) for stream in streams)
-        for (title, _), (record, document) in zip(some, read, strict=True):
-            refused = _told(allow=False, denials=record.denials, warnings=())
-            yield Pair(
+        before, after = (iter(decider.decide(documents)) for decider in deciders)
+        for (title, _), (record, document) in zip(batch, read, strict=True):
+            refused = _verdict_from(allow=False, denials=record.denials, warnings=())
+            yield Replayed(
                 record.operation or "request",
                 title,
                 record.user or NOBODY,
@@ -97,38 +117,43 @@ def of_messages(
             )
 
 
-def _is_left(recording: AuditedDecision, left: Left, *, told: bool) -> bool:
-    """Whether a decision is not made again; ``told`` says that what was is read off its record."""
-    record = recording.record
-    rules = frozenset(map(_rule, record["rules"]))
-    if not record["profile"] or rules & _ITSELF:
-        left.refused += 1
-    elif recording.document is None:
-        left.unrecorded += 1
-    elif told and rules & BLIND:
-        left.blind += 1
+def _count_not_replayed(
+    decision: AuditedDecision, not_replayed: NotReplayed, *, from_record: bool
+) -> bool:
+    """Count a decision that is not made again, and return whether it is one.
+
+    ``from_record`` is whether its recorded verdict is compared.
+    """
+    record = decision.record
+    rules = frozenset(map(_rule_id, record["rules"]))
+    if not record["profile"] or rules & _PLUGIN_RULES:
+        not_replayed.refused += 1
+    elif decision.document is None:
+        not_replayed.unrecorded += 1
+    elif from_record and rules & UNDECIDABLE_RULES:
+        not_replayed.undecidable += 1
     else:
         return False
     return True
 
 
-def _recorded(recording: AuditedDecision) -> Answer:
-    record = recording.record
-    return Answer(
+def _recorded(decision: AuditedDecision) -> Verdict:
+    record = decision.record
+    return Verdict(
         record["verdict"] == "allow",
-        _sorted(map(_rule, record["rules"])),
-        _sorted(map(_rule, record["warnings"])),
+        _sorted(map(_rule_id, record["rules"])),
+        _sorted(map(_rule_id, record["warnings"])),
         (str(record["details"]),) if record["details"] else (),
     )
 
 
-def _answer(_: Mapping[str, Any], decision: Decision) -> Answer:
-    return _told(allow=decision.allow, denials=decision.denials, warnings=decision.warnings)
+def _verdict_of(_: Mapping[str, Any], decision: Decision) -> Verdict:
+    return _verdict_from(allow=decision.allow, denials=decision.denials, warnings=decision.warnings)
 
 
-def _told(*, allow: bool, denials: Iterable[Denial], warnings: Iterable[Denial]) -> Answer:
+def _verdict_from(*, allow: bool, denials: Iterable[Denial], warnings: Iterable[Denial]) -> Verdict:
     denials = [masked(denial) for denial in denials]
-    return Answer(
+    return Verdict(
         allow,
         _sorted(denial.rule for denial in denials),
         _sorted(warning.rule for warning in warnings),
@@ -141,7 +166,7 @@ def _reason(denial: Denial) -> str:
     return f"{place}{denial.message}{f'; {denial.hint}' if denial.hint else ''}"
 
 
-def _rule(named: str) -> str:
+def _rule_id(named: str) -> str:
     return named.partition(" ")[0]
 
 

@@ -1,5 +1,6 @@
-"""Does a running daemon keep what its configuration promises? Tried on the daemon itself.
+"""``opa-authz validate``: tests a running daemon against the configuration of its plugin.
 
-``probes`` and ``boundaries`` are the requests, ``promises`` what the configuration says of them,
-``checks`` tries them and ``report`` tells how that went.
+``probes``, ``boundaries`` and ``limits`` are the requests (``attempts``), ``expected_policy`` says
+what the configuration allows. ``runner`` sends the requests, ``checks`` evaluates what dockerd did,
+and ``report`` formats the results.
 """

@@ -1,8 +1,8 @@
-"""One request for each operation of the Docker API that comes to nothing wherever it is allowed.
+"""One request for each operation of the Docker API that has no effect, even if it is allowed.
 
-A probe names things that do not exist, or says something that dockerd refuses itself, after it has
-asked its plugins. Whether dockerd got that far is all that is to be learnt from it, so a probe can
-be sent to a host in use: what it asks for cannot be done.
+A probe names objects that do not exist, or has a value that dockerd rejects after it has asked its
+plugins. The reply shows whether the plugins allowed the request, so probes can be sent to a host
+in use.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from typing import Any, Final
 from authz_plugin.tools.docker_client import Request
 
 NOTHING: Final = "opa-authz-probe-of-nothing"
-"""A container, volume, network, image and plugin that nobody has."""
+"""The name of a container, volume, network, image and plugin that does not exist."""
 
-_NOWHERE: Final = f"127.0.0.1:1/{NOTHING}"  # a registry on a port that nobody listens on
-_NO_FILTER: Final = "filters=%7B%22opa-authz%22%3A%5B%22none%22%5D%7D"  # a filter dockerd refuses
+_UNREACHABLE_REGISTRY: Final = f"127.0.0.1:1/{NOTHING}"  # nothing listens on port 1
+_INVALID_FILTER: Final = (
+    "filters=%7B%22opa-authz%22%3A%5B%22none%22%5D%7D"  # not a filter of dockerd
+)
 _SERVICE: Final = {"Name": NOTHING, "TaskTemplate": {}}
 
-UNTRIED: Final = frozenset({"swarm.leave", "system.options"})
-"""Operations without a probe: leaving a swarm cannot be asked for in vain; OPTIONS does nothing,
-and engines differ in whether they know it."""
+WITHOUT_PROBE: Final = frozenset({"swarm.leave", "system.options"})
+"""Operations without a probe: no request for ``swarm.leave`` is without effect, and not every
+engine has ``system.options``."""
 
 _BODIES: Final[Mapping[str, tuple[str, str, Any]]] = {
     "container.create": ("POST", "/containers/create", {"Image": f"{NOTHING}:none"}),
@@ -48,8 +50,12 @@ _BODIES: Final[Mapping[str, tuple[str, str, Any]]] = {
     "secret.update": ("POST", f"/secrets/{NOTHING}/update?version=1", {"Name": NOTHING}),
     "config.create": ("POST", "/configs/create", {"Name": ""}),
     "config.update": ("POST", f"/configs/{NOTHING}/update?version=1", {"Name": NOTHING}),
-    "plugin.pull": ("POST", f"/plugins/pull?remote={_NOWHERE}:none", []),
-    "plugin.upgrade": ("POST", f"/plugins/{NOTHING}/upgrade?remote={_NOWHERE}:none", []),
+    "plugin.pull": ("POST", f"/plugins/pull?remote={_UNREACHABLE_REGISTRY}:none", []),
+    "plugin.upgrade": (
+        "POST",
+        f"/plugins/{NOTHING}/upgrade?remote={_UNREACHABLE_REGISTRY}:none",
+        [],
+    ),
     "plugin.set": ("POST", f"/plugins/{NOTHING}/set", []),
     "network.create": ("POST", "/networks/create", {"Name": ""}),
     "network.connect": ("POST", f"/networks/{NOTHING}/connect", {"Container": NOTHING}),
@@ -72,7 +78,7 @@ _EMPTY: Final[Mapping[str, tuple[str, str]]] = {
     "container.list": ("GET", "/containers/json?limit=1"),
     "container.logs": ("GET", f"/containers/{NOTHING}/logs?stdout=1"),
     "container.pause": ("POST", f"/containers/{NOTHING}/pause"),
-    "container.prune": ("POST", f"/containers/prune?{_NO_FILTER}"),
+    "container.prune": ("POST", f"/containers/prune?{_INVALID_FILTER}"),
     "container.remove": ("DELETE", f"/containers/{NOTHING}"),
     "container.rename": ("POST", f"/containers/{NOTHING}/rename?name={NOTHING}"),
     "container.resize": ("POST", f"/containers/{NOTHING}/resize?h=24&w=80"),
@@ -92,9 +98,9 @@ _EMPTY: Final[Mapping[str, tuple[str, str]]] = {
     "image.inspect": ("GET", f"/images/{NOTHING}/json"),
     "image.list": ("GET", "/images/json"),
     "image.load": ("POST", "/images/load"),
-    "image.prune": ("POST", f"/images/prune?{_NO_FILTER}"),
-    "image.pull": ("POST", f"/images/create?fromImage={_NOWHERE}&tag=none"),
-    "image.push": ("POST", f"/images/{_NOWHERE}/push?tag=none"),
+    "image.prune": ("POST", f"/images/prune?{_INVALID_FILTER}"),
+    "image.pull": ("POST", f"/images/create?fromImage={_UNREACHABLE_REGISTRY}&tag=none"),
+    "image.push": ("POST", f"/images/{_UNREACHABLE_REGISTRY}/push?tag=none"),
     "image.remove": ("DELETE", f"/images/{NOTHING}"),
     "image.search": ("GET", f"/images/search?term={NOTHING}&limit=1000"),
     "image.tag": ("POST", f"/images/{NOTHING}/tag?repo={NOTHING}&tag=none"),
@@ -106,10 +112,10 @@ _EMPTY: Final[Mapping[str, tuple[str, str]]] = {
     "registry.login": ("POST", "/auth"),
     "volume.list": ("GET", "/volumes"),
     "volume.inspect": ("GET", f"/volumes/{NOTHING}"),
-    "volume.prune": ("POST", f"/volumes/prune?{_NO_FILTER}"),
+    "volume.prune": ("POST", f"/volumes/prune?{_INVALID_FILTER}"),
     "volume.remove": ("DELETE", f"/volumes/{NOTHING}"),
     "image.build": ("POST", "/build?dockerfile=none"),
-    "build.prune": ("POST", f"/build/prune?{_NO_FILTER}"),
+    "build.prune": ("POST", f"/build/prune?{_INVALID_FILTER}"),
     "build.cancel": ("POST", f"/build/cancel?id={NOTHING}"),
     "build.session": ("POST", "/session"),
     "build.grpc": ("POST", "/grpc"),
@@ -133,16 +139,16 @@ _EMPTY: Final[Mapping[str, tuple[str, str]]] = {
     "config.remove": ("DELETE", f"/configs/{NOTHING}"),
     "plugin.list": ("GET", "/plugins"),
     "plugin.inspect": ("GET", f"/plugins/{NOTHING}/json"),
-    "plugin.privileges": ("GET", f"/plugins/privileges?remote={_NOWHERE}:none"),
+    "plugin.privileges": ("GET", f"/plugins/privileges?remote={_UNREACHABLE_REGISTRY}:none"),
     "plugin.remove": ("DELETE", f"/plugins/{NOTHING}"),
     "plugin.enable": ("POST", f"/plugins/{NOTHING}/enable"),
     "plugin.disable": ("POST", f"/plugins/{NOTHING}/disable"),
     "plugin.push": ("POST", f"/plugins/{NOTHING}/push"),
     "plugin.create": ("POST", f"/plugins/create?name={NOTHING}"),
-    "distribution.inspect": ("GET", f"/distribution/{_NOWHERE}:none/json"),
+    "distribution.inspect": ("GET", f"/distribution/{_UNREACHABLE_REGISTRY}:none/json"),
     "network.list": ("GET", "/networks"),
     "network.inspect": ("GET", f"/networks/{NOTHING}"),
-    "network.prune": ("POST", f"/networks/prune?{_NO_FILTER}"),
+    "network.prune": ("POST", f"/networks/prune?{_INVALID_FILTER}"),
     "network.remove": ("DELETE", f"/networks/{NOTHING}"),
     "debug.vars": ("GET", "/debug/vars"),
     "debug.pprof": ("GET", "/debug/pprof/cmdline"),
@@ -152,4 +158,4 @@ PROBES: Final[Mapping[str, Request]] = {
     **{id_: Request(method, target) for id_, (method, target) in _EMPTY.items()},
     **{id_: Request.of_json(*parts) for id_, parts in _BODIES.items()},
 }
-"""A probe for every operation but ``UNTRIED``, by the operation's id."""
+"""A probe for every operation except those in ``WITHOUT_PROBE``, by the operation's id."""

@@ -1,4 +1,4 @@
-"""How a validation went: for people, for programs (JSON) and for CI (JUnit XML)."""
+"""Formats the results of a validation as text, as JSON and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from authz_plugin.tools.validation.checks import GROUPS, Group, Result
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A validation that was carried out: where, against what, its checks, as whom (the name that
-    dockerd has for the caller, or none) and when."""
+    """The results of a validation.
+
+    ``endpoint`` is the URL of the Docker API, ``engine`` dockerd's ``Server`` header, ``profile``
+    and ``policy_revision`` name the policy. ``caller`` is the user that dockerd knows this program
+    by, empty for none. ``time`` is when the validation ended.
+    """
 
     endpoint: str
     engine: str
@@ -26,22 +30,25 @@ class Report:
 
     @property
     def run(self) -> list[Result]:
-        """The checks that could be tried."""
+        """The checks that were carried out."""
         return [result for result in self.results if result.passed is not None]
 
     @property
     def failed(self) -> list[Result]:
+        """The checks that failed."""
         return [result for result in self.run if not result.passed]
 
     @property
     def passed(self) -> bool:
+        """Whether no check failed."""
         return not self.failed
 
     def of(self, group: Group) -> list[Result]:
+        """Return the checks of a group."""
         return [result for result in self.results if result.group == group]
 
     def summary(self) -> dict[str, int]:
-        """The totals."""
+        """Return the numbers of checks by result, with the keys that ``--json`` prints."""
         return {
             "run": len(self.run),
             "passed": len(self.run) - len(self.failed),
@@ -52,7 +59,7 @@ class Report:
         }
 
     def to_document(self) -> dict[str, Any]:
-        """The report as ``--json`` prints it."""
+        """Return the report as the JSON object that ``--json`` prints."""
         return {
             "version": 1,
             "time": self.time.isoformat(timespec="seconds"),
@@ -67,7 +74,7 @@ class Report:
         }
 
     def to_junit(self) -> str:
-        """The report as JUnit XML: a suite for each group."""
+        """Return the report as JUnit XML with a test suite for each group."""
         root = ET.Element("testsuites", name="opa-authz validate")
         for group in GROUPS:
             results = self.of(group)
@@ -85,8 +92,7 @@ class Report:
 
 
 def lines(report: Report) -> Iterator[tuple[str, str]]:
-    """The report for people, line by line, each with how it is meant: ``"good"``, ``"bad"``,
-    ``"dim"``, ``"head"`` or nothing."""
+    """Yield the report as lines of text, each with a style of ``cli.terminal``."""
     yield "head", f"Docker API   {report.endpoint} ({report.engine})"
     yield "head", f"Policy       profile {report.profile}, revision {report.policy_revision}"
     for group in GROUPS:
@@ -94,7 +100,7 @@ def lines(report: Report) -> Iterator[tuple[str, str]]:
         yield "head", f"{group.capitalize()} ({len(report.of(group))})"
         for result in report.of(group):
             yield from _line(result)
-    yield from _closing(report)
+    yield from _summary_lines(report)
 
 
 def _line(result: Result) -> Iterator[tuple[str, str]]:
@@ -105,12 +111,12 @@ def _line(result: Result) -> Iterator[tuple[str, str]]:
         outcome = {"allowed": "allowed", "denied": "blocked"}.get(result.observed, "")
         yield "good", f"  ✓ {result.title}{f': {outcome}' if outcome else ''}{rules}"
     else:
-        said = f": expected {result.expected}, was {result.observed}" if result.expected else ""
-        yield "bad", f"  ✗ {result.title}{said}{rules}"
+        mismatch = f": expected {result.expected}, was {result.observed}" if result.expected else ""
+        yield "bad", f"  ✗ {result.title}{mismatch}{rules}"
         yield "bad", f"      {result.detail}"
 
 
-def _closing(report: Report) -> Iterator[tuple[str, str]]:
+def _summary_lines(report: Report) -> Iterator[tuple[str, str]]:
     bar, summary = "=" * 42, report.summary()
     yield "", ""
     for text in (bar, "Summary", bar):
@@ -151,5 +157,5 @@ def _add_case(suite: ET.Element, result: Result) -> None:
     if result.passed is None:
         ET.SubElement(case, "skipped", message=result.detail)
     elif not result.passed:
-        said = f"expected {result.expected}, was {result.observed}; " if result.expected else ""
-        ET.SubElement(case, "failure", message=f"{said}{result.detail}")
+        mismatch = f"expected {result.expected}, was {result.observed}; " if result.expected else ""
+        ET.SubElement(case, "failure", message=f"{mismatch}{result.detail}")

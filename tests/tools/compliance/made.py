@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from authz_plugin.tools.compliance.configured import said_of
+from authz_plugin.tools.compliance.configured import expectations
 from authz_plugin.tools.doctor.examination import Examination
 from authz_plugin.tools.doctor.finding import Finding
 from authz_plugin.tools.sandbox import Sandbox
@@ -18,8 +18,8 @@ TIME = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 def validation(sandbox: Sandbox, **changes: Any) -> Report:
     """All checks that try a request, passed."""
     results = []
-    for id_, said in said_of(sandbox.config).items():
-        verdict = "allowed" if said.allowed else "denied"
+    for id_, expected in expectations(sandbox.config).items():
+        verdict = "allowed" if expected.allowed else "denied"
         title, group = f"check {id_}", GROUPS[3]
         results.append(Result(id_, group, title, passed=True, expected=verdict, observed=verdict))
     given: dict[str, Any] = {

@@ -12,12 +12,12 @@ from authz_plugin import policy
 from authz_plugin.configuration import complete_profile
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.tools.authz_message import Client
-from authz_plugin.tools.compliance.configured import Said, said_of
+from authz_plugin.tools.compliance.configured import Expectation, expectations
 from authz_plugin.tools.compliance.controls import REPORTED, TABLED, Control, standard
 from authz_plugin.tools.docker_client import Endpoint
 from authz_plugin.tools.sandbox import open_sandbox
-from authz_plugin.tools.validation import checks
-from authz_plugin.tools.validation.checks import Validation
+from authz_plugin.tools.validation import runner
+from authz_plugin.tools.validation.runner import Validation
 from tests.conftest import with_policy
 from tests.test_operator_docs import findings
 
@@ -26,8 +26,10 @@ CONTROLS = [
     for name in REPORTED
     for control in standard(name).controls
 ]
-FACTS = set(re.findall(r'_(?:fact|setting)\("([a-z-]+)"', Path(checks.__file__).read_text()))
-"""The checks that try no request."""
+CHECKS_WITHOUT_REQUEST = set(
+    re.findall(r'_(?:prerequisite|setting)\(\s*"([a-z-]+)"', Path(runner.__file__).read_text())
+)
+"""The ids of the checks that send no request."""
 
 NAMED_ELSEWHERE = {
     "CIS 2.1, network traffic between containers": ("cis", "2.2", "2.1"),
@@ -52,11 +54,11 @@ NAMED_ELSEWHERE = {
 """What short checklists name, and where it is here."""
 
 
-def said(profile: str) -> dict[str, Said]:
-    return said_of(complete_profile(profile, LocalHostPaths()))
+def expectations_of(profile: str) -> dict[str, Expectation]:
+    return expectations(complete_profile(profile, LocalHostPaths()))
 
 
-SAID = said("cis")
+EXPECTED = expectations_of("cis")
 RULES = policy.rule_ids()
 FINDINGS = findings()
 
@@ -107,7 +109,11 @@ def test_a_control_has_something_that_proves_it_or_a_reason_why_nothing_can(
 def test_a_control_names_rules_checks_and_findings_that_exist(control: Control) -> None:
     assert set(control.rules) <= RULES
     for pattern in control.checks:
-        found = [id_ for id_ in [*SAID, *FACTS, "enforcement"] if fnmatchcase(id_, pattern)]
+        found = [
+            id_
+            for id_ in [*EXPECTED, *CHECKS_WITHOUT_REQUEST, "enforcement"]
+            if fnmatchcase(id_, pattern)
+        ]
         assert found, pattern
     for pattern in control.findings:
         assert [id_ for id_ in FINDINGS if fnmatchcase(id_, pattern)], pattern
@@ -115,29 +121,29 @@ def test_a_control_names_rules_checks_and_findings_that_exist(control: Control) 
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_no_check_counts_twice_for_a_control(control: Control) -> None:
-    for id_ in SAID:
+    for id_ in EXPECTED:
         assert sum(fnmatchcase(id_, pattern) for pattern in control.checks) <= 1, id_
 
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_controls_rules_are_those_that_its_checks_try(control: Control) -> None:
     """A check whose denial is none of the rules', or a rule that no check tries, proves nothing."""
-    tried = {
-        id_: SAID[id_].due(control.rules)
-        for id_ in SAID
+    executed = {
+        id_: EXPECTED[id_].denied_by(control.rules)
+        for id_ in EXPECTED
         if any(fnmatchcase(id_, pattern) for pattern in control.checks)
     }
     if control.rules:
-        assert [id_ for id_, due in tried.items() if not due] == []
-    assert {rule for due in tried.values() for rule in due} == set(control.rules)
+        assert [id_ for id_, rules in executed.items() if not rules] == []
+    assert {rule for rules in executed.values() for rule in rules} == set(control.rules)
 
 
 @pytest.mark.parametrize("profile", policy.profiles())
 def test_every_check_that_a_control_names_is_made_under_every_profile(profile: str) -> None:
-    made = said(profile)
+    made = expectations_of(profile)
     for name in REPORTED:
         for control in standard(name).controls:
-            for pattern in set(control.checks) - FACTS - {"enforcement"}:
+            for pattern in set(control.checks) - CHECKS_WITHOUT_REQUEST - {"enforcement"}:
                 assert [id_ for id_ in made if fnmatchcase(id_, pattern)], (control.id, pattern)
 
 
@@ -146,8 +152,8 @@ def test_what_a_configuration_says_is_what_validation_tries(profile: str) -> Non
     with open_sandbox(with_policy(profile=profile)) as sandbox:
         nowhere = Endpoint("unix:///none.sock", unix=Path("/none.sock"))
         validation = Validation(nowhere, sandbox, Client(), progress=lambda *_: None)
-        tried = {attempt.id: attempt for _, attempt in validation._attempts()}
-        found = said_of(validation.config)
-    assert {id_: (one.promised, one.rules) for id_, one in tried.items()} == {
+        executed = {attempt.id: attempt for _, attempt in validation._attempts()}
+        found = expectations(validation.config)
+    assert {id_: (one.permitted, one.rules) for id_, one in executed.items()} == {
         id_: (one.allowed, one.rules) for id_, one in found.items()
     }

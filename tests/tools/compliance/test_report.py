@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import pytest
 
-from authz_plugin.cli import cli
 from authz_plugin.decision import visible
 from authz_plugin.errors import SetupError
 from authz_plugin.tools.authz_message import Client
+from authz_plugin.tools.compliance.assessment import STATUSES, Assessment
 from authz_plugin.tools.compliance.controls import REPORTED, standard
-from authz_plugin.tools.compliance.judgement import STATUSES, Judged
 from authz_plugin.tools.compliance.markdown import escaped, to_markdown
 from authz_plugin.tools.compliance.report import COMMANDS, Compliance, assess
 from authz_plugin.tools.compliance.webpage import to_html
@@ -24,6 +23,7 @@ from authz_plugin.tools.doctor.finding import Finding
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from authz_plugin.tools.validation.checks import Result
 from tests.conftest import with_policy
+from tests.harness.commands import command_named
 from tests.tools.compliance.made import examination, validation
 
 HOSTILE: Final = (
@@ -78,7 +78,7 @@ def hostile(sandbox: Sandbox) -> Compliance:
     return assess(sandbox, Client(), (validated, HOSTILE), (examined, HOSTILE), REPORTED)
 
 
-def judged(report: Compliance, name: str, id_: str) -> Judged:
+def judged(report: Compliance, name: str, id_: str) -> Assessment:
     (found,) = [judged for judged in report.judged[name] if judged.control.id == id_]
     return found
 
@@ -117,8 +117,10 @@ def test_exceptions_and_roles_stand_at_the_top(plain: Compliance) -> None:
 
 def test_a_report_holds_if_nothing_is_lacking_that_could_be_there() -> None:
     with open_sandbox(with_policy(profile="cis")) as sandbox:
-        given, seen = validation(sandbox), [Finding("dockerd.log-level", "ok", "level info")]
-        made = assess(sandbox, Client(), (given, ""), (examination(sandbox, *seen), ""), ["cis"])
+        given, observation = validation(sandbox), [Finding("dockerd.log-level", "ok", "level info")]
+        made = assess(
+            sandbox, Client(), (given, ""), (examination(sandbox, *observation), ""), ["cis"]
+        )
         assert not made.holds
         every = {
             pattern.replace("*", "")
@@ -130,8 +132,10 @@ def test_a_report_holds_if_nothing_is_lacking_that_could_be_there() -> None:
             for id_ in ("enforcement", "running-policy", "docker-socket")
         ]
         given = validation(sandbox, results=[*given.results, *facts])
-        seen = [Finding(id_, "ok", "in order") for id_ in every]
-        made = assess(sandbox, Client(), (given, ""), (examination(sandbox, *seen), ""), ["cis"])
+        observation = [Finding(id_, "ok", "in order") for id_ in every]
+        made = assess(
+            sandbox, Client(), (given, ""), (examination(sandbox, *observation), ""), ["cis"]
+        )
     assert made.holds
     assert made.counts("cis")["not met"] == made.counts("cis")["not tried"] == 0
     assert made.counts("cis")["partly"] == 5
@@ -233,4 +237,4 @@ def test_both_pages_name_every_control_its_status_and_what_to_run(plain: Complia
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("opa-authz ")])
 def test_what_a_reader_can_run_is_understood(line: str) -> None:
     _, command, *arguments = shlex.split(line)
-    cli.commands[command].make_context(command, arguments, resilient_parsing=False)
+    command_named(command).make_context(command, arguments, resilient_parsing=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from authz_plugin.tools.doctor.engine import look_at_engine, look_at_registries
+from authz_plugin.tools.doctor.engine import check_engine, check_registry_protocol
 
 CHUNKED, LARGE, GRPC = "engine.cve-2024-41110", "engine.cve-2026-34040", "engine.grpc"
 
@@ -33,26 +33,26 @@ CHUNKED, LARGE, GRPC = "engine.cve-2024-41110", "engine.cve-2026-34040", "engine
         ("30.0.0", {GRPC}),
     ],
 )
-def test_an_engine_is_told_its_own_holes(version: str, ids: set[str]) -> None:
-    found = list(look_at_engine(f"Docker/{version} (linux)"))
+def test_the_findings_are_those_of_the_version(version: str, ids: set[str]) -> None:
+    found = list(check_engine(f"Docker/{version} (linux)"))
     assert {finding.id for finding in found} == ids
     assert all(finding.fix for finding in found if finding.severity != "ok")
 
 
 def test_native_grpc_is_critical_because_no_plugin_can_help() -> None:
-    (found,) = look_at_engine("Docker/29.4.0 (linux)")
+    (found,) = check_engine("Docker/29.4.0 (linux)")
     assert found.severity == "critical"
 
 
 def test_a_build_of_a_distribution_may_carry_the_fix() -> None:
-    by_distribution = list(look_at_engine("Docker/28.5.2+dfsg4 (linux)"))
+    by_distribution = list(check_engine("Docker/28.5.2+dfsg4 (linux)"))
     assert "distribution" in by_distribution[0].why
-    assert "distribution" not in next(look_at_engine("Docker/28.5.2 (linux)")).why
+    assert "distribution" not in next(check_engine("Docker/28.5.2 (linux)")).why
 
 
 @pytest.mark.parametrize("server", ["", "Docker/dev"])
 def test_an_engine_without_a_version_is_not_called_sound(server: str) -> None:
-    (found,) = look_at_engine(server)
+    (found,) = check_engine(server)
     assert found.severity == "info"
 
 
@@ -60,9 +60,9 @@ def test_an_engine_without_a_version_is_not_called_sound(server: str) -> None:
     ("version", "severity"), [("17.9.1", "warning"), ("17.12.0", "ok"), ("28.5.2", "ok")]
 )
 def test_the_first_registry_protocol_went_with_17_12(version: str, severity: str) -> None:
-    (found,) = look_at_registries(f"Docker/{version} (linux)")
+    (found,) = check_registry_protocol(f"Docker/{version} (linux)")
     assert (found.id, found.severity) == ("engine.registry-v1", severity)
 
 
 def test_of_an_engine_without_a_version_no_protocol_is_ruled_out() -> None:
-    assert list(look_at_registries("Docker/dev")) == []
+    assert list(check_registry_protocol("Docker/dev")) == []

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from authz_plugin.tools.docker_client import Endpoint
-from authz_plugin.tools.doctor.dockerd import look_at_root_in_use
+from authz_plugin.tools.doctor.dockerd import check_reported_data_root
 from authz_plugin.tools.doctor.finding import Finding
-from authz_plugin.tools.doctor.hardening import look_at_daemon, look_at_settings
-from authz_plugin.tools.doctor.host import Host, look_at
+from authz_plugin.tools.doctor.hardening import check_dockerd_info, check_dockerd_settings
+from authz_plugin.tools.doctor.host import Host, inspect_host
 from tests.conftest import with_policy
 
 NOWHERE = Endpoint("unix:///none.sock", unix=Path("/none.sock"))
@@ -37,7 +37,7 @@ def host(tmp_path: Path) -> Callable[..., Host]:
         }.items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_text(text)
-        return look_at(tmp_path, NOWHERE, tmp_path / "etc/docker/daemon.json")
+        return inspect_host(tmp_path, NOWHERE, tmp_path / "etc/docker/daemon.json")
 
     return make
 
@@ -98,17 +98,17 @@ def test_a_setting_is_judged_by_flag_file_and_default(
     id_: str,
     severity: str,
 ) -> None:
-    finding = by_id(look_at_settings(host(settings, *flags)))[id_]
+    finding = by_id(check_dockerd_settings(host(settings, *flags)))[id_]
     assert finding.severity == severity
     assert bool(finding.fix) is (severity != "ok")
 
 
 def test_a_rootless_dockerd_is_in_order(host: Callable[..., Host]) -> None:
-    assert by_id(look_at_settings(host({}, uid=1001)))["dockerd.rootless"].severity == "ok"
+    assert by_id(check_dockerd_settings(host({}, uid=1001)))["dockerd.rootless"].severity == "ok"
 
 
 def test_a_finding_names_the_value_that_it_is_about(host: Callable[..., Host]) -> None:
-    found = by_id(look_at_settings(host({"insecure-registries": ["a:1", "b:2"]})))
+    found = by_id(check_dockerd_settings(host({"insecure-registries": ["a:1", "b:2"]})))
     assert found["dockerd.insecure-registry"].what.endswith(": a:1, b:2")
 
 
@@ -117,12 +117,12 @@ def test_nothing_is_said_of_settings_that_cannot_all_be_seen(
 ) -> None:
     host({})
     (tmp_path / "etc/docker/daemon.json").write_text("{")
-    unreadable = look_at(tmp_path, NOWHERE, tmp_path / "etc/docker/daemon.json")
-    assert list(look_at_settings(unreadable)) == []
+    unreadable = inspect_host(tmp_path, NOWHERE, tmp_path / "etc/docker/daemon.json")
+    assert list(check_dockerd_settings(unreadable)) == []
     (tmp_path / "etc/docker/daemon.json").write_text("{}")
     (tmp_path / "proc/7/cmdline").unlink()
-    unseen = look_at(tmp_path, NOWHERE, tmp_path / "etc/docker/daemon.json")
-    assert list(look_at_settings(unseen)) == []
+    unseen = inspect_host(tmp_path, NOWHERE, tmp_path / "etc/docker/daemon.json")
+    assert list(check_dockerd_settings(unseen)) == []
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def test_dockerds_account_of_itself_is_judged(
     tmp_path: Path, changes: dict[str, Any], id_: str, severity: str
 ) -> None:
     with answering("200 OK", {**PLAIN, **changes}, tmp_path) as endpoint:
-        found = by_id(look_at_daemon(endpoint))
+        found = by_id(check_dockerd_info(endpoint))
     assert set(found) == {
         "dockerd.swarm", "dockerd.storage-driver", "dockerd.seccomp", "dockerd.confinement"
     }  # fmt: skip
@@ -193,7 +193,7 @@ def test_dockerd_s_own_word_on_its_data_root_counts(
 ) -> None:
     settings = with_policy(data_root="/srv/docker")
     with answering("200 OK", {"DockerRootDir": said}, tmp_path) as endpoint:
-        found = by_id(look_at_root_in_use(endpoint, settings))
+        found = by_id(check_reported_data_root(endpoint, settings))
     assert {id_: finding.severity for id_, finding in found.items()} == (
         {"dockerd.root-in-use": "critical"} if critical else {}
     )
@@ -206,11 +206,11 @@ def test_a_data_root_that_is_not_told_or_not_looked_in_is_not_compared(
     tmp_path: Path, status: str, settings: dict[str, Any]
 ) -> None:
     with answering(status, {"DockerRootDir": "/elsewhere"}, tmp_path) as endpoint:
-        assert list(look_at_root_in_use(endpoint, with_policy(**settings))) == []
+        assert list(check_reported_data_root(endpoint, with_policy(**settings))) == []
 
 
 def test_an_account_that_is_denied_proves_nothing(tmp_path: Path) -> None:
     with answering("403 Forbidden", {"message": "denied"}, tmp_path) as endpoint:
-        (finding,) = look_at_daemon(endpoint)
+        (finding,) = check_dockerd_info(endpoint)
     assert (finding.id, finding.severity) == ("dockerd.info", "info")
     assert "denied" in finding.why

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from authz_plugin.tools.docker_client import Endpoint
-from authz_plugin.tools.doctor.access import look_at_files, look_at_plugin, look_at_socket
-from authz_plugin.tools.doctor.dockerd import look_at_data_root, look_at_dockerd
+from authz_plugin.tools.doctor.access import check_files, check_plugin, check_socket
+from authz_plugin.tools.doctor.dockerd import check_data_root, check_dockerd
 from authz_plugin.tools.doctor.finding import Finding
-from authz_plugin.tools.doctor.host import Host, intruders, look_at
+from authz_plugin.tools.doctor.host import Host, inspect_host, untrusted_writers
 from tests.conftest import with_policy
 
 NOWHERE = Endpoint("unix:///none.sock", unix=Path("/none.sock"))
@@ -44,12 +44,12 @@ class Machine:
         self.write(f"proc/{pid}/status", f"Name:\tdockerd\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
 
     def host(self, endpoint: Endpoint = NOWHERE) -> Host:
-        return look_at(self.root, endpoint)
+        return inspect_host(self.root, endpoint)
 
     def own_host(self, **settings: Any) -> Host:
         """A host whose dockerd runs as who runs this test, and so trusts these files."""
         self.runs("dockerd", uid=os.geteuid())
-        return look_at(self.root, NOWHERE, self.daemon_json(**settings))
+        return inspect_host(self.root, NOWHERE, self.daemon_json(**settings))
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_rootless_dockerd_reads_the_file_of_its_user(machine: Machine) -> None
     host = machine.host()
     assert host.is_rootless
     assert host.daemon_file.settings == {"debug": True}
-    assert by_id(look_at_dockerd(host))["dockerd.user"].severity == "ok"
+    assert by_id(check_dockerd(host))["dockerd.user"].severity == "ok"
 
 
 PLUGIN = "authorization-plugins"
@@ -168,23 +168,23 @@ def test_dockerds_settings_are_judged_by_flag_and_file(
 ) -> None:
     machine.daemon_json(**settings)
     machine.runs("/usr/bin/dockerd", *flags)
-    assert by_id(look_at_dockerd(machine.host()))[id_].severity == severity
+    assert by_id(check_dockerd(machine.host()))[id_].severity == severity
 
 
 def test_other_keys_are_not_called_misspelt(machine: Machine) -> None:
     machine.daemon_json(**{PLUGIN: ["opa-authz"], "storage-driver": "vfs", "log-opts": {}})
     machine.runs("dockerd")
-    assert "dockerd.key-misspelt" not in by_id(look_at_dockerd(machine.host()))
+    assert "dockerd.key-misspelt" not in by_id(check_dockerd(machine.host()))
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_daemon_json_that_dockerd_will_refuse_is_found(machine: Machine, text: str) -> None:
     machine.write("etc/docker/daemon.json", text)
-    assert by_id(look_at_dockerd(machine.host()))["dockerd.file"].severity == "warning"
+    assert by_id(check_dockerd(machine.host()))["dockerd.file"].severity == "warning"
 
 
 def test_a_host_whose_dockerd_is_not_seen_says_so(machine: Machine) -> None:
-    found = by_id(look_at_dockerd(machine.host()))
+    found = by_id(check_dockerd(machine.host()))
     assert set(found) == {"dockerd.unseen"}
 
 
@@ -208,7 +208,7 @@ def listening(tmp_path: Path) -> Any:
 
 
 def at_socket(machine: Machine, path: Path) -> dict[str, Finding]:
-    return by_id(look_at_socket(machine.host(Endpoint(f"unix://{path}", unix=path))))
+    return by_id(check_socket(machine.host(Endpoint(f"unix://{path}", unix=path))))
 
 
 def test_the_accounts_that_may_use_dockers_socket_are_named(
@@ -244,7 +244,7 @@ def test_a_socket_of_dockers_that_is_not_for_everybody_is_in_order(
 
 
 def plugin(machine: Machine) -> dict[str, Finding]:
-    return by_id(look_at_plugin(machine.own_host(**{PLUGIN: ["opa-authz"]})))
+    return by_id(check_plugin(machine.own_host(**{PLUGIN: ["opa-authz"]})))
 
 
 SOCKET = "run/docker/plugins/opa-authz.sock"
@@ -321,7 +321,7 @@ def test_a_specification_must_say_whom_to_trust(
 
 def test_a_managed_plugin_can_be_switched_off(machine: Machine) -> None:
     machine.daemon_json(**{PLUGIN: ["registry.example/opa-authz:1"]})
-    found = by_id(look_at_plugin(machine.host()))
+    found = by_id(check_plugin(machine.host()))
     assert found["plugin.managed"].severity == "warning"
 
 
@@ -335,14 +335,14 @@ def test_files_that_others_may_write_or_replace_are_found(
     host = machine.own_host()
     host.daemon_file.path.chmod(mode)
     host.daemon_file.path.parent.chmod(folder_mode)
-    assert len(list(intruders(host.daemon_file.path, host.trusted))) == reasons
-    found = by_id(look_at_files(host, None))
+    assert len(list(untrusted_writers(host.daemon_file.path, host.trusted_uids))) == reasons
+    found = by_id(check_files(host, None))
     assert found["files.writable"].severity == ("critical" if reasons else "ok")
 
 
 def test_files_of_other_accounts_are_found(machine: Machine) -> None:
     file = machine.daemon_json()
-    reasons = list(intruders(file, frozenset()))
+    reasons = list(untrusted_writers(file, frozenset()))
     assert f"{file} belongs to uid {os.geteuid()}" in reasons
 
 
@@ -360,17 +360,17 @@ def test_the_plugin_must_look_for_containers_where_dockerd_has_them(
 ) -> None:
     machine.daemon_json(**told)
     machine.runs("dockerd", "--host=fd://")
-    (found,) = look_at_data_root(machine.host(), with_policy(**settings))
+    (found,) = check_data_root(machine.host(), with_policy(**settings))
     assert (found.id, found.severity) == ("dockerd.data-root", severity)
 
 
 def test_a_flag_tells_the_data_root_too(machine: Machine) -> None:
     machine.runs("dockerd", "--data-root=/srv/docker")
-    (found,) = look_at_data_root(machine.host(), with_policy())
+    (found,) = check_data_root(machine.host(), with_policy())
     assert found.severity == "critical"
     assert found.fix.startswith("set data_root: /srv/docker")
 
 
 def test_a_plugin_that_sees_no_host_paths_looks_for_no_containers(machine: Machine) -> None:
     machine.runs("dockerd", "--data-root=/srv/docker")
-    assert list(look_at_data_root(machine.host(), with_policy(host_paths="unseen"))) == []
+    assert list(check_data_root(machine.host(), with_policy(host_paths="unseen"))) == []

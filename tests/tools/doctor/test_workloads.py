@@ -15,12 +15,12 @@ IDS = {
 }
 
 
-@pytest.mark.parametrize("danger", IDS)
-def test_a_danger_is_found_and_the_others_are_ruled_out(danger: str) -> None:
-    found = list(_findings({**NOTHING, danger: ["boss"]}))
+@pytest.mark.parametrize("risk", IDS)
+def test_a_risk_is_found_and_the_others_are_ruled_out(risk: str) -> None:
+    found = list(_findings({**NOTHING, risk: ["boss"]}))
     assert sorted(finding.id for finding in found) == sorted(IDS.values())
-    assert [finding.id for finding in found if finding.severity != "ok"] == [IDS[danger]]
+    assert [finding.id for finding in found if finding.severity != "ok"] == [IDS[risk]]
 
 
-def test_all_dangers_are_ruled_out_where_there_are_none() -> None:
+def test_all_risks_are_ruled_out_where_there_are_none() -> None:
     assert {finding.severity for finding in _findings(NOTHING)} == {"ok"}

@@ -14,7 +14,8 @@ from authz_plugin import policy
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.docker_client import Request
-from authz_plugin.tools.explanation.changes import smallest_change, with_changes
+from authz_plugin.tools.explanation.candidates import with_changes
+from authz_plugin.tools.explanation.changes import smallest_change
 from authz_plugin.tools.explanation.reasons import Explainer
 from authz_plugin.tools.explanation.report import lines, to_document
 from authz_plugin.tools.explanation.sources import rule_sources

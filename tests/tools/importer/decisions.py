@@ -1,4 +1,4 @@
-"""The real policy in a real OPA, asked about many requests under many configurations."""
+"""Decides on many requests under many configurations with the shipped policy and OPA."""
 
 from __future__ import annotations
 
@@ -33,50 +33,50 @@ _decision(document) := [false, ["sections.operation"]] if {
 		with data.docker.authz.config as input.config
 }
 """
-"""What sections close is denied whatever other rules say: they are asked where sections do not."""
+"""Other rules are evaluated only if the rules for sections do not deny."""
 
 
-class Decided(NamedTuple):
-    """Whether a request is allowed, and the rules that deny it."""
+class Decision(NamedTuple):
+    """Whether a request is allowed, and the ids of the rules that deny it."""
 
     allow: bool
     rules: frozenset[str]
 
 
-class Judge:
-    """Decides on documents; see ``open_judge``."""
+class Decider:
+    """Decides on input documents; made by ``open_decider``."""
 
     def __init__(self, engine: OpaEngine) -> None:
         self._engine = engine
 
     def decide(
         self, configurations: Sequence[Mapping[str, Any]], documents: Sequence[Mapping[str, Any]]
-    ) -> list[list[Decided]]:
-        """The decisions on all documents under each policy configuration.
+    ) -> list[list[Decision]]:
+        """Return the decisions on all documents under each policy configuration.
 
-        Configurations that say the same are asked about once, and so are documents that differ in
-        nothing that a rule reads under an imported configuration: path, version and method are not
-        read at all, and names only where tenants or plugins are named.
+        Equal configurations are evaluated once. So are documents that differ only in what no rule
+        reads under an imported configuration: path, version and method are not read at all, and
+        names only if the configuration names tenants or plugins.
         """
         keys = [_key(document) for document in documents]
         different = dict(zip(keys, documents, strict=True))
-        asked = {json.dumps(one): one for one in configurations}
+        selected = {json.dumps(one): one for one in configurations}
 
-        def ask(configuration: Mapping[str, Any]) -> dict[str, Decided]:
+        def ask(configuration: Mapping[str, Any]) -> dict[str, Decision]:
             config = policy.configuration(with_policy(**configuration), UnseenHostPaths())
             question = {"documents": list(different.values()), "config": config}
             answers = self._engine.ask("decisions", question)
-            made = [Decided(allow, frozenset(rules)) for allow, rules in answers]
+            made = [Decision(allow, frozenset(rules)) for allow, rules in answers]
             return dict(zip(different, made, strict=True))
 
         with ThreadPoolExecutor(_THREADS) as threads:
-            found = dict(zip(asked, threads.map(ask, asked.values()), strict=True))
+            found = dict(zip(selected, threads.map(ask, selected.values()), strict=True))
         return [[found[json.dumps(one)][key] for key in keys] for one in configurations]
 
 
 @contextmanager
-def open_judge(opa: Opa) -> Iterator[Judge]:
-    """A judge, for as long as its OPA runs."""
+def open_decider(opa: Opa) -> Iterator[Decider]:
+    """Run an OPA and yield a decider."""
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         config = policy.configuration(with_policy(profile="closed"), UnseenHostPaths())
         bundle = policy.assemble(Path(folder) / "bundle", config, None, opa)
@@ -87,7 +87,7 @@ def open_judge(opa: Opa) -> Iterator[Judge]:
         settings = OpaSettings(url=f"unix:{running.socket}")
         engine = OpaEngine(settings, frozenset(), 120, "docker/authz/many")
         try:
-            yield Judge(engine)
+            yield Decider(engine)
         finally:
             engine.close()
             running.stop()

@@ -1,8 +1,7 @@
-"""A real HAProxy in front of a backend that answers everything, with the rules of the two proxies
-that are built on it.
+"""Runs HAProxy with the rules of the two proxies that are based on it.
 
-The rules are written here from the facts about those proxies: which variable lets which paths
-through, by which expressions, in which order.
+The backend replies 200 to every request. The rules are written here from the proxies' own
+configuration: which variable allows which paths, by which expressions, in which order.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ _BACKEND: Final = """\
 backend docker
     http-request return status 200
 """
-_IN_ONE: Final = 20
-_AT_A_TIME: Final = 250  # what fits into the buffers of a unix socket
+_PROXIES_EACH: Final = 20
+_BATCH_SIZE: Final = 250  # what fits into the buffers of a unix socket
 _ENDS: Final = (b"\r\n\r\n", b"</html>\n")
 _VERSION: Final = r"^(/v[\d\.]+)?"
 _CONTAINER: Final = rf"{_VERSION}/containers/[a-zA-Z0-9_.-]+"
@@ -46,7 +45,7 @@ _GATES: Final = (
     ("ALLOW_LOGS", "logs"), ("ALLOW_TOP", "top"),
 )  # fmt: skip
 DEFAULTS: Final = {"EVENTS": "1", "PING": "1", "VERSION": "1"}
-"""What is set in both images unless it is set otherwise."""
+"""The default variables of both images."""
 
 Variables = Mapping[str, str]
 Request = tuple[str, str]
@@ -58,7 +57,7 @@ def _if(condition: str, expression: str) -> str:
 
 
 def _rules(dialect: str, name: str) -> Iterator[str]:
-    """The lines of a frontend; ``name`` is what its variables begin with."""
+    """Yield the lines of a frontend; ``name`` is the prefix of its variables."""
 
     def on(variable: str) -> str:
         return f"{{ env({name}_{variable}) -m bool }}"
@@ -83,21 +82,22 @@ def _rules(dialect: str, name: str) -> Iterator[str]:
 
 @contextmanager
 def running_proxies(proxies: Sequence[tuple[str, Variables]]) -> Iterator[list[Path]]:
-    """Proxies, each of a dialect and with variables of its own: the sockets they listen on.
+    """Run proxies, each with a dialect and variables, and yield the sockets they listen on.
 
-    One HAProxy is many of them, but not all: it looks each variable up in the whole environment.
+    One HAProxy process runs several of them, and not all, since each look-up of a variable
+    searches its whole environment.
     """
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder, ExitStack() as cleanup:
         sockets: list[Path] = []
-        for start in range(0, len(proxies), _IN_ONE):
+        for start in range(0, len(proxies), _PROXIES_EACH):
             home = Path(folder) / str(start)
-            some = proxies[start : start + _IN_ONE]
-            sockets += cleanup.enter_context(_running_some(home, some))
+            batch = proxies[start : start + _PROXIES_EACH]
+            sockets += cleanup.enter_context(_running_batch(home, batch))
         yield sockets
 
 
 @contextmanager
-def _running_some(home: Path, proxies: Sequence[tuple[str, Variables]]) -> Iterator[list[Path]]:
+def _running_batch(home: Path, proxies: Sequence[tuple[str, Variables]]) -> Iterator[list[Path]]:
     home.mkdir()
     sockets = [home / f"{i}.sock" for i in range(len(proxies))]
     lines = [_BACKEND]
@@ -111,16 +111,16 @@ def _running_some(home: Path, proxies: Sequence[tuple[str, Variables]]) -> Itera
 
 
 def passed(proxy: Path, requests: Sequence[Request]) -> list[bool]:
-    """Whether a proxy passes each request on, asked on one connection, many at a time."""
+    """Return whether a proxy forwards each request; they are sent on one connection in batches."""
     statuses: list[bytes] = []
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(20)
         connection.connect(str(proxy))
-        for start in range(0, len(requests), _AT_A_TIME):
-            some = requests[start : start + _AT_A_TIME]
-            connection.sendall(b"".join(_written(*request) for request in some))
+        for start in range(0, len(requests), _BATCH_SIZE):
+            batch = requests[start : start + _BATCH_SIZE]
+            connection.sendall(b"".join(_written(*request) for request in batch))
             answers = bytearray()
-            while answers.count(b"HTTP/1.1 ") < len(some) or not answers.endswith(_ENDS):
+            while answers.count(b"HTTP/1.1 ") < len(batch) or not answers.endswith(_ENDS):
                 chunk = connection.recv(1 << 16)
                 assert chunk, "HAProxy hung up"
                 answers += chunk

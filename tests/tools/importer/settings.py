@@ -1,5 +1,4 @@
-"""What people tell the two proxies that are built on HAProxy: every variable by itself, and whole
-lists as they stand in compose files."""
+"""Settings of the two proxies that are based on HAProxy: each variable alone, and combinations."""
 
 from __future__ import annotations
 
@@ -7,16 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from authz_plugin.tools.importer import ASKABLE, DIALECTS, Dialect, Imported, Proxy, carry_over
+from authz_plugin.tools.importer import DIALECTS, SELECTABLE, Dialect, Imported, Proxy, import_proxy
 from authz_plugin.tools.importer.dotenv import Setting
-from authz_plugin.tools.importer.switches import ACTIONS, ELSEWHERE, GATES, ON_BY_DEFAULT, SECTIONS
+from authz_plugin.tools.importer.switches import (
+    ACTIONS,
+    NO_COUNTERPART,
+    ON_BY_DEFAULT,
+    PART_SWITCHES,
+    SECTIONS,
+)
 
 DEVELOPMENT: Final = {
     "EVENTS": "1", "PING": "1", "VERSION": "1", "IMAGES": "1", "INFO": "1", "CONTAINERS": "1",
     "POST": "1", "BUILD": "1", "EXEC": "1", "NETWORKS": "1", "VOLUMES": "1",
     "ALLOW_PRIVILEGED": "0", "DOCKER_MOUNT_VALIDATION": "on", "WORKSPACE_ROOT": "/workspace",
 }  # fmt: skip
-"""A development container's proxy, with the check of mounts beside it."""
+"""The proxy of a development container, with a client-side check of mounts."""
 
 MULTI_TENANT: Final = {
     "CONTAINERS": "1", "IMAGES": "1", "INFO": "1", "VERSION": "1", "POST": "1", "DELETE": "1",
@@ -27,55 +32,55 @@ MULTI_TENANT: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A proxy's variables; ``asked`` is what the import is asked to leave open."""
+class ProxySettings:
+    """A proxy's variables; ``selected`` are the words of ``--with``."""
 
     dialect: Dialect
     variables: tuple[tuple[str, str], ...]
-    asked: tuple[str, ...] = ()
+    selected: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         words = [f"{name}={value}" for name, value in self.variables]
-        return f"{self.dialect}: {' '.join(words) or 'nothing'} {' '.join(self.asked)}".strip()
+        return f"{self.dialect}: {' '.join(words) or 'nothing'} {' '.join(self.selected)}".strip()
 
-    def carried_over(self) -> Imported:
+    def imported(self) -> Imported:
         settings = tuple(Setting(name, value, "proxy.env") for name, value in self.variables)
-        return carry_over(Proxy(self.dialect, "", settings, (), ()), self.asked)
+        return import_proxy(Proxy(self.dialect, "", settings, (), ()), self.selected)
 
 
-def told(dialect: Dialect, *asked: str, **variables: str) -> Told:
-    return Told(dialect, tuple(variables.items()), asked)
+def proxy_settings(dialect: Dialect, *selected: str, **variables: str) -> ProxySettings:
+    return ProxySettings(dialect, tuple(variables.items()), selected)
 
 
-def all_told() -> Iterator[Told]:
-    """Everything that is compared: each variable by itself with ``POST`` off and on, and more."""
+def all_proxy_settings() -> Iterator[ProxySettings]:
+    """Yield all settings to compare: each variable with ``POST`` off and on, and combinations."""
     for dialect in DIALECTS[:2]:
-        yield from _alone(dialect)
-        yield from _together(dialect)
+        yield from _single_variables(dialect)
+        yield from _combinations(dialect)
 
 
-def _alone(dialect: Dialect) -> Iterator[Told]:
-    gates = GATES if dialect == "linuxserver" else ()
+def _single_variables(dialect: Dialect) -> Iterator[ProxySettings]:
+    parts = PART_SWITCHES if dialect == "linuxserver" else ()
     for post in ("0", "1"):
-        yield told(dialect, POST=post)
-        for name in (*SECTIONS, *ACTIONS, *gates, "DELETE", "ALLOW_PRIVILEGED"):
-            yield told(dialect, **{name: "1", "POST": post})
+        yield proxy_settings(dialect, POST=post)
+        for name in (*SECTIONS, *ACTIONS, *parts, "DELETE", "ALLOW_PRIVILEGED"):
+            yield proxy_settings(dialect, **{name: "1", "POST": post})
     for name in ON_BY_DEFAULT:
-        yield told(dialect, **{name: "0"})
-    yield told(dialect, **dict.fromkeys(ELSEWHERE, "1"))
+        yield proxy_settings(dialect, **{name: "0"})
+    yield proxy_settings(dialect, **dict.fromkeys(NO_COUNTERPART, "1"))
 
 
-def _together(dialect: Dialect) -> Iterator[Told]:
-    everything = dict.fromkeys((*SECTIONS, *ACTIONS, *GATES), "1")
-    yield told(dialect, **DEVELOPMENT)
-    yield told(dialect, **MULTI_TENANT)
-    yield told(dialect, **everything, POST="1", DELETE="0")
+def _combinations(dialect: Dialect) -> Iterator[ProxySettings]:
+    everything = dict.fromkeys((*SECTIONS, *ACTIONS, *PART_SWITCHES), "1")
+    yield proxy_settings(dialect, **DEVELOPMENT)
+    yield proxy_settings(dialect, **MULTI_TENANT)
+    yield proxy_settings(dialect, **everything, POST="1", DELETE="0")
     for post in ("0", "1"):
-        yield told(dialect, **everything, POST=post)
-        yield told(dialect, *ASKABLE, **everything, POST=post)
-        yield told(dialect, CONTAINERS="true", POST=post)
-        yield told(dialect, CONTAINERS="1", EXEC="1", POST=post)
-        yield told(dialect, **dict.fromkeys(("CONTAINERS", *ACTIONS), "1"), POST=post)
-    for name in GATES:
-        yield told(dialect, CONTAINERS="1", **{name: "1"})
-        yield told(dialect, CONTAINERS="1", POST="1", **{name: "0"})
+        yield proxy_settings(dialect, **everything, POST=post)
+        yield proxy_settings(dialect, *SELECTABLE, **everything, POST=post)
+        yield proxy_settings(dialect, CONTAINERS="true", POST=post)
+        yield proxy_settings(dialect, CONTAINERS="1", EXEC="1", POST=post)
+        yield proxy_settings(dialect, **dict.fromkeys(("CONTAINERS", *ACTIONS), "1"), POST=post)
+    for name in PART_SWITCHES:
+        yield proxy_settings(dialect, CONTAINERS="1", **{name: "1"})
+        yield proxy_settings(dialect, CONTAINERS="1", POST="1", **{name: "0"})

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from authz_plugin.cli import cli
-from authz_plugin.tools.importer import ASKABLE, DIALECTS, expressions, switches
+from authz_plugin.tools.importer import DIALECTS, SELECTABLE, expressions, switches
 from authz_plugin.tools.importer.sources import IMAGES
+from tests.harness.commands import command_named
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = (ROOT / "docs/import.md").read_text()
@@ -35,7 +35,7 @@ def test_every_variable_is_in_its_table_and_no_other() -> None:
 def test_every_flag_is_in_its_table_and_no_other() -> None:
     named = first_cells("wollomatic's proxy:")
     methods = {f"-allow{method}" for method in expressions.METHODS}
-    flags = {f"-{flag}" for flag in (expressions.MOUNTS, *expressions.ELSEWHERE)}
+    flags = {f"-{flag}" for flag in (expressions.MOUNTS, *expressions.NO_COUNTERPART)}
     variables = {"SP_ALLOW_GET", "SP_ALLOW_GET_2", "SP_ALLOWBINDMOUNTFROM"}
     assert named == methods | flags | variables
 
@@ -43,12 +43,12 @@ def test_every_flag_is_in_its_table_and_no_other() -> None:
 def test_every_dialect_image_and_word_is_named() -> None:
     for name in (*DIALECTS, *(names[0] for names in IMAGES.values())):
         assert f"`{name}`" in PAGE or f"--dialect {name}`" in PAGE
-    for word in ASKABLE:
+    for word in SELECTABLE:
         assert f"`--with {word}`" in PAGE
 
 
 def test_every_exit_status_that_help_names_is_documented() -> None:
-    command = cli.commands["import"]
+    command = command_named("import")
     assert command.help is not None
     (named,) = re.findall(r"Exit status: (.*?)\n\n", command.help, re.DOTALL)
     assert set(re.findall(r"\b(\d) ", named)) == {"0", "1", "2"}

@@ -1,7 +1,7 @@
-"""An imported configuration decides as the proxy did: a real HAProxy beside a real OPA.
+"""Compares the decisions of imported configurations (OPA) with those of the proxies (HAProxy).
 
-Every route of the Docker API, with and without a version, by every method, under every variable.
-Where the two differ, one of the listed differences says why.
+The requests are every route of the Docker API, with and without a version, by every method, under
+every variable. A decision that differs must be explained by one of the listed differences.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from authz_plugin.tools.importer import Imported
 from authz_plugin.tools.importer.differences import (
     CLOSED,
     DIFFERENCES,
-    ENDLESS,
+    NAMES_WITH_SLASH,
     PLUGINS,
     REMOVAL,
-    SLASHES,
-    UNKNOWN,
+    UNANCHORED,
+    UNKNOWN_PATHS,
     Difference,
 )
-from authz_plugin.tools.importer.switches import ACTIONS, GATES, is_on
+from authz_plugin.tools.importer.switches import ACTIONS, PART_SWITCHES, is_on
 from authz_plugin.tools.validation.probes import PROBES
 from tests.dockerd.test_routes import ROWS, WILDCARD
-from tests.tools.importer.decisions import Decided, open_judge
+from tests.tools.importer.decisions import Decision, open_decider
 from tests.tools.importer.haproxy import passed, running_proxies
-from tests.tools.importer.settings import Told, all_told
+from tests.tools.importer.settings import ProxySettings, all_proxy_settings
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/import.md").read_text()
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
@@ -51,15 +51,15 @@ NO_ROUTES: Final = (
     "/nothing", "/v1.44",
 )  # fmt: skip
 PLUGIN_RULES: Final = {"plugins.change", "plugins.create", "plugins.install"}
-GATED: Final = {f"container.{word}" for word in ("changes", "logs", "top")}
+PART_OPERATIONS: Final = {f"container.{word}" for word in ("changes", "logs", "top")}
 TAR: Final = (("Content-Type", "application/x-tar"),)
-TOLD: Final = tuple(all_told())
-REFUSED: Final = Decided(allow=False, rules=frozenset())
+SETTINGS: Final = tuple(all_proxy_settings())
+REFUSED: Final = Decision(allow=False, rules=frozenset())
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A request, and what dockerd makes of it: nothing if it is no operation."""
+class ProxyRequest:
+    """A request, and its input document: None if it is not an operation of the Docker API."""
 
     method: str
     path: str
@@ -79,7 +79,7 @@ class Question:
 
 
 def paths() -> list[str]:
-    """The paths of all routes, with names in the place of wildcards."""
+    """Return the paths of all routes, with names in place of wildcards."""
     found = dict.fromkeys(NO_ROUTES)
     for row in ROWS:
         for name in ("web", "team/app") if ":." in row.path else ("web",):
@@ -87,17 +87,17 @@ def paths() -> list[str]:
     return list(found)
 
 
-def questions() -> Iterator[Question]:
+def all_requests() -> Iterator[ProxyRequest]:
     for path in (f"{version}{path}" for version in VERSIONS for path in paths()):
         for method in METHODS:
             try:
                 id_ = match(method, read_target(path).path, {}).operation.id
             except Refused:
-                yield Question(method, path, None)
+                yield ProxyRequest(method, path, None)
                 continue
-            yield Question(method, path, document(method, path, id_))
+            yield ProxyRequest(method, path, document(method, path, id_))
             if id_ == "image.import":
-                yield Question(method, path, document(method, path, "image.pull"))
+                yield ProxyRequest(method, path, document(method, path, "image.pull"))
 
 
 def document(method: str, path: str, id_: str) -> Mapping[str, Any]:
@@ -113,27 +113,27 @@ def document(method: str, path: str, id_: str) -> Mapping[str, Any]:
 
 
 def reasons(
-    told: Told, imported: Imported, question: Question, ours: Decided
+    proxy_settings: ProxySettings, imported: Imported, request: ProxyRequest, ours: Decision
 ) -> Iterator[Difference]:
-    """The listed differences that a difference from the proxy can be."""
-    variables, id_ = dict(told.variables), question.operation
+    """Yield the listed differences that explain a decision other than the proxy's."""
+    variables, id_ = dict(proxy_settings.variables), request.operation
     if ours.allow:
-        yield from [SLASHES] if "/" in question.ref else []
+        yield from [NAMES_WITH_SLASH] if "/" in request.ref else []
         return
-    if question.document is None:
-        yield UNKNOWN
+    if request.document is None:
+        yield UNKNOWN_PATHS
     if id_ in PLUGINS.operations and ours.rules <= PLUGIN_RULES:
         yield PLUGINS
     if ours.rules != {"sections.operation"}:
         return
-    if "/" in question.ref and id_ in GATED and told.dialect == "linuxserver":
-        yield SLASHES
+    if "/" in request.ref and id_ in PART_OPERATIONS and proxy_settings.dialect == "linuxserver":
+        yield NAMES_WITH_SLASH
     if id_ in REMOVAL.operations and variables.get("DELETE") == "0":
         yield REMOVAL
-    off = {word for name, (_, word) in GATES.items() if variables.get(name) == "0"}
+    off = {word for name, (_, word) in PART_SWITCHES.items() if variables.get(name) == "0"}
     for closed in CLOSED:
         is_closed = closed.unless not in imported.operations or closed.id in off
-        if id_ in closed.operations and is_closed and closed.id not in told.asked:
+        if id_ in closed.operations and is_closed and closed.id not in proxy_settings.selected:
             yield closed
     ends = {
         f"/{word}"
@@ -141,12 +141,12 @@ def reasons(
         if is_on(variables.get(name, ""))
         for word in words
     }
-    if id_ in ENDLESS.operations and question.path.endswith(tuple(ends)):
-        yield ENDLESS
+    if id_ in UNANCHORED.operations and request.path.endswith(tuple(ends)):
+        yield UNANCHORED
 
 
 class Compared(NamedTuple):
-    """How many requests were compared, the differences by id, and those that are not listed."""
+    """The number of compared requests, the differences by id, and those that are not listed."""
 
     requests: int
     differences: Counter[str]
@@ -159,27 +159,31 @@ def compared(opa: Opa) -> Compared:
 
 
 def compare(opa: Opa) -> Compared:
-    imports = [told.carried_over() for told in TOLD]
-    asked = list(questions())
-    known = [question.document for question in asked if question.document is not None]
-    with open_judge(opa) as judge:
-        decided = judge.decide([imported.configuration for imported in imports], known)
+    imports = [proxy_settings.imported() for proxy_settings in SETTINGS]
+    requests = list(all_requests())
+    known = [request.document for request in requests if request.document is not None]
+    with open_decider(opa) as decider:
+        decided = decider.decide([imported.configuration for imported in imports], known)
     differences, unlisted = Counter[str](), []
-    with running_proxies([(told.dialect, dict(told.variables)) for told in TOLD]) as proxies:
-        for told, imported, proxy, decisions in zip(TOLD, imports, proxies, decided, strict=True):
-            theirs = passed(proxy, [(question.method, question.path) for question in asked])
+    with running_proxies(
+        [(proxy_settings.dialect, dict(proxy_settings.variables)) for proxy_settings in SETTINGS]
+    ) as proxies:
+        for proxy_settings, imported, proxy, decisions in zip(
+            SETTINGS, imports, proxies, decided, strict=True
+        ):
+            theirs = passed(proxy, [(request.method, request.path) for request in requests])
             of_known = iter(decisions)
-            ours = [REFUSED if one.document is None else next(of_known) for one in asked]
-            for question, passes, decision in zip(asked, theirs, ours, strict=True):
+            ours = [REFUSED if one.document is None else next(of_known) for one in requests]
+            for request, passes, decision in zip(requests, theirs, ours, strict=True):
                 if decision.allow == passes:
                     continue
-                listed = next(reasons(told, imported, question, decision), None)
+                listed = next(reasons(proxy_settings, imported, request, decision), None)
                 if listed is not None:
                     differences[listed.id] += 1
                 else:
                     verdict = "allowed" if decision.allow else f"denied by {set(decision.rules)}"
-                    unlisted.append(f"{told}: {question} is {verdict} here")
-    return Compared(len(TOLD) * len(asked), differences, unlisted)
+                    unlisted.append(f"{proxy_settings}: {request} is {verdict} here")
+    return Compared(len(SETTINGS) * len(requests), differences, unlisted)
 
 
 def test_every_decision_is_the_proxys_but_for_the_listed_differences(compared: Compared) -> None:
@@ -193,9 +197,8 @@ def test_every_listed_difference_occurs(compared: Compared) -> None:
 def test_the_page_has_the_figures_and_the_differences(compared: Compared) -> None:
     times = compared.differences
     rows = "\n".join(row(difference, times[difference.id]) for difference in DIFFERENCES)
-    figures = (
-        f"**{len(TOLD)} settings, {compared.requests:,} requests, {times.total():,} differences.**"
-    )
+    counts = f"{len(SETTINGS)} settings, {compared.requests:,} requests"
+    figures = f"**{counts}, {times.total():,} differences.**"
     assert figures in PAGE, figures
     assert rows in PAGE, rows
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from authz_plugin.errors import SettingsError
-from authz_plugin.tools.importer import Imported, Proxy, carry_over
+from authz_plugin.tools.importer import Imported, Proxy, import_proxy
 from authz_plugin.tools.importer.dotenv import Setting
 
 
 def imported(*command: str, **variables: str) -> Imported:
     settings = tuple(Setting(name, value, "proxy.env:1") for name, value in variables.items())
-    return carry_over(Proxy("wollomatic", "", settings, command, ()))
+    return import_proxy(Proxy("wollomatic", "", settings, command, ()))
 
 
-def said(found: Imported, subject: str) -> list[tuple[str, str]]:
+def notes_on(found: Imported, subject: str) -> list[tuple[str, str]]:
     return [(note.kind, note.text) for note in found.notes if note.subject == subject]
 
 
@@ -69,7 +69,7 @@ def test_the_documented_variables_are_the_flags_of_the_same_meaning() -> None:
 def test_a_flag_goes_before_the_variable() -> None:
     found = imported("-allowGET=/version", SP_ALLOW_GET="/info", SP_ALLOW_HEAD="/_ping")
     assert found.operations == PING_AND_VERSION
-    assert said(found, "SP_ALLOW_GET=/info") == [
+    assert notes_on(found, "SP_ALLOW_GET=/info") == [
         ("carried over", "not read: -allowGET goes before it")
     ]
 
@@ -92,34 +92,34 @@ def test_flags_are_read_as_go_reads_them(words: list[str]) -> None:
         ("/v1.44/plugins/vieux.*/enable", "plugin.enable"),
     ],
 )
-def test_an_expression_for_single_things_opens_nothing_and_is_told(
+def test_an_expression_for_single_objects_allows_nothing_and_is_noted(
     expression: str, part: str
 ) -> None:
     found = imported(f"-allowPOST={expression}")
     assert not found.operations
-    ((kind, text),) = said(found, f"-allowPOST={expression}")
+    ((kind, text),) = notes_on(found, f"-allowPOST={expression}")
     assert (kind, text) == ("warning", f"in part, and so not opened: {part}")
 
 
 def test_an_operation_with_two_paths_is_open_if_both_are() -> None:
     single = imported("-allowGET=/images/get", "-allowGET=/images/x/export")
-    assert "image.export" in said(single, "-allowGET=/images/get")[0][1]
+    assert "image.export" in notes_on(single, "-allowGET=/images/get")[0][1]
     assert not single.operations
 
 
-def test_an_expression_that_fits_nothing_is_told() -> None:
+def test_an_expression_that_matches_nothing_is_noted() -> None:
     found = imported("-allowGET=/v1.44/container/json", "-allowPATCH=.*")
     for subject in ("-allowGET=/v1.44/container/json", "-allowPATCH=.*"):
-        assert said(found, subject) == [("warning", "matches no operation of the Docker API")]
+        assert notes_on(found, subject) == [("warning", "matches no operation of the Docker API")]
     assert found.configuration["profile"] == "closed"
 
 
-def test_a_bar_outside_of_parentheses_opens_what_it_says_and_not_what_it_does() -> None:
+def test_a_bar_outside_of_parentheses_allows_what_is_intended_only() -> None:
     """The proxy puts ^ before and $ after it: every path that begins with the one or ends in the
     other is let through, such as /containers/x/json, which ends in /json."""
     found = imported("-allowGET=/_ping|/json")
     assert found.operations == {"system.ping"}
-    ((_, first), (kind, text)) = said(found, "-allowGET=/_ping|/json")
+    ((_, first), (kind, text)) = notes_on(found, "-allowGET=/_ping|/json")
     assert first == "operations: system.ping"
     assert kind == "stricter"
     assert text.startswith("container.inspect, container.list, ")
@@ -152,9 +152,9 @@ def test_sections_are_what_leaves_least_to_be_named() -> None:
     assert few.configuration["operations"] == {"container.list": "allow"}
 
 
-def test_an_api_version_that_is_left_out_makes_no_difference_and_is_told() -> None:
-    assert said(imported("-allowGET=/v1.44/info"), "API versions")[0][0] == "wider"
-    assert not said(imported(r"-allowGET=(/v1\..*)?/info"), "API versions")
+def test_a_missing_api_version_makes_no_difference_and_is_noted() -> None:
+    assert notes_on(imported("-allowGET=/v1.44/info"), "API versions")[0][0] == "wider"
+    assert not notes_on(imported(r"-allowGET=(/v1\..*)?/info"), "API versions")
 
 
 def test_mounts_are_the_paths_that_may_be_mounted() -> None:
@@ -164,13 +164,13 @@ def test_mounts_are_the_paths_that_may_be_mounted() -> None:
     by_variable = imported(creates, SP_ALLOWBINDMOUNTFROM="/srv")
     assert by_variable.configuration["mounts"] == {"allow": [{"path": "/srv"}]}
     everything = imported(creates, "-allowbindmountfrom=/")
-    assert said(everything, "mounts")[0][0] == "warning"
+    assert notes_on(everything, "mounts")[0][0] == "warning"
     without = imported(creates)
     assert without.configuration["mounts"] == {"allow": []}
-    assert said(without, "mounts")[0][0] == "stricter"
+    assert notes_on(without, "mounts")[0][0] == "stricter"
 
 
-def test_what_has_no_counterpart_says_what_there_is_instead() -> None:
+def test_a_setting_without_counterpart_names_the_alternative() -> None:
     command = ["-listenip=0.0.0.0", "-allowfrom=traefik", "-stoponwatchdog", "-proxyport=2375"]
     found = imported(*command, SP_LOGLEVEL="debug")
     subjects = {note.subject for note in found.notes if note.kind == "no counterpart"}
@@ -182,9 +182,9 @@ def test_what_has_no_counterpart_says_what_there_is_instead() -> None:
     }
 
 
-def test_rules_in_labels_are_not_carried_over_and_told() -> None:
-    found = carry_over(Proxy("wollomatic", "p", (), ("-proxycontainername=p",), ("traefik",)))
-    assert [kind for kind, _ in said(found, "labels of traefik")] == ["no counterpart"]
+def test_rules_in_labels_are_not_imported_and_noted() -> None:
+    found = import_proxy(Proxy("wollomatic", "p", (), ("-proxycontainername=p",), ("traefik",)))
+    assert [kind for kind, _ in notes_on(found, "labels of traefik")] == ["no counterpart"]
 
 
 @pytest.mark.parametrize(
@@ -205,6 +205,6 @@ def test_a_command_with_which_the_proxy_would_not_start_is_refused(
 
 def test_a_variable_that_is_not_known_is_named() -> None:
     found = imported(SP_ALLOW_GETS=".*", SP_LISTEN="x", PATH="hunter2")
-    assert said(found, "SP_ALLOW_GETS")[0][1].endswith("did you mean SP_ALLOW_GET?")
-    assert said(found, "SP_LISTEN")[0][1].endswith("did you mean SP_LISTENIP?")
+    assert notes_on(found, "SP_ALLOW_GETS")[0][1].endswith("did you mean SP_ALLOW_GET?")
+    assert notes_on(found, "SP_LISTEN")[0][1].endswith("did you mean SP_LISTENIP?")
     assert "hunter2" not in str(found.notes)

@@ -23,13 +23,13 @@ services:
 """
 
 
-class Done(NamedTuple):
+class CommandResult(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
 
 
-Run = Callable[..., Done]
+Run = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """The command line in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def run_(*arguments: str, text: str = "") -> Done:
+    def run_(*arguments: str, text: str = "") -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["opa-authz", *arguments])
         monkeypatch.setattr(sys, "stdin", io.StringIO(text))
         with pytest.raises(SystemExit) as ended:
             main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
+        return CommandResult(int(ended.value.code or 0), *capsys.readouterr())
 
     return run_
 
@@ -53,7 +53,7 @@ def compose(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_configuration_goes_out_and_the_talk_beside_it(run: Run, compose: Path) -> None:
+def test_the_configuration_goes_to_stdout_and_the_notes_to_stderr(run: Run, compose: Path) -> None:
     done = run("import", "compose.yaml")
     assert done.returncode == 0
     first, *rest = done.stdout.splitlines(keepends=True)
@@ -75,7 +75,7 @@ def test_what_is_made_is_sound(run: Run, compose: Path) -> None:
     assert done.stdout.startswith("sound: profile devcontainer, ")
 
 
-def test_a_file_is_overwritten_only_when_told(run: Run, compose: Path) -> None:
+def test_a_file_is_overwritten_only_with_force(run: Run, compose: Path) -> None:
     output = compose / "config.yaml"
     output.write_text("mine")
     done = run("import", "compose.yaml", "--output", "config.yaml")
@@ -86,7 +86,7 @@ def test_a_file_is_overwritten_only_when_told(run: Run, compose: Path) -> None:
     assert output.read_text().startswith("# Carried over")
 
 
-def test_a_file_that_cannot_be_written_is_said(run: Run, compose: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error(run: Run, compose: Path) -> None:
     done = run("import", "compose.yaml", "--output", "nowhere/config.yaml")
     assert done.returncode == 1
     assert "nowhere/config.yaml cannot be written: No such file or directory" in done.stderr
@@ -132,7 +132,9 @@ def test_variables_are_taken_from_the_environment(
         (["-"], "services: {a: {image: b}}\n", "standard input: services: no service runs "),
     ],
 )
-def test_a_mistake_is_one_sentence(run: Run, arguments: list[str], text: str, message: str) -> None:
+def test_a_user_error_is_one_sentence(
+    run: Run, arguments: list[str], text: str, message: str
+) -> None:
     done = run("import", *arguments, text=text)
     assert done.returncode == 2
     assert done.stderr.startswith(f"opa-authz: {message}")

@@ -8,17 +8,17 @@ import pytest
 
 from authz_plugin.engine.binary import Opa
 from authz_plugin.errors import SettingsError
-from authz_plugin.tools.importer import ASKABLE
+from authz_plugin.tools.importer import SELECTABLE
 from authz_plugin.tools.importer.translation import NAMED_VOLUMES
 from tests.test_policy_library import Request, create, document
-from tests.tools.importer.decisions import Judge, open_judge
-from tests.tools.importer.settings import DEVELOPMENT, MULTI_TENANT, Told, told
+from tests.tools.importer.decisions import Decider, open_decider
+from tests.tools.importer.settings import DEVELOPMENT, MULTI_TENANT, ProxySettings, proxy_settings
 
-MAKES = told("tecnativa", CONTAINERS="1", POST="1")
-DEVELOPS = told("tecnativa", **DEVELOPMENT)
+MAKES = proxy_settings("tecnativa", CONTAINERS="1", POST="1")
+DEVELOPS = proxy_settings("tecnativa", **DEVELOPMENT)
 PORT = {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}
 
-BODIES: list[tuple[Told, Request, str]] = [
+BODIES: list[tuple[ProxySettings, Request, str]] = [
     (MAKES, create(), ""),
     (MAKES, create({"Privileged": True}), "privileged.container"),
     (MAKES, create({"PidMode": "host"}), "namespaces.host"),
@@ -29,36 +29,39 @@ BODIES: list[tuple[Told, Request, str]] = [
     (MAKES, create({"Binds": ["/var/run/docker.sock:/s"]}), "mounts.protected"),
     (MAKES, create({"Binds": ["data:/data"]}), "volumes.named"),
     (MAKES, create(PORT), "ports.range"),
-    (told("tecnativa", NAMED_VOLUMES, CONTAINERS="1", POST="1"),
+    (proxy_settings("tecnativa", NAMED_VOLUMES, CONTAINERS="1", POST="1"),
      create({"Binds": ["data:/data"]}), ""),
-    (told("tecnativa", CONTAINERS="1", VOLUMES="1", POST="1"),
+    (proxy_settings("tecnativa", CONTAINERS="1", VOLUMES="1", POST="1"),
      create({"Binds": ["data:/data"]}), ""),
-    (told("tecnativa", CONTAINERS="1", POST="1", ALLOW_PRIVILEGED="1"),
+    (proxy_settings("tecnativa", CONTAINERS="1", POST="1", ALLOW_PRIVILEGED="1"),
      create({"Privileged": True}), ""),
     (DEVELOPS, create({"Binds": ["/workspace/data:/data"]}), ""),
     (DEVELOPS, create({"Binds": ["/workspace2:/data"]}), "mounts.source"),
     (DEVELOPS, create({"Privileged": True}), "privileged.container"),
     (DEVELOPS, create(PORT), ""),
-    (told("tecnativa", **MULTI_TENANT), create({"Binds": ["data:/data"]}), "volumes.named"),
-    (told("tecnativa", SERVICES="1", POST="1"),
+    (proxy_settings("tecnativa", **MULTI_TENANT),
+     create({"Binds": ["data:/data"]}), "volumes.named"),
+    (proxy_settings("tecnativa", SERVICES="1", POST="1"),
      ("POST", "/services/create", {"Name": "x", "TaskTemplate": {"ContainerSpec": {"Mounts": [
          {"Type": "bind", "Source": "/etc", "Target": "/e"}]}}}), "mounts.source"),
-    (told("tecnativa", VOLUMES="1", POST="1"),
+    (proxy_settings("tecnativa", VOLUMES="1", POST="1"),
      ("POST", "/volumes/create", {"Name": "x", "DriverOpts": {"type": "none", "o": "bind",
       "device": "/etc"}}), "mounts.source"),
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def judge(opa: Opa) -> Iterator[Judge]:
-    with open_judge(opa) as opened:
+def decider(opa: Opa) -> Iterator[Decider]:
+    with open_decider(opa) as opened:
         yield opened
 
 
 @pytest.mark.parametrize(("settings", "request_", "rule"), BODIES)
-def test_a_body_is_judged(judge: Judge, settings: Told, request_: Request, rule: str) -> None:
-    configuration = settings.carried_over().configuration
-    ((decided,),) = judge.decide([configuration], [document("", request_)])
+def test_a_body_is_judged(
+    decider: Decider, settings: ProxySettings, request_: Request, rule: str
+) -> None:
+    configuration = settings.imported().configuration
+    ((decided,),) = decider.decide([configuration], [document("", request_)])
     assert decided.allow == (rule == "")
     assert rule in decided.rules | {""}
 
@@ -66,19 +69,24 @@ def test_a_body_is_judged(judge: Judge, settings: Told, request_: Request, rule:
 @pytest.mark.parametrize(
     ("settings", "profile"),
     [
-        (told("tecnativa", CONTAINERS="1"), "closed"),
-        (told("tecnativa", IMAGES="1", POST="1"), "closed"),
+        (proxy_settings("tecnativa", CONTAINERS="1"), "closed"),
+        (proxy_settings("tecnativa", IMAGES="1", POST="1"), "closed"),
         (MAKES, "production"),
-        (told("tecnativa", SERVICES="1", POST="1"), "production"),
-        (told("tecnativa", CONTAINERS="1", POST="1", EXEC="1"), "devcontainer"),
-        (told("tecnativa", CONTAINERS="1", POST="1", BUILD="1"), "devcontainer"),
-        (told("tecnativa", CONTAINERS="1", POST="1", WORKSPACE_ROOT="/w"), "devcontainer"),
-        (told("tecnativa", CONTAINERS="1", POST="1", ALLOW_PRIVILEGED="0"), "production"),
+        (proxy_settings("tecnativa", SERVICES="1", POST="1"), "production"),
+        (proxy_settings("tecnativa", CONTAINERS="1", POST="1", EXEC="1"), "devcontainer"),
+        (proxy_settings("tecnativa", CONTAINERS="1", POST="1", BUILD="1"), "devcontainer"),
+        (
+            proxy_settings("tecnativa", CONTAINERS="1", POST="1", WORKSPACE_ROOT="/w"),
+            "devcontainer",
+        ),
+        (proxy_settings("tecnativa", CONTAINERS="1", POST="1", ALLOW_PRIVILEGED="0"), "production"),
     ],
     ids=str,
 )
-def test_the_profile_is_the_one_whose_rules_for_bodies_fit(settings: Told, profile: str) -> None:
-    assert settings.carried_over().configuration["profile"] == profile
+def test_the_profile_is_the_one_whose_rules_for_bodies_fit(
+    settings: ProxySettings, profile: str
+) -> None:
+    assert settings.imported().configuration["profile"] == profile
 
 
 @pytest.mark.parametrize(
@@ -98,7 +106,7 @@ def test_the_profile_is_the_one_whose_rules_for_bodies_fit(settings: Told, profi
 def test_the_check_of_mounts_becomes_the_paths_that_may_be_mounted(
     variables: dict[str, str], roots: list[str]
 ) -> None:
-    imported = told("tecnativa", CONTAINERS="1", POST="1", **variables).carried_over()
+    imported = proxy_settings("tecnativa", CONTAINERS="1", POST="1", **variables).imported()
     assert imported.configuration["mounts"] == {"allow": [{"path": path} for path in roots]}
     assert variables.keys() <= {note.subject.partition("=")[0] for note in imported.notes}
 
@@ -106,28 +114,30 @@ def test_the_check_of_mounts_becomes_the_paths_that_may_be_mounted(
 @pytest.mark.parametrize("name", ["WORKSPACE_ROOT", "ALLOWED_MOUNT_PATHS"])
 def test_a_path_that_is_not_absolute_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="workspace is no absolute path") as raised:
-        told("tecnativa", **{name: "workspace"}).carried_over()
+        proxy_settings("tecnativa", **{name: "workspace"}).imported()
     assert raised.value.where == "proxy.env"
 
 
 def test_what_the_proxy_does_not_let_through_is_not_opened_by_asking() -> None:
-    imported = told("linuxserver", "logs", "archive", CONTAINERS="1", ALLOW_LOGS="1").carried_over()
+    imported = proxy_settings(
+        "linuxserver", "logs", "archive", CONTAINERS="1", ALLOW_LOGS="1"
+    ).imported()
     assert "container.archive.get" not in imported.operations
     warned = {note.subject for note in imported.notes if note.kind == "warning"}
     assert "--with archive" in warned
     assert "--with logs" not in warned
 
 
-@pytest.mark.parametrize("word", [word for word in ASKABLE if word != NAMED_VOLUMES])
+@pytest.mark.parametrize("word", [word for word in SELECTABLE if word != NAMED_VOLUMES])
 def test_what_is_asked_for_by_name_is_open_and_nothing_else_is(word: str) -> None:
     given = {"CONTAINERS": "1", "IMAGES": "1", "SERVICES": "1", "SWARM": "1"}
     given |= {"TASKS": "1", "POST": "1" if word == "load" else "0"}
-    plain = told("tecnativa", **given).carried_over()
-    asked = told("tecnativa", word, **given).carried_over()
+    plain = proxy_settings("tecnativa", **given).imported()
+    selected = proxy_settings("tecnativa", word, **given).imported()
     (closed,) = (note.text for note in plain.notes if note.subject == word)
-    opened = asked.operations - plain.operations
+    opened = selected.operations - plain.operations
     assert opened
-    assert plain.operations <= asked.operations
+    assert plain.operations <= selected.operations
     assert closed.startswith(", ".join(sorted(opened)) + " closed: ")
     assert closed.endswith(f"; --with {word} opens it")
-    assert word not in {note.subject for note in asked.notes}
+    assert word not in {note.subject for note in selected.notes}

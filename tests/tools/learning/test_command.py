@@ -16,7 +16,7 @@ from authz_plugin.cli import cli
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.journal.audit import AuditFile
 from authz_plugin.settings import Audit
-from authz_plugin.tools.commands.audit_options import Trail
+from authz_plugin.tools.commands.audit_options import AuditSpan
 from authz_plugin.tools.sandbox import Sandbox
 from tests.journal.records import record
 from tests.tools.learning.days import create, get, write_day
@@ -68,13 +68,13 @@ def test_names_grant_and_what_nothing_asked_for_is_told_apart(file: Path) -> Non
 
 def test_only_what_is_in_the_span_counts(file: Path) -> None:
     def found(since: datetime | None, until: datetime | None) -> int:
-        return len(list(Trail(file, since, until, lambda *_: None)()))
+        return len(list(AuditSpan(file, since, until, lambda *_: None).decisions()))
 
     now, hour = datetime.now(UTC), timedelta(hours=1)
     assert found(None, None) == 3
     assert found(now - hour, now + hour) == 3
     assert found(now + hour, None) == found(None, now - hour) == 0
-    first = next(Trail(file, None, None, lambda *_: None)())
+    first = next(AuditSpan(file, None, None, lambda *_: None).decisions())
     moment = datetime.fromisoformat(first.record["timestamp"])
     assert found(moment, None) == 3
     assert found(None, moment) == 0

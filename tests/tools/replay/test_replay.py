@@ -23,7 +23,7 @@ from authz_plugin.cli import cli
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.journal.recording import AuditedDecision
 from authz_plugin.tools.replay.changes import Comparison, compare
-from authz_plugin.tools.replay.verdicts import Left, of_messages, of_trail
+from authz_plugin.tools.replay.verdicts import NotReplayed, replay_decisions, replay_messages
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from tests.conftest import with_policy
 from tests.corpus import FILE as CORPUS
@@ -58,13 +58,15 @@ def replayed(
     recordings: list[AuditedDecision],
     former: Sandbox | None = None,
     **configuration: Any,
-) -> tuple[Comparison, Left]:
-    left = Left()
+) -> tuple[Comparison, NotReplayed]:
+    not_replayed = NotReplayed()
     sandbox = other(production, **configuration)
-    return compare(of_trail(iter(recordings), sandbox, former, left)), left
+    return compare(replay_decisions(iter(recordings), sandbox, former, not_replayed)), not_replayed
 
 
-def told(comparison: Comparison) -> list[tuple[str, str, int, tuple[str, ...], tuple[str, ...]]]:
+def summary_of(
+    comparison: Comparison,
+) -> list[tuple[str, str, int, tuple[str, ...], tuple[str, ...]]]:
     return [
         (
             group.kind,
@@ -78,10 +80,10 @@ def told(comparison: Comparison) -> list[tuple[str, str, int, tuple[str, ...], t
 
 
 def test_the_same_policy_changes_nothing(production: Sandbox) -> None:
-    comparison, left = replayed(production, day(production, DAY))
+    comparison, not_replayed = replayed(production, day(production, DAY))
     assert (comparison.requests, comparison.is_same) == (len(DAY), True)
     assert comparison.groups == []
-    assert left == Left()
+    assert not_replayed == NotReplayed()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_every_decision_that_changes_is_found_and_no_other(
     production: Sandbox, configuration: dict[str, Any], changes: list[Any]
 ) -> None:
     comparison, _ = replayed(production, day(production, DAY), **configuration)
-    assert told(comparison) == changes
+    assert summary_of(comparison) == changes
     assert comparison.changed.total() == sum(change[2] for change in changes)
     assert comparison.requests == len(DAY)
 
@@ -149,7 +151,7 @@ def test_a_group_has_all_that_change_alike_with_examples_and_callers(production:
     comparison, _ = replayed(production, recordings, sections={"volumes": "read"})
     (group,) = comparison.groups
     assert (group.requests, dict(group.callers)) == (7, {"unknown": 5, "alice": 2})
-    assert [pair.decision_id for pair in group.examples] == [
+    assert [example.decision_id for example in group.examples] == [
         recording.record["decision_id"] for recording in recordings[:3]
     ]
     assert dict(comparison.rules["allowed"]) == {"sections.operation": 7}
@@ -162,46 +164,48 @@ def test_two_policies_are_compared_whatever_was_decided_then(production: Sandbox
     comparison, _ = replayed(
         production, recordings, former=production, sections={"volumes": "read"}
     )
-    assert told(comparison) == [("allowed", "volume.list", 1, ("sections.operation",), ())]
+    assert summary_of(comparison) == [("allowed", "volume.list", 1, ("sections.operation",), ())]
 
 
 def test_messages_are_decided_by_both_policies_as_the_plugin_does(production: Sandbox) -> None:
     messages = [("a", message(get("/volumes"))), ("b", b"nonsense"), ("c", message(create()))]
     sandbox = other(production, sections={"volumes": "read"})
-    comparison = compare(of_messages(messages, sandbox, production))
+    comparison = compare(replay_messages(messages, sandbox, production))
     (group,) = comparison.groups
     assert (comparison.requests, group.examples[0].title, group.kind) == (3, "a", "allowed")
 
 
-def test_what_cannot_be_decided_again_is_counted_apart(production: Sandbox) -> None:
+def test_decisions_that_are_not_made_again_are_counted_by_reason(production: Sandbox) -> None:
     words = {"containers": {"deny_commands": ["*sshd"]}}
     sshd = post("/containers/web/exec", {"Cmd": ["sshd"]})
     config = {**PRODUCTION, **words, "sections": {"exec": "write"}}
-    (blind,) = day(production, [sshd], config)
-    assert blind.record["rules"] == ["containers.command Cmd"]
+    (undecidable,) = day(production, [sshd], config)
+    assert undecidable.record["rules"] == ["containers.command Cmd"]
     (refused,) = day(production, [send("/nonsense")])
     (allowed,) = day(production, [get("/info")])
     unrecorded = replace(allowed, document=None)
     unwritten = replace(
         allowed, record={**allowed.record, "verdict": "deny", "rules": ["request.audit"]}
     )
-    comparison, left = replayed(production, [blind, refused, unrecorded, unwritten, allowed])
+    comparison, not_replayed = replayed(
+        production, [undecidable, refused, unrecorded, unwritten, allowed]
+    )
     assert (comparison.requests, comparison.is_same) == (1, True)
-    assert left == Left(refused=2, unrecorded=1, blind=1)
+    assert not_replayed == NotReplayed(refused=2, unrecorded=1, undecidable=1)
 
 
 def test_thousands_of_decisions_take_seconds(production: Sandbox) -> None:
-    some = day(production, [create(Binds=[f"/srv/{i}:/a"]) for i in range(20)])
+    batch = day(production, [create(Binds=[f"/srv/{i}:/a"]) for i in range(20)])
     began = time.perf_counter()
-    comparison, _ = replayed(production, some * 500, mounts={"allow": [{"path": "/srv/7"}]})
+    comparison, _ = replayed(production, batch * 500, mounts={"allow": [{"path": "/srv/7"}]})
     assert time.perf_counter() - began < 10
     assert comparison.requests == 10_000
     assert comparison.changed == {"allowed": 500}
 
 
 @pytest.fixture(scope="module")
-def trail(production: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("trail") / "audit.jsonl"
+def audit_file(production: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("audit") / "audit.jsonl"
     write_day(file, production, DAY)
     return file
 
@@ -216,20 +220,20 @@ def settings_file(folder: Path, **configuration: Any) -> Path:
     return file
 
 
-def test_the_exit_status_says_whether_anything_changes(trail: Path, tmp_path: Path) -> None:
-    same = run("--file", trail, "--config", settings_file(tmp_path))
+def test_the_exit_status_says_whether_anything_changes(audit_file: Path, tmp_path: Path) -> None:
+    same = run("--file", audit_file, "--config", settings_file(tmp_path))
     assert (same.exit_code, same.stdout) == (0, "6 requests, 6 as before, 0 otherwise\n")
     new = settings_file(tmp_path, sections={"volumes": "read"})
-    changed = run("--file", trail, "--config", new)
+    changed = run("--file", audit_file, "--config", new)
     assert changed.exit_code == 3
     assert "Newly allowed: 1 request\n  by rule: sections.operation (1)\n" in changed.stdout
     assert "    was        denied by sections.operation\n" in changed.stdout
     assert changed.stdout.endswith("6 requests, 5 as before, 1 otherwise\n")
 
 
-def test_the_document_has_all_of_it(trail: Path, tmp_path: Path) -> None:
+def test_the_document_has_all_of_it(audit_file: Path, tmp_path: Path) -> None:
     config = settings_file(tmp_path, operations={"container.stop": "deny"})
-    document = json.loads(run("--file", trail, "--config", config, "--json").stdout)
+    document = json.loads(run("--file", audit_file, "--config", config, "--json").stdout)
     assert document["version"] == 1
     assert (document["requests"], document["unchanged"]) == (6, 5)
     assert document["changed"] == {"denied": 1, "allowed": 0, "otherwise": 0}
@@ -240,20 +244,20 @@ def test_the_document_has_all_of_it(trail: Path, tmp_path: Path) -> None:
     assert len(group["examples"][0]["decision_id"]) == 16
 
 
-def test_what_recorded_inputs_do_not_tell_is_noted(trail: Path, tmp_path: Path) -> None:
+def test_what_recorded_inputs_do_not_tell_is_noted(audit_file: Path, tmp_path: Path) -> None:
     config = settings_file(tmp_path, containers={"deny_commands": ["*sshd"]})
-    done = run("--file", trail, "--config", config)
+    done = run("--file", audit_file, "--config", config)
     assert "Note: containers.command says nothing here" in done.stdout
     (tmp_path / "rules").mkdir()
-    done = run("--file", trail, "--profile=production", "--policies", tmp_path / "rules")
+    done = run("--file", audit_file, "--profile=production", "--policies", tmp_path / "rules")
     assert "Note: rules of your own see ***" in done.stdout
 
 
-def test_edited_policies_are_tried(trail: Path, tmp_path: Path) -> None:
+def test_edited_policies_are_tried(audit_file: Path, tmp_path: Path) -> None:
     shutil.copytree(policy.SHIPPED, tmp_path / "policies")
     rule = tmp_path / "policies" / policy.ROOT / "rules/privileged/privileged.rego"
     rule.write_text(rule.read_text().replace("Privileged == false", "Privileged in {true, false}"))
-    done = run("--file", trail, "--profile=production", "--policy", tmp_path / "policies")
+    done = run("--file", audit_file, "--profile=production", "--policy", tmp_path / "policies")
     assert done.exit_code == 3
     assert "by rule: privileged.container (1)" in done.stdout
 
@@ -303,7 +307,7 @@ def test_messages_and_requests_are_read_from_files_and_folders(tmp_path: Path) -
         ("nonsense", ": 'nonsense' does not begin an HTTP request"),
     ],
 )
-def test_a_file_that_is_no_recording_is_told_with_its_line(
+def test_a_file_without_requests_is_an_error_with_its_line(
     tmp_path: Path, content: str, problem: str
 ) -> None:
     file = tmp_path / "requests.jsonl"

@@ -10,78 +10,98 @@ from authz_plugin.decision import Denial
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.sandbox import Judgement
-from authz_plugin.tools.validation.boundaries import Attempt
-from authz_plugin.tools.validation.checks import Group, Observation, Result, _result, _Tried
+from authz_plugin.tools.validation.attempts import Attempt
+from authz_plugin.tools.validation.checks import (
+    ExecutedAttempt,
+    Group,
+    Observation,
+    Result,
+    evaluate,
+)
 from authz_plugin.tools.validation.report import Report, lines
 
 REQUEST = Request("POST", "/containers/create")
 
 
-def tried(*rules: str, promised: bool, verdict: str, named: tuple[str, ...] = ()) -> _Tried:
-    """An attempt that privileged.container stands for; ``rules`` deny it here, ``named`` there."""
+def executed_attempt(
+    *rules: str, permitted: bool, verdict: str, named: tuple[str, ...] = ()
+) -> ExecutedAttempt:
+    """An attempt that privileged.container must deny.
+
+    ``rules`` deny it in the sandbox, the daemon's denial names ``named``.
+    """
     record = DecisionRecord.begin()
     record.denials.extend(Denial(rule, "", None, "no", "") for rule in rules)
     judgement = Judgement(not rules, "", record, {})
-    attempt = Attempt("x", "an attempt", REQUEST, promised, ("privileged.container",))
-    seen = Observation(verdict, "opa-authz", named, "said")  # type: ignore[arg-type]
-    return _Tried(attempt, "security boundaries", judgement, promised, seen)
+    attempt = Attempt("x", "an attempt", REQUEST, permitted, ("privileged.container",))
+    observation = Observation(verdict, "opa-authz", named, "denied")  # type: ignore[arg-type]
+    return ExecutedAttempt(attempt, "security boundaries", judgement, permitted, observation)
 
 
-def test_denied_as_promised_passes() -> None:
+def test_an_expected_denial_passes() -> None:
     rule = "privileged.container"
-    result = _result(tried(rule, promised=False, verdict="denied", named=(rule,)))
+    result = evaluate(executed_attempt(rule, permitted=False, verdict="denied", named=(rule,)))
     assert result.passed
     assert result.correctly_blocked
 
 
-def test_allowed_as_promised_passes() -> None:
-    result = _result(tried(promised=True, verdict="allowed"))
+def test_an_expected_allow_passes() -> None:
+    result = evaluate(executed_attempt(permitted=True, verdict="allowed"))
     assert result.passed
     assert not result.correctly_blocked
 
 
-def test_allowed_against_the_promise_fails() -> None:
-    result = _result(tried("privileged.container", promised=False, verdict="allowed"))
+def test_an_unexpected_allow_fails() -> None:
+    result = evaluate(executed_attempt("privileged.container", permitted=False, verdict="allowed"))
     assert result.passed is False
     assert result.incorrectly_allowed
 
 
-def test_denied_against_the_promise_fails() -> None:
-    result = _result(tried(promised=True, verdict="denied", named=("privileged.container",)))
+def test_an_unexpected_denial_fails() -> None:
+    result = evaluate(
+        executed_attempt(permitted=True, verdict="denied", named=("privileged.container",))
+    )
     assert result.passed is False
     assert not result.incorrectly_allowed
 
 
 def test_a_policy_that_allows_what_the_configuration_does_not_fails() -> None:
-    result = _result(tried(promised=False, verdict="denied", named=("privileged.container",)))
+    result = evaluate(
+        executed_attempt(permitted=False, verdict="denied", named=("privileged.container",))
+    )
     assert result.passed is False
     assert result.detail == "the configuration does not allow this, the policy does"
 
 
 def test_denied_for_another_reason_fails() -> None:
-    """A rule that is gone must not hide behind another denial."""
-    result = _result(
-        tried("images.source", promised=False, verdict="denied", named=("images.source",))
+    """A missing rule must be found although another rule denies."""
+    result = evaluate(
+        executed_attempt(
+            "images.source", permitted=False, verdict="denied", named=("images.source",)
+        )
     )
     assert result.passed is False
     assert result.detail == "denied by images.source, not by privileged.container"
 
 
 def test_denied_by_an_own_rule_although_the_configuration_allows_it_passes() -> None:
-    result = _result(
-        tried("custom.night", promised=True, verdict="denied", named=("custom.night",))
+    result = evaluate(
+        executed_attempt("custom.night", permitted=True, verdict="denied", named=("custom.night",))
     )
     assert result.passed
     assert result.expected == "denied"
 
 
-@pytest.mark.parametrize("promised", [True, False])
-def test_an_operation_that_the_engine_does_not_have_is_not_tried(promised: bool) -> None:
-    assert _result(tried(promised=promised, verdict="absent")).passed is None
+@pytest.mark.parametrize("permitted", [True, False])
+def test_an_operation_that_the_engine_does_not_have_is_not_tried(permitted: bool) -> None:
+    assert evaluate(executed_attempt(permitted=permitted, verdict="absent")).passed is None
 
 
 def test_a_plugin_without_an_answer_fails() -> None:
-    assert _result(tried("privileged.container", promised=False, verdict="failed")).passed is False
+    assert (
+        evaluate(executed_attempt("privileged.container", permitted=False, verdict="failed")).passed
+        is False
+    )
 
 
 def result(

@@ -1,4 +1,4 @@
-"""What a configuration promises, read off it without any policy; and that the policy keeps it."""
+"""The policy expected of a configuration, and that the shipped rules enforce it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from authz_plugin.tools.validation import expected_policy
-from authz_plugin.tools.validation.boundaries import Creator, boundaries, container
+from authz_plugin.tools.validation.attempts import AttemptFactory
+from authz_plugin.tools.validation.boundaries import boundaries, container
 from authz_plugin.tools.validation.limits import limits
 from tests.conftest import with_policy
 
@@ -25,7 +26,7 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("sections", "operations", "id_", "opens"),
+    ("sections", "operations", "id_", "allowed"),
     [
         ({"volumes": "none"}, {}, "volume.list", False),
         ({"volumes": "read"}, {}, "volume.list", True),
@@ -36,10 +37,10 @@ def config(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_an_operation_is_open_by_its_name_or_its_section(
-    sections: dict[str, str], operations: dict[str, str], id_: str, opens: bool
+    sections: dict[str, str], operations: dict[str, str], id_: str, allowed: bool
 ) -> None:
     made = config(sections=sections, operations=operations)
-    assert expected_policy.opens(made, OPERATIONS[id_]) is opens
+    assert expected_policy.allows_operation(made, OPERATIONS[id_]) is allowed
 
 
 @pytest.mark.parametrize(
@@ -61,12 +62,12 @@ def test_a_path_may_be_mounted_below_an_allowed_one_and_away_from_denied_ones(
     mounts = {"allow": [{"path": "/srv"}, {"path": "/opt", "read_only": True}]}
     made = config(mounts={**mounts, "deny": ["/srv/secret"]})
     # what holds a denied path is denied with it
-    assert expected_policy.mounts_path(made, path) is (allowed and path != "/srv")
-    assert expected_policy.mounts_path(made, "/opt", read_only=True)
+    assert expected_policy.allows_bind_mount(made, path) is (allowed and path != "/srv")
+    assert expected_policy.allows_bind_mount(made, "/opt", read_only=True)
 
 
 @pytest.mark.parametrize(
-    ("patterns", "text", "fits"),
+    ("patterns", "text", "matches"),
     [
         (["*"], "anything\nat all", True),
         (["a*c"], "abc", True),
@@ -75,14 +76,14 @@ def test_a_path_may_be_mounted_below_an_allowed_one_and_away_from_denied_ones(
         ([], "", False),
     ],
 )
-def test_a_star_stands_for_any_text(patterns: list[str], text: str, fits: bool) -> None:
-    assert expected_policy.fits(patterns, text) is fits
+def test_a_star_stands_for_any_text(patterns: list[str], text: str, matches: bool) -> None:
+    assert expected_policy.matches_any(patterns, text) is matches
 
 
 def test_a_rule_warns_by_its_own_mode_before_the_policys() -> None:
     made = config(mode="warn", rules={"mounts.source": "enforce"})
-    assert expected_policy.only_warns(made, "privileged.container")
-    assert not expected_policy.only_warns(made, "mounts.source")
+    assert expected_policy.is_warn_only(made, "privileged.container")
+    assert not expected_policy.is_warn_only(made, "mounts.source")
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +93,14 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.mark.parametrize("profile", policy.profiles())
-def test_every_shipped_profile_is_kept_by_the_shipped_policy(
+def test_the_shipped_policy_denies_what_a_profile_does_not_permit(
     sandbox: Sandbox, profile: str
 ) -> None:
-    """Whatever the configuration does not promise is denied, and by a rule that stands for it."""
+    """What the configuration does not permit is denied, by one of the expected rules."""
     made = sandbox.configured({"profile": profile})
     base = container(made)
-    for attempt in [*boundaries(made, base), *limits(made, Creator(base))]:
-        if attempt.promised:
+    for attempt in [*boundaries(made, base), *limits(made, AttemptFactory(base))]:
+        if attempt.permitted:
             continue
         judgement = sandbox.judge(authz_message(attempt.request, Client()), made)
         assert not judgement.allow, attempt.id
@@ -111,11 +112,11 @@ def test_every_shipped_profile_is_kept_by_the_shipped_policy(
         ), (attempt.id, rules)
 
 
-def test_a_careful_container_is_allowed_wherever_containers_are(sandbox: Sandbox) -> None:
-    """Else the attempts would be denied for something else than what they try."""
+def test_a_compliant_container_is_allowed_if_containers_are(sandbox: Sandbox) -> None:
+    """Otherwise attempts would be denied for another reason than their change."""
     for profile in policy.profiles():
         made = sandbox.configured({"profile": profile})
-        if expected_policy.opens(made, OPERATIONS["container.create"]):
+        if expected_policy.allows_operation(made, OPERATIONS["container.create"]):
             request = Request.of_json("POST", "/containers/create", container(made))
             judgement = sandbox.judge(authz_message(request, Client()), made)
             assert judgement.allow, (profile, judgement.message)

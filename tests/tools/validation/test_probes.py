@@ -8,14 +8,14 @@ from authz_plugin.dockerd import routes
 from authz_plugin.dockerd.uri import read_target
 from authz_plugin.tools.docker_client import Reply, Request
 from authz_plugin.tools.validation.checks import observe
-from authz_plugin.tools.validation.probes import PROBES, UNTRIED
+from authz_plugin.tools.validation.probes import PROBES, WITHOUT_PROBE
 
 GET = Request("GET", "/volumes")
 
 
 def test_every_operation_has_a_probe_or_is_named_as_untried() -> None:
-    assert PROBES.keys() | UNTRIED == routes.OPERATIONS.keys()
-    assert not PROBES.keys() & UNTRIED
+    assert PROBES.keys() | WITHOUT_PROBE == routes.OPERATIONS.keys()
+    assert not PROBES.keys() & WITHOUT_PROBE
 
 
 @pytest.mark.parametrize("id_", PROBES)
@@ -46,9 +46,9 @@ DENIED = (
 def test_dockerds_answer_tells_whether_its_plugins_let_a_request_through(
     status: int, body: bytes, verdict: str, rules: tuple[str, ...]
 ) -> None:
-    seen = observe(GET, Reply(status, {}, body))
-    assert seen.verdict == verdict
-    assert seen.rules == rules
+    observation = observe(GET, Reply(status, {}, body))
+    assert observation.verdict == verdict
+    assert observation.rules == rules
 
 
 def test_the_answer_to_a_head_has_its_status_alone() -> None:

@@ -1,7 +1,7 @@
-"""Whether a control holds: its evidence, piece by piece, and what follows from it.
+"""Assesses controls: the evidence for each, and the status that follows from it.
 
-A rule that is in force is no proof by itself; a check that was tried or a thing that was looked at
-is. Where there is none, nothing is met.
+A check that passed and a finding that is in order are proofs; a rule in force alone is not. A
+control without a proof is not met.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
-from authz_plugin.tools.compliance.configured import Configured
+from authz_plugin.tools.compliance.configured import EffectiveConfig
 from authz_plugin.tools.compliance.controls import Control
 from authz_plugin.tools.doctor.finding import Finding
 from authz_plugin.tools.validation.checks import Result
@@ -28,9 +28,9 @@ STATUSES: Final[Mapping[Status, str]] = {
     "not tried": "nothing that stands for it was tried",
     "outside": "no plugin can see or stop it",
 }
-"""Every status, and when a control has it."""
+"""Every status with its meaning, as reports print it."""
 
-_NAMED: Final = 3
+_MAX_NAMED: Final = 3
 _KINDS: Final[Mapping[Kind, tuple[str, str]]] = {
     "check": ("check passed", "checks passed"),
     "finding": ("finding in order", "findings in order"),
@@ -40,10 +40,10 @@ _KINDS: Final[Mapping[Kind, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One piece: a check of validation, a rule of the policy or a finding of doctor, by its id.
+    """One piece of evidence: a check of validation, a rule or a finding of doctor, by its id.
 
-    It ``holds``, is ``limited`` (does not hold for everybody or always) or ``missing`` (was not
-    tried), or ``fails``; ``text`` says what was seen.
+    ``state`` is ``holds``, ``limited`` (not for every caller or not always), ``missing`` (not
+    tried) or ``fails``. ``text`` describes the result.
     """
 
     kind: Kind
@@ -53,8 +53,8 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A control, its status, in a line the reason for it, and the evidence."""
+class Assessment:
+    """A control with its status, the reason for it in one line, and the evidence."""
 
     control: Control
     status: Status
@@ -62,31 +62,32 @@ class Judged:
     evidence: Sequence[Evidence]
 
     @property
-    def lacks(self) -> bool:
-        """Whether something is missing that a plugin, or this host, could have."""
+    def is_incomplete(self) -> bool:
+        """Whether a piece of the evidence does not hold."""
         return any(piece.state != "holds" for piece in self.evidence)
 
 
-class Judge:
-    """Weighs what validation tried and doctor found under a configuration."""
+class Assessor:
+    """Assesses controls by validation results, doctor findings and a configuration."""
 
     def __init__(
-        self, results: Sequence[Result], findings: Sequence[Finding], configured: Configured
+        self, results: Sequence[Result], findings: Sequence[Finding], config: EffectiveConfig
     ) -> None:
         self._results = {result.id: result for result in results}
         self._findings = findings
-        self._configured = configured
+        self._config = config
 
-    def judge(self, control: Control) -> Judged:
+    def assess(self, control: Control) -> Assessment:
+        """Collect the evidence for a control and derive its status."""
         if control.outside:
-            return Judged(control, "outside", control.outside, ())
-        proofs = [*self._checks(control), *self._looks(control)]
+            return Assessment(control, "outside", control.outside, ())
+        proofs = [*self._checks(control), *self._findings_evidence(control)]
         evidence = [*proofs, *self._rules(control)]
         status = _status(control, proofs, evidence)
-        return Judged(control, status, _because(control, status, evidence), evidence)
+        return Assessment(control, status, _reason_text(control, status, evidence), evidence)
 
     def _checks(self, control: Control) -> Iterator[Evidence]:
-        known = {**self._configured.said, **self._results}
+        known = {**self._config.expectations, **self._results}
         for pattern in control.checks:
             found = [id_ for id_ in known if fnmatchcase(id_, pattern)]
             for id_ in found or [pattern]:
@@ -99,23 +100,24 @@ class Judge:
         if result.passed is None:
             return Evidence("check", id_, "missing", f"{result.title}: not tried, {result.detail}")
         if not result.passed:
-            said = f"expected {result.expected}, was {result.observed}" if result.expected else ""
-            text = "; ".join(part for part in (said, result.detail) if part)
+            mismatch = f"expected {result.expected}, was {result.observed}"
+            parts = (mismatch if result.expected else "", result.detail)
+            text = "; ".join(part for part in parts if part)
             return Evidence("check", id_, "fails", f"{result.title}: FAILED, {text}")
         if result.expected == "allowed":
-            by = self._configured.opened_by(id_, rules)
+            by = self._config.opened_by(id_, rules)
             text = f"{result.title}: allowed{f' by {by}' if by else ''}"
             return Evidence("check", id_, "fails", text)
         outcome = "blocked" if result.expected else "passed"
         if result.rules:
             outcome += f" by {', '.join(result.rules)}"
-        elsewhere = list(self._configured.open_for(id_, rules)) if result.expected else []
+        elsewhere = list(self._config.open_for(id_, rules)) if result.expected else []
         if elsewhere:
             text = f"{result.title}: {outcome}; {'; '.join(elsewhere)}"
             return Evidence("check", id_, "limited", text)
         return Evidence("check", id_, "holds", f"{result.title}: {outcome}")
 
-    def _looks(self, control: Control) -> Iterator[Evidence]:
+    def _findings_evidence(self, control: Control) -> Iterator[Evidence]:
         for pattern in control.findings:
             found = [finding for finding in self._findings if fnmatchcase(finding.id, pattern)]
             for finding in found:
@@ -126,9 +128,9 @@ class Judge:
 
     def _rules(self, control: Control) -> Iterator[Evidence]:
         for rule in control.rules:
-            lifted = list(self._configured.lifted(rule))
-            state: State = "limited" if lifted else "holds"
-            yield Evidence("rule", rule, state, "; ".join(lifted) or "in force")
+            exemptions = list(self._config.exemptions(rule))
+            state: State = "limited" if exemptions else "holds"
+            yield Evidence("rule", rule, state, "; ".join(exemptions) or "in force")
 
 
 def _status(control: Control, proofs: Sequence[Evidence], evidence: Sequence[Evidence]) -> Status:
@@ -142,18 +144,18 @@ def _status(control: Control, proofs: Sequence[Evidence], evidence: Sequence[Evi
     return "met"
 
 
-def _because(control: Control, status: Status, evidence: Sequence[Evidence]) -> str:
-    """What fails, or else what is missing, or else how much holds."""
+def _reason_text(control: Control, status: Status, evidence: Sequence[Evidence]) -> str:
+    """Return what fails, else what is missing or limited, else the amount of evidence."""
     failing = [piece for piece in evidence if piece.state == "fails"]
     lacking = failing or [piece for piece in evidence if piece.state != "holds"]
-    named = [f"{piece.text} [{piece.id}]" for piece in lacking[:_NAMED]]
-    if len(lacking) > _NAMED:
-        named.append(f"and {len(lacking) - _NAMED} more")
-    reason = "; ".join(named) or _counted(evidence)
+    named = [f"{piece.text} [{piece.id}]" for piece in lacking[:_MAX_NAMED]]
+    if len(lacking) > _MAX_NAMED:
+        named.append(f"and {len(lacking) - _MAX_NAMED} more")
+    reason = "; ".join(named) or _evidence_counts(evidence)
     return f"{reason}. {control.partly}" if status == "partly" and control.partly else reason
 
 
-def _counted(evidence: Sequence[Evidence]) -> str:
+def _evidence_counts(evidence: Sequence[Evidence]) -> str:
     counted = Counter(piece.kind for piece in evidence)
     return ", ".join(
         f"{counted[kind]} {one if counted[kind] == 1 else many}"

@@ -1,8 +1,7 @@
-"""The check of mounts that some run on the client's side of a proxy, and what it becomes.
+"""Converts the variables of checks of mounts that run on the client's side of a proxy.
 
-Its variables are ``DOCKER_MOUNT_VALIDATION`` (on or off), ``WORKSPACE_ROOT`` and
-``ALLOWED_MOUNT_PATHS``; ``ALLOW_PRIVILEGED`` is set beside them. No proxy reads any of the four:
-until now, whoever left the wrapper out was free.
+They are ``DOCKER_MOUNT_VALIDATION`` (on or off), ``WORKSPACE_ROOT``, ``ALLOWED_MOUNT_PATHS`` and
+``ALLOW_PRIVILEGED``. No proxy reads them: a client that does not run the check is not restricted.
 """
 
 from __future__ import annotations
@@ -14,27 +13,29 @@ from typing import Final
 from authz_plugin.dockerd.mounts import clean
 from authz_plugin.errors import SettingsError
 from authz_plugin.tools.importer.dotenv import Setting
-from authz_plugin.tools.importer.permissions import Bodies, Note
+from authz_plugin.tools.importer.permissions import MountSettings, Note
 
 DEFAULT_ROOT: Final = "/workspace"
-"""What the check allows where nothing else is set."""
+"""The path that the check allows without ``WORKSPACE_ROOT`` and ``ALLOWED_MOUNT_PATHS``."""
 
 VARIABLES: Final = frozenset(
     {"ALLOWED_MOUNT_PATHS", "ALLOW_PRIVILEGED", "DOCKER_MOUNT_VALIDATION", "WORKSPACE_ROOT"}
 )
 
-_YES: Final = frozenset({"1", "on", "true", "yes"})
+_TRUE_VALUES: Final = frozenset({"1", "on", "true", "yes"})
 _SEPARATORS: Final = re.compile(r"""[\s,:"'()]+""")
 
 
-def says_yes(value: str) -> bool:
-    """Whether a value that no proxy reads means yes to people."""
-    return value.strip().lower() in _YES
+def is_true(value: str) -> bool:
+    """Return whether a value is one of 1, on, true and yes, in any case."""
+    return value.strip().lower() in _TRUE_VALUES
 
 
 def read_paths(setting: Setting) -> list[str]:
-    """Paths of the host in a list with commas, colons or blanks between them, or in Bash's
-    ``( )``; raises ``SettingsError`` for one that is not absolute."""
+    """Return the host paths in a list separated by commas, colons or blanks, or a Bash array.
+
+    Raises ``SettingsError`` for a path that is not absolute.
+    """
     paths = []
     for word in _SEPARATORS.split(setting.value):
         if word and not word.startswith("/"):
@@ -44,9 +45,12 @@ def read_paths(setting: Setting) -> list[str]:
     return paths
 
 
-def read_bodies(settings: Sequence[Setting], roots: Sequence[str] = ()) -> Bodies:
-    """What the four variables say, beside the ``roots`` that the proxy itself lets containers
-    mount; raises ``SettingsError``."""
+def read_mount_settings(settings: Sequence[Setting], roots: Sequence[str] = ()) -> MountSettings:
+    """Read the four variables.
+
+    ``roots`` are the host paths that the proxy itself allows containers to mount. Raises
+    ``SettingsError`` for a path that is not absolute.
+    """
     given = {setting.name: setting for setting in settings if setting.name in VARIABLES}
     roots = list(roots)
     notes: list[Note] = []
@@ -59,21 +63,21 @@ def read_bodies(settings: Sequence[Setting], roots: Sequence[str] = ()) -> Bodie
     validation = given.get("DOCKER_MOUNT_VALIDATION")
     if validation is not None:
         notes.append(_validation(validation, roots))
-        if says_yes(validation.value) and not roots:
+        if is_true(validation.value) and not roots:
             roots.append(DEFAULT_ROOT)
     privileged = given.get("ALLOW_PRIVILEGED")
     if privileged is not None:
         notes.append(_privileged(privileged))
-    return Bodies(
+    return MountSettings(
         tuple(dict.fromkeys(roots)),
         bool(given.keys() - {"ALLOW_PRIVILEGED"}),
-        None if privileged is None else says_yes(privileged.value),
+        None if privileged is None else is_true(privileged.value),
         tuple(notes),
     )
 
 
 def _validation(setting: Setting, roots: Sequence[str]) -> Note:
-    if not says_yes(setting.value):
+    if not is_true(setting.value):
         text = "nothing switches the check of mounts off: dockerd asks, not the client"
         return Note("stricter", str(setting), text)
     where = "" if roots else f", mounts.allow: {DEFAULT_ROOT}, which is that check's default"
@@ -82,7 +86,7 @@ def _validation(setting: Setting, roots: Sequence[str]) -> Note:
 
 
 def _privileged(setting: Setting) -> Note:
-    if says_yes(setting.value):
+    if is_true(setting.value):
         text = "privileged.allow: true. A privileged container is root on the host"
         return Note("warning", str(setting), text)
     text = "privileged.allow: false. No proxy reads this variable: nothing held it until now"

@@ -1,4 +1,4 @@
-"""Each shipped profile keeps what its page promises, by the rules that the page names."""
+"""Each shipped profile enforces the guarantees of docs/profiles.md by the rules named there."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from authz_plugin.decision import Denial
 from authz_plugin.document import input_document
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.errors import Refused
+from tests.fakes import FakeEngineState, FakeHostPaths
 from tests.generate.profiles import GENERAL
-from tests.hosts import Containers, Host
-from tests.promises import EVERYWHERE, MOVED, PROMISES, Promise, Request, sent
+from tests.profile_guarantees import COMMON_GUARANTEES, GUARANTEES, MOVED, Guarantee, Request, sent
 
-HOST = Host({f"/workspace/{MOVED}": "/etc"})
-STATE = Containers({MOVED: [f"/workspace/{MOVED}"]})
+HOST = FakeHostPaths({f"/workspace/{MOVED}": "/etc"})
+STATE = FakeEngineState({MOVED: [f"/workspace/{MOVED}"]})
 
-KEPT = [(name, promise) for name, promises in PROMISES.items() for promise in promises] + [
-    (name, promise) for name in policy.profiles() for promise in EVERYWHERE
-]
+CASES = [
+    (name, guarantee) for name, guarantees in GUARANTEES.items() for guarantee in guarantees
+] + [(name, guarantee) for name in policy.profiles() for guarantee in COMMON_GUARANTEES]
 
 
 @pytest.fixture
@@ -31,16 +31,16 @@ def engine(every_profile: OpaEngine) -> OpaEngine:
     return every_profile
 
 
-def test_every_profile_for_hosts_promises_something() -> None:
-    assert set(PROMISES) == set(GENERAL)
+def test_every_profile_for_hosts_has_guarantees() -> None:
+    assert set(GUARANTEES) == set(GENERAL)
 
 
-@pytest.mark.parametrize(("profile", "promise"), KEPT, ids=lambda value: str(value)[:60])
-def test_a_profile_keeps_its_promise_by_the_rules_that_it_names(
-    engine: OpaEngine, profile: str, promise: Promise
+@pytest.mark.parametrize(("profile", "guarantee"), CASES, ids=lambda value: str(value)[:60])
+def test_a_profile_enforces_a_guarantee_by_the_rules_that_it_names(
+    engine: OpaEngine, profile: str, guarantee: Guarantee
 ) -> None:
-    denied = {str(request): _rules(engine, profile, request) for request in promise.denied}
-    kept = set(promise.rules)
+    denied = {str(request): _rules(engine, profile, request) for request in guarantee.denied}
+    kept = set(guarantee.rules)
     assert [request for request, rules in denied.items() if not rules & kept] == []
     assert kept - set().union(*denied.values()) == set(), "these rules deny none of the requests"
 

@@ -12,7 +12,7 @@ from authz_plugin import policy, settings
 from authz_plugin.engine.binary import VERSION, Opa
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import Key
-from authz_plugin.tools.doctor.guard import look_at_audit, look_at_opa, look_at_policy
+from authz_plugin.tools.doctor.enforcement import check_audit, check_opa, check_policy
 from tests.conftest import with_policy
 
 TODAY = date(2026, 6, 15)
@@ -22,7 +22,7 @@ def found(**changes: Any) -> dict[str, str]:
     config = policy.configuration(
         with_policy(**{"profile": "production", **changes}), LocalHostPaths()
     )
-    return {finding.id: finding.severity for finding in look_at_policy(config, TODAY)}
+    return {finding.id: finding.severity for finding in check_policy(config, TODAY)}
 
 
 def exception(expires: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def opa(version: str = VERSION, url: str | None = None) -> dict[str, str]:
     flags: dict[Key, Any] = {("config",): "/dev/null", ("opa", "url"): url}
     loaded = settings.load(flags, {}, policy.config_schema())
     program = Opa(Path("/usr/bin/opa"), version)
-    return {finding.id: finding.severity for finding in look_at_opa(loaded, program)}
+    return {finding.id: finding.severity for finding in check_opa(loaded, program)}
 
 
 def test_an_older_opa_than_the_tested_one_is_mentioned() -> None:
@@ -91,5 +91,5 @@ def test_decisions_in_plain_text_from_elsewhere_are_critical(url: str, critical:
 @pytest.mark.parametrize(("file", "severity"), [(None, "info"), ("/var/log/audit.jsonl", "ok")])
 def test_a_host_that_keeps_no_audit_file_is_mentioned(file: str | None, severity: str) -> None:
     flags: dict[Key, Any] = {("config",): "/dev/null", ("audit", "file"): file}
-    (found,) = look_at_audit(settings.load(flags, {}, policy.config_schema()))
+    (found,) = check_audit(settings.load(flags, {}, policy.config_schema()))
     assert (found.id, found.severity) == ("audit.file", severity)

@@ -1,4 +1,4 @@
-"""A host for tests: which paths are links, and what dockerd keeps of its containers."""
+"""Fakes of host paths and of dockerd's state, for tests without a host."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from typing import Any
 from authz_plugin.hostpaths import Resolution
 
 
-class Host:
-    """A host on which everything is there: ``links`` lead elsewhere, and something is mounted below
-    each of the ``busy`` paths."""
+class FakeHostPaths:
+    """Host paths that all exist.
 
-    def __init__(self, links: Mapping[str, str], busy: Collection[str] = ()) -> None:
+    ``links`` are symbolic links with their targets. There are mounts below ``paths_with_mounts``.
+    """
+
+    def __init__(self, links: Mapping[str, str], paths_with_mounts: Collection[str] = ()) -> None:
         self._links = links
-        self._busy = busy
+        self._paths_with_mounts = paths_with_mounts
 
     def resolve(self, path: str) -> Resolution:
         return Resolution(self._links.get(path, path), exists=True)
 
     def holds_mounts(self, path: str) -> bool | None:
-        return path in self._busy
+        return path in self._paths_with_mounts
 
 
-class Containers:
-    """dockerd's files: containers by their names, each with the host paths that it binds."""
+class FakeEngineState:
+    """The state of containers: ``binds`` are the host paths that each container binds, by name."""
 
     is_seen = True
 

@@ -1,7 +1,7 @@
-"""What each shipped profile promises: in a sentence, by which rules, and what they then deny.
+"""The guarantees of the shipped profiles: sentences with the rules that enforce them.
 
-``docs/profiles.md`` shows the sentences and the rules; ``tests/test_promises.py`` has each profile
-decide on the requests.
+``docs/profiles.md`` shows the sentences and the rules. ``tests/test_profile_guarantees.py``
+has each profile decide on the requests, which must be denied.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ Request = tuple[str, str, Any]
 
 
 MOVED: Final = "moved"
-"""A container that has ``/workspace/moved`` mounted, which was replaced by a link since."""
+"""The name of a container that binds ``/workspace/moved``, which has become a symbolic link."""
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """A sentence about a profile, the ids of the rules that keep it, and requests that they deny:
-    each rule denies one of them at least, and each request is denied by one of the rules."""
+class Guarantee:
+    """A guarantee of a profile.
+
+    ``text`` is the sentence in docs/profiles.md, ``rules`` are the ids of the rules that enforce
+    it, and ``denied`` are requests. Each rule denies at least one of the requests, and each request
+    is denied by at least one of the rules.
+    """
 
     text: str
     rules: tuple[str, ...]
@@ -30,7 +34,7 @@ class Promise:
 
 
 def create(host: dict[str, Any] | None = None, **config: Any) -> Request:
-    """A container of an image by its name and version, with settings of HostConfig and others."""
+    """Return a request to create a container, with fields of HostConfig and of the body."""
     body = {"Image": "registry.example/app:1", "HostConfig": host or {}, **config}
     return ("POST", "/containers/create?name=web", body)
 
@@ -50,7 +54,7 @@ def _volume(**options: str) -> Request:
     )
 
 
-def _act(verb: str) -> Request:
+def _container_action(verb: str) -> Request:
     return ("POST", f"/containers/web/{verb}", None)
 
 
@@ -68,7 +72,7 @@ _CHECKPOINTS: Final = (
     ("POST", "/containers/web/checkpoints", {"CheckpointID": "x"}),
     ("GET", "/containers/web/checkpoints", None),
     ("DELETE", "/containers/web/checkpoints/x", None),
-    _act("start?checkpoint=x"),
+    _container_action("start?checkpoint=x"),
 )
 _SWARM: Final[tuple[Request, ...]] = (
     ("POST", "/swarm/init", {}),
@@ -102,10 +106,10 @@ _VOLUMES: Final = (
     ("DELETE", "/volumes/data", None),
     ("POST", "/volumes/prune", None),
 )
-_SERVED: Final = {"Memory": 1 << 28, "NanoCpus": 10**9, "PidsLimit": 100}
+_WITH_LIMITS: Final = {"Memory": 1 << 28, "NanoCpus": 10**9, "PidsLimit": 100}
 
-EVERYWHERE: Final = (
-    Promise(
+COMMON_GUARANTEES: Final = (
+    Guarantee(
         "No container and no exec is privileged.",
         ("privileged.container", "privileged.exec"),
         (
@@ -113,7 +117,7 @@ EVERYWHERE: Final = (
             ("POST", "/containers/web/exec", {"Cmd": ["true"], "Privileged": True}),
         ),
     ),
-    Promise(
+    Guarantee(
         "No container joins a namespace of the host or of another container.",
         ("namespaces.host", "namespaces.container", "namespaces.unknown"),
         (
@@ -123,7 +127,7 @@ EVERYWHERE: Final = (
             create({"UTSMode": "other"}),
         ),
     ),
-    Promise(
+    Guarantee(
         "No device of the host, GPU or CDI device gets into a container.",
         ("devices.mapping", "devices.request", "devices.cgroup-rule"),
         (
@@ -132,7 +136,7 @@ EVERYWHERE: Final = (
             create({"DeviceCgroupRules": ["b *:* rwm"]}),
         ),
     ),
-    Promise(
+    Guarantee(
         "seccomp, AppArmor, SELinux, masked and read-only paths stay as dockerd sets them.",
         ("security-options.value", "security-options.paths"),
         (
@@ -141,7 +145,7 @@ EVERYWHERE: Final = (
             create({"MaskedPaths": []}),
         ),
     ),
-    Promise(
+    Guarantee(
         "No host path is mounted but those below the roots in `mounts.allow`, however the mount is "
         "written: as a bind, as a mount, by a volume's options or by another container's volumes.",
         ("mounts.source", "mounts.volumes-from", "volumes.options"),
@@ -152,7 +156,7 @@ EVERYWHERE: Final = (
             create({"VolumesFrom": ["db"]}),
         ),
     ),
-    Promise(
+    Guarantee(
         "The Docker socket, dockerd's state and settings, and this plugin's are never mounted, nor "
         "is a folder above them.",
         ("mounts.protected", "guard.mount"),
@@ -162,7 +166,7 @@ EVERYWHERE: Final = (
             create({"Binds": ["/etc/docker:/x"]}),
         ),
     ),
-    Promise(
+    Guarantee(
         "A folder that was replaced by a link after it was judged is not mounted: not at a start, "
         "a restart or a copy of files, and not by dockerd itself, since what starts by itself has "
         "no folder of a writable root.",
@@ -174,17 +178,17 @@ EVERYWHERE: Final = (
             create({"Binds": ["/workspace/x:/x"], "RestartPolicy": {"Name": "unless-stopped"}}),
         ),
     ),
-    Promise(
+    Guarantee(
         "A health check has a form that Docker documents.",
         ("request.healthcheck",),
         (create(Healthcheck={"Test": ["none"]}),),
     ),
-    Promise(
+    Guarantee(
         "No mount propagates to the host.",
         ("mounts.propagation",),
         (create({"Binds": ["/srv/other:/x:rshared"]}),),
     ),
-    Promise(
+    Guarantee(
         "A container runs with dockerd's runtime, in dockerd's cgroup, without groups of the host, "
         "annotations, storage options and kernel parameters that are not listed.",
         (
@@ -204,7 +208,7 @@ EVERYWHERE: Final = (
             create({"Sysctls": {"kernel.msgmax": "1"}}),
         ),
     ),
-    Promise(
+    Guarantee(
         "dockerd sends no output of a container to another host or socket.",
         ("logging.driver", "logging.option"),
         (
@@ -212,7 +216,7 @@ EVERYWHERE: Final = (
             create({"LogConfig": {"Type": "json-file", "Config": {"syslog-address": "x"}}}),
         ),
     ),
-    Promise(
+    Guarantee(
         "No container is made harder to stop than the host's own processes.",
         ("resources.oom-score", "resources.oom-kill", "resources.realtime"),
         (
@@ -221,26 +225,26 @@ EVERYWHERE: Final = (
             create({"CpuRealtimeRuntime": 1000}),
         ),
     ),
-    Promise(
+    Guarantee(
         "Nobody changes, installs or makes managed plugins.",
         ("sections.operation", "plugins.change", "plugins.create"),
         _PLUGINS,
     ),
 )
-"""What holds in every shipped profile."""
+"""The guarantees of every shipped profile."""
 
 _DENIED: Final = ("sections.operation",)
 
-PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
+GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
     "closed": (
-        Promise(
+        Guarantee(
             "Nothing but ping and version is answered.",
             _DENIED,
             (create(), _EXEC, *_FILES, *_SWARM, *_BUILDS, *_NETWORKS, *_VOLUMES),
         ),
     ),
     "production": (
-        Promise(
+        Guarantee(
             "Networks, volumes, images and swarms are not changed, and volumes not even listed.",
             _DENIED,
             (
@@ -252,18 +256,18 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
                 ("POST", "/images/create?fromImage=app&tag=1", None),
             ),
         ),
-        Promise("Nothing is built, committed or run by exec.", _DENIED, (*_BUILDS, _EXEC)),
-        Promise(
+        Guarantee("Nothing is built, committed or run by exec.", _DENIED, (*_BUILDS, _EXEC)),
+        Guarantee(
             "No file goes into a container or comes out of one, and no image is exported.",
             _DENIED,
             (*_FILES, ("GET", "/containers/web/export", None), *_IMAGES_OUT),
         ),
-        Promise(
+        Guarantee(
             "Containers share no volume.",
             ("volumes.named", "mounts.volumes-from"),
             (create({"Binds": ["data:/data"]}), create({"VolumesFrom": ["db"]})),
         ),
-        Promise(
+        Guarantee(
             "Ports of the host below 1024 stay closed, and no image opens all that it exposes.",
             ("ports.range", "ports.publish-all"),
             (
@@ -271,10 +275,10 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
                 create({"PublishAllPorts": True}),
             ),
         ),
-        Promise("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
+        Guarantee("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
     ),
     "devcontainer": (
-        Promise(
+        Guarantee(
             "A bind mount leads to /workspace and nowhere else.",
             ("mounts.source",),
             (
@@ -288,20 +292,20 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
                 ),
             ),
         ),
-        Promise(
+        Guarantee(
             "The swarm, secrets, configs, plugins and BuildKit's own protocol are closed.",
             _DENIED,
             (*_SWARM, *_PLUGINS, _BUILDS[1], _BUILDS[2]),
         ),
-        Promise(
+        Guarantee(
             "docker top shows the container's processes and not the host's.",
             ("containers.ps-arguments",),
             (("GET", "/containers/web/top?ps_args=-o%20pid%20--unknown", None),),
         ),
-        Promise("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
+        Guarantee("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
     ),
     "agent": (
-        Promise(
+        Guarantee(
             "Every container has limits of memory, CPUs and processes, below a ceiling; restarts "
             "are counted.",
             (
@@ -312,29 +316,29 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
             ),
             (
                 create(),
-                create({**_SERVED, "Memory": 1 << 40}),
-                create({**_SERVED, "RestartPolicy": {"Name": "always"}}),
-                create({**_SERVED, "RestartPolicy": {"Name": "on-failure"}}),
+                create({**_WITH_LIMITS, "Memory": 1 << 40}),
+                create({**_WITH_LIMITS, "RestartPolicy": {"Name": "always"}}),
+                create({**_WITH_LIMITS, "RestartPolicy": {"Name": "on-failure"}}),
                 ("POST", "/containers/web/update", {"Memory": 1 << 40}),
             ),
         ),
-        Promise(
+        Guarantee(
             "No request that could not be held to a ceiling: nothing is built.",
             _DENIED,
             _BUILDS,
         ),
-        Promise(
+        Guarantee(
             "No process gets privileges that it did not start with.",
             ("hardening.no-new-privileges",),
-            (create(_SERVED),),
+            (create(_WITH_LIMITS),),
         ),
-        Promise(
+        Guarantee(
             "A bind mount leads to /workspace itself; a folder of it is mounted as a volume's "
             "subpath.",
             ("mounts.source", "mounts.subfolders"),
             (create({"Binds": ["/home:/x"]}), create({"Binds": ["/workspace/data:/x"]})),
         ),
-        Promise(
+        Guarantee(
             "Ports are opened on localhost only, and none below 1024.",
             ("ports.address", "ports.range"),
             (
@@ -342,7 +346,7 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
                 create({"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "80"}]}}),
             ),
         ),
-        Promise(
+        Guarantee(
             "Nothing is pruned, and no image leaves the host.",
             _DENIED,
             (
@@ -354,46 +358,46 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
         ),
     ),
     "baseline": (
-        Promise(
+        Guarantee(
             "No capability is added beyond the Pod Security Standards' list.",
             ("capabilities.add",),
             (create({"CapAdd": ["NET_RAW"]}), create({"CapAdd": ["all"]})),
         ),
-        Promise(
+        Guarantee(
             "No port of the host is opened that the operator has not named.",
             ("ports.range",),
             (create({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}),),
         ),
-        Promise(
+        Guarantee(
             "No archive is taken: neither images nor files in containers.",
             _DENIED,
             (*_IMAGES_IN, _FILES[1]),
         ),
-        Promise("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
+        Guarantee("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
     ),
     "restricted": (
-        Promise(
+        Guarantee(
             "A container runs as a user by its number, not as root and not in root's group.",
             ("users.container", "users.group"),
             (create(User=""), create(User="0"), create(User="app"), create(User="1000:0")),
         ),
-        Promise(
+        Guarantee(
             "A container drops all capabilities, and no process gets privileges that it did not "
             "start with.",
             ("hardening.drop", "hardening.no-new-privileges", "capabilities.add"),
             (create(), create({"CapAdd": ["CHOWN"]})),
         ),
-        Promise(
+        Guarantee(
             "A container has limits of memory, swap, shared memory, CPUs, processes and each "
             "tmpfs.",
             ("resources.required", "resources.max"),
             (
                 create(),
-                create({**_SERVED, "MemorySwap": -1}),
-                create({**_SERVED, "Tmpfs": {"/x": ""}}),
+                create({**_WITH_LIMITS, "MemorySwap": -1}),
+                create({**_WITH_LIMITS, "Tmpfs": {"/x": ""}}),
             ),
         ),
-        Promise(
+        Guarantee(
             "A container speaks for nobody else: not on the default bridge, without further "
             "names, chosen addresses, hosts entries and DNS settings.",
             (
@@ -415,12 +419,12 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
                 _endpoint(MacAddress="02:42:ac:11:00:02"),
             ),
         ),
-        Promise(
+        Guarantee(
             "An image is run by its name and version.",
             ("images.latest", "images.source"),
             (create(Image="registry.example/app"), create(Image="sha256:" + "0a" * 32)),
         ),
-        Promise(
+        Guarantee(
             "Nothing is bind-mounted, and nothing is run in, copied into or taken out of a "
             "container.",
             ("mounts.source", "mounts.type", "sections.operation"),
@@ -428,13 +432,13 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
         ),
     ),
     "cis": (
-        Promise(
+        Guarantee(
             "A container has a read-only root file system, a health check and no growing "
             "privileges.",
             ("hardening.read-only-root", "hardening.healthcheck", "hardening.no-new-privileges"),
             (create(), create(Healthcheck={"Test": ["NONE"]})),
         ),
-        Promise(
+        Guarantee(
             "A container has limits, counted restarts and no process limits above the host's.",
             (
                 "resources.required",
@@ -448,12 +452,12 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
                 create({"Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 1 << 20}]}),
             ),
         ),
-        Promise(
+        Guarantee(
             "The host's own folders are never mounted.",
             ("mounts.protected",),
             (create({"Binds": ["/usr/lib:/x"]}), create({"Binds": ["/proc:/x"]})),
         ),
-        Promise(
+        Guarantee(
             "No ssh server is started, no exec runs as root, and ports are opened on localhost.",
             ("containers.command", "users.exec", "ports.address"),
             (
@@ -462,20 +466,20 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
                 create({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}),
             ),
         ),
-        Promise(
+        Guarantee(
             "The default bridge and latest are not used.",
             ("networks.default-bridge", "images.latest"),
             (create(), create(Image="registry.example/app")),
         ),
     ),
     "read-only": (
-        Promise(
+        Guarantee(
             "Nothing is made, changed, started, stopped or removed.",
             _DENIED,
             (
                 create(),
-                _act("start"),
-                _act("stop"),
+                _container_action("start"),
+                _container_action("stop"),
                 _EXEC,
                 ("DELETE", "/containers/web", None),
                 *_NETWORKS,
@@ -484,7 +488,7 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
                 *_BUILDS,
             ),
         ),
-        Promise(
+        Guarantee(
             "No file, log, image, secret, config or join token is read.",
             _DENIED,
             (
@@ -499,11 +503,11 @@ PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
         ),
     ),
 }
-"""What each profile for hosts promises beside that."""
+"""The further guarantees of each profile for hosts."""
 
 
 def sent(request: Request) -> tuple[str, str, dict[str, str], bytes]:
-    """Method, target, headers and body of a request as a plugin is shown it."""
+    """Return method, target, headers and body of a request as in an AuthZ message."""
     method, target, body = request
     uri = f"/v1.44{quote(target, safe='/?&=%')}"
     if isinstance(body, bytes):

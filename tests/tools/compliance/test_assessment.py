@@ -10,9 +10,9 @@ import pytest
 
 from authz_plugin import policy
 from authz_plugin.hostpaths import LocalHostPaths
-from authz_plugin.tools.compliance.configured import Configured
+from authz_plugin.tools.compliance.assessment import STATUSES, Assessment, Assessor, Status
+from authz_plugin.tools.compliance.configured import EffectiveConfig
 from authz_plugin.tools.compliance.controls import Control
-from authz_plugin.tools.compliance.judgement import STATUSES, Judge, Judged, Status
 from authz_plugin.tools.doctor.finding import Finding, Severity
 from authz_plugin.tools.validation.checks import Result
 from tests.conftest import with_policy
@@ -35,11 +35,11 @@ PRIVILEGED = Control(
 REACH = "What an image does is in no request."
 
 
-def configured(**changes: Any) -> Configured:
+def configured(**changes: Any) -> EffectiveConfig:
     config = policy.configuration(
         with_policy(**{"profile": "production", **changes}), LocalHostPaths()
     )
-    return Configured(config, config, SETTINGS, NOW)
+    return EffectiveConfig(config, config, SETTINGS, NOW)
 
 
 def result(
@@ -87,17 +87,17 @@ EXCEPTION = {
 @dataclass(frozen=True)
 class Case:
     status: Status
-    said: str
+    reason: str
     results: tuple[Result, ...] = BLOCKED
     findings: tuple[Finding, ...] = IN_ORDER
     control: Control = PRIVILEGED
     config: tuple[tuple[str, Any], ...] = ()
-    lacks: bool = True
+    is_incomplete: bool = True
 
 
 CASES = {
     "all of it holds": Case(
-        "met", "2 checks passed, 1 finding in order, 1 rule in force", lacks=False
+        "met", "2 checks passed, 1 finding in order, 1 rule in force", is_incomplete=False
     ),
     "a check failed": Case(
         "not met",
@@ -149,13 +149,13 @@ CASES = {
         "met",
         "2 checks passed",
         config=(("exceptions", [{**EXCEPTION, "expires": "2026-06-14"}]),),
-        lacks=False,
+        is_incomplete=False,
     ),
     "an exception is from another rule": Case(
         "met",
         "2 checks passed",
         config=(("exceptions", [{**EXCEPTION, "rule": "privileged.exec"}]),),
-        lacks=False,
+        is_incomplete=False,
     ),
     "another role may": Case(
         "partly",
@@ -181,7 +181,7 @@ CASES = {
         "met",
         "2 checks passed",
         config=(("roles", {"ops": {"callers": [{"user": "ops"}], "users": {"execs": ["root"]}}}),),
-        lacks=False,
+        is_incomplete=False,
     ),
     "doctor found it": Case("not met", "seen by doctor: critical", findings=(found("critical"),)),
     "doctor only mentions it": Case("not met", "seen by doctor: info", findings=(found("info"),)),
@@ -207,13 +207,16 @@ CASES = {
         "not tried", "not tried [privileged]; not tried [disguise.folded]; doctor", (), ()
     ),
     "rules are no proof": Case(
-        "not tried", "", control=Control("x", "x", rules=("privileged.container",)), lacks=False
+        "not tried",
+        "",
+        control=Control("x", "x", rules=("privileged.container",)),
+        is_incomplete=False,
     ),
     "it holds, as far as anything reaches": Case(
         "partly",
         f"2 checks passed, 1 rule in force. {REACH}",
         control=Control("x", "x", rules=PRIVILEGED.rules, checks=PRIVILEGED.checks, partly=REACH),
-        lacks=False,
+        is_incomplete=False,
     ),
     "it fails, as far as anything reaches": Case(
         "not met",
@@ -222,22 +225,24 @@ CASES = {
         control=Control("x", "x", rules=PRIVILEGED.rules, checks=("privileged",), partly=REACH),
     ),
     "nothing reaches it": Case(
-        "outside", REACH, control=Control("x", "x", outside=REACH), lacks=False
+        "outside", REACH, control=Control("x", "x", outside=REACH), is_incomplete=False
     ),
 }
 
 
-def judge(case: Case) -> Judged:
-    return Judge(case.results, case.findings, configured(**dict(case.config))).judge(case.control)
+def assessed(case: Case) -> Assessment:
+    return Assessor(case.results, case.findings, configured(**dict(case.config))).assess(
+        case.control
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_control_is_judged_by_its_evidence(name: str) -> None:
     case = CASES[name]
-    judged = judge(case)
+    judged = assessed(case)
     assert judged.status == case.status
-    assert case.said in judged.because
-    assert judged.lacks is case.lacks
+    assert case.reason in judged.because
+    assert judged.is_incomplete is case.is_incomplete
 
 
 def test_every_status_has_its_case() -> None:
@@ -246,7 +251,7 @@ def test_every_status_has_its_case() -> None:
 
 def test_the_reason_names_a_few_and_counts_the_rest() -> None:
     control = Control("x", "x", checks=("a", "b", "c", "d", "e"))
-    judged = judge(Case("not met", "", tuple(map(failed, control.checks)), (), control))
+    judged = assessed(Case("not met", "", tuple(map(failed, control.checks)), (), control))
     assert "[c]; and 2 more" in judged.because
     assert "[d]" not in judged.because
     assert [piece.id for piece in judged.evidence] == list(control.checks)
@@ -278,13 +283,13 @@ def test_what_leaves_a_check_open_is_named(
     assert configured(**config).opened_by(check, rules) == opened
 
 
-def test_strangers_are_others_unless_they_are_denied() -> None:
+def test_unmatched_callers_are_others_unless_they_are_denied() -> None:
     roles = {"ops": {"callers": [{"user": "ops"}], "privileged": {"allow": False}}}
     open_to_all = {"profile": "production", "privileged": {"allow": True}, "roles": roles}
     for unmatched_callers, others in (("allow", ["open for callers without a role"]), ("deny", [])):
         given = with_policy(**open_to_all, unmatched_callers=unmatched_callers)
         config = policy.configuration(given, LocalHostPaths())
-        made = Configured(config, config["roles"]["ops"], SETTINGS, NOW)
+        made = EffectiveConfig(config, config["roles"]["ops"], SETTINGS, NOW)
         said = list(made.open_for("privileged", ("privileged.container",)))
         assert [text.partition(" (")[0] for text in said] == others
 
@@ -333,5 +338,5 @@ def test_strangers_are_others_unless_they_are_denied() -> None:
 def test_what_is_said_of_a_check_follows_its_setting(
     check: str, opened: dict[str, Any], closed: dict[str, Any]
 ) -> None:
-    assert configured(**opened).said[check].allowed
-    assert not configured(**closed).said[check].allowed
+    assert configured(**opened).expectations[check].allowed
+    assert not configured(**closed).expectations[check].allowed

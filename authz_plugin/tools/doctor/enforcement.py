@@ -1,18 +1,17 @@
-"""The guard itself: its settings and policy, OPA, and proof that dockerd obeys."""
+"""Checks of the plugin: its policy, audit file and OPA, and whether dockerd enforces decisions."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from authz_plugin.engine import binary
 from authz_plugin.settings import Settings
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.docker_client import Endpoint, Request, exchange
 from authz_plugin.tools.doctor.finding import Finding
+from authz_plugin.tools.doctor.host import is_loopback
 from authz_plugin.tools.sandbox import Sandbox
 from authz_plugin.tools.validation.checks import Observation, observe
 from authz_plugin.tools.validation.probes import NOTHING, PROBES
@@ -21,12 +20,12 @@ _SOON: Final = timedelta(days=14)
 _PRIVILEGED: Final = Request.of_json(
     "POST", "/containers/create", {"Image": f"{NOTHING}:none", "HostConfig": {"Privileged": True}}
 )
-_AMBIGUOUS: Final = Request("GET", f"/containers/{NOTHING}/logs?stdout=1&stdout=0")
-"""Refused by the plugin itself, under any policy."""
+_REPEATED_PARAMETER: Final = Request("GET", f"/containers/{NOTHING}/logs?stdout=1&stdout=0")
+"""A request that the plugin refuses under every policy (``request.query``)."""
 
 
-def look_at_policy(config: Mapping[str, Any], today: date) -> Iterator[Finding]:
-    """The policy configuration in force."""
+def check_policy(config: Mapping[str, Any], today: date) -> Iterator[Finding]:
+    """Check a complete policy configuration; ``today`` decides which exceptions have expired."""
     profile = config["profile"]
     if config["mode"] == "warn":
         yield Finding(
@@ -105,8 +104,8 @@ def _exceptions(exceptions: Any, today: date) -> Iterator[Finding]:
             )
 
 
-def look_at_audit(settings: Settings) -> Iterator[Finding]:
-    """Whether decisions are kept."""
+def check_audit(settings: Settings) -> Iterator[Finding]:
+    """Check that an audit file is configured."""
     file = settings.audit.file
     if file is not None:
         yield Finding("audit.file", "ok", f"decisions are recorded in {file}")
@@ -121,10 +120,10 @@ def look_at_audit(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def look_at_opa(settings: Settings, opa: binary.Opa | None) -> Iterator[Finding]:
-    """Which OPA decides."""
+def check_opa(settings: Settings, opa: binary.Opa | None) -> Iterator[Finding]:
+    """Check the URL and the version of OPA; ``opa`` is None if its program was not found."""
     url = settings.opa.url
-    if url is not None and url.startswith("http:") and not _is_loopback(url):
+    if url is not None and url.startswith("http:") and not is_loopback(url):
         yield Finding(
             "opa.plaintext",
             "critical",
@@ -134,7 +133,7 @@ def look_at_opa(settings: Settings, opa: binary.Opa | None) -> Iterator[Finding]
         )
     if opa is None:
         return
-    if _number(opa.version) < _number(binary.VERSION):
+    if _version_tuple(opa.version) < _version_tuple(binary.VERSION):
         yield Finding(
             "opa.version",
             "info",
@@ -146,29 +145,30 @@ def look_at_opa(settings: Settings, opa: binary.Opa | None) -> Iterator[Finding]
         yield Finding("opa.version", "ok", f"OPA {opa.version} ({opa.path})")
 
 
-def look_at_enforcement(
+def check_enforcement(
     endpoint: Endpoint, sandbox: Sandbox | None, client: Client
 ) -> Iterator[Finding]:
-    """Send dockerd a request that must be refused and comes to nothing if it is not.
+    """Send dockerd a request that the plugin must deny, and check that dockerd rejects it.
 
-    Raises ``EndpointError`` if dockerd stops answering.
+    The request has no effect if it is not rejected. ``sandbox`` is None if the plugin's settings
+    are not valid. Raises ``EndpointError`` if dockerd does not answer.
     """
-    canary, rules = _canary(sandbox, client)
-    seen = observe(canary, exchange(endpoint, canary))
-    sent = f"{canary.method} {canary.target.partition('?')[0]}"
-    if seen.verdict == "denied" and (not rules or set(rules) & set(seen.rules)):
-        named = ", ".join(seen.rules)
+    request, rules = _denied_request(sandbox, client)
+    observation = observe(request, exchange(endpoint, request))
+    sent = f"{request.method} {request.target.partition('?')[0]}"
+    if observation.verdict == "denied" and (not rules or set(rules) & set(observation.rules)):
+        named = ", ".join(observation.rules)
         yield Finding(
-            "enforcement", "ok", f"enforcement is on: {seen.plugin} refused {sent} [{named}]"
+            "enforcement", "ok", f"enforcement is on: {observation.plugin} refused {sent} [{named}]"
         )
-    elif seen.verdict == "denied":
-        yield _otherwise(seen, sent, rules)
-    elif seen.verdict == "failed":
+    elif observation.verdict == "denied":
+        yield _denied_by_other_rules(observation, sent, rules)
+    elif observation.verdict == "failed":
         yield Finding(
             "enforcement",
             "critical",
-            f"plugin {seen.plugin} gives no answer",
-            f"dockerd refuses everything meanwhile: {seen.message[:200]}",
+            f"plugin {observation.plugin} gives no answer",
+            f"dockerd refuses everything meanwhile: {observation.message[:200]}",
             "start it, and look at its log",
         )
     else:
@@ -176,40 +176,36 @@ def look_at_enforcement(
             "enforcement",
             "critical",
             f"enforcement is OFF: dockerd carried out {sent}, which the policy refuses",
-            f"it answered: {seen.message[:200]}",
+            f"it answered: {observation.message[:200]}",
             "see the other findings; then `opa-authz validate`",
         )
 
 
-def _canary(sandbox: Sandbox | None, client: Client) -> tuple[Request, tuple[str, ...]]:
-    """A request that the policy refuses, and the rules that do."""
+def _denied_request(sandbox: Sandbox | None, client: Client) -> tuple[Request, tuple[str, ...]]:
+    """Return a request that the policy denies, and the ids of the rules that deny it.
+
+    The ids are empty if they are not known: any denial is then accepted.
+    """
     if sandbox is None:
         return _PRIVILEGED, ()
-    for request in (_PRIVILEGED, PROBES["plugin.list"], PROBES["swarm.inspect"], _AMBIGUOUS):
+    candidates = (_PRIVILEGED, PROBES["plugin.list"], PROBES["swarm.inspect"], _REPEATED_PARAMETER)
+    for request in candidates:
         record = sandbox.judge(authz_message(request, client)).record
         if record.verdict == "deny":
             return request, tuple(denial.rule for denial in record.denials)
-    return _AMBIGUOUS, ()
+    return _REPEATED_PARAMETER, ()
 
 
-def _otherwise(seen: Observation, sent: str, rules: tuple[str, ...]) -> Finding:
+def _denied_by_other_rules(observation: Observation, sent: str, rules: tuple[str, ...]) -> Finding:
+    named = ", ".join(observation.rules) or "no rule that it names"
     return Finding(
         "enforcement",
         "warning",
-        f"{seen.plugin} refused {sent} by {', '.join(seen.rules) or 'no rule that it names'}, "
-        f"these settings by {', '.join(rules)}",
+        f"{observation.plugin} refused {sent} by {named}, these settings by {', '.join(rules)}",
         "the running plugin has another policy than these settings, or is another plugin",
         "reload the plugin, or name its settings with --config or --profile",
     )
 
 
-def _number(version: str) -> tuple[int, ...]:
+def _version_tuple(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
-
-
-def _is_loopback(url: str) -> bool:
-    name = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
