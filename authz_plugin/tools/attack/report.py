@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
-from authz_plugin.tools.attack.advice import advice, kind
+from authz_plugin.tools.attack.advice import advice, advice_key
 from authz_plugin.tools.attack.catalogue import FAMILIES
 from authz_plugin.tools.attack.catalogue.scenarios import ROWS, SCENARIOS
-from authz_plugin.tools.attack.row import Attack, Family
-from authz_plugin.tools.attack.staging import Origin, Staging
-from authz_plugin.tools.attack.traces import Traces
+from authz_plugin.tools.attack.created_objects import CreatedObjects
+from authz_plugin.tools.attack.model import CatalogueAttack, Family
+from authz_plugin.tools.attack.preparation import Origin, Preparation
 from authz_plugin.tools.attack.verdict import Outcome, Result
 
 OUTCOMES: Final[tuple[Outcome, ...]] = (
@@ -55,28 +55,28 @@ class Report:
     """A campaign that was carried out: where, with what, its results, what is left, and when."""
 
     endpoint: str
-    staging: Staging
-    results: Sequence[Result]
-    traces: Traces
+    preparation: Preparation
+    results: Sequence[Result[CatalogueAttack]]
+    created_objects: CreatedObjects
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def of(self, family: Family) -> list[Result]:
+    def of(self, family: Family) -> list[Result[CatalogueAttack]]:
         return [result for result in self.results if result.attack.family == family]
 
     @property
-    def succeeded(self) -> list[Result]:
+    def succeeded(self) -> list[Result[CatalogueAttack]]:
         return [result for result in self.results if result.outcome == "succeeded"]
 
     @property
     def proven(self) -> bool:
         """Whether a dockerd was there, every answer could be read, and everything was removed."""
         unclear = any(result.outcome == "unclear" for result in self.results)
-        return self.staging.reached and not unclear and not self.traces.left
+        return self.preparation.dockerd_seen and not unclear and not self.created_objects.remaining
 
     @property
     def guards(self) -> list[str]:
         """Who refused something."""
-        return sorted({result.by for result in self.results if result.by})
+        return sorted({result.guard for result in self.results if result.guard})
 
     @property
     def prevented(self) -> list[str]:
@@ -93,23 +93,26 @@ class Report:
 
     def to_document(self) -> dict[str, Any]:
         """The report as ``--json`` prints it."""
-        control = self.staging.control
+        refusal = self.preparation.container_refusal
         return {
             "version": 1,
             "time": self.time.isoformat(timespec="seconds"),
             "endpoint": self.endpoint,
-            "engine": self.staging.engine,
+            "engine": self.preparation.engine,
             "guards": self.guards,
-            "image": {"name": self.staging.stand.image, "origin": self.staging.stand.origin},
-            "harmless_container_refused": control and control.text,
+            "image": {
+                "name": self.preparation.container.image,
+                "origin": self.preparation.container.origin,
+            },
+            "harmless_container_refused": refusal and refusal.text,
             "passed": self.proven and not self.succeeded,
             "scenarios": _counts(self.of(SCENARIOS)),
             "summary": _counts(self.results),
             "prevented": self.prevented,
             "attacks": [_document(result) for result in self.results],
             "left": [
-                {"kind": thing.kind, "name": thing.name, "reason": reason, "remove": command}
-                for thing, reason, command in self.traces.left
+                {"kind": object_.kind, "name": object_.name, "reason": reason, "remove": command}
+                for object_, reason, command in self.created_objects.remaining
             ],
         }
 
@@ -152,21 +155,27 @@ def lines(report: Report) -> Iterator[tuple[str, str]]:
     yield from _closing(report)
 
 
-def left_lines(traces: Traces) -> Iterator[str]:
+def left_lines(created_objects: CreatedObjects) -> Iterator[str]:
     """What is still there, and how it is removed."""
-    for thing, reason, command in traces.left:
-        yield f"{thing.kind} {thing.name} could not be removed: {reason}"
+    for object_, reason, command in created_objects.remaining:
+        yield f"{object_.kind} {object_.name} could not be removed: {reason}"
         yield f"  remove it with: {command}"
 
 
 def _heading(report: Report) -> Iterator[tuple[str, str]]:
-    staging = report.staging
-    yield "head", f"Docker API   {report.endpoint} ({staging.engine})"
+    preparation = report.preparation
+    yield "head", f"Docker API   {report.endpoint} ({preparation.engine})"
     yield "head", f"Refused by   {', '.join(report.guards) or 'nobody'}"
-    yield "", f"Aimed with   {_ORIGINS[staging.stand.origin]}: {staging.stand.image}"
-    if staging.control is not None:
+    yield (
+        "",
+        f"Aimed with   {_ORIGINS[preparation.container.origin]}: {preparation.container.image}",
+    )
+    if preparation.container_refusal is not None:
         yield "warning", "             a harmless container was refused as well, so what is blocked"
-        yield "warning", f"             may be blocked for that alone: {staging.control.text}"
+        yield (
+            "warning",
+            f"             may be blocked for that alone: {preparation.container_refusal.text}",
+        )
 
 
 _MARKS: Final[Mapping[Outcome, tuple[str, str]]] = {
@@ -179,20 +188,20 @@ _MARKS: Final[Mapping[Outcome, tuple[str, str]]] = {
 }
 
 
-def _line(result: Result, number: str) -> tuple[str, str]:
+def _line(result: Result[CatalogueAttack], number: str) -> tuple[str, str]:
     style, mark = _MARKS[result.outcome]
     attack = result.attack
-    what = f"{number}{attack.what}"
+    what = f"{number}{attack.title}"
     if attack.command:
         what += f" ({attack.command})"
     return style, f"  {mark} {what}: {_outcome(result)}"
 
 
-def _outcome(result: Result) -> str:
+def _outcome(result: Result[CatalogueAttack]) -> str:
     match result.outcome:
         case "blocked":
             rules = f"  [{', '.join(result.rules)}]" if result.rules else ""
-            return f"blocked by {result.by}{rules}"
+            return f"blocked by {result.guard}{rules}"
         case "succeeded":
             how = "proved" if result.proved else "let through"
             return f"SUCCEEDED, {how}: {result.detail}"
@@ -208,10 +217,10 @@ def _todo(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _kinds(report: Report, outcome: Outcome, title: str, style: str) -> Iterator[tuple[str, str]]:
-    kinds: dict[Hashable, list[Attack]] = {}
+    kinds: dict[Hashable, list[CatalogueAttack]] = {}
     for result in report.results:
         if result.outcome == outcome:
-            kinds.setdefault(kind(result.attack), []).append(result.attack)
+            kinds.setdefault(advice_key(result.attack), []).append(result.attack)
     if kinds:
         yield "", ""
         yield "head", title
@@ -219,7 +228,7 @@ def _kinds(report: Report, outcome: Outcome, title: str, style: str) -> Iterator
         ids = ", ".join(attack.id for attack in attacks)
         for text in textwrap.wrap(ids, _WIDTH - 2, break_on_hyphens=False):
             yield style, f"  {text}"
-        yield "", f"      means: {attacks[0].means}"
+        yield "", f"      means: {attacks[0].impact}"
         yield "", f"      fix:   {advice(attacks)}"
 
 
@@ -236,7 +245,7 @@ def _table(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _left(report: Report) -> Iterator[tuple[str, str]]:
-    for number, text in enumerate(left_lines(report.traces)):
+    for number, text in enumerate(left_lines(report.created_objects)):
         if number == 0:
             yield "", ""
         yield "bad", text
@@ -298,44 +307,44 @@ def _verdict(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
 
 
 def _doubt(report: Report) -> str:
-    if not report.staging.reached:
+    if not report.preparation.dockerd_seen:
         return "no answer was certainly a Docker daemon's: is there one?"
-    if report.traces.left:
+    if report.created_objects.remaining:
         return "something is left, see above"
     return "not every answer could be read, see what is unclear above"
 
 
-def _counts(results: Sequence[Result]) -> dict[str, int]:
+def _counts(results: Sequence[Result[CatalogueAttack]]) -> dict[str, int]:
     counted = Counter(result.outcome for result in results)
     tested = len(results) - counted["not tried"]
     return {"tested": tested, **{outcome: counted[outcome] for outcome in OUTCOMES}}
 
 
-def _document(result: Result) -> dict[str, Any]:
+def _document(result: Result[CatalogueAttack]) -> dict[str, Any]:
     attack = result.attack
     concerns = result.outcome in {"succeeded", "open"}
     return {
         "id": attack.id,
         "family": attack.family.id,
-        "what": attack.what,
+        "what": attack.title,
         "command": attack.command,
         "outcome": result.outcome,
         "proved": result.proved,
-        "by": result.by,
+        "by": result.guard,
         "rules": list(result.rules),
         "status": result.status,
         "detail": result.detail,
-        "means": attack.means,
+        "means": attack.impact,
         "fix": advice([attack]) if concerns else "",
     }
 
 
-def _add_case(suite: ET.Element, result: Result) -> None:
+def _add_case(suite: ET.Element, result: Result[CatalogueAttack]) -> None:
     attack = result.attack
-    case = ET.SubElement(suite, "testcase", classname=attack.family.title, name=attack.what)
+    case = ET.SubElement(suite, "testcase", classname=attack.family.title, name=attack.title)
     match result.outcome:
         case "succeeded":
-            text = f"{_outcome(result)}; {attack.means}; {advice([attack])}"
+            text = f"{_outcome(result)}; {attack.impact}; {advice([attack])}"
             ET.SubElement(case, "failure", message=text)
         case "unclear":
             ET.SubElement(case, "error", message=result.detail)

@@ -15,9 +15,9 @@ import click
 
 from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
 from authz_plugin.tools.attack.campaign import Campaign
-from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, chosen
+from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, select
+from authz_plugin.tools.attack.model import CatalogueAttack
 from authz_plugin.tools.attack.report import Report, left_lines, lines
-from authz_plugin.tools.attack.row import Attack
 from authz_plugin.tools.commands.endpoint import endpoint_of, endpoint_options
 
 UNPROVEN: Final = 1
@@ -109,10 +109,10 @@ def attack(
         try:
             results = campaign.run()
         except KeyboardInterrupt:
-            for text in left_lines(campaign.traces):
+            for text in left_lines(campaign.created_objects):
                 click.echo(text, err=True)
             raise
-    report = Report(endpoint.url, campaign.staging, results, campaign.traces)
+    report = Report(endpoint.url, campaign.preparation, results, campaign.created_objects)
     if junit is not None:
         junit.write_text(report.to_junit())
     _tell(report, as_json=as_json)
@@ -148,10 +148,10 @@ def _postponed_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _chosen(only: Sequence[str], without: Sequence[str]) -> list[Attack]:
+def _chosen(only: Sequence[str], without: Sequence[str]) -> list[CatalogueAttack]:
     try:
-        left_out = {attack.id for attack in chosen(without)}
-        attacks = chosen(only) if only else CATALOGUE
+        left_out = {attack.id for attack in select(without)}
+        attacks = select(only) if only else CATALOGUE
     except KeyError as error:
         families = ", ".join(family.id for family in FAMILIES)
         raise click.BadParameter(
@@ -160,11 +160,11 @@ def _chosen(only: Sequence[str], without: Sequence[str]) -> list[Attack]:
     return [attack for attack in attacks if attack.id not in left_out]
 
 
-def _show_catalogue(attacks: Sequence[Attack], *, as_json: bool) -> None:
+def _show_catalogue(attacks: Sequence[CatalogueAttack], *, as_json: bool) -> None:
     if as_json:
         rows = [
-            {"id": a.id, "family": a.family.id, "what": a.what, "command": a.command,
-             "request": f"{a.message.method} {a.message.target}", "means": a.means}
+            {"id": a.id, "family": a.family.id, "what": a.title, "command": a.command,
+             "request": f"{a.request.method} {a.request.target}", "means": a.impact}
             for a in attacks
         ]  # fmt: skip
         tell(attacks=rows)
@@ -174,4 +174,4 @@ def _show_catalogue(attacks: Sequence[Attack], *, as_json: bool) -> None:
         if rows_:
             say(f"{family.title} ({len(rows_)})", "head")
         for row in rows_:
-            say(f"  {row.id:<28} {row.what}{f'  ({row.command})' if row.command else ''}")
+            say(f"  {row.id:<28} {row.title}{f'  ({row.command})' if row.command else ''}")
