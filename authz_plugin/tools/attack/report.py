@@ -1,4 +1,4 @@
-"""How a campaign went: for people, for programs (JSON) and for CI (JUnit XML)."""
+"""Report the results of a campaign as text, JSON or JUnit XML."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ _PROTECTED: Final[Mapping[str, tuple[str, ...]]] = {
     "Bypasses by JSON that only dockerd reads so": ("json.",),
     "Bind mounts in disguise": ("mounts.",),
 }  # fmt: skip
-"""What the closing lines say is prevented, by the rows (or with a dot, families) that show it."""
+"""The closing lines about what a guard prevents, each with the ids of the attacks that prove it.
+
+An id that ends with a dot stands for a family."""
 
 _ORIGINS: Final[Mapping[Origin, str]] = {
     "given": "an image that was named",
@@ -52,7 +54,11 @@ _ORIGINS: Final[Mapping[Origin, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A campaign that was carried out: where, with what, its results, what is left, and when."""
+    """A finished campaign.
+
+    ``endpoint`` is its URL, ``preparation`` tells what the attacks used, ``created_objects`` which
+    objects remain.
+    """
 
     endpoint: str
     preparation: Preparation
@@ -69,18 +75,18 @@ class Report:
 
     @property
     def proven(self) -> bool:
-        """Whether a dockerd was there, every answer could be read, and everything was removed."""
+        """Whether a dockerd has answered, no result is unclear, and no object remains."""
         unclear = any(result.outcome == "unclear" for result in self.results)
         return self.preparation.dockerd_seen and not unclear and not self.created_objects.remaining
 
     @property
     def guards(self) -> list[str]:
-        """Who refused something."""
+        """The guards that have blocked an attack."""
         return sorted({result.guard for result in self.results if result.guard})
 
     @property
     def prevented(self) -> list[str]:
-        """What was tried and stopped in each of its forms, at least once by a guard."""
+        """The closing lines whose attacks all failed, at least one of them because of a guard."""
         return [text for text, ids in _PROTECTED.items() if self._is_prevented(ids)]
 
     def _is_prevented(self, ids: tuple[str, ...]) -> bool:
@@ -92,7 +98,7 @@ class Report:
         return "blocked" in outcomes and outcomes <= _STOPPED
 
     def to_document(self) -> dict[str, Any]:
-        """The report as ``--json`` prints it."""
+        """Return the report as ``--json`` prints it."""
         refusal = self.preparation.container_refusal
         return {
             "version": 1,
@@ -117,7 +123,7 @@ class Report:
         }
 
     def to_junit(self) -> str:
-        """The report as JUnit XML: a suite for each family."""
+        """Return the report as JUnit XML with one test suite for each family."""
         root = ET.Element("testsuites", name="opa-authz attack")
         for family in FAMILIES:
             results = self.of(family)
@@ -139,8 +145,8 @@ class Report:
 
 
 def lines(report: Report) -> Iterator[tuple[str, str]]:
-    """The report for people, line by line, each with how it is meant: ``"good"``, ``"bad"``,
-    ``"warning"``, ``"dim"``, ``"head"`` or nothing."""
+    """Yield the lines of the text report, each after its style: ``"good"``, ``"bad"``,
+    ``"warning"``, ``"dim"``, ``"head"`` or an empty text."""
     yield from _heading(report)
     for family in FAMILIES:
         results = report.of(family)
@@ -149,14 +155,14 @@ def lines(report: Report) -> Iterator[tuple[str, str]]:
             yield "head", f"{family.title} ({len(results)})"
         for number, result in enumerate(results, 1):
             yield _line(result, f"{number}. " if family == SCENARIOS else "")
-    yield from _todo(report)
+    yield from _remedies(report)
     yield from _table(report)
-    yield from _left(report)
+    yield from _remaining(report)
     yield from _closing(report)
 
 
-def left_lines(created_objects: CreatedObjects) -> Iterator[str]:
-    """What is still there, and how it is removed."""
+def remaining_lines(created_objects: CreatedObjects) -> Iterator[str]:
+    """Yield the lines that name the remaining objects and the commands that remove them."""
     for object_, reason, command in created_objects.remaining:
         yield f"{object_.kind} {object_.name} could not be removed: {reason}"
         yield f"  remove it with: {command}"
@@ -210,21 +216,21 @@ def _outcome(result: Result[CatalogueAttack]) -> str:
     return f"{result.outcome}: {result.detail}"
 
 
-def _todo(report: Report) -> Iterator[tuple[str, str]]:
-    """What the successes mean and what to do about them, those of one kind together."""
-    yield from _kinds(report, "succeeded", "What succeeded, and what to do about it", "bad")
-    yield from _kinds(report, "open", "Open, often on purpose; not counted", "warning")
+def _remedies(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield impact and remedy of the successes; attacks with the same advice share them."""
+    yield from _grouped(report, "succeeded", "What succeeded, and what to do about it", "bad")
+    yield from _grouped(report, "open", "Open, often on purpose; not counted", "warning")
 
 
-def _kinds(report: Report, outcome: Outcome, title: str, style: str) -> Iterator[tuple[str, str]]:
-    kinds: dict[Hashable, list[CatalogueAttack]] = {}
+def _grouped(report: Report, outcome: Outcome, title: str, style: str) -> Iterator[tuple[str, str]]:
+    groups: dict[Hashable, list[CatalogueAttack]] = {}
     for result in report.results:
         if result.outcome == outcome:
-            kinds.setdefault(advice_key(result.attack), []).append(result.attack)
-    if kinds:
+            groups.setdefault(advice_key(result.attack), []).append(result.attack)
+    if groups:
         yield "", ""
         yield "head", title
-    for attacks in kinds.values():
+    for attacks in groups.values():
         ids = ", ".join(attack.id for attack in attacks)
         for text in textwrap.wrap(ids, _WIDTH - 2, break_on_hyphens=False):
             yield style, f"  {text}"
@@ -244,8 +250,8 @@ def _table(report: Report) -> Iterator[tuple[str, str]]:
             yield style, f"{family.title:<{width}}{numbers}"
 
 
-def _left(report: Report) -> Iterator[tuple[str, str]]:
-    for number, text in enumerate(left_lines(report.created_objects)):
+def _remaining(report: Report) -> Iterator[tuple[str, str]]:
+    for number, text in enumerate(remaining_lines(report.created_objects)):
         if number == 0:
             yield "", ""
         yield "bad", text
@@ -264,7 +270,7 @@ def _closing(report: Report) -> Iterator[tuple[str, str]]:
         yield "", ""
         yield from _totals("known bypasses", others)
     yield "", ""
-    yield from _verdict(report, complete=scenarios["blocked"] == len(ROWS))
+    yield from _conclusion(report, complete=scenarios["blocked"] == len(ROWS))
 
 
 def _totals(what: str, counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -281,7 +287,7 @@ def _totals(what: str, counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
             yield "", f"{label}: {counts[outcome]}"
 
 
-def _verdict(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
+def _conclusion(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
     if report.succeeded:
         count = len(report.succeeded)
         attacks = f"{count} attack{'s' if count > 1 else ''}"
@@ -289,7 +295,7 @@ def _verdict(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
         yield "", ""
         yield "bad", f"CRITICAL: {attacks} succeeded. DO NOT deploy to production until fixed."
     elif not report.proven:
-        yield "bad", f"✗ NOT PROVEN: nothing succeeded, but {_doubt(report)}"
+        yield "bad", f"✗ NOT PROVEN: nothing succeeded, but {_why_unproven(report)}"
     else:
         yield "good", "✓ SECURITY VALIDATION PASSED"
         yield "", ""
@@ -306,7 +312,7 @@ def _verdict(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
         yield "", "Your deployment is protected against common container escape vectors."
 
 
-def _doubt(report: Report) -> str:
+def _why_unproven(report: Report) -> str:
     if not report.preparation.dockerd_seen:
         return "no answer was certainly a Docker daemon's: is there one?"
     if report.created_objects.remaining:

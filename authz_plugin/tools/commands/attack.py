@@ -1,4 +1,4 @@
-"""``opa-authz attack``: which attacks on the Docker API does an endpoint stop?"""
+"""``opa-authz attack``: send known attacks to a Docker API and report which of them succeed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
 from authz_plugin.tools.attack.campaign import Campaign
 from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, select
 from authz_plugin.tools.attack.model import CatalogueAttack
-from authz_plugin.tools.attack.report import Report, left_lines, lines
+from authz_plugin.tools.attack.report import Report, remaining_lines, lines
 from authz_plugin.tools.commands.endpoint import endpoint_of, endpoint_options
 
 UNPROVEN: Final = 1
-"""The exit status where none did, but not everything could be read or removed."""
+"""The exit status if no attack succeeded, but the report is not proven (see ``Report.proven``)."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -109,7 +109,7 @@ def attack(
         try:
             results = campaign.run()
         except KeyboardInterrupt:
-            for text in left_lines(campaign.created_objects):
+            for text in remaining_lines(campaign.created_objects):
                 click.echo(text, err=True)
             raise
     report = Report(endpoint.url, campaign.preparation, results, campaign.created_objects)
@@ -132,17 +132,20 @@ def _tell(report: Report, *, as_json: bool) -> None:
 
 @contextmanager
 def _postponed_signals() -> Iterator[list[int]]:
-    """Note the signals that end a program, so that it ends between two requests: what is asked for
-    is then either there to be removed or never comes."""
-    noted: list[int] = []
+    """Record the signals that end the program instead of obeying them; yield the list of them.
 
-    def note(number: int, _: FrameType | None) -> None:
-        noted.append(number)
+    The campaign checks the list between two attacks, so that it can remove every object that it has
+    requested.
+    """
+    received: list[int] = []
+
+    def record(number: int, _: FrameType | None) -> None:
+        received.append(number)
         click.echo("interrupted: removing what was made", err=True)
 
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    before = {number: signal.signal(number, record) for number in _SIGNALS}
     try:
-        yield noted
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,21 +1,21 @@
-"""Attacks on the Docker API, as a table: what is sent, what shows that it worked, what denies it.
+"""The attacks that the tests send: an ``Attack`` of the command, with what is expected of it.
 
-Each row is sent to real daemons, byte for byte: to one that asks nobody, to prove that the attack
-works there (or to say that this engine refuses it by itself), and to guarded ones, which must deny
-it by the rule that the row names. ``docs/attacks.md`` is made of this table.
+Each one is sent byte for byte to real daemons: to an unguarded one, to prove that it works there or
+that this engine rejects it by itself, and to guarded ones, which must deny it by the rule that the
+table names. ``docs/attacks.md`` is generated from the tables.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import tarfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from authz_plugin.tools.attack.catalogue.builders import archive
+from authz_plugin.tools.attack.model import JSON, Attack, Family, Proof, RequestTemplate
 from tests.harness.dockerd import IMAGE
 
 ENGINES: Final = ("20.10", "26.1", "28.5")
@@ -23,113 +23,70 @@ ENGINES: Final = ("20.10", "26.1", "28.5")
 Policy = Literal["production", "devcontainer", "strict"]
 
 POLICIES: Final[tuple[Policy, ...]] = ("production", "devcontainer", "strict")
-"""The profiles of these names, and ``strict.yaml``: every section open, every rule strict."""
+"""The profiles of these names, and ``strict.yaml``, which allows every operation and sets every
+rule to its strictest."""
 
-JSON: Final = "Content-Type: application/json"
-FORM: Final = "Content-Type: application/x-www-form-urlencoded"
-TEXT: Final = "Content-Type: text/plain"
-TAR: Final = "Content-Type: application/x-tar"
-UPGRADE: Final = ("Connection: Upgrade, close", "Upgrade: h2c")
+UPGRADE: Final = ("Upgrade", "h2c")
 WEBSOCKET: Final = (
-    "Connection: Upgrade, close",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    "Origin: http://docker",
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+    ("Origin", "http://docker"),
 )
-MIB: Final = 1 << 20
+
+ANSWERED: Final = Proof(form="plain")
+"""The proof of an attack that dockerd's answer proves, whatever it is."""
+
+
+def returns(at: str, value: Any = None) -> Proof:
+    """Return a proof: the answer to the attack has exactly this value at a path."""
+    return Proof("", at, value, exact=True)
+
+
+def shows(path: str, at: str = "", value: Any = None) -> Proof:
+    """Return a proof: a GET request afterwards has exactly this value at a path."""
+    return Proof(path, at, value, exact=True)
+
+
+def removes(path: str) -> Proof:
+    """Return a proof: a GET request afterwards finds no such object."""
+    return Proof(path, form="absent")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request; ``<name>`` and the like in it are filled in when it is sent.
+class EngineRefusal:
+    """That an engine rejects an attack by itself, or ignores what makes it one.
 
-    ``protocol`` is the request line's last word, ``chunked`` sends the body in one chunk instead
-    of with a Content-Length, ``before`` are raw bytes sent first on the same connection.
-    """
-
-    method: str
-    target: str
-    headers: tuple[str, ...] = ()
-    body: str | bytes = b""
-    chunked: bool = False
-    protocol: str = "HTTP/1.1"
-    before: bytes = b""
-
-    def render(self, values: Mapping[str, str]) -> bytes:
-        """The bytes to send."""
-        body = self.body if isinstance(self.body, bytes) else fill(self.body, values).encode()
-        lines = [f"{self.method} {fill(self.target, values)} {self.protocol}", "Host: docker"]
-        lines += self.headers
-        if not any(line.startswith("Connection:") for line in self.headers):
-            lines.append("Connection: close")
-        if self.chunked:
-            lines.append("Transfer-Encoding: chunked")
-            body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-        elif body or self.method in {"POST", "PUT"}:
-            lines.append(f"Content-Length: {len(body)}")
-        # raw bytes beyond ASCII go out as they are
-        head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
-        return self.before + head + body
-
-
-def fill(text: str, values: Mapping[str, str]) -> str:
-    """A text with its ``<name>`` replaced by values."""
-    return re.sub(r"<([a-z_]+)>", lambda found: values[found.group(1)], text)
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What shows that an attack worked: a place in an answer of dockerd's, and what stands there.
-
-    ``path`` is asked for by GET after the attack, or empty for the attack's own answer, ``at``
-    leads into the JSON (``HostConfig.Binds.0``); without it, success is an answer at all, or for
-    ``gone`` that there is none any more.
-    """
-
-    path: str = ""
-    at: str = ""
-    value: Any = None
-    gone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Alone:
-    """That an engine refuses an attack by itself, with a status, and why.
-
-    ``asks`` tells whether it asks the plugin before it does.
+    ``status`` is that of its answer, ``reason`` completes the sentence "dockerd …", and
+    ``asks_plugin`` says whether it asks the plugin before.
     """
 
     status: int
-    why: str
-    asks: bool = True
+    reason: str
+    asks_plugin: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attack:
-    """A row.
+class AttackCase(Attack):
+    """An attack and what is expected of it.
 
-    ``rules`` maps each policy to the rule that denies the attack, or to None where the policy
-    allows it; ``engine_rules`` has the engines on which another rule does. ``alone`` has the
-    engines that refuse it by themselves.
+    ``rules`` maps each policy to the rule that denies the attack, or to None if the policy allows
+    it; ``engine_rules`` has the engines on which another rule does. ``engine_refusals`` has the
+    engines that reject the attack by themselves.
     """
 
-    family: str
-    what: str
-    request: Request
-    proof: Proof
     rules: Mapping[Policy, str | None]
     engine_rules: Mapping[str, str] = field(default_factory=dict)
-    alone: Mapping[str, Alone] = field(default_factory=dict)
+    engine_refusals: Mapping[str, EngineRefusal] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """A name for what the attack makes."""
-        words = re.sub(r"[^a-z0-9]+", "-", self.what.lower()).strip("-")
-        return f"a-{words}-{zlib.crc32(self.what.encode()):08x}"
+        """The value of ``<name>``."""
+        words = re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+        return f"a-{words}-{zlib.crc32(self.title.encode()):08x}"
 
     def rule(self, engine: str, policy: Policy) -> str | None:
-        """The rule that denies it, or None where the policy allows it."""
+        """The rule that denies it, or None if the policy allows it."""
         rule = self.rules[policy]
         return self.engine_rules.get(engine, rule) if rule else None
 
@@ -146,63 +103,73 @@ NOT_IN_PRODUCTION: Final[dict[str, Any]] = {"production": SECTION}
 SECTIONS_CLOSED: Final[dict[str, Any]] = {"production": SECTION, "devcontainer": SECTION}
 
 
-def on_all(alone: Alone) -> dict[str, Alone]:
-    return dict.fromkeys(ENGINES, alone)
+def on_all(refusal: EngineRefusal) -> dict[str, EngineRefusal]:
+    """Return the same refusal for every engine."""
+    return dict.fromkeys(ENGINES, refusal)
 
 
-class Family:
-    """Makes the rows of one family."""
+class Table:
+    """Builds the attacks of one family."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
+    def __init__(self, id_: str, title: str) -> None:
+        self.family = Family(id_, title)
 
     def row(
         self,
-        what: str,
-        request: Request,
+        title: str,
+        request: RequestTemplate,
         rule: str | None,
         proof: Proof,
         *,
         engine_rules: Mapping[str, str] | None = None,
-        alone: Mapping[str, Alone] | None = None,
+        refusals: Mapping[str, EngineRefusal] | None = None,
+        success_errors: str = "",
         **rules: str | None,
-    ) -> Attack:
-        return Attack(
-            family=self.title,
-            what=what,
+    ) -> AttackCase:
+        """Build an attack that ``rule`` denies; ``rules`` has the policies with another rule."""
+        return AttackCase(
+            family=self.family,
+            title=title,
             request=request,
             proof=proof,
+            success_errors=success_errors,
             rules=_rules(rule, rules),
             engine_rules=engine_rules or {},
-            alone=alone or {},
+            engine_refusals=refusals or {},
         )
 
     def create(
         self,
-        what: str,
+        title: str,
         body: Mapping[str, Any] | str | bytes,
         rule: str | None,
         at: str,
         value: Any,
         *,
         target: str = "/containers/create?name=<name>",
-        headers: tuple[str, ...] = (JSON,),
+        headers: tuple[tuple[str, str], ...] = (JSON,),
         chunked: bool = False,
         method: str = "POST",
-        before: bytes = b"",
+        preceding: bytes = b"",
         **more: Any,
-    ) -> Attack:
-        """A container that is made; ``body`` without Image if it is not text."""
+    ) -> AttackCase:
+        """Build an attack that creates a container, proved by its inspect answer.
+
+        Image is added to a ``body`` that is a mapping.
+        """
         if isinstance(body, Mapping):
             body = json.dumps({"Image": IMAGE, **body}, ensure_ascii=False)
-        request = Request(method, target, headers, body, chunked=chunked, before=before)
-        return self.row(what, request, rule, Proof("/containers/<name>/json", at, value), **more)
+        request = RequestTemplate(
+            method, target, body, headers, chunked=chunked, preceding=preceding
+        )
+        proof = shows("/containers/<name>/json", at, value)
+        return self.row(title, request, rule, proof, **more)
 
-    def host(self, what: str, host_config: Any, rule: str, **more: Any) -> Attack:
-        """A container whose HostConfig holds something that is then found there again."""
+    def host(self, title: str, host_config: Any, rule: str, **more: Any) -> AttackCase:
+        """Build an attack that creates a container, proved by the first member of HostConfig."""
         (key, value), *_ = host_config.items()
         body = {"HostConfig": host_config}
-        return self.create(what, body, rule, f"HostConfig.{key}", value, **more)
+        return self.create(title, body, rule, f"HostConfig.{key}", value, **more)
 
 
 PRIVILEGED: Final = f'{{"Image":"{IMAGE}","HostConfig":{{"Privileged":true}}}}'
@@ -211,38 +178,25 @@ PADDED: Final = f'{{"Image":"{IMAGE}","HostConfig":{{"Privileged":true}},"Env":[
 
 
 def service(spec: str = "", task: str = "", more: str = "", name: str = "<name>") -> str:
-    """A service whose tasks find no node: made, never run."""
+    """Return the body of a service whose tasks fit no node, so that none of them runs.
+
+    ``spec``, ``task`` and ``more`` are JSON members to add to ContainerSpec, to TaskTemplate and to
+    the service.
+    """
     container = f'"ContainerSpec":{{"Image":"{IMAGE}"{spec and f",{spec}"}}}'
     nowhere = '"Placement":{"Constraints":["node.labels.none==here"]}'
     task = f'"TaskTemplate":{{{container},{nowhere}{task and f",{task}"}}}'
     return f'{{"Name":"{name}",{task}{more and f",{more}"}}}'
 
 
-SERVICE_EXISTS: Final = Proof("/services/<name>", "Spec.Name", "<name>")
-
-
-def post(target: str, body: str | bytes = b"", *headers: str, **more: Any) -> Request:
-    """A POST, of JSON unless headers say otherwise."""
-    return Request("POST", target, headers or ((JSON,) if body else ()), body, **more)
-
-
-def get(target: str, *headers: str) -> Request:
-    return Request("GET", target, headers)
-
-
-def archive(files: Mapping[str, str]) -> bytes:
-    """A tar archive of text files."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(text)
-            tar.addfile(entry, io.BytesIO(text.encode()))
-    return packed.getvalue()
+SERVICE_EXISTS: Final = shows("/services/<name>", "Spec.Name", "<name>")
 
 
 def plugin(description: str) -> bytes:
-    """A managed plugin with privileges of the host; no two of one description can be made."""
+    """Return a managed plugin with privileges on the host.
+
+    dockerd does not create two with the same description, because their content is equal.
+    """
     config = {
         "description": description,
         "documentation": "",

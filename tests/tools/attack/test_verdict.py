@@ -196,6 +196,51 @@ def test_an_answer_proves_itself_by_its_form(
     assert (result.outcome, result.proved) == (outcome, proved)
 
 
+@pytest.mark.parametrize(
+    ("at", "value", "proved"),
+    [
+        ("HostConfig.CapAdd", ["KILL"], True),
+        ("HostConfig.CapAdd", ["kill"], False),
+        ("HostConfig.Options", {"a": "1"}, False),
+        ("HostConfig.Options", {"a": "1", "b.c": "2"}, True),
+        ("HostConfig.Options.b.c", "2", True),
+        ("HostConfig.Mounts.0.Type", "bind", True),
+        ("HostConfig.Mounts.1.Type", None, False),
+        ("HostConfig.Mounts.1", {"Type": "bind"}, False),
+        ("HostConfig.Nothing.Type", None, False),
+        ("", None, True),
+    ],
+)
+def test_an_exact_proof_has_the_whole_value_at_its_path(at: str, value: Any, proved: bool) -> None:
+    host = {
+        "CapAdd": ["KILL"],
+        "Options": {"a": "1", "b.c": "2"},
+        "Mounts": [{"Type": "bind", "Source": "/"}],
+    }
+    shown = reply(200, DOCKERD, json.dumps({"HostConfig": host}).encode())
+    proof = Proof("/x", at, value, exact=True)
+    result = judge(PRIVILEGED, read_answer(POST, CREATED), GRANTED, proof, shown)
+    assert (result.outcome, result.proved) == (("succeeded" if proved else "refused"), proved)
+
+
+@pytest.mark.parametrize(
+    ("shown", "outcome", "proved"),
+    [
+        (reply(404, DOCKERD, error("No such image: x")), "succeeded", True),
+        (reply(200, DOCKERD, b"{}"), "refused", False),
+        (reply(500, DOCKERD, error("no")), "succeeded", False),
+        (None, "succeeded", False),
+    ],
+)
+def test_a_removal_is_proved_by_the_absence_of_the_object(
+    shown: Reply | None, outcome: str, proved: bool
+) -> None:
+    proof = Proof("/images/x/json", form="absent")
+    removed = read_answer(Request("DELETE", "/images/x"), reply(200, DOCKERD, b"[]"))
+    result = judge(PRIVILEGED, removed, "", proof, shown)
+    assert (result.outcome, result.proved) == (outcome, proved)
+
+
 def test_a_known_refusal_is_told_from_other_troubles() -> None:
     mark = row("json.mark")
     for message, outcome in (("invalid character", "refused"), ("no space left", "unclear")):

@@ -1,4 +1,4 @@
-"""JSON as dockerd reads it, and nobody else: Go's ``encoding/json`` into typed structures."""
+"""Request bodies that Go's ``encoding/json`` decodes differently from other JSON parsers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every field that takes a container's hardening away."""
+"""Fields of a container create request that weaken its isolation from the host."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Bodies that dockerd hides from a guard, and those in which requests hide.
+"""Requests whose body dockerd does not pass to its plugins, or whose body overrides the query.
 
-What engines hide: moby ``pkg/authorization/authz.go``, by release (CVE-2024-41110,
-CVE-2026-34040).
+Which bodies are passed depends on the release: moby ``pkg/authorization/authz.go``, before and
+after CVE-2024-41110 and CVE-2026-34040.
 """
 
 from __future__ import annotations
@@ -98,8 +98,9 @@ ROWS: Final = (
                post(CREATE, _PADDED, chunked=True), engine_note=_LARGE),
     _container("chunked-empty", "A chunked body that claims Content-Length: 0",
                post(CREATE, PRIVILEGED, JSON, _NO_LENGTH, chunked=True), engine_note=_CHUNKS),
-    _container("auth", "/auth at the end of the query", post(f"{CREATE}&x=/auth", PRIVILEGED)),
-    _container("auth-chunked", "A chunked body, /auth at the end of the query",
+    _container("auth", "A query that ends like the path of a login",
+               post(f"{CREATE}&x=/auth", PRIVILEGED)),
+    _container("auth-chunked", "A chunked body, and a query that ends like the path of a login",
                post(f"{CREATE}&x=/auth", PRIVILEGED, chunked=True), engine_note=_CHUNKS),
     _container("charset", "Content-Type with a charset",
                post(CREATE, PRIVILEGED, ("Content-Type", "application/json; charset=utf-8"))),
@@ -121,15 +122,15 @@ ROWS: Final = (
           post("/containers/<own>/exec", '{"Cmd":["sh"],"Privileged":true}', chunked=True),
           success_errors=NO_CONTAINER, rule="privileged.exec", engine_note=_CHUNKS,
           impact=IMPACT_EXEC),
-    _service("fragment", "A fragment that is no query, ?#%zz", "?#%zz", rule="request.uri"),
-    _service("escape", "A broken escape in the query, ?%zz", "?%zz", rule="request.query"),
+    _service("fragment", "A fragment that is no query", "?#%zz", rule="request.uri"),
+    _service("escape", "A broken escape in the query", "?%zz", rule="request.query"),
     _service("text", "JSON called text/plain", "", TEXT,
              rule="request.body-withheld", engine_note=_TYPED),
     _service("untyped", "JSON without a Content-Type", "", ("X-Nothing", "1"),
              rule="request.body-withheld", engine_note=_TYPED),
     _service("types-last", "Two Content-Types, JSON the last", "", TEXT, JSON,
              rule="request.body-withheld", engine_note=_TYPED),
-    _plugin("fragment-plugin", "A fragment that is no query, ?#%zz", "?#%zz",
+    _plugin("fragment-plugin", "A fragment that is no query", "?#%zz",
             rule="request.uri"),
     _plugin("text-plugin", "JSON called text/plain", "", TEXT,
             rule="request.body-withheld", engine_note=_TYPED),

@@ -1,4 +1,4 @@
-"""Images and builds, and what dockerd can be made to fetch."""
+"""Images, builds, and URLs that dockerd fetches for its callers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _build(id_: str, title: str, query: str, **more: Any) -> CatalogueAttack:
 
 
 def _named(id_: str, title: str, request: RequestTemplate, **more: Any) -> CatalogueAttack:
-    """An image that gets a name."""
+    """Return an attack that gives an image the name ``<name>``."""
     return entry(
         IMAGES, id_, title, request, rule="images.name", allowed_by=DEVCONTAINER,
         impact=_IMPACT_IMAGE,
@@ -60,7 +60,7 @@ def _named(id_: str, title: str, request: RequestTemplate, **more: Any) -> Catal
 
 
 def _fetch(id_: str, title: str, request: RequestTemplate, **more: Any) -> CatalogueAttack:
-    """dockerd asks an address that refuses it."""
+    """Return an attack that has dockerd connect to an address, which refuses the connection."""
     more = {"rule": "", **more}
     return entry(
         IMAGES, id_, title, request, success_errors=NO_REGISTRY, impact=_IMPACT_FETCH, **more

@@ -1,4 +1,4 @@
-"""Every way to the host's files: binds, binds in disguise, and what only looks harmless."""
+"""Mounts, volumes and log drivers that give access to files of the host."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _bind(id_: str, title: str, bind: str, **more: Any) -> CatalogueAttack:
 
 
 def _out(id_: str, title: str, bind: str) -> CatalogueAttack:
-    """Out of a folder that may be mounted."""
+    """Return an attack that mounts a path outside of a folder that may be mounted."""
     return _bind(id_, title, bind, needs_folder=True, impact=_IMPACT_ROOT)
 
 
@@ -47,7 +47,7 @@ def _mount(id_: str, title: str, mount: dict[str, Any], **more: Any) -> Catalogu
 
 
 def _inline(id_: str, title: str, options: dict[str, str], **more: Any) -> CatalogueAttack:
-    """A volume made along with a container."""
+    """Return an attack that creates a container and, by one of its Mounts, a volume."""
     driver = {"NoCopy": True, "DriverConfig": {"Name": "local", "Options": options}}
     mount = {"Type": "volume", "Source": "<name>", "VolumeOptions": driver}
     return _mount(id_, title, mount, also=(DockerObject("volume"),), **more)
@@ -56,7 +56,7 @@ def _inline(id_: str, title: str, options: dict[str, str], **more: Any) -> Catal
 def _volume(
     id_: str, title: str, options: dict[str, str], rule: str, impact: str
 ) -> CatalogueAttack:
-    """A volume made by itself, for a container that names it later."""
+    """Return an attack that creates a volume, which a container could mount later."""
     body = {"Name": "<name>", "Driver": "local", "DriverOpts": options}
     return entry(
         MOUNTS, f"volume-{id_}", title, post("/volumes/create", json.dumps(body)),

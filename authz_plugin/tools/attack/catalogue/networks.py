@@ -1,4 +1,4 @@
-"""Networks, ports and names."""
+"""Networks, published ports, and names in networks."""
 
 from __future__ import annotations
 

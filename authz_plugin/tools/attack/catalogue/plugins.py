@@ -1,6 +1,6 @@
-"""Managed plugins, which are root on the host; the guard may be one of them.
+"""Managed plugins, which run with root privileges on the host; the guard may be one of them.
 
-Nothing is installed: the registry is one that nobody runs, the plugins are ones that nobody has.
+Nothing is installed or changed: no registry is running at the address, and no such plugin exists.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _IMPACT_CHANGE: Final = "plugins are switched off or get other mounts; the guard
 
 
 def _change(id_: str, title: str, request: RequestTemplate, **more: Any) -> CatalogueAttack:
-    """A change of a plugin, of one that nobody has."""
+    """Return an attack that changes a plugin, which does not exist."""
     return entry(
         PLUGINS, id_, title, request,
         success_errors=NO_PLUGIN, rule="plugins.change", impact=_IMPACT_CHANGE, **more,

@@ -1,4 +1,4 @@
-"""What an endpoint gives away for the asking: the GETs that a guard of POSTs lets through."""
+"""Data that GET requests return, which a guard does not protect if it judges only other methods."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _IMPACT_SWARM: Final = "who has a manager's token or unlock key runs anything on
 
 
 def _own(id_: str, title: str, path: str, **more: Any) -> CatalogueAttack:
-    """Something about a container, asked of our own."""
+    """Return an attack that reads data of the campaign's own container."""
     more = {"impact": IMPACT_READ, "rule": "", "allowed_by": DEVCONTAINER, **more}
     request = get(f"/containers/<own>/{path}")
     return entry(READS, id_, title, request, success_errors=NO_CONTAINER, **more)
 
 
 def _stream(id_: str, title: str, request: RequestTemplate, **more: Any) -> CatalogueAttack:
-    """The standard input of a container, of our own."""
+    """Return an attack that opens the standard input of the campaign's own container."""
     return entry(
         READS, id_, title, request, proof=Proof(form="stream"), success_errors=NO_CONTAINER,
         rule="",
@@ -61,15 +61,15 @@ def _swarm(id_: str, title: str, target: str, **more: Any) -> CatalogueAttack:
 
 ROWS: Final = (
     _own("archive", "A container's files", "archive?path=/.dockerenv", proof=_TAR),
-    _own("archive-encoded", "A container's files, by arc%68ive", "arc%68ive?path=/.dockerenv",
-         proof=_TAR),
+    _own("archive-encoded", "A container's files, by an encoded letter in archive",
+         "arc%68ive?path=/.dockerenv", proof=_TAR),
     _own("export", "A whole container", "export", proof=_TAR),
     _own("export-query", "A whole container, with a harmless path in the query",
          "export?x=/containers/json", proof=_TAR),
     _stream("attach-ws", "A container's standard input, by attach/ws",
             get("/containers/<own>/attach/ws?stream=1&stdin=1", *_WEBSOCKET),
             allowed_by=DEVCONTAINER),
-    _stream("attach-ws-encoded", "A container's standard input, by %61ttach/ws",
+    _stream("attach-ws-encoded", "A container's standard input, by an encoded letter in attach/ws",
             get("/containers/<own>/%61ttach/ws?stream=1&stdin=1", *_WEBSOCKET),
             allowed_by=DEVCONTAINER),
     _own("top", "Options for the host's ps", "top?ps_args=-eo%20pid,args",

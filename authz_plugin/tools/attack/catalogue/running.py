@@ -1,4 +1,4 @@
-"""Into containers that are there already."""
+"""Access to containers that already exist."""
 
 from __future__ import annotations
 

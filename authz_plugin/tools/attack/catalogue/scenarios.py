@@ -1,4 +1,4 @@
-"""The ten escape scenarios of the socket proxy's validation guide, in its order and its words."""
+"""The ten escape scenarios of the socket proxy's validation guide, with its order and titles."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Swarm: services, which are containers elsewhere, and the swarm itself.
+"""Services, whose containers run on any node of a swarm, and changes of the swarm itself.
 
-Services are made with no replicas, for a node that does not exist: nothing of them ever runs.
+Services are created with zero replicas and a placement constraint that no node meets, so that none
+of their tasks runs.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ _NO_SWARM: Final = "already part of a swarm|listen address must be"
 
 
 def service(spec: str = "", task: str = "", more: str = "") -> str:
-    """A service that never runs, with members added to its ContainerSpec, its TaskTemplate and
-    itself."""
+    """Return the body of a service without tasks.
+
+    ``spec``, ``task`` and ``more`` are JSON members to add to ContainerSpec, to TaskTemplate and to
+    the service.
+    """
     container = f'"ContainerSpec":{{"Image":"<image>"{spec and f",{spec}"}}}'
     nowhere = '"Placement":{"Constraints":["node.labels.opa-authz-attack==none"]}'
     template = f'"TaskTemplate":{{{container},{nowhere}{task and f",{task}"}}}'
@@ -65,7 +69,7 @@ def _mount(
 def _update(
     id_: str, title: str, task: dict[str, Any], query: str = "", **more: Any
 ) -> CatalogueAttack:
-    """A change of a service, of one that nobody has."""
+    """Return an attack that changes a service, which does not exist."""
     body = json.dumps({"Name": NOTHING, "TaskTemplate": task})
     request = post(f"/services/{NOTHING}/update?version=1{query}", body)
     granted = f"{NO_MANAGER}|service .* not found"

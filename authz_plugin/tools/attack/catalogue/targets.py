@@ -1,4 +1,4 @@
-"""Forms of the request target: what dockerd takes for the same address, and a guard may not."""
+"""Spellings of a request target that dockerd routes alike, and a guard possibly does not."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _path(
     )  # fmt: skip
 
 
-def _aside(id_: str, title: str, request: RequestTemplate, **more: Any) -> CatalogueAttack:
-    """Something that is done to a container that nobody has."""
+def _on_missing(id_: str, title: str, request: RequestTemplate, **more: Any) -> CatalogueAttack:
+    """Return an attack on a container that does not exist."""
     return entry(TARGETS, id_, title, request, success_errors=NO_CONTAINER, **more)
 
 
@@ -60,13 +60,13 @@ ROWS: Final = (
     _path("slash-behind", "A slash at the end", f"/containers/create/{_QUERY}", rule=_UNROUTED),
     _path("case", "Another case", f"/Containers/create{_QUERY}", rule=_UNROUTED),
     _path("method-case", "The method in lower case", CREATE, method="post", rule=_UNROUTED),
-    _aside("fragment", "A removal that reads like a look: containers/X#/json",
+    _on_missing("fragment", "A removal whose fragment reads like an inspection",
            RequestTemplate("DELETE", f"/containers/{NOTHING}#/json"), rule=_UNCLEAN,
            impact="a guard that cuts the address at # judges another request than dockerd does"),
-    _aside("bytes", "A name with bytes that are no text",
+    _on_missing("bytes", "A name with bytes that are no text",
            RequestTemplate("DELETE", f"/containers/{NOTHING}\xff"), rule=_UNCLEAN,
            impact="dockerd shows a plugin another name than the one that it acts on"),
-    _aside("alias", "A privileged exec by the alias of a link: containers/X/alias/exec",
+    _on_missing("alias", "A privileged exec by the alias of a link: containers/X/alias/exec",
            post(f"/containers/{NOTHING}/alias/exec", '{"Cmd":["sh"],"Privileged":true}'),
            rule="privileged.exec", impact=IMPACT_EXEC),
 )  # fmt: skip
