@@ -23,9 +23,9 @@ every section, so that each denial is due to the content of the request. The req
 ```
 
 *Unguarded*: the attack works on every engine, except on those that are named with what they do
-instead. *Denied by*: the rule under the strict policy. A profile that closes the operation denies it
-by [`sections.operation`](rules.md#sectionsoperation). Profiles that allow the attack on purpose are
-named.
+instead. *Denied by*: the rule under the strict policy. A profile that closes the operation denies
+the attack by [`sections.operation`](rules.md#sectionsoperation). Profiles that allow the attack on
+purpose are named.
 
 """
 

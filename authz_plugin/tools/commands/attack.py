@@ -17,7 +17,7 @@ from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
 from authz_plugin.tools.attack.campaign import Campaign
 from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, select
 from authz_plugin.tools.attack.model import CatalogueAttack
-from authz_plugin.tools.attack.report import Report, remaining_lines, lines
+from authz_plugin.tools.attack.report import Report, lines, remaining_lines
 from authz_plugin.tools.commands.endpoint import endpoint_of, endpoint_options
 
 UNPROVEN: Final = 1
