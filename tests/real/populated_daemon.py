@@ -35,6 +35,9 @@ _CREATED: Final = (
     "start_a",
     "start_b",
 )
+_DETACHED: Final = ("--detach", "--stop-signal=KILL")
+"""Options of a container that dockerd can stop at once: ``sleep`` ignores SIGTERM as process 1."""
+_SLEEPS: Final = (IMAGE, "sleep", "9999")
 _HARMLESS_CONTAINER: Final = {"Image": IMAGE, "HostConfig": {}}
 
 
@@ -98,13 +101,13 @@ class PopulatedDaemon:
         docker = self.dockerd.docker
         self.dockerd.import_image(changes=['CMD ["true"]'])
         docker("tag", IMAGE, "removable:1")
-        docker("run", "--detach", "--name=running", "--stop-signal=KILL", IMAGE, "sleep", "9999")
+        docker("run", *_DETACHED, "--name=running", *_SLEEPS)
         for name in _CREATED:
             docker("create", f"--name={name}", IMAGE, "true")
         docker("create", "--name=limited", "--memory=64m", IMAGE, "true")
         docker("create", "--name=hostly", "--volume=/etc:/h", IMAGE, "true")
         docker("create", "--name=mine", "--link=running:aka", IMAGE, "true")
-        docker("run", "--detach", "--name=shareable", "--ipc=shareable", IMAGE, "sleep", "9999")
+        docker("run", *_DETACHED, "--name=shareable", "--ipc=shareable", *_SLEEPS)
         docker("volume", "create", "shared")
         docker("volume", "create", "removable")
         docker("network", "create", "--subnet=172.30.0.0/16", "app-net")

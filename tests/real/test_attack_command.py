@@ -12,16 +12,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from authz_plugin.tools.validation.probes import NOTHING
-from tests.harness.client import call
 from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
+from tests.harness.guarding import CANARY, asking
 from tests.harness.haproxy import one_proxy
 from tests.harness.inventory import take_inventory
 from tests.harness.plugin import wait_for
@@ -183,8 +182,6 @@ def test_nothing_is_left_when_it_is_interrupted(unguarded: Dockerd, number: sign
     assert take_inventory(unguarded) == before
 
 
-CANARY: Final = "/_ping?canary=1"
-
 Judge = Callable[[str, str], bool]
 """Whether a plugin allows a method of a target; asked about requests, or about answers."""
 
@@ -203,17 +200,11 @@ def guarded_by(dockerd: Dockerd, *, requests: Judge, answers: Judge) -> Iterator
         allowed = uri != CANARY and judge(method, uri)
         return json.dumps({"Allow": allowed, "Msg": "no"}).encode()
 
-    def asks() -> bool:
-        return call(dockerd.socket, "GET", CANARY).status == HTTPStatus.FORBIDDEN
-
-    with plugin_socket(Path(f"/run/docker/plugins/{name}.sock"), answer):
-        dockerd.reload({"authorization-plugins": [name]})
-        wait_for(asks, "dockerd to ask the plugin", 20)
-        try:
-            yield
-        finally:
-            dockerd.reload({})
-            wait_for(lambda: not asks(), "dockerd to ask nobody", 20)
+    with (
+        plugin_socket(Path(f"/run/docker/plugins/{name}.sock"), answer),
+        asking(dockerd, name),
+    ):
+        yield
 
 
 def test_what_could_not_be_removed_again_is_not_made(unguarded: Dockerd) -> None:

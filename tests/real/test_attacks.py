@@ -11,8 +11,9 @@ import pytest
 from authz_plugin.errors import EndpointError
 from authz_plugin.tools.attack.execution import Execution
 from authz_plugin.tools.attack.verdict import Outcome
+from tests.harness.guarding import asking
 from tests.harness.inventory import take_inventory
-from tests.harness.plugin import running_plugin, wait_for
+from tests.harness.plugin import running_plugin
 from tests.real.attacks import ATTACKS
 from tests.real.attacks.model import ENGINES, POLICIES, AttackCase, EngineRefusal, Policy
 from tests.real.populated_daemon import EXPERIMENTAL, PopulatedDaemon, populated_daemon
@@ -24,8 +25,6 @@ _SETTINGS: Final[dict[Policy, str]] = {
     ),
     "strict": (Path(__file__).parent / "attacks/strict.yaml").read_text(),
 }
-_CANARY: Final = "/_ping?a=1&a=2"
-"""A request that every policy denies and that dockerd itself accepts."""
 _NO_SUCCESS: Final[tuple[Outcome, ...]] = ("refused", "unclear")
 
 
@@ -79,11 +78,8 @@ def _under(policy: Policy, daemon: PopulatedDaemon, engine: str, folder: Path) -
     config.write_text(_SETTINGS[policy].replace("WORKSPACE", str(daemon.workspace)))
     root = daemon.dockerd.data_root
     with running_plugin(folder, f"--config={config}", socket_=socket, data_root=root) as plugin:
-        daemon.dockerd.reload({**EXPERIMENTAL, "authorization-plugins": [name]})
-        wait_for(lambda: daemon.get(_CANARY).status == 403, "dockerd to ask the plugin", 20)
-        problems = {a.title: _guarded(daemon, engine, policy, name, a) for a in ATTACKS}
-        daemon.dockerd.reload(EXPERIMENTAL)
-        wait_for(lambda: daemon.get(_CANARY).status == 200, "dockerd to ask no plugin", 20)
+        with asking(daemon.dockerd, name, EXPERIMENTAL):
+            problems = {a.title: _guarded(daemon, engine, policy, name, a) for a in ATTACKS}
         assert "Traceback" not in plugin.log
     return problems
 
