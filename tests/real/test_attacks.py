@@ -61,27 +61,26 @@ def _check_refusal(expected: EngineRefusal, execution: Execution[AttackCase]) ->
 def test_guarded_each_attack_is_denied_by_its_rule_and_nothing_is_left(
     engine: str, tmp_path: Path
 ) -> None:
+    name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-attacks"
+    socket, config = Path(f"/run/docker/plugins/{name}.sock"), tmp_path / "config.yaml"
     with populated_daemon(engine, tmp_path) as daemon:
         before = take_inventory(daemon.dockerd)
-        for policy in POLICIES:
-            problems = _under(policy, daemon, engine, tmp_path)
-            assert not any(problems.values()), f"{policy}:\n{_listed(problems)}"
-            assert take_inventory(daemon.dockerd) == before, policy
+        config.write_text(_settings(POLICIES[0], daemon))
+        options, root = (f"--config={config}",), daemon.dockerd.data_root
+        with running_plugin(tmp_path, *options, socket_=socket, data_root=root) as plugin:
+            for policy in POLICIES:
+                config.write_text(_settings(policy, daemon))
+                plugin.reload()
+                assert "is not taken over" not in plugin.log
+                with asking(daemon.dockerd, name, EXPERIMENTAL):
+                    problems = {a.title: _guarded(daemon, engine, policy, name, a) for a in ATTACKS}
+                assert not any(problems.values()), f"{policy}:\n{_listed(problems)}"
+                assert take_inventory(daemon.dockerd) == before, policy
+            assert "Traceback" not in plugin.log
 
 
-def _under(policy: Policy, daemon: PopulatedDaemon, engine: str, folder: Path) -> dict[str, str]:
-    """Send every attack to a daemon guarded by a policy; return what is wrong with each, or an
-    empty text."""
-    name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-attacks-{policy}"
-    socket = Path(f"/run/docker/plugins/{name}.sock")
-    config = folder / "config.yaml"
-    config.write_text(_SETTINGS[policy].replace("WORKSPACE", str(daemon.workspace)))
-    root = daemon.dockerd.data_root
-    with running_plugin(folder, f"--config={config}", socket_=socket, data_root=root) as plugin:
-        with asking(daemon.dockerd, name, EXPERIMENTAL):
-            problems = {a.title: _guarded(daemon, engine, policy, name, a) for a in ATTACKS}
-        assert "Traceback" not in plugin.log
-    return problems
+def _settings(policy: Policy, daemon: PopulatedDaemon) -> str:
+    return _SETTINGS[policy].replace("WORKSPACE", str(daemon.workspace))
 
 
 def _guarded(
