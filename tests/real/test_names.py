@@ -15,15 +15,13 @@ from urllib.parse import quote
 import pytest
 
 from authz_plugin.tools.attack.verdict import read_answer
-from authz_plugin.tools.docker_client import Endpoint, Request, exchange
-from tests.harness.client import Response, call
+from authz_plugin.tools.docker_client import Endpoint, Reply, Request, exchange
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
 from tests.harness.guarding import asking
 from tests.harness.plugin import running_plugin
 from tests.real.conftest import TESTED
 
-_JSON: Final = {"Content-Type": "application/json"}
 _DETACHED: Final = ("--detach", "--stop-signal=KILL")
 _SLEEPS: Final = (IMAGE, "sleep", "9999")
 
@@ -35,28 +33,27 @@ class Daemon:
     dockerd: Dockerd
     folder: Path
 
-    def get(self, path: str) -> Any:
-        answer = call(self.dockerd.socket, "GET", path)
-        assert answer.status == 200, answer
-        return json.loads(answer.text)
+    def send(self, method: str, path: str, body: Any = None) -> Reply:
+        endpoint = Endpoint(f"unix://{self.dockerd.socket}", unix=self.dockerd.socket)
+        return exchange(endpoint, _request(method, path, body))
 
-    def send(self, method: str, path: str, body: Any = None) -> Response:
-        headers = {} if body is None else _JSON
-        content = b"" if body is None else json.dumps(body).encode()
-        return call(self.dockerd.socket, method, path, headers, content)
+    def get(self, path: str) -> Any:
+        answer = self.send("GET", path)
+        assert answer.status == 200, answer
+        return answer.json()
 
     def make(self, path: str, body: Any = None) -> Any:
         answer = self.send("POST", path, body)
         assert answer.status < 300, answer
-        return json.loads(answer.text or "{}")
+        return json.loads(answer.body or "{}")
 
-    def is_denied(self, rule: str, method: str, path: str, body: Any = None) -> None:
-        """Send a request and assert that a rule denies it."""
-        request = Request(method, path) if body is None else Request.of_json(method, path, body)
-        endpoint = Endpoint(f"unix://{self.dockerd.socket}", unix=self.dockerd.socket)
-        answer = read_answer(request, exchange(endpoint, request))
-        assert answer.kind == "denied", answer
-        assert rule in answer.rules, answer
+    def is_denied(self, rule: str, method: str, path: str, body: Any = None) -> str:
+        """Send a request and assert that a rule denies it; return the message."""
+        reply = self.send(method, path, body)
+        answer = read_answer(_request(method, path, body), reply)
+        assert answer.kind == "denied", reply
+        assert rule in answer.rules, reply
+        return reply.message
 
     @contextmanager
     def guarded(self, config: str) -> Iterator[None]:
@@ -70,6 +67,10 @@ class Daemon:
             asking(self.dockerd, name),
         ):
             yield
+
+
+def _request(method: str, path: str, body: Any) -> Request:
+    return Request(method, path) if body is None else Request.of_json(method, path, body)
 
 
 @pytest.fixture(scope="module", params=TESTED)
@@ -94,7 +95,7 @@ def daemon(
         yield made
 
 
-def _linked(daemon: Daemon, name: str) -> Response:
+def _linked(daemon: Daemon, name: str) -> Reply:
     host = {"Links": ["neighbour:db"]}
     body = {"Image": IMAGE, "Cmd": ["sleep", "9999"], "NetworkDisabled": True, "HostConfig": host}
     return daemon.send("POST", f"/containers/create?name={name}", body)
@@ -113,14 +114,14 @@ def test_a_link_is_denied_whether_networking_is_disabled_or_not(daemon: Daemon) 
     with daemon.guarded("profile: devcontainer\n"):
         answer = _linked(daemon, "denied")
         assert answer.status == 403
-        assert "[networks.link" in answer.text
+        assert "[networks.link" in answer.message
         host = {"Image": IMAGE, "NetworkDisabled": True, "MacAddress": "02:42:ac:11:00:98"}
         daemon.is_denied("networks.mac-address", "POST", "/containers/create", host)
     tenant = "profile: devcontainer\nnetworks: {links: true}\ntenancy: {names: ['blue-*']}\n"
     with daemon.guarded(tenant):
         answer = _linked(daemon, "blue-linked")
         assert answer.status == 403
-        assert "container neighbour is not this tenant's" in answer.text
+        assert "container neighbour is not this tenant's" in answer.message
 
 
 def _ways_to(network: str) -> Iterator[tuple[str, dict[str, Any]]]:
