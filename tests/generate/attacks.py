@@ -1,42 +1,43 @@
-"""docs/attacks.md: the attacks that the tests send to real daemons, and what comes of them."""
+"""Generate docs/attacks.md: the attacks that the tests send to real daemons, and their results."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from tests.real.attacks import ATTACKS
-from tests.real.attacks.row import ENGINES, POLICIES, Attack
+from tests.real.attacks.model import ENGINES, POLICIES, AttackCase
 
 _HEAD: Final = """\
 # Attacks
 
-Every row is a request that [the tests](../tests/real/test_attacks.py) send, byte for byte, to three
-real daemons: alone, where dockerd's own answers prove that it works or that this engine refuses it
-by itself, and guarded by three policies, where it must be denied by the rule named here and must
-leave nothing behind. The policies are the profiles `production` and `devcontainer`, and
-[a strict one](../tests/real/attacks/strict.yaml) that opens every section, so that what is denied
-is denied for what it asks.
+Every row is a request that [the tests](../tests/real/test_attacks.py) send byte for byte to three
+real daemons. First the daemon is unguarded: its answers prove that the attack works, or that this
+engine rejects it by itself. Then three policies guard the daemon: the rule named here must deny the
+attack, and an inventory of the daemon must be the same afterwards. The policies are the profiles
+`production` and `devcontainer`, and [a strict one](../tests/real/attacks/strict.yaml) that opens
+every section, so that each denial is due to the content of the request. The requests are defined in
+[tables](../tests/real/attacks).
 
 ```sh
 .venv/bin/pytest tests/real/test_attacks.py
 ```
 
-*Alone*: **works** on every engine that is not named with what it does instead. *Denied by*: the
-rule under the strict policy; a profile that closes the operation denies it by
-[`sections.operation`](rules.md#sectionsoperation) first, and what a policy is made to allow is
-marked with its name.
+*Unguarded*: the attack works on every engine, except on those that are named with what they do
+instead. *Denied by*: the rule under the strict policy. A profile that closes the operation denies
+the attack by [`sections.operation`](rules.md#sectionsoperation). Profiles that allow the attack on
+purpose are named.
 
 """
 
 
 def attacks_page() -> str:
-    """The page: totals, then one table a family."""
-    families = list(dict.fromkeys(attack.family for attack in ATTACKS))
+    """Return the page: the totals, then one table for each family."""
+    families = list(dict.fromkeys(attack.family.title for attack in ATTACKS))
     lines = [_HEAD + _totals()]
     for family in families:
-        rows = [attack for attack in ATTACKS if attack.family == family]
-        lines += ["", f"## {family}", "", "| attack | alone | denied by |", "|---|---|---|"]
-        lines += [f"| {_cell(a.what)} | {_alone(a)} | {_rules(a)} |" for a in rows]
+        rows = [attack for attack in ATTACKS if attack.family.title == family]
+        lines += ["", f"## {family}", "", "| attack | unguarded | denied by |", "|---|---|---|"]
+        lines += [f"| {_cell(a.title)} | {_unguarded(a)} | {_rules(a)} |" for a in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -44,7 +45,7 @@ def _totals() -> str:
     lines = [
         f"| {len(ATTACKS)} attacks | " + " | ".join(ENGINES) + " |",
         "|---|" + "---|" * len(ENGINES),
-        "| work alone | " + " | ".join(str(_working(engine)) for engine in ENGINES) + " |",
+        "| work unguarded | " + " | ".join(str(_working(engine)) for engine in ENGINES) + " |",
     ]
     for policy in POLICIES:
         cells = [
@@ -60,21 +61,25 @@ def _working(engine: str) -> int:
     return sum(_works(attack, engine) for attack in ATTACKS)
 
 
-def _works(attack: Attack, engine: str) -> bool:
-    return engine not in attack.alone
+def _works(attack: AttackCase, engine: str) -> bool:
+    return engine not in attack.engine_refusals
 
 
-def _alone(attack: Attack) -> str:
-    reasons = {engine: attack.alone[engine].why for engine in ENGINES if engine in attack.alone}
+def _unguarded(attack: AttackCase) -> str:
+    reasons = {
+        engine: attack.engine_refusals[engine].reason
+        for engine in ENGINES
+        if engine in attack.engine_refusals
+    }
     if not reasons:
         return "works"
     if len(reasons) == len(ENGINES) and len(set(reasons.values())) == 1:
         return f"dockerd {next(iter(reasons.values()))}"
-    grouped = {why: [e for e in reasons if reasons[e] == why] for why in reasons.values()}
-    return "; ".join(f"{', '.join(engines)} {why}" for why, engines in grouped.items())
+    grouped = {reason: [e for e in reasons if reasons[e] == reason] for reason in reasons.values()}
+    return "; ".join(f"{', '.join(engines)} {reason}" for reason, engines in grouped.items())
 
 
-def _rules(attack: Attack) -> str:
+def _rules(attack: AttackCase) -> str:
     rules = {engine: attack.rule(engine, "strict") for engine in ENGINES}
     if None in rules.values():
         shown = {engine: attack.rule(engine, "production") for engine in ENGINES}

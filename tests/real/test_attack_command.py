@@ -12,21 +12,21 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from authz_plugin.tools.validation.probes import NOTHING
-from tests.harness.client import call
 from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
+from tests.harness.guarding import CANARY, asking
 from tests.harness.haproxy import one_proxy
+from tests.harness.inventory import take_inventory
 from tests.harness.plugin import wait_for
 from tests.harness.unixhttp import plugin_socket
 from tests.real.conftest import TESTED, Guard
-from tests.real.test_operator_tools import content, opa_authz
+from tests.real.test_operator_tools import opa_authz
 
 UNROUTED: Final = {
     "path.case", "path.dots", "path.double-slash", "path.encoded-dots", "path.encoded-twice",
@@ -106,7 +106,7 @@ def test_with_no_guard_every_attack_succeeds_that_the_engine_falls_for(
     alone: Alone, engine: str
 ) -> None:
     unguarded = alone(engine)
-    before = content(unguarded)
+    before = take_inventory(unguarded)
     done = attacked(unguarded, "--json")
     assert done.returncode == 3, done.stderr
     found = outcomes(done)
@@ -117,7 +117,7 @@ def test_with_no_guard_every_attack_succeeds_that_the_engine_falls_for(
     assert {id_ for id_ in unproved if not id_.startswith(COME_TO_NOTHING)} <= UNPROVED
     assert "is not running" in found["scenario.exec"]["detail"]
     assert json.loads(done.stdout)["left"] == []
-    assert content(unguarded) == before
+    assert take_inventory(unguarded) == before
 
 
 @pytest.mark.parametrize("engine", TESTED)
@@ -125,7 +125,7 @@ def test_guarded_by_production_nothing_succeeds_and_nothing_is_left(
     guard: Guard, engine: str
 ) -> None:
     guarded = guard(engine, "production")
-    before = content(guarded.dockerd)
+    before = take_inventory(guarded.dockerd)
     done = attacked(guarded.dockerd, "--json")
     assert done.returncode == 0, done.stdout
     assert done.stderr == ""
@@ -142,7 +142,7 @@ def test_guarded_by_production_nothing_succeeds_and_nothing_is_left(
         assert found[id_]["outcome"] == "blocked", id_
         assert found[id_]["by"] == f"plugin {guarded.name}"
         assert found[id_]["rules"]
-    assert content(guarded.dockerd) == before
+    assert take_inventory(guarded.dockerd) == before
 
 
 def test_guarded_by_devcontainer_no_way_leads_out_of_the_workspace(guard: Guard) -> None:
@@ -162,7 +162,7 @@ def test_guarded_by_devcontainer_no_way_leads_out_of_the_workspace(guard: Guard)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_when_it_is_interrupted(unguarded: Dockerd, number: signal.Signals) -> None:
-    before = content(unguarded)
+    before = take_inventory(unguarded)
     program = str(Path(sys.executable).with_name("opa-authz"))
     with subprocess.Popen(
         [program, "attack", f"--host=unix://{unguarded.socket}", "--only=json", "--only=hardening"],
@@ -179,10 +179,8 @@ def test_nothing_is_left_when_it_is_interrupted(unguarded: Dockerd, number: sign
     assert out == ""
     assert "interrupted: removing what was made" in err
     assert "could not be removed" not in err
-    assert content(unguarded) == before
+    assert take_inventory(unguarded) == before
 
-
-CANARY: Final = "/_ping?canary=1"
 
 Judge = Callable[[str, str], bool]
 """Whether a plugin allows a method of a target; asked about requests, or about answers."""
@@ -202,26 +200,20 @@ def guarded_by(dockerd: Dockerd, *, requests: Judge, answers: Judge) -> Iterator
         allowed = uri != CANARY and judge(method, uri)
         return json.dumps({"Allow": allowed, "Msg": "no"}).encode()
 
-    def asks() -> bool:
-        return call(dockerd.socket, "GET", CANARY).status == HTTPStatus.FORBIDDEN
-
-    with plugin_socket(Path(f"/run/docker/plugins/{name}.sock"), answer):
-        dockerd.reload({"authorization-plugins": [name]})
-        wait_for(asks, "dockerd to ask the plugin", 20)
-        try:
-            yield
-        finally:
-            dockerd.reload({})
-            wait_for(lambda: not asks(), "dockerd to ask nobody", 20)
+    with (
+        plugin_socket(Path(f"/run/docker/plugins/{name}.sock"), answer),
+        asking(dockerd, name),
+    ):
+        yield
 
 
 def test_what_could_not_be_removed_again_is_not_made(unguarded: Dockerd) -> None:
-    before = content(unguarded)
+    before = take_inventory(unguarded)
     with guarded_by(
         unguarded, requests=lambda method, _: method != "DELETE", answers=lambda *_: True
     ):
         done = attacked(unguarded, "--json")
-        after = content(unguarded)
+        after = take_inventory(unguarded)
     found = outcomes(done)
     assert after == before
     assert json.loads(done.stdout)["left"] == []
@@ -241,7 +233,7 @@ def test_what_could_not_be_removed_again_is_not_made(unguarded: Dockerd) -> None
 def test_what_cannot_be_removed_is_named_with_the_command_that_does_it(
     unguarded: Dockerd,
 ) -> None:
-    before = content(unguarded)
+    before = take_inventory(unguarded)
     with guarded_by(
         unguarded,
         requests=lambda method, uri: method != "DELETE" or NOTHING in uri,
@@ -262,11 +254,11 @@ def test_what_cannot_be_removed_is_named_with_the_command_that_does_it(
     for command in commands:
         assert " opa-authz-attack-" in command
         unguarded.docker(*command.split()[1:])
-    assert content(unguarded) == before
+    assert take_inventory(unguarded) == before
 
 
 def test_an_answer_that_is_refused_too_late_is_no_protection(unguarded: Dockerd) -> None:
-    before = content(unguarded)
+    before = take_inventory(unguarded)
     with guarded_by(
         unguarded,
         requests=lambda *_: True,
@@ -276,7 +268,7 @@ def test_an_answer_that_is_refused_too_late_is_no_protection(unguarded: Dockerd)
     attack = outcomes(done)["scenario.privileged"]
     assert attack["outcome"] == "succeeded"
     assert "carried out, and refused too late" in attack["detail"]
-    assert content(unguarded) == before
+    assert take_inventory(unguarded) == before
 
 
 TECNATIVA: Final = r"""
@@ -297,7 +289,7 @@ def behind_haproxy(dockerd: Dockerd, folder: Path, *, post: bool) -> Iterator[st
 def test_a_socket_proxy_for_reading_gives_containers_away(
     unguarded: Dockerd, tmp_path: Path
 ) -> None:
-    before = content(unguarded)
+    before = take_inventory(unguarded)
     parts = ("--only=scenario", "--only=read", "--only=images.buildkit-native", "--json")
     with behind_haproxy(unguarded, tmp_path, post=False) as host:
         done = opa_authz("attack", host, *parts)
@@ -308,21 +300,21 @@ def test_a_socket_proxy_for_reading_gives_containers_away(
     assert {"read.archive", "read.export", "read.attach-ws"} <= of(found, "succeeded")
     assert "images.buildkit-native" in of(found, "blocked")
     assert "Forbidden" in json.loads(done.stdout)["harmless_container_refused"]
-    assert content(unguarded) == before
+    assert take_inventory(unguarded) == before
 
 
 def test_a_socket_proxy_for_the_life_of_containers_hands_over_the_host(
     unguarded: Dockerd, tmp_path: Path
 ) -> None:
     """The configuration that the guide calls secure, but for /images: CONTAINERS=1, POST=1."""
-    before = content(unguarded)
+    before = take_inventory(unguarded)
     with behind_haproxy(unguarded, tmp_path, post=True) as host:
         done = opa_authz("attack", host, "--only=scenario")
         found = outcomes(opa_authz("attack", host, "--only=scenario", "--json"))
     assert of(found, "blocked") == {"scenario.build", "scenario.network", "scenario.volume"}
     assert "CRITICAL: 7 attacks succeeded. DO NOT deploy to production until fixed." in done.stdout
     assert "The guard (HAProxy) still prevents:" in done.stdout
-    assert content(unguarded) == before
+    assert take_inventory(unguarded) == before
 
 
 def test_on_a_manager_of_a_swarm_services_are_made_and_removed_and_no_token_is_told(

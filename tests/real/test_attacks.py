@@ -1,4 +1,4 @@
-"""Every attack of the table on three engines: what comes of it alone, and what guarded."""
+"""Every attack of the tables on three engines: its effect without a guard, its denial with one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Final
 
 import pytest
 
-from tests.harness.plugin import running_plugin, wait_for
+from authz_plugin.errors import EndpointError
+from authz_plugin.tools.attack.execution import Execution
+from authz_plugin.tools.attack.verdict import Outcome
+from tests.harness.guarding import asking
+from tests.harness.inventory import take_inventory
+from tests.harness.plugin import running_plugin
 from tests.real.attacks import ATTACKS
-from tests.real.attacks.row import ENGINES, POLICIES, Attack, Policy
-from tests.real.scene import EXPERIMENTAL, Scene, populated_daemon
+from tests.real.attacks.model import ENGINES, POLICIES, AttackCase, EngineRefusal, Policy
+from tests.real.populated_daemon import EXPERIMENTAL, PopulatedDaemon, populated_daemon
 
 _SETTINGS: Final[dict[Policy, str]] = {
     "production": "profile: production\n",
@@ -20,79 +25,82 @@ _SETTINGS: Final[dict[Policy, str]] = {
     ),
     "strict": (Path(__file__).parent / "attacks/strict.yaml").read_text(),
 }
-_CANARY: Final = "/_ping?a=1&a=2"
-"""Denied by every policy, and by none else."""
+_NO_SUCCESS: Final[tuple[Outcome, ...]] = ("refused", "unclear")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_alone_an_engine_lets_each_attack_pass_or_refuses_it_as_the_table_says(
+def test_unguarded_an_engine_accepts_or_rejects_each_attack_as_the_table_says(
     engine: str, tmp_path: Path
 ) -> None:
-    with populated_daemon(engine, tmp_path) as scene:
-        wrong = {attack.what: _alone(scene, engine, attack) for attack in ATTACKS}
-    assert not any(wrong.values()), _listed(wrong)
+    with populated_daemon(engine, tmp_path) as daemon:
+        problems = {attack.title: _unguarded(daemon, engine, attack) for attack in ATTACKS}
+    assert not any(problems.values()), _listed(problems)
 
 
-def _alone(scene: Scene, engine: str, attack: Attack) -> str:
-    answer = scene.send(attack)
-    while "update out of sequence" in answer.text:  # the swarm changed it since we looked
-        scene.refresh()
-        answer = scene.send(attack)
-    audit_block = scene.shows(attack, answer)
-    expected = attack.alone.get(engine)
-    if expected is None:
-        return audit_block
-    if not audit_block and expected.status < 300:
-        return f"it works: {answer}"
-    return "" if answer.status == expected.status else f"{expected.status} expected, {answer}"
+def _unguarded(daemon: PopulatedDaemon, engine: str, attack: AttackCase) -> str:
+    """Send an attack to a daemon without a plugin; return what is wrong, or an empty text."""
+    try:
+        execution = daemon.execute(attack)
+    except EndpointError as error:
+        return str(error)
+    expected, result = attack.engine_refusals.get(engine), execution.result
+    if expected is not None:
+        return _check_refusal(expected, execution)
+    proved = result.proved or attack.success_errors
+    return "" if result.outcome == "succeeded" and proved else f"it does not work: {execution}"
+
+
+def _check_refusal(expected: EngineRefusal, execution: Execution[AttackCase]) -> str:
+    result = execution.result
+    if result.outcome in _NO_SUCCESS and result.status == expected.status:
+        return ""
+    return f"{expected.status} expected, {execution}"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_guarded_each_attack_is_denied_by_its_rule_and_nothing_is_left(
     engine: str, tmp_path: Path
 ) -> None:
-    with populated_daemon(engine, tmp_path) as scene:
-        before = scene.inventory()
-        for policy in POLICIES:
-            wrong = _under(policy, scene, engine, tmp_path)
-            assert not any(wrong.values()), f"{policy}:\n{_listed(wrong)}"
-            assert scene.inventory() == before, policy
+    name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-attacks"
+    socket, config = Path(f"/run/docker/plugins/{name}.sock"), tmp_path / "config.yaml"
+    with populated_daemon(engine, tmp_path) as daemon:
+        before = take_inventory(daemon.dockerd)
+        config.write_text(_settings(POLICIES[0], daemon))
+        options, root = (f"--config={config}",), daemon.dockerd.data_root
+        with running_plugin(tmp_path, *options, socket_=socket, data_root=root) as plugin:
+            for policy in POLICIES:
+                config.write_text(_settings(policy, daemon))
+                plugin.reload()
+                assert "is not taken over" not in plugin.log
+                with asking(daemon.dockerd, name, EXPERIMENTAL):
+                    problems = {a.title: _guarded(daemon, engine, policy, name, a) for a in ATTACKS}
+                assert not any(problems.values()), f"{policy}:\n{_listed(problems)}"
+                assert take_inventory(daemon.dockerd) == before, policy
+            assert "Traceback" not in plugin.log
 
 
-def _under(policy: Policy, scene: Scene, engine: str, folder: Path) -> dict[str, str]:
-    """What is wrong with each attack on a daemon that is guarded by a policy, or empty texts."""
-    name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-attacks-{policy}"
-    socket = Path(f"/run/docker/plugins/{name}.sock")
-    config = _config(policy, folder, scene.workspace)
-    root = scene.dockerd.data_root
-    with running_plugin(folder, f"--config={config}", socket_=socket, data_root=root) as plugin:
-        scene.dockerd.reload({**EXPERIMENTAL, "authorization-plugins": [name]})
-        wait_for(lambda: scene.get(_CANARY).status == 403, "dockerd to ask the plugin", 20)
-        wrong = {a.what: _guarded(scene, engine, policy, name, a) for a in ATTACKS}
-        scene.dockerd.reload(EXPERIMENTAL)
-        wait_for(lambda: scene.get(_CANARY).status == 200, "dockerd to ask nobody", 20)
-        assert "Traceback" not in plugin.log
-    return wrong
+def _settings(policy: Policy, daemon: PopulatedDaemon) -> str:
+    return _SETTINGS[policy].replace("WORKSPACE", str(daemon.workspace))
 
 
-def _guarded(scene: Scene, engine: str, policy: Policy, name: str, attack: Attack) -> str:
-    rule, alone = attack.rule(engine, policy), attack.alone.get(engine)
-    unasked = alone is not None and not alone.asks
+def _guarded(
+    daemon: PopulatedDaemon, engine: str, policy: Policy, name: str, attack: AttackCase
+) -> str:
+    rule, refusal = attack.rule(engine, policy), attack.engine_refusals.get(engine)
+    unasked = refusal is not None and not refusal.asks_plugin
     if rule is None and not unasked:
         return ""
-    answer = scene.send(attack)
-    if alone is not None and unasked:
-        return "" if answer.status == alone.status else f"{alone.status} expected, {answer}"
-    if answer.status != 403 or f"authorization denied by plugin {name}: " not in answer.text:
-        return f"not denied: {answer.status} {answer.text[:300]}"
-    return "" if f"[{rule}" in answer.text else f"not by {rule}: {answer.text}"
+    try:
+        execution = daemon.execute(attack)
+    except EndpointError as error:
+        return str(error)
+    result = execution.result
+    if refusal is not None and unasked:
+        return _check_refusal(refusal, execution)
+    if result.outcome != "blocked" or result.guard != f"plugin {name}":
+        return f"not denied: {execution}"
+    return "" if rule in result.rules else f"not by {rule}: {execution}"
 
 
-def _listed(wrong: dict[str, str]) -> str:
-    return "\n".join(f"{what}: {problem}" for what, problem in wrong.items() if problem)
-
-
-def _config(policy: Policy, folder: Path, workspace: Path) -> Path:
-    config = folder / "config.yaml"
-    config.write_text(_SETTINGS[policy].replace("WORKSPACE", str(workspace)))
-    return config
+def _listed(problems: dict[str, str]) -> str:
+    return "\n".join(f"{title}: {problem}" for title, problem in problems.items() if problem)

@@ -15,11 +15,11 @@ from typing import Final
 
 import pytest
 
+from authz_plugin.tools.attack.catalogue.builders import archive
 from tests.harness.client import call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
 from tests.harness.plugin import running_plugin, wait_for
-from tests.real.attacks.row import archive
 from tests.real.conftest import TESTED, Guarded, guard_with
 
 _LASTING: Final = ("sleep", "100000")

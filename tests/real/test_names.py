@@ -1,5 +1,4 @@
-"""Names, ids and filters on real daemons: what works on one that asks nobody, and what a guarded
-one says to it."""
+"""Names, ids and filters on real daemons: their effect without a guard, and their denial."""
 
 from __future__ import annotations
 
@@ -15,62 +14,63 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.harness.client import Response, call
+from authz_plugin.tools.attack.verdict import read_answer
+from authz_plugin.tools.docker_client import Endpoint, Reply, Request, exchange
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
-from tests.harness.plugin import running_plugin, wait_for
+from tests.harness.guarding import asking
+from tests.harness.plugin import running_plugin
 from tests.real.conftest import TESTED
 
-_JSON: Final = {"Content-Type": "application/json"}
-_CANARY: Final = "/_ping?a=1&a=2"
-"""Denied by every policy, and by none else."""
 _DETACHED: Final = ("--detach", "--stop-signal=KILL")
 _SLEEPS: Final = (IMAGE, "sleep", "9999")
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """A dockerd with two containers, networks and a swarm of its own."""
+    """A dockerd with a container, two networks and a swarm."""
 
     dockerd: Dockerd
     folder: Path
 
-    def get(self, path: str) -> Any:
-        answer = call(self.dockerd.socket, "GET", path)
-        assert answer.status == 200, answer
-        return json.loads(answer.text)
+    def send(self, method: str, path: str, body: Any = None) -> Reply:
+        endpoint = Endpoint(f"unix://{self.dockerd.socket}", unix=self.dockerd.socket)
+        return exchange(endpoint, _request(method, path, body))
 
-    def send(self, method: str, path: str, body: Any = None) -> Response:
-        headers = {} if body is None else _JSON
-        content = b"" if body is None else json.dumps(body).encode()
-        return call(self.dockerd.socket, method, path, headers, content)
+    def get(self, path: str) -> Any:
+        answer = self.send("GET", path)
+        assert answer.status == 200, answer
+        return answer.json()
 
     def make(self, path: str, body: Any = None) -> Any:
         answer = self.send("POST", path, body)
         assert answer.status < 300, answer
-        return json.loads(answer.text or "{}")
+        return json.loads(answer.body or "{}")
 
-    def fails(self, rule: str, method: str, path: str, body: Any = None) -> None:
-        answer = self.send(method, path, body)
-        assert answer.status == 403, answer
-        assert f"[{rule}" in answer.text, answer
+    def is_denied(self, rule: str, method: str, path: str, body: Any = None) -> str:
+        """Send a request and assert that a rule denies it; return the message."""
+        reply = self.send(method, path, body)
+        answer = read_answer(_request(method, path, body), reply)
+        assert answer.kind == "denied", reply
+        assert rule in answer.rules, reply
+        return reply.message
 
     @contextmanager
     def guarded(self, config: str) -> Iterator[None]:
-        """A plugin with a configuration, which the daemon asks as long as this lasts."""
+        """Run a plugin with a configuration and have the daemon ask it."""
         name = f"opa-authz-{os.getpid()}-names"
         file = self.folder / "config.yaml"
         file.write_text(config)
-        place = Path(f"/run/docker/plugins/{name}.sock")
-        with running_plugin(self.folder, f"--config={file}", socket_=place):
-            self.dockerd.reload({"authorization-plugins": [name]})
-            wait_for(lambda: self._canary() == 403, "dockerd to ask the plugin", 20)
+        socket_ = Path(f"/run/docker/plugins/{name}.sock")
+        with (
+            running_plugin(self.folder, f"--config={file}", socket_=socket_),
+            asking(self.dockerd, name),
+        ):
             yield
-            self.dockerd.reload({"authorization-plugins": []})
-            wait_for(lambda: self._canary() == 200, "dockerd to ask nobody", 20)
 
-    def _canary(self) -> int:
-        return call(self.dockerd.socket, "GET", _CANARY).status
+
+def _request(method: str, path: str, body: Any) -> Request:
+    return Request(method, path) if body is None else Request.of_json(method, path, body)
 
 
 @pytest.fixture(scope="module", params=TESTED)
@@ -95,7 +95,7 @@ def daemon(
         yield made
 
 
-def _linked(daemon: Daemon, name: str) -> Response:
+def _linked(daemon: Daemon, name: str) -> Reply:
     host = {"Links": ["neighbour:db"]}
     body = {"Image": IMAGE, "Cmd": ["sleep", "9999"], "NetworkDisabled": True, "HostConfig": host}
     return daemon.send("POST", f"/containers/create?name={name}", body)
@@ -114,14 +114,14 @@ def test_a_link_is_denied_whether_networking_is_disabled_or_not(daemon: Daemon) 
     with daemon.guarded("profile: devcontainer\n"):
         answer = _linked(daemon, "denied")
         assert answer.status == 403
-        assert "[networks.link" in answer.text
+        assert "[networks.link" in answer.message
         host = {"Image": IMAGE, "NetworkDisabled": True, "MacAddress": "02:42:ac:11:00:98"}
-        daemon.fails("networks.mac-address", "POST", "/containers/create", host)
+        daemon.is_denied("networks.mac-address", "POST", "/containers/create", host)
     tenant = "profile: devcontainer\nnetworks: {links: true}\ntenancy: {names: ['blue-*']}\n"
     with daemon.guarded(tenant):
         answer = _linked(daemon, "blue-linked")
         assert answer.status == 403
-        assert "container neighbour is not this tenant's" in answer.text
+        assert "container neighbour is not this tenant's" in answer.message
 
 
 def _ways_to(network: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -154,11 +154,11 @@ def test_the_default_bridge_is_denied_by_its_name_and_by_what_may_be_its_id(daem
     with daemon.guarded("profile: devcontainer\nnetworks: {default_bridge: false}\n"):
         for text in (id_, id_[:12], id_[:1]):
             for path, body in _ways_to(text):
-                daemon.fails("networks.default-bridge", "POST", path, body)
+                daemon.is_denied("networks.default-bridge", "POST", path, body)
         assert daemon.send("POST", *next(_ways_to("app-net"))).status == 201
     with daemon.guarded("profile: devcontainer\nnetworks: {join: [app-net, app-two]}\n"):
         for path, body in _ways_to(id_[:9]):
-            daemon.fails("networks.join", "POST", path, body)
+            daemon.is_denied("networks.join", "POST", path, body)
 
 
 def test_an_image_that_is_mounted_is_judged_as_one_that_runs(daemon: Daemon) -> None:
@@ -175,7 +175,7 @@ def test_an_image_that_is_mounted_is_judged_as_one_that_runs(daemon: Daemon) -> 
     config = "profile: devcontainer\nimages: {allow: ['docker.io/library/allowed:*'], ids: false}\n"
     with daemon.guarded(config):
         for source in ("other:1", id_, id_.partition(":")[2][:12]):
-            daemon.fails("images.source", "POST", "/containers/create", body(source))
+            daemon.is_denied("images.source", "POST", "/containers/create", body(source))
         answer = daemon.send("POST", "/containers/create", body("allowed:1"))
         assert answer.status == (201 if mounts_images else 400), answer
 
@@ -203,9 +203,9 @@ def test_a_list_with_two_values_for_the_tenants_label_shows_anothers_and_is_deni
         assert "red-key" in seen, labels
     with daemon.guarded(_SWARM % ", labels: {tenant: blue}"):
         for labels in two:
-            daemon.fails("tenancy.filter", "GET", listed(labels))
+            daemon.is_denied("tenancy.filter", "GET", listed(labels))
             for path in ("configs", "services", "networks", "containers/json", "events"):
-                daemon.fails("tenancy.filter", "GET", listed(labels, path))
+                daemon.is_denied("tenancy.filter", "GET", listed(labels, path))
         found = daemon.get(listed(["tenant=blue"]))
         assert [secret["Spec"]["Name"] for secret in found] == ["blue-key"]
 
@@ -226,7 +226,7 @@ def test_a_tenant_uses_services_and_secrets_with_the_docker_cli(daemon: Daemon) 
             "service", "update", *common, "--secret-add=red-key", "blue-web", check=False
         )
         assert "[tenancy.name" in denied.stderr
-        daemon.fails("tenancy.name", "GET", f"/services/{service['ID'][:20]}")
+        daemon.is_denied("tenancy.name", "GET", f"/services/{service['ID'][:20]}")
         docker("service", "rm", "blue-web")
 
 
@@ -238,5 +238,5 @@ def test_a_list_that_begins_at_anothers_container_is_denied(daemon: Daemon) -> N
     )
     assert daemon.send("GET", there).status != daemon.send("GET", missing).status
     with daemon.guarded(_SWARM % ", labels: {tenant: blue}"):
-        daemon.fails("tenancy.name", "GET", there)
-        daemon.fails("tenancy.name", "GET", missing)
+        daemon.is_denied("tenancy.name", "GET", there)
+        daemon.is_denied("tenancy.name", "GET", missing)

@@ -27,6 +27,7 @@ from authz_plugin.tools.validation.runner import Validation
 from tests.harness.certificates import Authority
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
+from tests.harness.inventory import take_stored_inventory
 from tests.real.conftest import TESTED, Guard, Guarded, prepare_content
 
 
@@ -70,13 +71,6 @@ def on(guarded: Guarded, command: str, *arguments: str) -> subprocess.CompletedP
     return opa_authz(command, host, config, *arguments, environment=root)
 
 
-def content(dockerd: Dockerd) -> dict[str, Any]:
-    """Everything that a daemon holds, asked past its plugins: from its data folder."""
-    data = dockerd.folder / "data"
-    folders = ("containers", "image/vfs/imagedb/content/sha256", "volumes", "network/files")
-    return {folder: sorted(p.name for p in (data / folder).glob("*")) for folder in folders}
-
-
 def checks(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return {check["id"]: check for check in json.loads(done.stdout)["checks"]}
 
@@ -86,7 +80,7 @@ def test_validate_passes_on_a_guarded_daemon_and_leaves_nothing_behind(
     guard: Guard, engine: str, profile: str
 ) -> None:
     guarded = guard(engine, profile)
-    before = content(guarded.dockerd)
+    before = take_stored_inventory(guarded.dockerd)
     done = on(guarded, "validate")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -97,7 +91,7 @@ def test_validate_passes_on_a_guarded_daemon_and_leaves_nothing_behind(
     found = re.search(r"Total checks run: (\d+)\nPassed: (\d+)", done.stdout)
     assert found is not None
     assert int(found[1]) == int(found[2]) > 43
-    assert content(guarded.dockerd) == before
+    assert take_stored_inventory(guarded.dockerd) == before
 
 
 def test_validate_makes_looks_at_and_removes_a_container_that_is_allowed(
@@ -114,7 +108,7 @@ def test_validate_makes_looks_at_and_removes_a_container_that_is_allowed(
 def test_validate_fails_on_an_unguarded_daemon_and_still_leaves_nothing_behind(
     unguarded: Dockerd,
 ) -> None:
-    before = content(unguarded)
+    before = take_stored_inventory(unguarded)
     host = f"--host=unix://{unguarded.socket}"
     done = opa_authz("validate", host, "--profile=production", "--json")
     assert done.returncode == 3
@@ -124,7 +118,7 @@ def test_validate_fails_on_an_unguarded_daemon_and_still_leaves_nothing_behind(
     assert report["summary"]["incorrectly_allowed"] > 100
     assert checks(done)["privileged"]["observed"] == "allowed"
     assert checks(done)["enforcement"]["passed"] is False
-    assert content(unguarded) == before
+    assert take_stored_inventory(unguarded) == before
     said = opa_authz("validate", host, "--profile=production").stdout
     assert "✗ NOT SAFE: this daemon allows what its configuration denies" in said
 
@@ -163,7 +157,7 @@ def test_validate_writes_junit_that_agrees_with_its_summary(
 def test_validate_leaves_nothing_behind_when_it_is_interrupted(
     production: Guarded, number: signal.Signals
 ) -> None:
-    before = content(production.dockerd)
+    before = take_stored_inventory(production.dockerd)
     config = f"--config={production.workspace.parent / 'config.yaml'}"
     host = f"--host=unix://{production.dockerd.socket}"
     program = str(Path(sys.executable).with_name("opa-authz"))
@@ -180,7 +174,7 @@ def test_validate_leaves_nothing_behind_when_it_is_interrupted(
         process.send_signal(number)
         process.communicate(timeout=30)
         assert process.returncode == 1
-    assert content(production.dockerd) == before
+    assert take_stored_inventory(production.dockerd) == before
 
 
 def test_validate_removes_its_container_when_it_is_interrupted_just_then(
@@ -197,13 +191,13 @@ def test_validate_removes_its_container_when_it_is_interrupted_just_then(
         return reply
 
     monkeypatch.setattr("authz_plugin.tools.validation.runner.exchange", interrupted)
-    before = content(production.dockerd)
+    before = take_stored_inventory(production.dockerd)
     endpoint = Endpoint("unix://", unix=production.dockerd.socket)
     settings = load({("config",): production.workspace.parent / "config.yaml"}, {}, config_schema())
     with open_sandbox(settings) as sandbox, pytest.raises(KeyboardInterrupt):
         Validation(endpoint, sandbox, Client(), progress=lambda *_: None).run()
     assert made == [("POST", 201), ("DELETE", 204)]
-    assert content(production.dockerd) == before
+    assert take_stored_inventory(production.dockerd) == before
 
 
 @pytest.mark.parametrize("swarm", [False, True])

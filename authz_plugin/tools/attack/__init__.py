@@ -1,6 +1,9 @@
-"""Which attacks on the Docker API does an endpoint stop? Tried on the endpoint itself.
+"""Send known attacks to a Docker API and report which of them it blocks.
 
-``row`` is what an attack is, ``catalogue`` holds all of them; ``staging`` is what they stand on,
-``traces`` removes what they make, ``verdict`` reads how they ended, ``campaign`` tries them and
-``report`` tells how that went.
+``model`` defines an attack and ``catalogue`` lists those of ``opa-authz attack``. ``preparation``
+finds or creates what they need on the daemon, ``created_objects`` removes what they create,
+``rendering`` fills in their templates, ``execution`` sends one and ``verdict`` judges the answer.
+``campaign`` runs them one after another and ``report`` prints the results.
+
+The tests send tables of their own (``tests/real/attacks``) with the same modules.
 """

@@ -1,36 +1,38 @@
-"""A campaign: the rows of the catalogue tried on one endpoint, one after the other.
+"""Run the attacks of the catalogue on one endpoint, one after another.
 
-Nothing is started: what an attack makes is looked at and removed again before the next one.
+What an attack creates is examined and removed before the next attack. No container is started.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from authz_plugin.errors import EndpointError
-from authz_plugin.tools.attack import native
-from authz_plugin.tools.attack.row import Attack, Proof, Thing
-from authz_plugin.tools.attack.staging import Aim, Staging, fill, filled, render
-from authz_plugin.tools.attack.traces import Traces
-from authz_plugin.tools.attack.verdict import NOT_MADE, Answer, Result, judge, read, succeeded
-from authz_plugin.tools.docker_client import Endpoint, Reply, Request, exchange, exchange_bytes
+from authz_plugin.tools.attack.created_objects import CreatedObjects
+from authz_plugin.tools.attack.execution import execute
+from authz_plugin.tools.attack.model import CatalogueAttack, DockerObject
+from authz_plugin.tools.attack.preparation import Preparation
+from authz_plugin.tools.attack.rendering import fill
+from authz_plugin.tools.attack.verdict import NOT_CREATED, Result, success
+from authz_plugin.tools.docker_client import Endpoint
 
 
 class Campaign:
-    """The rows for one endpoint; ``staging`` and ``traces`` tell afterwards what they stood on and
-    what is left of them.
+    """The attacks to run on one endpoint.
 
-    ``image`` is one to make containers of and ``folder`` one that may be mounted, where they are
-    not to be found out. ``progress`` is told how many rows are done, of how many, and may raise to
-    end it.
+    ``image`` is the image to create containers of and ``folder`` a folder that may be mounted; for
+    None, the campaign looks for one. ``progress`` is called before each attack with the number of
+    attacks that are done and with their total; it may raise an exception to end the campaign.
+
+    After ``run``, ``preparation`` tells what the attacks used and ``created_objects`` which objects
+    could not be removed.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
-        attacks: Sequence[Attack],
+        attacks: Sequence[CatalogueAttack],
         *,
         image: str | None = None,
         folder: Path | None = None,
@@ -39,74 +41,48 @@ class Campaign:
         self._endpoint = endpoint
         self._attacks = attacks
         self._progress = progress
-        self.traces = Traces(endpoint)
-        self.staging = Staging(endpoint, self.traces, image, folder)
+        self.created_objects = CreatedObjects(endpoint)
+        self.preparation = Preparation(endpoint, self.created_objects, image, folder)
 
-    def run(self) -> list[Result]:
-        """Try every row, and remove everything; raises ``EndpointError`` if nobody answers."""
-        results: list[Result] = []
+    def run(self) -> list[Result[CatalogueAttack]]:
+        """Run every attack and remove what they created.
+
+        Raises ``EndpointError`` if the endpoint does not answer before the first attack.
+        """
+        results: list[Result[CatalogueAttack]] = []
         try:
-            self.staging.prepare()
+            self.preparation.prepare()
             for attack in self._attacks:
                 self._progress(len(results), len(self._attacks))
-                results.append(self._try(attack))
+                results.append(self._run(attack))
         finally:
-            self.staging.clear()
+            self.preparation.clean_up()
         return results
 
-    def _try(self, attack: Attack) -> Result:
-        if lacking := self.staging.lacks(attack):
-            return Result(attack, "not tried", lacking)
+    def _run(self, attack: CatalogueAttack) -> Result[CatalogueAttack]:
+        if missing := self.preparation.missing_for(attack):
+            return Result(attack, "not tried", missing)
         try:
-            return self._carry_out(attack)
-        except EndpointError as error:  # what may have been made is noted, and removed at the end
+            return self._execute(attack)
+        except EndpointError as error:  # objects it may have created are removed at the end
             return Result(attack, "unclear", str(error))
 
-    def _carry_out(self, attack: Attack) -> Result:
-        aim = self.staging.aim(attack)
-        made = [Thing(thing.kind, fill(thing.name, aim.words)) for thing in attack.makes]
-        fresh = self.staging.make_fresh(aim) if attack.fresh else []
-        self.traces.expect(made)
-        answer, reply = self._send(attack, aim)
-        proof = _filled(attack.proof, aim.words)
-        shown = self._look(proof) if proof is not None and proof.path else reply
-        result = judge(attack, answer, aim.granted, proof, shown)
-        removed = self.traces.remove(made)
-        self.traces.remove(fresh)
-        if answer.said in NOT_MADE:
-            self.traces.forget(made)
+    def _execute(self, attack: CatalogueAttack) -> Result[CatalogueAttack]:
+        context = self.preparation.context_for(attack)
+        created = [
+            DockerObject(object_.kind, fill(object_.name, context.placeholders))
+            for object_ in attack.creates
+        ]
+        fresh = self.preparation.create_fresh_container(context) if attack.fresh_container else []
+        self.created_objects.add(created)
+        execution = execute(self._endpoint, attack, context)
+        answer = execution.answer
+        self.preparation.dockerd_seen |= answer.from_dockerd
+        removed = self.created_objects.remove(created)
+        self.created_objects.remove(fresh)
+        if answer.kind in NOT_CREATED:
+            self.created_objects.discard(created)
             if "removed" in removed.values():
                 detail = f"carried out, and refused too late: {answer.text}"
-                return succeeded(attack, detail, answer.status, proved=True)
-        return result
-
-    def _send(self, attack: Attack, aim: Aim) -> tuple[Answer, Reply]:
-        if attack.native:
-            request = Request(attack.message.method, attack.message.target)
-            reply = native.call(self._endpoint, attack.message.target)
-        else:
-            request = render(attack.message, aim)
-            reply = exchange_bytes(self._endpoint, _wire(request), request.method)
-        answer = read(request, reply)
-        self.staging.reached |= answer.is_dockerds
-        return answer, reply
-
-    def _look(self, proof: Proof) -> Reply | None:
-        try:
-            return exchange(self._endpoint, Request("GET", proof.path))
-        except EndpointError:
-            return None
-
-
-def _wire(request: Request) -> bytes:
-    """The bytes of a request; a connection that is to be handed over says so."""
-    wire = request.to_bytes()
-    if not any(name == "Upgrade" for name, _ in request.headers):
-        return wire
-    return wire.replace(b"\r\nConnection: close", b"\r\nConnection: Upgrade, close", 1)
-
-
-def _filled(proof: Proof | None, values: Mapping[str, str]) -> Proof | None:
-    if proof is None:
-        return None
-    return replace(proof, path=fill(proof.path, values), value=filled(proof.value, values))
+                return success(attack, detail, answer.status, proved=True)
+        return execution.result

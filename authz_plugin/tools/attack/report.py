@@ -1,4 +1,4 @@
-"""How a campaign went: for people, for programs (JSON) and for CI (JUnit XML)."""
+"""Report the results of a campaign as text, JSON or JUnit XML."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
-from authz_plugin.tools.attack.advice import advice, kind
+from authz_plugin.tools.attack.advice import advice, advice_key
 from authz_plugin.tools.attack.catalogue import FAMILIES
 from authz_plugin.tools.attack.catalogue.scenarios import ROWS, SCENARIOS
-from authz_plugin.tools.attack.row import Attack, Family
-from authz_plugin.tools.attack.staging import Origin, Staging
-from authz_plugin.tools.attack.traces import Traces
+from authz_plugin.tools.attack.created_objects import CreatedObjects
+from authz_plugin.tools.attack.model import CatalogueAttack, Family
+from authz_plugin.tools.attack.preparation import Origin, Preparation
 from authz_plugin.tools.attack.verdict import Outcome, Result
 
 OUTCOMES: Final[tuple[Outcome, ...]] = (
@@ -40,7 +40,9 @@ _PROTECTED: Final[Mapping[str, tuple[str, ...]]] = {
     "Bypasses by JSON that only dockerd reads so": ("json.",),
     "Bind mounts in disguise": ("mounts.",),
 }  # fmt: skip
-"""What the closing lines say is prevented, by the rows (or with a dot, families) that show it."""
+"""The closing lines about what a guard prevents, each with the ids of the attacks that prove it.
+
+An id that ends with a dot stands for a family."""
 
 _ORIGINS: Final[Mapping[Origin, str]] = {
     "given": "an image that was named",
@@ -52,35 +54,39 @@ _ORIGINS: Final[Mapping[Origin, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A campaign that was carried out: where, with what, its results, what is left, and when."""
+    """A finished campaign.
+
+    ``endpoint`` is its URL, ``preparation`` tells what the attacks used, ``created_objects`` which
+    objects remain.
+    """
 
     endpoint: str
-    staging: Staging
-    results: Sequence[Result]
-    traces: Traces
+    preparation: Preparation
+    results: Sequence[Result[CatalogueAttack]]
+    created_objects: CreatedObjects
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def of(self, family: Family) -> list[Result]:
+    def of(self, family: Family) -> list[Result[CatalogueAttack]]:
         return [result for result in self.results if result.attack.family == family]
 
     @property
-    def succeeded(self) -> list[Result]:
+    def succeeded(self) -> list[Result[CatalogueAttack]]:
         return [result for result in self.results if result.outcome == "succeeded"]
 
     @property
     def proven(self) -> bool:
-        """Whether a dockerd was there, every answer could be read, and everything was removed."""
+        """Whether a dockerd has answered, no result is unclear, and no object remains."""
         unclear = any(result.outcome == "unclear" for result in self.results)
-        return self.staging.reached and not unclear and not self.traces.left
+        return self.preparation.dockerd_seen and not unclear and not self.created_objects.remaining
 
     @property
     def guards(self) -> list[str]:
-        """Who refused something."""
-        return sorted({result.by for result in self.results if result.by})
+        """The guards that have blocked an attack."""
+        return sorted({result.guard for result in self.results if result.guard})
 
     @property
     def prevented(self) -> list[str]:
-        """What was tried and stopped in each of its forms, at least once by a guard."""
+        """The closing lines whose attacks all failed, at least one of them because of a guard."""
         return [text for text, ids in _PROTECTED.items() if self._is_prevented(ids)]
 
     def _is_prevented(self, ids: tuple[str, ...]) -> bool:
@@ -92,29 +98,32 @@ class Report:
         return "blocked" in outcomes and outcomes <= _STOPPED
 
     def to_document(self) -> dict[str, Any]:
-        """The report as ``--json`` prints it."""
-        control = self.staging.control
+        """Return the report as ``--json`` prints it."""
+        refusal = self.preparation.container_refusal
         return {
             "version": 1,
             "time": self.time.isoformat(timespec="seconds"),
             "endpoint": self.endpoint,
-            "engine": self.staging.engine,
+            "engine": self.preparation.engine,
             "guards": self.guards,
-            "image": {"name": self.staging.stand.image, "origin": self.staging.stand.origin},
-            "harmless_container_refused": control and control.text,
+            "image": {
+                "name": self.preparation.container.image,
+                "origin": self.preparation.container.origin,
+            },
+            "harmless_container_refused": refusal and refusal.text,
             "passed": self.proven and not self.succeeded,
             "scenarios": _counts(self.of(SCENARIOS)),
             "summary": _counts(self.results),
             "prevented": self.prevented,
             "attacks": [_document(result) for result in self.results],
             "left": [
-                {"kind": thing.kind, "name": thing.name, "reason": reason, "remove": command}
-                for thing, reason, command in self.traces.left
+                {"kind": object_.kind, "name": object_.name, "reason": reason, "remove": command}
+                for object_, reason, command in self.created_objects.remaining
             ],
         }
 
     def to_junit(self) -> str:
-        """The report as JUnit XML: a suite for each family."""
+        """Return the report as JUnit XML with one test suite for each family."""
         root = ET.Element("testsuites", name="opa-authz attack")
         for family in FAMILIES:
             results = self.of(family)
@@ -136,8 +145,8 @@ class Report:
 
 
 def lines(report: Report) -> Iterator[tuple[str, str]]:
-    """The report for people, line by line, each with how it is meant: ``"good"``, ``"bad"``,
-    ``"warning"``, ``"dim"``, ``"head"`` or nothing."""
+    """Yield the lines of the text report, each after its style: ``"good"``, ``"bad"``,
+    ``"warning"``, ``"dim"``, ``"head"`` or an empty text."""
     yield from _heading(report)
     for family in FAMILIES:
         results = report.of(family)
@@ -146,27 +155,33 @@ def lines(report: Report) -> Iterator[tuple[str, str]]:
             yield "head", f"{family.title} ({len(results)})"
         for number, result in enumerate(results, 1):
             yield _line(result, f"{number}. " if family == SCENARIOS else "")
-    yield from _todo(report)
+    yield from _remedies(report)
     yield from _table(report)
-    yield from _left(report)
+    yield from _remaining(report)
     yield from _closing(report)
 
 
-def left_lines(traces: Traces) -> Iterator[str]:
-    """What is still there, and how it is removed."""
-    for thing, reason, command in traces.left:
-        yield f"{thing.kind} {thing.name} could not be removed: {reason}"
+def remaining_lines(created_objects: CreatedObjects) -> Iterator[str]:
+    """Yield the lines that name the remaining objects and the commands that remove them."""
+    for object_, reason, command in created_objects.remaining:
+        yield f"{object_.kind} {object_.name} could not be removed: {reason}"
         yield f"  remove it with: {command}"
 
 
 def _heading(report: Report) -> Iterator[tuple[str, str]]:
-    staging = report.staging
-    yield "head", f"Docker API   {report.endpoint} ({staging.engine})"
+    preparation = report.preparation
+    yield "head", f"Docker API   {report.endpoint} ({preparation.engine})"
     yield "head", f"Refused by   {', '.join(report.guards) or 'nobody'}"
-    yield "", f"Aimed with   {_ORIGINS[staging.stand.origin]}: {staging.stand.image}"
-    if staging.control is not None:
+    yield (
+        "",
+        f"Aimed with   {_ORIGINS[preparation.container.origin]}: {preparation.container.image}",
+    )
+    if preparation.container_refusal is not None:
         yield "warning", "             a harmless container was refused as well, so what is blocked"
-        yield "warning", f"             may be blocked for that alone: {staging.control.text}"
+        yield (
+            "warning",
+            f"             may be blocked for that alone: {preparation.container_refusal.text}",
+        )
 
 
 _MARKS: Final[Mapping[Outcome, tuple[str, str]]] = {
@@ -179,20 +194,20 @@ _MARKS: Final[Mapping[Outcome, tuple[str, str]]] = {
 }
 
 
-def _line(result: Result, number: str) -> tuple[str, str]:
+def _line(result: Result[CatalogueAttack], number: str) -> tuple[str, str]:
     style, mark = _MARKS[result.outcome]
     attack = result.attack
-    what = f"{number}{attack.what}"
+    what = f"{number}{attack.title}"
     if attack.command:
         what += f" ({attack.command})"
     return style, f"  {mark} {what}: {_outcome(result)}"
 
 
-def _outcome(result: Result) -> str:
+def _outcome(result: Result[CatalogueAttack]) -> str:
     match result.outcome:
         case "blocked":
             rules = f"  [{', '.join(result.rules)}]" if result.rules else ""
-            return f"blocked by {result.by}{rules}"
+            return f"blocked by {result.guard}{rules}"
         case "succeeded":
             how = "proved" if result.proved else "let through"
             return f"SUCCEEDED, {how}: {result.detail}"
@@ -201,25 +216,25 @@ def _outcome(result: Result) -> str:
     return f"{result.outcome}: {result.detail}"
 
 
-def _todo(report: Report) -> Iterator[tuple[str, str]]:
-    """What the successes mean and what to do about them, those of one kind together."""
-    yield from _kinds(report, "succeeded", "What succeeded, and what to do about it", "bad")
-    yield from _kinds(report, "open", "Open, often on purpose; not counted", "warning")
+def _remedies(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield impact and remedy of the successes; attacks with the same advice share them."""
+    yield from _grouped(report, "succeeded", "What succeeded, and what to do about it", "bad")
+    yield from _grouped(report, "open", "Open, often on purpose; not counted", "warning")
 
 
-def _kinds(report: Report, outcome: Outcome, title: str, style: str) -> Iterator[tuple[str, str]]:
-    kinds: dict[Hashable, list[Attack]] = {}
+def _grouped(report: Report, outcome: Outcome, title: str, style: str) -> Iterator[tuple[str, str]]:
+    groups: dict[Hashable, list[CatalogueAttack]] = {}
     for result in report.results:
         if result.outcome == outcome:
-            kinds.setdefault(kind(result.attack), []).append(result.attack)
-    if kinds:
+            groups.setdefault(advice_key(result.attack), []).append(result.attack)
+    if groups:
         yield "", ""
         yield "head", title
-    for attacks in kinds.values():
+    for attacks in groups.values():
         ids = ", ".join(attack.id for attack in attacks)
         for text in textwrap.wrap(ids, _WIDTH - 2, break_on_hyphens=False):
             yield style, f"  {text}"
-        yield "", f"      means: {attacks[0].means}"
+        yield "", f"      means: {attacks[0].impact}"
         yield "", f"      fix:   {advice(attacks)}"
 
 
@@ -235,8 +250,8 @@ def _table(report: Report) -> Iterator[tuple[str, str]]:
             yield style, f"{family.title:<{width}}{numbers}"
 
 
-def _left(report: Report) -> Iterator[tuple[str, str]]:
-    for number, text in enumerate(left_lines(report.traces)):
+def _remaining(report: Report) -> Iterator[tuple[str, str]]:
+    for number, text in enumerate(remaining_lines(report.created_objects)):
         if number == 0:
             yield "", ""
         yield "bad", text
@@ -255,7 +270,7 @@ def _closing(report: Report) -> Iterator[tuple[str, str]]:
         yield "", ""
         yield from _totals("known bypasses", others)
     yield "", ""
-    yield from _verdict(report, complete=scenarios["blocked"] == len(ROWS))
+    yield from _conclusion(report, complete=scenarios["blocked"] == len(ROWS))
 
 
 def _totals(what: str, counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -272,7 +287,7 @@ def _totals(what: str, counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
             yield "", f"{label}: {counts[outcome]}"
 
 
-def _verdict(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
+def _conclusion(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
     if report.succeeded:
         count = len(report.succeeded)
         attacks = f"{count} attack{'s' if count > 1 else ''}"
@@ -280,7 +295,7 @@ def _verdict(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
         yield "", ""
         yield "bad", f"CRITICAL: {attacks} succeeded. DO NOT deploy to production until fixed."
     elif not report.proven:
-        yield "bad", f"✗ NOT PROVEN: nothing succeeded, but {_doubt(report)}"
+        yield "bad", f"✗ NOT PROVEN: nothing succeeded, but {_why_unproven(report)}"
     else:
         yield "good", "✓ SECURITY VALIDATION PASSED"
         yield "", ""
@@ -297,45 +312,45 @@ def _verdict(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
         yield "", "Your deployment is protected against common container escape vectors."
 
 
-def _doubt(report: Report) -> str:
-    if not report.staging.reached:
+def _why_unproven(report: Report) -> str:
+    if not report.preparation.dockerd_seen:
         return "no answer was certainly a Docker daemon's: is there one?"
-    if report.traces.left:
+    if report.created_objects.remaining:
         return "something is left, see above"
     return "not every answer could be read, see what is unclear above"
 
 
-def _counts(results: Sequence[Result]) -> dict[str, int]:
+def _counts(results: Sequence[Result[CatalogueAttack]]) -> dict[str, int]:
     counted = Counter(result.outcome for result in results)
     tested = len(results) - counted["not tried"]
     return {"tested": tested, **{outcome: counted[outcome] for outcome in OUTCOMES}}
 
 
-def _document(result: Result) -> dict[str, Any]:
+def _document(result: Result[CatalogueAttack]) -> dict[str, Any]:
     attack = result.attack
     concerns = result.outcome in {"succeeded", "open"}
     return {
         "id": attack.id,
         "family": attack.family.id,
-        "what": attack.what,
+        "what": attack.title,
         "command": attack.command,
         "outcome": result.outcome,
         "proved": result.proved,
-        "by": result.by,
+        "by": result.guard,
         "rules": list(result.rules),
         "status": result.status,
         "detail": result.detail,
-        "means": attack.means,
+        "means": attack.impact,
         "fix": advice([attack]) if concerns else "",
     }
 
 
-def _add_case(suite: ET.Element, result: Result) -> None:
+def _add_case(suite: ET.Element, result: Result[CatalogueAttack]) -> None:
     attack = result.attack
-    case = ET.SubElement(suite, "testcase", classname=attack.family.title, name=attack.what)
+    case = ET.SubElement(suite, "testcase", classname=attack.family.title, name=attack.title)
     match result.outcome:
         case "succeeded":
-            text = f"{_outcome(result)}; {attack.means}; {advice([attack])}"
+            text = f"{_outcome(result)}; {attack.impact}; {advice([attack])}"
             ET.SubElement(case, "failure", message=text)
         case "unclear":
             ET.SubElement(case, "error", message=result.detail)

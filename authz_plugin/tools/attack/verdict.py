@@ -1,7 +1,7 @@
-"""How an attack ended, read off what came back: who refused it, or what stands there now.
+"""Judge an attack by the answer to it: who refused it, or which effect it had.
 
-It takes nothing for a refusal that is not certainly one, and nothing for a success either: what it
-cannot read, it says so of.
+Only an answer that is certainly a refusal counts as one, and only proven effects or known errors
+of dockerd's count as success. Every other answer is ``unclear``.
 """
 
 from __future__ import annotations
@@ -11,157 +11,183 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from authz_plugin.errors import EndpointError
-from authz_plugin.tools.attack.row import Attack, Proof
+from authz_plugin.tools.attack.model import Attack, Proof
 from authz_plugin.tools.docker_client import Reply, Request
 from authz_plugin.tools.validation.checks import observe
 
 Outcome = Literal["blocked", "succeeded", "open", "refused", "unclear", "not tried"]
-Said = Literal["denied", "done", "declined", "unrouted", "unreadable"]
+AnswerKind = Literal["denied", "done", "declined", "unrouted", "unreadable"]
 
-NOT_MADE: Final = frozenset[Said]({"denied", "declined", "unrouted"})
-"""What is said where nothing has come of a request."""
+NOT_CREATED: Final = frozenset[AnswerKind]({"denied", "declined", "unrouted"})
+"""Answers after which nothing was created."""
 
 _PLUGIN: Final = "plugin "
-_OK: Final = range(200, 300)
-_ELSEWHERE: Final = range(300, 400)
-_DENIALS: Final = frozenset({401, 403, 405, 413, 414})
-"""Statuses by which proxies refuse, where the answer is not dockerd's."""
-_PAGE_DENIALS: Final = _DENIALS | {400, 404}
-"""Those of an HTML page, which no dockerd sends."""
-_REFUSALS: Final = frozenset({400, 403, 501})
-"""dockerd's own, past its plugins, for a request that it does not understand or never does."""
-_HAPROXY: Final = (
+_SUCCESS: Final = range(200, 300)
+_REDIRECTION: Final = range(300, 400)
+_PROXY_DENIALS: Final = frozenset({401, 403, 405, 413, 414})
+"""Statuses of refusals by proxies, if the answer is not dockerd's."""
+_PAGE_DENIALS: Final = _PROXY_DENIALS | {400, 404}
+"""The same for HTML pages, which dockerd never sends."""
+_ENGINE_REFUSALS: Final = frozenset({400, 403, 501})
+"""Statuses by which dockerd itself rejects a request after it has asked its plugins."""
+_HAPROXY_PAGES: Final = (
     b"Request forbidden by administrative rules",
     b"Your browser sent an invalid request",
 )
-_TAR_MAGIC: Final = (257, b"ustar")
-_GRPC_HEAD: Final = 5
-_SHOWN: Final = 200
+_TAR_MAGIC_OFFSET: Final = 257
+_TAR_MAGIC: Final = b"ustar"
+_GRPC_PREFIX_LENGTH: Final = 5
+_TEXT_LIMIT: Final = 200
+
+AttackT = TypeVar("AttackT", bound=Attack)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an endpoint said to a request.
+    """An endpoint's answer to a request.
 
-    ``denied`` by the guard ``by`` and its ``rules``; ``done``; ``declined`` with an error by
-    dockerd, which the request has reached; ``unrouted``, where no API operation was reached.
-    ``certain`` is whether the answer has dockerd's own marks, ``status`` is that of HTTP.
+    ``kind`` is one of:
+
+    - ``denied``: refused by ``guard`` (``plugin NAME``, ``HAProxy``, ``a proxy``), by its
+      ``rules`` where it names them;
+    - ``done``: executed;
+    - ``declined``: an error of dockerd's, so the request has reached it;
+    - ``unrouted``: no operation of the API was reached;
+    - ``unreadable``: none of these for certain.
+
+    ``status`` is the HTTP status, ``text`` the message in one line. ``identified`` says that
+    headers of the answer identify it as dockerd's.
     """
 
-    said: Said
+    kind: AnswerKind
     status: int
     text: str
-    by: str = ""
+    guard: str = ""
     rules: tuple[str, ...] = ()
-    certain: bool = False
+    identified: bool = False
 
     @property
-    def is_dockerds(self) -> bool:
-        """Whether a dockerd is there, whatever it said."""
-        return self.certain or self.by.startswith(_PLUGIN)
+    def from_dockerd(self) -> bool:
+        """Whether a dockerd has answered, by itself or for one of its plugins."""
+        return self.identified or self.guard.startswith(_PLUGIN)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """How a row ended. ``proved`` is whether a success was seen to stand there, rather than
-    dockerd saying what only somebody hears whom nobody stops."""
+class Result(Generic[AttackT]):
+    """The result of one attack.
 
-    attack: Attack
+    ``proved`` says that the proof of the attack was found; a success without it follows from
+    dockerd's answer alone. ``guard`` and ``rules`` are those that blocked the attack.
+    """
+
+    attack: AttackT
     outcome: Outcome
     detail: str
     proved: bool = False
-    by: str = ""
+    guard: str = ""
     rules: tuple[str, ...] = ()
     status: int | None = None
 
 
-def read(request: Request, reply: Reply) -> Answer:
-    """Read an answer, before it is known what was asked for."""
-    return _of_a_guard(request, reply) or _of_a_server(reply)
+def read_answer(request: Request, reply: Reply) -> Answer:
+    """Classify an answer, whatever the purpose of the request."""
+    return _read_refusal(request, reply) or _read_server_answer(reply)
 
 
-def is_absence(reply: Reply) -> bool:
-    """Whether an API says that there is nothing of a name."""
+def is_not_found(reply: Reply) -> bool:
+    """Return whether an answer is the Docker API's error that an object does not exist."""
     return reply.status == http.HTTPStatus.NOT_FOUND and _api_message(reply) is not None
 
 
 def judge(
-    attack: Attack, answer: Answer, granted: str, proof: Proof | None, shown: Reply | None
-) -> Result:
-    """How a row ended.
+    attack: AttackT,
+    answer: Answer,
+    success_errors: str,
+    proof: Proof | None,
+    evidence: Reply | None,
+) -> Result[AttackT]:
+    """Judge an attack by the answer to it.
 
-    ``granted`` and ``proof`` are those of the row, as it was aimed; ``shown`` is the answer that
-    the proof asks for, or None if none came.
+    ``success_errors`` and ``proof`` are the attack's own as its context renders them. ``evidence``
+    is the answer that the proof describes, or None if there was none.
     """
     text, status = answer.text, answer.status
-    if answer.said == "denied":
-        return Result(attack, "blocked", text, by=answer.by, rules=answer.rules, status=status)
-    if answer.said == "done":
-        return _judge_done(attack, answer, proof, shown)
-    if answer.said != "unreadable" and granted and re.search(granted, text):
-        return succeeded(attack, text, status)
-    if answer.said == "unrouted" or (answer.certain and _is_refusal(attack, answer)):
+    if answer.kind == "denied":
+        return Result(
+            attack, "blocked", text, guard=answer.guard, rules=answer.rules, status=status
+        )
+    if answer.kind == "done":
+        return _judge_done(attack, answer, proof, evidence)
+    if answer.kind != "unreadable" and success_errors and re.search(success_errors, text):
+        return success(attack, text, status)
+    if answer.kind == "unrouted" or (answer.identified and _is_engine_refusal(attack, answer)):
         return Result(attack, "refused", text, status=status)
     return Result(attack, "unclear", f"HTTP {status} {text}".strip(), status=status)
 
 
-def succeeded(attack: Attack, detail: str, status: int | None, *, proved: bool = False) -> Result:
-    """A success, or for a notice that the operation is open."""
-    outcome: Outcome = "open" if attack.notice else "succeeded"
+def success(
+    attack: AttackT, detail: str, status: int | None, *, proved: bool = False
+) -> Result[AttackT]:
+    """Return the result of an attack that succeeded: for an informational one, ``open``."""
+    outcome: Outcome = "open" if attack.informational else "succeeded"
     return Result(attack, outcome, detail, proved, status=status)
 
 
-def _of_a_guard(request: Request, reply: Reply) -> Answer | None:
-    """The answer of a plugin or a proxy that refuses, or of dockerd's router."""
-    seen = observe(request, reply)
+def _read_refusal(request: Request, reply: Reply) -> Answer | None:
+    """Read an answer of a plugin, of a proxy that refuses, or of dockerd's router."""
+    observation = observe(request, reply)
     status = reply.status
-    if seen.verdict == "denied":
-        text = _shortened(seen.message)
-        return Answer("denied", status, text, f"{_PLUGIN}{seen.plugin}", seen.rules)
-    if seen.verdict == "failed":
+    if observation.verdict == "denied":
+        text = _shortened(observation.message)
+        return Answer("denied", status, text, f"{_PLUGIN}{observation.plugin}", observation.rules)
+    if observation.verdict == "failed":
         return Answer("unreadable", status, _shortened(reply.message))
-    if seen.verdict == "absent":
+    if observation.verdict == "absent":
         return Answer("unrouted", status, "it has no such route")
-    if not _is_dockerds(reply) and (proxy := _proxy(reply)):
+    if not _is_from_dockerd(reply) and (proxy := _refusing_proxy(reply)):
         return Answer("denied", status, _page_text(reply), proxy)
     return None
 
 
-def _of_a_server(reply: Reply) -> Answer:
-    """The answer of dockerd, or of a server that nothing is known of."""
-    status, text, certain = reply.status, _shortened(reply.message), _is_dockerds(reply)
-    if status in _ELSEWHERE:
-        where = reply.headers.get("location", "nowhere").partition("?")[0]
-        return Answer("unrouted", status, f"it redirects to {where}")
-    if status == http.HTTPStatus.SWITCHING_PROTOCOLS or status in _OK:
+def _read_server_answer(reply: Reply) -> Answer:
+    """Read an answer of dockerd, or of an unknown server."""
+    status, text, identified = reply.status, _shortened(reply.message), _is_from_dockerd(reply)
+    if status in _REDIRECTION:
+        location = reply.headers.get("location", "nowhere").partition("?")[0]
+        return Answer("unrouted", status, f"it redirects to {location}")
+    if status == http.HTTPStatus.SWITCHING_PROTOCOLS or status in _SUCCESS:
         error = _stream_error(reply)
-        said: Said = "done" if error is None else "declined"
-        return Answer(said, status, _shortened(error or ""), certain=certain)
-    if certain or _api_message(reply) is not None:
-        return Answer("declined", status, text, certain=certain)
+        kind: AnswerKind = "done" if error is None else "declined"
+        return Answer(kind, status, _shortened(error or ""), identified=identified)
+    if identified or _api_message(reply) is not None:
+        return Answer("declined", status, text, identified=identified)
     if status in {http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.NOT_FOUND}:
         return Answer("unrouted", status, text or f"HTTP {status}")
     return Answer("unreadable", status, text)
 
 
-def _judge_done(attack: Attack, answer: Answer, proof: Proof | None, shown: Reply | None) -> Result:
+def _judge_done(
+    attack: AttackT, answer: Answer, proof: Proof | None, evidence: Reply | None
+) -> Result[AttackT]:
     status = answer.status
-    stands = None if proof is None or shown is None else _stands_there(proof, shown)
-    if proof is not None and stands:
-        return succeeded(attack, _seen(proof), status, proved=True)
-    if proof is not None and stands is False:
+    proved = None if proof is None or evidence is None else _is_proved(proof, evidence)
+    if proof is not None and proved:
+        return success(attack, _proof_text(proof), status, proved=True)
+    if proof is not None and proved is False:
         detail = f"accepted, but without effect: {proof.at} is not as asked for"
         return Result(attack, "refused", detail, status=status)
-    if answer.certain:
-        looked = f", and could not be looked at (HTTP {shown.status})" if shown and proof else ""
-        return succeeded(attack, f"dockerd accepted it with HTTP {status}{looked}", status)
+    if answer.identified:
+        detail = f"dockerd accepted it with HTTP {status}"
+        if proof is not None and evidence is not None:
+            detail += f", and could not be looked at (HTTP {evidence.status})"
+        return success(attack, detail, status)
     return Result(attack, "unclear", f"HTTP {status}, not certainly dockerd's", status=status)
 
 
-def _seen(proof: Proof) -> str:
+def _proof_text(proof: Proof) -> str:
     match proof.form:
         case "tar":
             return "the archive came"
@@ -171,76 +197,98 @@ def _seen(proof: Proof) -> str:
             return "dockerd answered with a gRPC message"
         case "plain":
             return "dockerd answered it"
+        case "absent":
+            return "the object is gone"
     return f"{proof.at} is there as asked for"
 
 
-def _stands_there(proof: Proof, shown: Reply) -> bool | None:
-    """Whether what an attack asked for is there; None if it cannot be told."""
-    if is_absence(shown):
-        return False
-    if proof.form != "json":
-        return _has_come(proof, shown) or None
-    if shown.status not in _OK:
-        return None
+def _is_proved(proof: Proof, evidence: Reply) -> bool | None:
+    """Return whether an answer is what a proof describes; None if that cannot be told."""
+    if is_not_found(evidence):
+        return proof.form == "absent"
+    readable = evidence.status in _SUCCESS
+    match proof.form:
+        case "absent":
+            return False if readable else None
+        case "json":
+            return _has_value(proof, evidence) if readable else None
+    return _has_form(proof, evidence) or None
+
+
+def _has_value(proof: Proof, evidence: Reply) -> bool | None:
+    """Return whether an answer has a proof's value; None if it is no JSON."""
     try:
-        found = _at(shown.json(), proof.at)
+        found = _value_at(evidence.json(), proof.at)
     except EndpointError:
         return None
-    return found is not None if proof.value is None else _stands(found, proof.value)
+    if proof.value is None:
+        return found is not None
+    return bool(found == proof.value) if proof.exact else _contains(found, proof.value)
 
 
-def _has_come(proof: Proof, shown: Reply) -> bool:
-    """Whether an answer is of the form that it should have."""
-    body = shown.body
+def _has_form(proof: Proof, evidence: Reply) -> bool:
+    """Return whether an answer has the form of a proof other than JSON."""
+    body = evidence.body
     if proof.form == "stream":
-        return shown.status == http.HTTPStatus.SWITCHING_PROTOCOLS
+        return evidence.status == http.HTTPStatus.SWITCHING_PROTOCOLS
     if proof.form == "grpc":
-        return body[:1] == b"\0" and len(body) >= _GRPC_HEAD
+        return body[:1] == b"\0" and len(body) >= _GRPC_PREFIX_LENGTH
     if proof.form == "tar":
-        return body[_TAR_MAGIC[0] :].startswith(_TAR_MAGIC[1])
-    return _is_dockerds(shown)
+        return body[_TAR_MAGIC_OFFSET:].startswith(_TAR_MAGIC)
+    return _is_from_dockerd(evidence)
 
 
-def _stands(found: Any, value: Any) -> bool:
-    """Whether a value is there; of objects and lists the parts that it names."""
+def _contains(found: Any, value: Any) -> bool:
+    """Return whether a JSON value is another one, or an object or a list with the parts of it."""
     if isinstance(value, Mapping):
         return isinstance(found, dict) and all(
-            key in found and _stands(found[key], part) for key, part in value.items()
+            key in found and _contains(found[key], part) for key, part in value.items()
         )
     if isinstance(value, list) and value:
         return isinstance(found, list) and all(
-            any(_stands(item, part) for item in found) for part in value
+            any(_contains(item, part) for item in found) for part in value
         )
     return bool(found == value)
 
 
-def _at(document: Any, place: str) -> Any:
-    for key in place.split("."):
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
+def _value_at(document: Any, path: str) -> Any:
+    """Return the value at a path such as ``HostConfig.Binds.0``, or None if there is none.
+
+    Keys may contain dots themselves. The empty path is the document.
+    """
+    if not path:
+        return document
+    if isinstance(document, list):
+        index, _, rest = path.partition(".")
+        return _value_at(document[int(index)], rest) if int(index) < len(document) else None
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if path == key or path.startswith(f"{key}."):
+                return _value_at(value, path[len(key) + 1 :])
+    return None
 
 
-def _is_refusal(attack: Attack, answer: Answer) -> bool:
-    return answer.status in _REFUSALS or bool(
-        attack.refused and re.search(attack.refused, answer.text)
+def _is_engine_refusal(attack: Attack, answer: Answer) -> bool:
+    return answer.status in _ENGINE_REFUSALS or bool(
+        attack.refusal_errors and re.search(attack.refusal_errors, answer.text)
     )
 
 
-def _is_dockerds(reply: Reply) -> bool:
-    """Whether a handler of dockerd's answered: it says its version, and only behind its plugins.
+def _is_from_dockerd(reply: Reply) -> bool:
+    """Return whether headers identify an answer as one of a handler of dockerd's.
 
-    moby 28.5.2 ``daemon/server/middleware/version.go``. A connection that is handed over has no
-    headers of the kind.
+    dockerd adds ``Api-Version`` to every answer after it has asked its plugins (moby 28.5.2,
+    ``daemon/server/middleware/version.go``), except where it switches protocols.
     """
     return "api-version" in reply.headers or reply.status == http.HTTPStatus.SWITCHING_PROTOCOLS
 
 
-def _proxy(reply: Reply) -> str:
-    """Who refused, if it was a proxy; or nothing."""
+def _refusing_proxy(reply: Reply) -> str:
+    """Return the name of the proxy that refused a request, or an empty text."""
     page = "html" in reply.headers.get("content-type", "")
-    if reply.status not in (_PAGE_DENIALS if page else _DENIALS):
+    if reply.status not in (_PAGE_DENIALS if page else _PROXY_DENIALS):
         return ""
-    if any(sentence in reply.body for sentence in _HAPROXY):
+    if any(sentence in reply.body for sentence in _HAPROXY_PAGES):
         return "HAProxy"
     server = reply.headers.get("server", "")
     return f"a proxy ({server})" if server else "a proxy"
@@ -252,7 +300,7 @@ def _page_text(reply: Reply) -> str:
 
 
 def _api_message(reply: Reply) -> str | None:
-    """The message of an error as the Docker API writes it."""
+    """Return the message of an error in the Docker API's JSON, or None."""
     try:
         fields = json.loads(reply.body)
     except ValueError:
@@ -262,7 +310,10 @@ def _api_message(reply: Reply) -> str | None:
 
 
 def _stream_error(reply: Reply) -> str | None:
-    """The error in an answer that began well: builds and pulls tell how they went line by line."""
+    """Return the error on the last line of a progress stream (builds, pulls, pushes), or None.
+
+    The status of such an answer is 200 even if the operation failed.
+    """
     last = reply.body.rstrip().rpartition(b"\n")[2]
     try:
         fields = json.loads(last)
@@ -274,4 +325,4 @@ def _stream_error(reply: Reply) -> str | None:
 
 def _shortened(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+    return line if len(line) <= _TEXT_LIMIT else f"{line[:_TEXT_LIMIT]}…"

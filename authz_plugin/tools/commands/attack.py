@@ -1,4 +1,4 @@
-"""``opa-authz attack``: which attacks on the Docker API does an endpoint stop?"""
+"""``opa-authz attack``: send known attacks to a Docker API and report which of them succeed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from authz_plugin.cli.options import current_name_option
 from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
 from authz_plugin.renamed import current_attack
 from authz_plugin.tools.attack.campaign import Campaign
-from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, chosen
-from authz_plugin.tools.attack.report import Report, left_lines, lines
-from authz_plugin.tools.attack.row import Attack
+from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, select
+from authz_plugin.tools.attack.model import CatalogueAttack
+from authz_plugin.tools.attack.report import Report, lines, remaining_lines
 from authz_plugin.tools.commands.endpoint import endpoint_of, endpoint_options
 
 UNPROVEN: Final = 1
-"""The exit status where none did, but not everything could be read or removed."""
+"""The exit status if no attack succeeded, but the report is not proven (see ``Report.proven``)."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -114,10 +114,10 @@ def attack(
         try:
             results = campaign.run()
         except KeyboardInterrupt:
-            for text in left_lines(campaign.traces):
+            for text in remaining_lines(campaign.created_objects):
                 click.echo(text, err=True)
             raise
-    report = Report(endpoint.url, campaign.staging, results, campaign.traces)
+    report = Report(endpoint.url, campaign.preparation, results, campaign.created_objects)
     if junit is not None:
         junit.write_text(report.to_junit())
     _tell(report, as_json=as_json)
@@ -137,26 +137,29 @@ def _tell(report: Report, *, as_json: bool) -> None:
 
 @contextmanager
 def _postponed_signals() -> Iterator[list[int]]:
-    """Note the signals that end a program, so that it ends between two requests: what is asked for
-    is then either there to be removed or never comes."""
-    noted: list[int] = []
+    """Record the signals that end the program instead of obeying them; yield the list of them.
 
-    def note(number: int, _: FrameType | None) -> None:
-        noted.append(number)
+    The campaign checks the list between two attacks, so that it can remove every object that it has
+    requested.
+    """
+    received: list[int] = []
+
+    def record(number: int, _: FrameType | None) -> None:
+        received.append(number)
         click.echo("interrupted: removing what was made", err=True)
 
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    before = {number: signal.signal(number, record) for number in _SIGNALS}
     try:
-        yield noted
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _chosen(only: Sequence[str], without: Sequence[str]) -> list[Attack]:
+def _chosen(only: Sequence[str], without: Sequence[str]) -> list[CatalogueAttack]:
     try:
-        left_out = {attack.id for attack in chosen(without)}
-        attacks = chosen(only) if only else CATALOGUE
+        left_out = {attack.id for attack in select(without)}
+        attacks = select(only) if only else CATALOGUE
     except KeyError as error:
         families = ", ".join(family.id for family in FAMILIES)
         raise click.BadParameter(
@@ -165,11 +168,11 @@ def _chosen(only: Sequence[str], without: Sequence[str]) -> list[Attack]:
     return [attack for attack in attacks if attack.id not in left_out]
 
 
-def _show_catalogue(attacks: Sequence[Attack], *, as_json: bool) -> None:
+def _show_catalogue(attacks: Sequence[CatalogueAttack], *, as_json: bool) -> None:
     if as_json:
         rows = [
-            {"id": a.id, "family": a.family.id, "what": a.what, "command": a.command,
-             "request": f"{a.message.method} {a.message.target}", "means": a.means}
+            {"id": a.id, "family": a.family.id, "what": a.title, "command": a.command,
+             "request": f"{a.request.method} {a.request.target}", "means": a.impact}
             for a in attacks
         ]  # fmt: skip
         tell(attacks=rows)
@@ -179,4 +182,4 @@ def _show_catalogue(attacks: Sequence[Attack], *, as_json: bool) -> None:
         if rows_:
             say(f"{family.title} ({len(rows_)})", "head")
         for row in rows_:
-            say(f"  {row.id:<28} {row.what}{f'  ({row.command})' if row.command else ''}")
+            say(f"  {row.id:<28} {row.title}{f'  ({row.command})' if row.command else ''}")

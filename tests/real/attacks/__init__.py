@@ -1,8 +1,7 @@
-"""Attacks on the Docker API, as a table: what is sent, what shows that it worked, what denies it.
+"""The attacks that the tests send to real daemons, one table for each family.
 
-Each row is sent to real daemons, byte for byte: to one that asks nobody, to prove that the attack
-works there (or to say that this engine refuses it by itself), and to guarded ones, which must deny
-it by the rule that the row names. ``docs/attacks.md`` is made of this table.
+``model`` says what an attack and its expectations are. ``docs/attacks.md`` is generated from the
+tables.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from typing import Final
 
 from tests.real.attacks.bodies import HIDDEN
 from tests.real.attacks.containers import CONNECTIONS, HARDENING, MOUNTS, STRENGTH
+from tests.real.attacks.model import AttackCase
 from tests.real.attacks.names import NAMES
 from tests.real.attacks.operations import IMAGES, PLUGINS, RESOURCES, RUNNING, SWARM
 from tests.real.attacks.paths import PATHS
-from tests.real.attacks.row import Attack
 from tests.real.attacks.typed import TYPED
 from tests.real.attacks.workloads import WORKLOADS
 
-ATTACKS: Final[tuple[Attack, ...]] = (
+ATTACKS: Final[tuple[AttackCase, ...]] = (
     *HIDDEN,
     *PATHS,
     *TYPED,
@@ -34,4 +33,4 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     *PLUGINS,
     *NAMES,
 )
-"""Every row; what one makes is named by its text, which stands once."""
+"""Every attack. Titles are unique: ``AttackCase.name`` is made from them."""

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from typing import Final
 
+from authz_plugin.tools.attack.catalogue.builders import post
+from authz_plugin.tools.attack.model import FORM, JSON, TEXT, RequestTemplate
 from tests.harness.dockerd import IMAGE
-from tests.real.attacks.row import (
-    FORM,
+from tests.real.attacks.model import (
     FORM_BODY,
     IS_PRIVILEGED,
-    JSON,
     PADDED,
     PRIVILEGED,
     SERVICE_EXISTS,
-    TEXT,
     WITHHELD,
-    Alone,
-    Family,
-    Proof,
-    Request,
+    EngineRefusal,
+    Table,
     on_all,
-    post,
     service,
+    shows,
 )
 
-_hidden = Family("Bodies that dockerd hides from a plugin, or that hide in it")
+_hidden = Table("hidden", "Bodies that dockerd hides from a plugin, or that hide in it")
 _SHOWN: Final = {"26.1": "privileged.container", "28.5": "privileged.container"}
 _NOT_JSON: Final = {
-    "26.1": Alone(400, "takes JSON only"),
-    "28.5": Alone(400, "takes JSON only"),
+    "26.1": EngineRefusal(400, "takes JSON only"),
+    "28.5": EngineRefusal(400, "takes JSON only"),
 }
 HIDDEN: Final = (
     _hidden.create(
@@ -58,11 +55,11 @@ HIDDEN: Final = (
         PRIVILEGED,
         "privileged.container",
         *IS_PRIVILEGED,
-        headers=(JSON, "Content-Length: 0"),
+        headers=(JSON, ("Content-Length", "0")),
         chunked=True,
     ),
     _hidden.create(
-        "A chunked body, /auth at the end of the query",
+        "A chunked body, and a query that ends like the path of a login",
         PRIVILEGED,
         "privileged.container",
         *IS_PRIVILEGED,
@@ -70,32 +67,32 @@ HIDDEN: Final = (
         chunked=True,
     ),
     _hidden.create(
-        "/auth at the end of the query",
+        "A query that ends like the path of a login",
         PRIVILEGED,
         "privileged.container",
         *IS_PRIVILEGED,
         target="/containers/create?name=<name>&x=/auth",
     ),
     _hidden.row(
-        "A fragment that is no query: services/create?#%zz",
+        "A fragment that is no query: services/create",
         post("/services/create?#%zz", service()),
         "request.uri",
         SERVICE_EXISTS,
     ),
     _hidden.row(
-        "A fragment that is no query: secrets/create?#%zz",
+        "A fragment that is no query: secrets/create",
         post("/secrets/create?#%zz", '{"Name":"<name>","Data":"eA=="}'),
         "request.uri",
-        Proof("/secrets/<name>", "Spec.Name", "<name>"),
+        shows("/secrets/<name>", "Spec.Name", "<name>"),
     ),
     _hidden.row(
-        "A fragment that is no query: configs/create?#%zz",
+        "A fragment that is no query: configs/create",
         post("/configs/create?#%zz", '{"Name":"<name>","Data":"eA=="}'),
         "request.uri",
-        Proof("/configs/<name>", "Spec.Name", "<name>"),
+        shows("/configs/<name>", "Spec.Name", "<name>"),
     ),
     _hidden.row(
-        "A broken escape in the query: services/create?%zz",
+        "A broken escape in the query: services/create",
         post("/services/create?%zz", service()),
         "request.query",
         SERVICE_EXISTS,
@@ -105,21 +102,21 @@ HIDDEN: Final = (
         post("/services/create", service(), TEXT),
         WITHHELD,
         SERVICE_EXISTS,
-        alone=_NOT_JSON,
+        refusals=_NOT_JSON,
     ),
     _hidden.row(
         "JSON without a Content-Type: services/create",
-        post("/services/create", service(), "X-Nothing: 1"),
+        post("/services/create", service(), ("X-Nothing", "1")),
         WITHHELD,
         SERVICE_EXISTS,
-        alone=_NOT_JSON,
+        refusals=_NOT_JSON,
     ),
     _hidden.row(
         "Two Content-Types, JSON the last: services/create",
         post("/services/create", service(), TEXT, JSON),
         WITHHELD,
         SERVICE_EXISTS,
-        alone=_NOT_JSON,
+        refusals=_NOT_JSON,
     ),
     _hidden.create(
         "Two Content-Types, JSON the first",
@@ -141,38 +138,38 @@ HIDDEN: Final = (
         PRIVILEGED,
         "privileged.container",
         *IS_PRIVILEGED,
-        headers=("Content-Type: application/json; charset=utf-8",),
+        headers=(("Content-Type", "application/json; charset=utf-8"),),
     ),
     _hidden.create(
         "Content-Type in other case",
         PRIVILEGED,
         "privileged.container",
         *IS_PRIVILEGED,
-        headers=("content-type: APPLICATION/JSON",),
+        headers=(("content-type", "APPLICATION/JSON"),),
     ),
     _hidden.row(
         "A form ahead of the query: rename",
         post("/containers/form_a/rename?name=fine", "name=<name>", FORM),
         FORM_BODY,
-        Proof("/containers/<name>/json", "Name", "/<name>"),
+        shows("/containers/<name>/json", "Name", "/<name>"),
     ),
     _hidden.row(
         "A form with a broken Content-Type: rename",
-        post("/containers/form_b/rename?name=fine", "name=<name>", f"{FORM}; bad"),
+        post("/containers/form_b/rename?name=fine", "name=<name>", (FORM[0], f"{FORM[1]}; bad")),
         FORM_BODY,
-        Proof("/containers/<name>/json", "Name", "/<name>"),
+        shows("/containers/<name>/json", "Name", "/<name>"),
     ),
     _hidden.row(
         "A chunked form behind a second Content-Type: rename",
         post("/containers/form_c/rename?name=fine", "name=<name>", FORM, TEXT, chunked=True),
         FORM_BODY,
-        Proof("/containers/<name>/json", "Name", "/<name>"),
+        shows("/containers/<name>/json", "Name", "/<name>"),
     ),
     _hidden.row(
         "A chunked form behind a second Content-Type that is JSON: rename",
         post("/containers/form_d/rename?name=fine", "name=<name>", FORM, JSON, chunked=True),
         FORM_BODY,
-        Proof("/containers/<name>/json", "Name", "/<name>"),
+        shows("/containers/<name>/json", "Name", "/<name>"),
     ),
     _hidden.row(
         "A chunked form that claims Content-Length: 0: rename",
@@ -180,56 +177,56 @@ HIDDEN: Final = (
             "/containers/form_e/rename?name=fine",
             "name=<name>",
             FORM,
-            "Content-Length: 0",
+            ("Content-Length", "0"),
             chunked=True,
         ),
         FORM_BODY,
-        Proof("/containers/<name>/json", "Name", "/<name>"),
+        shows("/containers/<name>/json", "Name", "/<name>"),
     ),
     _hidden.row(
         "A form ahead of the query: tag",
         post(f"/images/{IMAGE}/tag?repo=fine", "repo=<name>", FORM),
         FORM_BODY,
-        Proof("/images/<name>/json", "RepoTags.0", "<name>:latest"),
+        shows("/images/<name>/json", "RepoTags.0", "<name>:latest"),
     ),
     _hidden.row(
         "A multipart form beside the query: build",
-        Request(
+        RequestTemplate(
             "POST",
             "/build?remote=<url>/Dockerfile",
-            ("Content-Type: multipart/form-data; boundary=x",),
             '--x\r\nContent-Disposition: form-data; name="t"\r\n\r\n<name>\r\n--x--\r\n',
+            (("Content-Type", "multipart/form-data; boundary=x"),),
         ),
         FORM_BODY,
-        Proof("/images/<name>/json", "RepoTags.0", "<name>:latest"),
-        alone=on_all(Alone(200, "ignores the form")),
+        shows("/images/<name>/json", "RepoTags.0", "<name>:latest"),
+        refusals=on_all(EngineRefusal(200, "ignores the form")),
     ),
     _hidden.create(
         "A second request behind a harmless one on the same connection",
         PRIVILEGED,
         "privileged.container",
         *IS_PRIVILEGED,
-        before=b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n",
+        preceding=b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n",
     ),
     _hidden.create(
         "Expect: 100-continue",
         PRIVILEGED,
         "privileged.container",
         *IS_PRIVILEGED,
-        headers=(JSON, "Expect: 100-continue"),
+        headers=(JSON, ("Expect", "100-continue")),
     ),
     _hidden.create(
         "A header that claims another user",
         PRIVILEGED,
         "privileged.container",
         *IS_PRIVILEGED,
-        headers=(JSON, "Authz-User: admin", "X-Forwarded-User: root"),
+        headers=(JSON, ("Authz-User", "admin"), ("X-Forwarded-User", "root")),
     ),
     _hidden.create(
         "A header that claims another method",
         PRIVILEGED,
         "privileged.container",
         *IS_PRIVILEGED,
-        headers=(JSON, "X-HTTP-Method-Override: GET", "X-Original-URL: /_ping"),
+        headers=(JSON, ("X-HTTP-Method-Override", "GET"), ("X-Original-URL", "/_ping")),
     ),
 )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from authz_plugin.tools.attack.catalogue.builders import post
 from tests.harness.dockerd import IMAGE
-from tests.real.attacks.row import Alone, Attack, Family, Proof, on_all, post
+from tests.real.attacks.model import AttackCase, EngineRefusal, Table, on_all, shows
 
 _LIMITED: Final[dict[str, Any]] = {"production": None, "devcontainer": None}
 """Both profiles leave this to the operator; the strict policy does not."""
 
-_hardening = Family("What takes a container's hardening away")
+_hardening = Table("hardening", "What takes a container's hardening away")
 
 
-def _option(option: str, rule: str = "security-options.value", **more: Any) -> Attack:
+def _option(option: str, rule: str = "security-options.value", **more: Any) -> AttackCase:
     return _hardening.host(f"SecurityOpt {option}", {"SecurityOpt": [option]}, rule, **more)
 
 
@@ -107,12 +108,12 @@ HARDENING: Final = (
     _option("label=user:system_u"),
     _option("label=type:spc_t"),
     _option("no-new-privileges=false"),
-    _option("systempaths=unconfined", alone=on_all(Alone(500, "leaves it to clients"))),
+    _option("systempaths=unconfined", refusals=on_all(EngineRefusal(500, "leaves it to clients"))),
     _option(
         "writable-cgroups=true",
-        alone={
-            "20.10": Alone(500, "knows no such option"),
-            "26.1": Alone(500, "knows no such option"),
+        refusals={
+            "20.10": EngineRefusal(500, "knows no such option"),
+            "26.1": EngineRefusal(500, "knows no such option"),
         },
     ),
     _hardening.host(
@@ -135,13 +136,13 @@ HARDENING: Final = (
         "Annotations",
         {"Annotations": {"run.oci.handler": "wasm"}},
         "containers.annotation",
-        alone={"20.10": Alone(201, "ignores them")},
+        refusals={"20.10": EngineRefusal(201, "ignores them")},
     ),
     _hardening.host(
         "StorageOpt",
         {"StorageOpt": {"size": "100G"}},
         "containers.storage-option",
-        alone=on_all(Alone(500, "has no quotas on this disk")),
+        refusals=on_all(EngineRefusal(500, "has no quotas on this disk")),
     ),
     _hardening.create(
         "User root", {"User": "root"}, "users.container", "Config.User", "root", **_LIMITED
@@ -157,19 +158,19 @@ HARDENING: Final = (
     ),
 )
 
-_mounts = Family("Ways to the host's files")
+_mounts = Table("mounts", "Ways to the host's files")
 
 
-def _bind(what: str, bind: str, rule: str = "mounts.source", **more: Any) -> Attack:
+def _bind(title: str, bind: str, rule: str = "mounts.source", **more: Any) -> AttackCase:
     return _mounts.create(
-        what, {"HostConfig": {"Binds": [bind]}}, rule, "HostConfig.Binds.0", bind, **more
+        title, {"HostConfig": {"Binds": [bind]}}, rule, "HostConfig.Binds.0", bind, **more
     )
 
 
-def _mount(what: str, mount: dict[str, Any], rule: str, **more: Any) -> Attack:
+def _mount(title: str, mount: dict[str, Any], rule: str, **more: Any) -> AttackCase:
     place, value = more.pop("at", "Type"), more.pop("value", mount.get("Type"))
     return _mounts.create(
-        what,
+        title,
         {"HostConfig": {"Mounts": [{"Target": "/h", **mount}]}},
         rule,
         f"HostConfig.Mounts.0.{place}",
@@ -178,14 +179,14 @@ def _mount(what: str, mount: dict[str, Any], rule: str, **more: Any) -> Attack:
     )
 
 
-def _driver(what: str, options: dict[str, str], rule: str, **more: Any) -> Attack:
+def _driver(title: str, options: dict[str, str], rule: str, **more: Any) -> AttackCase:
     mount = {
         "Type": "volume",
         "Source": "<name>",
         "VolumeOptions": {"DriverConfig": {"Options": options}},
     }
     more |= {"at": "VolumeOptions.DriverConfig.Options", "value": options}
-    return _mount(what, mount, rule, **more)
+    return _mount(title, mount, rule, **more)
 
 
 MOUNTS: Final = (
@@ -226,7 +227,7 @@ MOUNTS: Final = (
         "A Mount that makes its source",
         {"Type": "bind", "Source": "/run/<name>", "BindOptions": {"CreateMountpoint": True}},
         "mounts.source",
-        alone={"20.10": Alone(400, "makes no source")},
+        refusals={"20.10": EngineRefusal(400, "makes no source")},
     ),
     _driver(
         "A volume that is a bind",
@@ -277,35 +278,38 @@ MOUNTS: Final = (
         "volumes.named",
         devcontainer=None,
         strict=None,
-        alone={
-            "26.1": Alone(400, "lets no Subpath climb"),
-            "28.5": Alone(400, "lets no Subpath climb"),
+        refusals={
+            "26.1": EngineRefusal(400, "lets no Subpath climb"),
+            "28.5": EngineRefusal(400, "lets no Subpath climb"),
         },
     ),
     _mount(
         "A Mount of type image",
         {"Type": "image", "Source": IMAGE},
         "mounts.type",
-        alone={"20.10": Alone(400, "knows no such type"), "26.1": Alone(400, "knows no such type")},
+        refusals={
+            "20.10": EngineRefusal(400, "knows no such type"),
+            "26.1": EngineRefusal(400, "knows no such type"),
+        },
         **_LIMITED,
     ),
     _mount(
         "A Mount of type npipe",
         {"Type": "npipe", "Source": "x"},
         "mounts.type",
-        alone=on_all(Alone(400, "knows no such type")),
+        refusals=on_all(EngineRefusal(400, "knows no such type")),
     ),
     _mount(
         "A Mount of type cluster",
         {"Type": "cluster", "Source": "<name>"},
         "mounts.type",
-        alone=on_all(Alone(400, "knows no such type")),
+        refusals=on_all(EngineRefusal(400, "knows no such type")),
     ),
     _mount(
         "A Mount of an unknown type",
         {"Type": "glusterfs", "Source": "/"},
         "mounts.type",
-        alone=on_all(Alone(400, "knows no such type")),
+        refusals=on_all(EngineRefusal(400, "knows no such type")),
     ),
     _mount(
         "A Mount of type tmpfs with exec",
@@ -349,18 +353,18 @@ MOUNTS: Final = (
     ),
 )
 
-_connections = Family("Networks, ports and names")
+_connections = Table("connections", "Networks, ports and names")
 
 
 def _endpoint(
-    what: str, config: dict[str, Any], rule: str, at: str, value: Any, **more: Any
-) -> Attack:
+    title: str, config: dict[str, Any], rule: str, at: str, value: Any, **more: Any
+) -> AttackCase:
     body = {
         "HostConfig": {"NetworkMode": "app-net"},
         "NetworkingConfig": {"EndpointsConfig": {"app-net": config}},
     }
     return _connections.create(
-        what, body, rule, f"NetworkSettings.Networks.app-net.{at}", value, **more
+        title, body, rule, f"NetworkSettings.Networks.app-net.{at}", value, **more
     )
 
 
@@ -447,7 +451,7 @@ CONNECTIONS: Final = (
     ),
 )
 
-_strength = Family("Wearing the host down")
+_strength = Table("resources", "Wearing the host down")
 
 STRENGTH: Final = (
     _strength.host("OomScoreAdj", {"OomScoreAdj": -1000}, "resources.oom-score"),
@@ -474,7 +478,7 @@ STRENGTH: Final = (
         "An update that lifts the memory limit",
         post("/containers/limited/update", '{"Memory":8589934592,"MemorySwap":-1}'),
         "resources.max",
-        Proof("/containers/limited/json", "HostConfig.Memory", 8 << 30),
+        shows("/containers/limited/json", "HostConfig.Memory", 8 << 30),
         **_LIMITED,
     ),
 )

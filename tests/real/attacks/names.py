@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.real.attacks.row import Attack, Family, Proof, post, service
+from authz_plugin.tools.attack.catalogue.builders import post
+from tests.real.attacks.model import AttackCase, Table, service, shows
 
 _STRICT_ALONE: Final[dict[str, Any]] = {"production": None, "devcontainer": None}
 """Both profiles allow further names in a network."""
 
-_names = Family("Names for what rules know under another")
+_names = Table("names", "Names for what rules know under another")
 
-NAMES: Final[tuple[Attack, ...]] = (
+NAMES: Final[tuple[AttackCase, ...]] = (
     _names.create(
         "A hostname that is another's name in a network",
         {"Hostname": "db", "HostConfig": {"NetworkMode": "app-net"}},
@@ -35,7 +36,7 @@ NAMES: Final[tuple[Attack, ...]] = (
             service(spec='"Hostname":"db"', more='"Networks":[{"Target":"bridge"}]'),
         ),
         "networks.alias",
-        Proof("/services/<name>", "Spec.TaskTemplate.ContainerSpec.Hostname", "db"),
+        shows("/services/<name>", "Spec.TaskTemplate.ContainerSpec.Hostname", "db"),
         production="sections.operation",
         devcontainer="sections.operation",
     ),

@@ -5,38 +5,38 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from authz_plugin.tools.attack.catalogue.builders import archive, get, post
+from authz_plugin.tools.attack.model import TAR, Proof, RequestTemplate
 from tests.harness.dockerd import IMAGE
-from tests.real.attacks.row import (
+from tests.real.attacks.model import (
+    ANSWERED,
     NOT_IN_PRODUCTION,
     SECTION,
     SECTIONS_CLOSED,
-    TAR,
     UPGRADE,
-    Alone,
-    Attack,
-    Family,
-    Proof,
-    Request,
-    archive,
-    get,
+    AttackCase,
+    EngineRefusal,
+    Table,
     on_all,
     plugin,
-    post,
+    removes,
+    returns,
     service,
+    shows,
 )
 
 _ONLY_PRODUCTION: Final[dict[str, Any]] = {"devcontainer": None, "strict": None}
 _NOT_STRICT: Final[dict[str, Any]] = {"strict": None}
 
-_running = Family("Into running containers, and out of them")
+_running = Table("running", "Into running containers, and out of them")
 
 
-def _exec(what: str, body: dict[str, Any], rule: str, **more: Any) -> Attack:
+def _exec(title: str, body: dict[str, Any], rule: str, **more: Any) -> AttackCase:
     return _running.row(
-        what,
+        title,
         post("/containers/running/exec", json.dumps({"Cmd": ["id"], **body})),
         rule,
-        Proof(at="Id"),
+        returns("Id"),
         **{**NOT_IN_PRODUCTION, **more},
     )
 
@@ -51,35 +51,37 @@ RUNNING: Final = (
         "The start of an exec that was made before",
         post("/exec/<exec>/start", '{"Detach":true}'),
         SECTION,
-        Proof(),
+        ANSWERED,
         **_ONLY_PRODUCTION,
     ),
     _running.row(
         "A file written into a container",
-        Request("PUT", "/containers/running/archive?path=/", (TAR,), archive({"written.txt": "x"})),
+        RequestTemplate(
+            "PUT", "/containers/running/archive?path=/", archive({"written.txt": "x"}), (TAR,)
+        ),
         SECTION,
-        Proof("/containers/running/archive?path=/written.txt"),
+        Proof("/containers/running/archive?path=/written.txt", form="tar"),
         **_ONLY_PRODUCTION,
     ),
     _running.row(
         "A file read out of a container",
         get("/containers/running/archive?path=/etc/hostname"),
         SECTION,
-        Proof(),
+        ANSWERED,
         **_ONLY_PRODUCTION,
     ),
     _running.row(
         "A container exported",
         get("/containers/running/export"),
         SECTION,
-        Proof(),
+        ANSWERED,
         **_ONLY_PRODUCTION,
     ),
     _running.row(
         "Options for the host's ps",
         get("/containers/running/top?ps_args=-eo%20pid,args"),
         "containers.ps-arguments",
-        Proof(),
+        ANSWERED,
         devcontainer=None,
     ),
     _running.row(
@@ -89,31 +91,33 @@ RUNNING: Final = (
             '{"CheckpointID":"cp","CheckpointDir":"/etc","Exit":false}',
         ),
         "mounts.source",
-        Proof(),
-        alone=on_all(Alone(500, "has no criu here")),
+        ANSWERED,
+        refusals=on_all(EngineRefusal(500, "has no criu here")),
         **SECTIONS_CLOSED,
     ),
     _running.row(
         "A start from a checkpoint of the host",
         post("/containers/created/start?checkpoint=cp&checkpoint-dir=/etc"),
         "mounts.source",
-        Proof(),
-        alone=on_all(Alone(403, "takes no other folder")),
+        ANSWERED,
+        refusals=on_all(EngineRefusal(403, "takes no other folder")),
     ),
 )
 
-_images = Family("Images, builds and registries")
+_NO_IMAGE_TO_PUSH: Final = "image does not exist locally"
+
+_images = Table("images", "Images, builds and registries")
 _DOCKERFILE: Final = archive({"Dockerfile": f"FROM {IMAGE}\nLABEL evil=1\n"})
 
 
-def _image(what: str, request: Request, rule: str, **more: Any) -> Attack:
-    proof = Proof("/images/<name>/json")
-    return _images.row(what, request, rule, proof, **{**NOT_IN_PRODUCTION, **more})
+def _image(title: str, request: RequestTemplate, rule: str, **more: Any) -> AttackCase:
+    proof = shows("/images/<name>/json")
+    return _images.row(title, request, rule, proof, **{**NOT_IN_PRODUCTION, **more})
 
 
-def _build(what: str, query: str, rule: str, **more: Any) -> Attack:
-    request = Request("POST", f"/build?t=<name>&{query}", (TAR,), _DOCKERFILE)
-    return _image(what, request, rule, **more)
+def _build(title: str, query: str, rule: str, **more: Any) -> AttackCase:
+    request = RequestTemplate("POST", f"/build?t=<name>&{query}", _DOCKERFILE, (TAR,))
+    return _image(title, request, rule, **more)
 
 
 IMAGES: Final = (
@@ -136,7 +140,9 @@ IMAGES: Final = (
     ),
     _image(
         "An image from an archive over a trusted name",
-        Request("POST", "/images/create?fromSrc=-&repo=<name>", (TAR,), archive({"evil": "x"})),
+        RequestTemplate(
+            "POST", "/images/create?fromSrc=-&repo=<name>", archive({"evil": "x"}), (TAR,)
+        ),
         "images.name",
         devcontainer=None,
     ),
@@ -153,57 +159,58 @@ IMAGES: Final = (
         devcontainer=None,
     ),
     _images.row(
-        "An image exported", get(f"/images/{IMAGE}/get"), SECTION, Proof(), **_ONLY_PRODUCTION
+        "An image exported", get(f"/images/{IMAGE}/get"), SECTION, ANSWERED, **_ONLY_PRODUCTION
     ),
     _images.row(
         "An image removed",
-        Request("DELETE", "/images/removable:1"),
+        RequestTemplate("DELETE", "/images/removable:1"),
         SECTION,
-        Proof("/images/removable:1/json", gone=True),
+        removes("/images/removable:1/json"),
         **_ONLY_PRODUCTION,
     ),
     _images.row(
         "A push to a registry of the caller's",
-        post("/images/127.0.0.1:1/x/push", b"", "X-Registry-Auth: e30="),
+        post("/images/127.0.0.1:1/x/push", b"", ("X-Registry-Auth", "e30=")),
         "images.push",
-        Proof(),
+        ANSWERED,
+        success_errors=_NO_IMAGE_TO_PUSH,
         devcontainer=None,
         **NOT_IN_PRODUCTION,
     ),
     _images.row(
         "A session with BuildKit",
-        post("/session", b"", *UPGRADE, "X-Docker-Expose-Session-Uuid: x"),
+        post("/session", b"", UPGRADE, ("X-Docker-Expose-Session-Uuid", "x")),
         SECTION,
-        Proof(),
+        ANSWERED,
         **_NOT_STRICT,
     ),
     _images.row(
-        "BuildKit's own API", post("/grpc", b"", *UPGRADE), SECTION, Proof(), **_NOT_STRICT
+        "BuildKit's own API", post("/grpc", b"", UPGRADE), SECTION, ANSWERED, **_NOT_STRICT
     ),
 )
 
-_resources = Family("Volumes and networks")
+_resources = Table("objects", "Volumes and networks")
 
 
-def _volume(what: str, options: dict[str, str], rule: str) -> Attack:
+def _volume(title: str, options: dict[str, str], rule: str) -> AttackCase:
     body = json.dumps({"Name": "<name>", "Driver": "local", "DriverOpts": options})
     return _resources.row(
-        what,
+        title,
         post("/volumes/create", body),
         rule,
-        Proof("/volumes/<name>", "Options", options),
+        shows("/volumes/<name>", "Options", options),
         **NOT_IN_PRODUCTION,
     )
 
 
 def _network(
-    what: str, config: dict[str, Any], rule: str, at: str, value: Any, **more: Any
-) -> Attack:
+    title: str, config: dict[str, Any], rule: str, at: str, value: Any, **more: Any
+) -> AttackCase:
     return _resources.row(
-        what,
+        title,
         post("/networks/create", json.dumps({"Name": "<name>", **config})),
         rule,
-        Proof("/networks/<name>", at, value),
+        shows("/networks/<name>", at, value),
         **{**NOT_IN_PRODUCTION, **more},
     )
 
@@ -232,14 +239,14 @@ RESOURCES: Final = (
         "A volume of another driver",
         post("/volumes/create", '{"Name":"<name>","Driver":"<driver>"}'),
         "volumes.driver",
-        Proof("/volumes/<name>", "Driver", "<driver>"),
+        shows("/volumes/<name>", "Driver", "<driver>"),
         **NOT_IN_PRODUCTION,
     ),
     _resources.row(
         "A volume removed",
-        Request("DELETE", "/volumes/removable"),
+        RequestTemplate("DELETE", "/volumes/removable"),
         SECTION,
-        Proof("/volumes/removable", gone=True),
+        removes("/volumes/removable"),
         **_ONLY_PRODUCTION,
     ),
     _network(
@@ -248,7 +255,7 @@ RESOURCES: Final = (
         "networks.driver",
         "Driver",
         "macvlan",
-        alone=on_all(Alone(500, "no macvlan on lo")),
+        refusals=on_all(EngineRefusal(500, "no macvlan on lo")),
     ),
     _network(
         "A network of a bridge of the host",
@@ -292,7 +299,7 @@ RESOURCES: Final = (
         "networks.ingress",
         "Ingress",
         value=True,
-        alone=on_all(Alone(409, "has one")),
+        refusals=on_all(EngineRefusal(409, "has one")),
     ),
     _resources.row(
         "Another's container into a network, under an alias",
@@ -301,7 +308,7 @@ RESOURCES: Final = (
             '{"Container":"created","EndpointConfig":{"Aliases":["db"]}}',
         ),
         "networks.alias",
-        Proof("/containers/created/json", "NetworkSettings.Networks.app-net.Aliases.0", "db"),
+        shows("/containers/created/json", "NetworkSettings.Networks.app-net.Aliases.0", "db"),
         devcontainer=None,
         **NOT_IN_PRODUCTION,
     ),
@@ -312,7 +319,7 @@ RESOURCES: Final = (
             '{"Container":"created_b","EndpointConfig":{"DriverOpts":{"com.docker.network.endpoint.sysctls":"net.ipv4.conf.IFNAME.forwarding=1"}}}',
         ),
         "networks.endpoint-option",
-        Proof(
+        shows(
             "/containers/created_b/json",
             "NetworkSettings.Networks.app-net.DriverOpts",
             {"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.forwarding=1"},
@@ -321,11 +328,11 @@ RESOURCES: Final = (
     ),
 )
 
-_swarm = Family("Swarm")
+_swarm = Table("swarm", "Swarm")
 
 
 def _service(
-    what: str,
+    title: str,
     rule: str,
     at: str,
     value: Any,
@@ -334,12 +341,12 @@ def _service(
     task: str = "",
     more: str = "",
     **rest: Any,
-) -> Attack:
+) -> AttackCase:
     return _swarm.row(
-        what,
+        title,
         post("/services/create", service(spec, task, more)),
         rule,
-        Proof("/services/<name>", f"Spec.{at}", value),
+        shows("/services/<name>", f"Spec.{at}", value),
         **{**SECTIONS_CLOSED, **rest},
     )
 
@@ -387,7 +394,7 @@ SWARM: Final = (
         "security-options.value",
         f"{_C}.Privileges.Seccomp.Mode",
         "unconfined",
-        alone={"20.10": Alone(201, "ignores it")},
+        refusals={"20.10": EngineRefusal(201, "ignores it")},
         spec='"Privileges":{"Seccomp":{"Mode":"unconfined"}}',
     ),
     _service(
@@ -395,7 +402,7 @@ SWARM: Final = (
         "security-options.value",
         f"{_C}.Privileges.AppArmor.Mode",
         "disabled",
-        alone={"20.10": Alone(201, "ignores it")},
+        refusals={"20.10": EngineRefusal(201, "ignores it")},
         spec='"Privileges":{"AppArmor":{"Mode":"disabled"}}',
     ),
     _service(
@@ -476,7 +483,7 @@ SWARM: Final = (
             service('"Mounts":[{"Type":"bind","Source":"/etc","Target":"/h"}]', name="web"),
         ),
         "mounts.source",
-        Proof("/services/web", f"Spec.{_C}.Mounts.0.Source", "/etc"),
+        shows("/services/web", f"Spec.{_C}.Mounts.0.Source", "/etc"),
         **SECTIONS_CLOSED,
     ),
     _swarm.row(
@@ -486,17 +493,17 @@ SWARM: Final = (
             service(name="web"),
         ),
         "swarm.rollback",
-        Proof("/services/web", "PreviousSpec.Name", "web"),
+        shows("/services/web", "PreviousSpec.Name", "web"),
         **SECTIONS_CLOSED,
     ),
     _swarm.row(
         "The swarm's join tokens",
         get("/swarm"),
         SECTION,
-        Proof(at="JoinTokens.Manager"),
+        returns("JoinTokens.Manager"),
         **_NOT_STRICT,
     ),
-    _swarm.row("The swarm's unlock key", get("/swarm/unlockkey"), SECTION, Proof(), **_NOT_STRICT),
+    _swarm.row("The swarm's unlock key", get("/swarm/unlockkey"), SECTION, ANSWERED, **_NOT_STRICT),
     _swarm.row(
         "A foreign certificate authority for the swarm",
         post(
@@ -504,7 +511,7 @@ SWARM: Final = (
             '{"Name":"default","CAConfig":{"NodeCertExpiry":7776000000000000,"ExternalCAs":[{"Protocol":"cfssl","URL":"https://127.0.0.1:1","CACert":""}]}}',
         ),
         "swarm.ca",
-        Proof("/swarm", "Spec.CAConfig.ExternalCAs.0.URL", "https://127.0.0.1:1"),
+        shows("/swarm", "Spec.CAConfig.ExternalCAs.0.URL", "https://127.0.0.1:1"),
         **SECTIONS_CLOSED,
     ),
     _swarm.row(
@@ -514,8 +521,8 @@ SWARM: Final = (
             '{"ListenAddr":"127.0.0.1:1","RemoteAddrs":["127.0.0.1:1"],"JoinToken":"x"}',
         ),
         "swarm.join",
-        Proof(),
-        alone=on_all(Alone(503, "is in a swarm")),
+        ANSWERED,
+        refusals=on_all(EngineRefusal(503, "is in a swarm")),
         **SECTIONS_CLOSED,
     ),
     _swarm.row(
@@ -525,8 +532,8 @@ SWARM: Final = (
             '{"ListenAddr":"127.0.0.1:1","AdvertiseAddr":"127.0.0.1","Spec":{"CAConfig":{"SigningCAKey":"x"}}}',
         ),
         "swarm.ca",
-        Proof(),
-        alone=on_all(Alone(503, "is in a swarm")),
+        ANSWERED,
+        refusals=on_all(EngineRefusal(503, "is in a swarm")),
         **SECTIONS_CLOSED,
     ),
     _swarm.row(
@@ -536,83 +543,83 @@ SWARM: Final = (
             '{"Role":"manager","Availability":"drain"}',
         ),
         "swarm.manager",
-        Proof("/nodes/<node>", "Spec.Availability", "drain"),
+        shows("/nodes/<node>", "Spec.Availability", "drain"),
         **SECTIONS_CLOSED,
     ),
     _swarm.row(
         "A secret from a driver",
         post("/secrets/create", '{"Name":"<name>","Driver":{"Name":"<driver>"}}'),
         "swarm.driver",
-        Proof("/secrets/<name>", "Spec.Driver.Name", "<driver>"),
+        shows("/secrets/<name>", "Spec.Driver.Name", "<driver>"),
         **SECTIONS_CLOSED,
     ),
     _swarm.row(
         "A config that is a template",
         post("/configs/create", '{"Name":"<name>","Data":"e3s=","Templating":{"Name":"golang"}}'),
         "swarm.driver",
-        Proof("/configs/<name>", "Spec.Templating.Name", "golang"),
+        shows("/configs/<name>", "Spec.Templating.Name", "golang"),
         **SECTIONS_CLOSED,
     ),
     _swarm.row(
         "A config's data",
         get("/configs/conf"),
         SECTION,
-        Proof(at="Spec.Data", value="eA=="),
+        returns("Spec.Data", "eA=="),
         **_NOT_STRICT,
     ),
 )
 
-_plugins = Family("Plugins, and dockerd itself")
+_plugins = Table("plugins", "Plugins, and dockerd itself")
 
 PLUGINS: Final = (
     _plugins.row(
         "A plugin out of an archive",
-        Request("POST", "/plugins/create?name=<name>", (TAR,), plugin("one")),
+        RequestTemplate("POST", "/plugins/create?name=<name>", plugin("one"), (TAR,)),
         "plugins.create",
-        Proof("/plugins/<name>:latest/json", "Name", "<name>:latest"),
+        shows("/plugins/<name>:latest/json", "Name", "<name>:latest"),
         **SECTIONS_CLOSED,
     ),
     _plugins.row(
         "A plugin out of a multipart body",
-        Request(
+        RequestTemplate(
             "POST",
             "/plugins/create?name=<name>",
-            ("Content-Type: multipart/form-data",),
             plugin("two"),
+            (("Content-Type", "multipart/form-data"),),
         ),
         "request.body-form",
-        Proof("/plugins/<name>:latest/json", "Name", "<name>:latest"),
+        shows("/plugins/<name>:latest/json", "Name", "<name>:latest"),
     ),
     _plugins.row(
         "A plugin pulled with privileges",
         post("/plugins/pull?remote=127.0.0.1:1/x:1", '[{"Name":"network","Value":["host"]}]'),
         "plugins.install",
-        Proof(),
-        alone=on_all(Alone(500, "reaches no registry")),
+        ANSWERED,
+        refusals=on_all(EngineRefusal(500, "reaches no registry")),
         **SECTIONS_CLOSED,
     ),
     _plugins.row(
         "A plugin set",
         post("/plugins/guardian:latest/set", '["WHO=me"]'),
         "plugins.change",
-        Proof("/plugins/guardian:latest/json", "Settings.Env.0", "WHO=me"),
+        shows("/plugins/guardian:latest/json", "Settings.Env.0", "WHO=me"),
         **SECTIONS_CLOSED,
     ),
     _plugins.row(
         "A plugin enabled",
         post("/plugins/guardian:latest/enable?timeout=1"),
         "plugins.change",
-        Proof(),
-        alone=on_all(Alone(500, "cannot run this one")),
+        ANSWERED,
+        refusals=on_all(EngineRefusal(500, "cannot run this one")),
         **SECTIONS_CLOSED,
     ),
     _plugins.row(
         "A plugin removed",
-        Request("DELETE", "/plugins/guardian:latest?force=1"),
+        RequestTemplate("DELETE", "/plugins/guardian:latest?force=1"),
         "plugins.change",
-        Proof("/plugins/guardian:latest/json", gone=True),
+        removes("/plugins/guardian:latest/json"),
         **SECTIONS_CLOSED,
     ),
-    _plugins.row("Every plugin's settings", get("/plugins"), SECTION, Proof(), **_NOT_STRICT),
-    _plugins.row("What dockerd holds", get("/system/df"), SECTION, Proof(), **_NOT_STRICT),
+    _plugins.row("Every plugin's settings", get("/plugins"), SECTION, ANSWERED, **_NOT_STRICT),
+    _plugins.row("What dockerd holds", get("/system/df"), SECTION, ANSWERED, **_NOT_STRICT),
 )

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.real.attacks.row import (
+from authz_plugin.tools.attack.catalogue.builders import get, post
+from authz_plugin.tools.attack.model import RequestTemplate
+from tests.real.attacks.model import (
+    ANSWERED,
     IS_PRIVILEGED,
     NOT_IN_PRODUCTION,
     PRIVILEGED,
     SECTION,
     WEBSOCKET,
-    Alone,
-    Attack,
-    Family,
-    Proof,
-    Request,
-    get,
+    AttackCase,
+    EngineRefusal,
+    Table,
     on_all,
-    post,
+    returns,
 )
 
-_paths = Family("Paths and forms of the request target")
-_NO_ROUTE: Final = on_all(Alone(404, "has no such route", asks=False))
-_REDIRECTED: Final = on_all(Alone(301, "redirects to the clean path", asks=False))
+_paths = Table("path", "Paths and forms of the request target")
+_NO_ROUTE: Final = on_all(EngineRefusal(404, "has no such route", asks_plugin=False))
+_REDIRECTED: Final = on_all(EngineRefusal(301, "redirects to the clean path", asks_plugin=False))
 
 
-def _path(what: str, target: str, **more: Any) -> Attack:
+def _path(title: str, target: str, **more: Any) -> AttackCase:
     return _paths.create(
-        what, PRIVILEGED, "privileged.container", *IS_PRIVILEGED, target=target, **more
+        title, PRIVILEGED, "privileged.container", *IS_PRIVILEGED, target=target, **more
     )
 
 
@@ -42,23 +42,26 @@ PATHS: Final = (
     _path("Absolute form of any scheme", "x:/containers/create?name=<name>"),
     _path("Absolute form with a user", "https://a:b@c:1/containers/create?name=<name>"),
     _path("An unknown parameter", "/containers/create?name=<name>&/_ping"),
-    _path("A double slash", "//containers/create?name=<name>", alone=_REDIRECTED),
-    _path("A dot segment", "/info/../containers/create?name=<name>", alone=_REDIRECTED),
+    _path("A double slash", "//containers/create?name=<name>", refusals=_REDIRECTED),
+    _path("A dot segment", "/info/../containers/create?name=<name>", refusals=_REDIRECTED),
     _path(
-        "An encoded dot segment", "/info/%2e%2e/containers/create?name=<name>", alone=_REDIRECTED
+        "An encoded dot segment", "/info/%2e%2e/containers/create?name=<name>", refusals=_REDIRECTED
     ),
-    _path("A slash at the end", "/containers/create/?name=<name>", alone=_NO_ROUTE),
-    _path("Another case", "/Containers/create?name=<name>", alone=_NO_ROUTE),
-    _path("Encoded twice", "/%2563ontainers/create?name=<name>", alone=_NO_ROUTE),
+    _path("A slash at the end", "/containers/create/?name=<name>", refusals=_NO_ROUTE),
+    _path("Another case", "/Containers/create?name=<name>", refusals=_NO_ROUTE),
+    _path("Encoded twice", "/%2563ontainers/create?name=<name>", refusals=_NO_ROUTE),
     _path(
-        "A method in lower case", "/containers/create?name=<name>", method="post", alone=_NO_ROUTE
+        "A method in lower case",
+        "/containers/create?name=<name>",
+        method="post",
+        refusals=_NO_ROUTE,
     ),
     _paths.row(
         "HTTP/2 without TLS: the preface",
-        Request("PRI", "*", protocol="HTTP/2.0"),
+        RequestTemplate("PRI", "*", protocol="HTTP/2.0"),
         None,
-        Proof(),
-        alone=on_all(Alone(301, "takes it for HTTP/1, redirects", asks=False)),
+        ANSWERED,
+        refusals=on_all(EngineRefusal(301, "takes it for HTTP/1, redirects", asks_plugin=False)),
     ),
     _paths.create(
         "The name given twice",
@@ -71,7 +74,7 @@ PATHS: Final = (
         "A harmless path in the query of an export",
         get("/containers/running/export?x=/containers/json"),
         SECTION,
-        Proof(),
+        ANSWERED,
         devcontainer=None,
         strict=None,
     ),
@@ -79,7 +82,7 @@ PATHS: Final = (
         "An encoded letter in archive",
         get("/containers/running/arc%68ive?path=/etc"),
         SECTION,
-        Proof(),
+        ANSWERED,
         devcontainer=None,
         strict=None,
     ),
@@ -87,7 +90,7 @@ PATHS: Final = (
         "An encoded letter in attach/ws",
         get("/containers/running/%61ttach/ws?stream=1&stdout=1", *WEBSOCKET),
         SECTION,
-        Proof(),
+        ANSWERED,
         devcontainer=None,
         strict=None,
     ),
@@ -95,7 +98,7 @@ PATHS: Final = (
         "An export named like a list",
         get("/images/get?names=busybox:test&x=/images/json"),
         SECTION,
-        Proof(),
+        ANSWERED,
         devcontainer=None,
         strict=None,
     ),
@@ -103,7 +106,7 @@ PATHS: Final = (
         "An exec by a link's alias: containers/mine/aka/exec",
         post("/containers/mine/aka/exec", '{"Cmd":["sh"],"Privileged":true}'),
         "privileged.exec",
-        Proof(at="Id"),
+        returns("Id"),
         **NOT_IN_PRODUCTION,
     ),
     _paths.create(

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from authz_plugin.tools.attack.catalogue.builders import post
+from authz_plugin.tools.attack.model import JSON
 from tests.harness.dockerd import IMAGE
-from tests.real.attacks.row import (
+from tests.real.attacks.model import (
+    ANSWERED,
     IS_PRIVILEGED,
-    JSON,
     PRIVILEGED,
     REPEATED,
     SECTION,
-    Alone,
-    Family,
-    Proof,
+    EngineRefusal,
+    Table,
     on_all,
-    post,
+    shows,
 )
 
-_json = Family("JSON that dockerd reads in its own way")
+_json = Table("json", "JSON that dockerd reads in its own way")
 
 
 def raw(host_config: str, more: str = "") -> str:
@@ -155,9 +156,9 @@ TYPED: Final = (
         PRIVILEGED + f'{{"Image":"{IMAGE}"}}',
         "request.body-json",
         *IS_PRIVILEGED,
-        alone={
-            "26.1": Alone(400, "refuses what follows"),
-            "28.5": Alone(400, "refuses what follows"),
+        refusals={
+            "26.1": EngineRefusal(400, "refuses what follows"),
+            "28.5": EngineRefusal(400, "refuses what follows"),
         },
     ),
     _json.create(
@@ -165,16 +166,19 @@ TYPED: Final = (
         "\ufeff" + PRIVILEGED,
         "request.body-json",
         *IS_PRIVILEGED,
-        alone={**on_all(Alone(400, "is no JSON to it")), "20.10": Alone(500, "is no JSON to it")},
+        refusals={
+            **on_all(EngineRefusal(400, "is no JSON to it")),
+            "20.10": EngineRefusal(500, "is no JSON to it"),
+        },
     ),
     _json.create(
         "Nesting of 20,000 levels",
         raw('{"Privileged":true}', ',"X":' + "[" * 20_000 + "]" * 20_000),
         "request.body-json",
         *IS_PRIVILEGED,
-        alone={
-            **on_all(Alone(400, "nests too deep for it")),
-            "20.10": Alone(500, "nests too deep for it"),
+        refusals={
+            **on_all(EngineRefusal(400, "nests too deep for it")),
+            "20.10": EngineRefusal(500, "nests too deep for it"),
         },
     ),
     _json.create(
@@ -182,14 +186,14 @@ TYPED: Final = (
         {"Privileged": True, "Binds": ["/:/h"]},
         "request.body-old-shape",
         *IS_PRIVILEGED,
-        alone={"28.5": Alone(201, "ignores them")},
+        refusals={"28.5": EngineRefusal(201, "ignores them")},
     ),
     _json.create(
         "HostConfig's fields at the top level beside a null",
         {"Privileged": True, "HostConfig": None},
         "request.body-old-shape",
         *IS_PRIVILEGED,
-        alone={"28.5": Alone(201, "ignores them")},
+        refusals={"28.5": EngineRefusal(201, "ignores them")},
     ),
     _json.create(
         "A string for the list CapAdd",
@@ -202,30 +206,30 @@ TYPED: Final = (
         "A start with a HostConfig: v1.23",
         post("/v1.23/containers/start_a/start", '{"Binds":["/etc:/h"]}'),
         "request.body-old-shape",
-        Proof("/containers/start_a/json", "HostConfig.Binds.0", "/etc:/h"),
-        alone={
-            "26.1": Alone(400, "speaks no API this old"),
-            "28.5": Alone(400, "speaks no API this old"),
+        shows("/containers/start_a/json", "HostConfig.Binds.0", "/etc:/h"),
+        refusals={
+            "26.1": EngineRefusal(400, "speaks no API this old"),
+            "28.5": EngineRefusal(400, "speaks no API this old"),
         },
     ),
     _json.row(
         "A start with a chunked HostConfig: v1.23",
         post("/v1.23/containers/start_b/start", '{"Binds":["/etc:/h"]}', JSON, chunked=True),
         "request.body-old-shape",
-        Proof("/containers/start_b/json", "HostConfig.Binds.0", "/etc:/h"),
-        alone={
-            "26.1": Alone(400, "speaks no API this old"),
-            "28.5": Alone(400, "speaks no API this old"),
+        shows("/containers/start_b/json", "HostConfig.Binds.0", "/etc:/h"),
+        refusals={
+            "26.1": EngineRefusal(400, "speaks no API this old"),
+            "28.5": EngineRefusal(400, "speaks no API this old"),
         },
     ),
     _json.row(
         "A copy out of a container: v1.23",
         post("/v1.23/containers/running/copy", '{"Resource":"/bin/busybox"}'),
         SECTION,
-        Proof(),
-        alone={
-            "26.1": Alone(404, "has no such route", asks=False),
-            "28.5": Alone(404, "has no such route", asks=False),
+        ANSWERED,
+        refusals={
+            "26.1": EngineRefusal(404, "has no such route", asks_plugin=False),
+            "28.5": EngineRefusal(404, "has no such route", asks_plugin=False),
         },
         strict=None,
     ),
@@ -233,7 +237,7 @@ TYPED: Final = (
         "A volume by a body of null",
         post("/volumes/create", "null"),
         SECTION,
-        Proof(),
+        ANSWERED,
         devcontainer=None,
         strict=None,
     ),

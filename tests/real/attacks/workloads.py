@@ -8,19 +8,20 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from tests.real.attacks.row import (
+from authz_plugin.tools.attack.catalogue.builders import get, post
+from tests.real.attacks.model import (
+    ANSWERED,
     NOT_IN_PRODUCTION,
     SECTION,
     SECTIONS_CLOSED,
     SERVICE_EXISTS,
-    Alone,
-    Attack,
-    Family,
-    Proof,
-    get,
+    AttackCase,
+    EngineRefusal,
+    Table,
     on_all,
-    post,
+    returns,
     service,
+    shows,
 )
 
 _LIMITED: Final[dict[str, Any]] = {"production": None, "devcontainer": None}
@@ -28,10 +29,10 @@ _LIMITED: Final[dict[str, Any]] = {"production": None, "devcontainer": None}
 
 _IN_MEMORY: Final = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,exec,suid,dev"}
 
-_workloads = Family("Groups of users, and file systems in memory that volumes are")
+_workloads = Table("workloads", "Groups of users, and file systems in memory that volumes are")
 
 
-def _user(user: str) -> Attack:
+def _user(user: str) -> AttackCase:
     return _workloads.create(
         f"User {user}", {"User": user}, "users.group", "Config.User", user, **_LIMITED
     )
@@ -45,7 +46,7 @@ WORKLOADS: Final = (
         "An exec in root's group",
         post("/containers/running/exec", '{"Cmd":["id"],"User":"1000:0"}'),
         "users.group",
-        Proof(at="Id"),
+        returns("Id"),
         production=SECTION,
         devcontainer=None,
     ),
@@ -60,7 +61,7 @@ WORKLOADS: Final = (
         "A volume in memory with programs, set-user-id and devices",
         post("/volumes/create", json.dumps({"Name": "<name>", "DriverOpts": _IN_MEMORY})),
         "tmpfs.option",
-        Proof("/volumes/<name>", "Options", _IN_MEMORY),
+        shows("/volumes/<name>", "Options", _IN_MEMORY),
         **NOT_IN_PRODUCTION,
     ),
     _workloads.create(
@@ -84,14 +85,14 @@ WORKLOADS: Final = (
         "Options for the host's ps that no list holds",
         get("/containers/running/top?ps_args=-efH"),
         "containers.ps-arguments",
-        Proof(),
+        ANSWERED,
     ),
     _workloads.row(
         "A start from a checkpoint",
         post("/containers/created/start?checkpoint=cp"),
         SECTION,
-        Proof(),
+        ANSWERED,
         strict=None,
-        alone=on_all(Alone(500, "has no such checkpoint")),
+        refusals=on_all(EngineRefusal(500, "has no such checkpoint")),
     ),
 )

@@ -14,13 +14,13 @@ import pytest
 
 from authz_plugin.errors import EndpointError
 from authz_plugin.tools.attack.campaign import Campaign
-from authz_plugin.tools.attack.catalogue import chosen
+from authz_plugin.tools.attack.catalogue import select
+from authz_plugin.tools.attack.model import CatalogueAttack
 from authz_plugin.tools.attack.report import Report, lines
-from authz_plugin.tools.attack.row import Attack
 from authz_plugin.tools.docker_client import Endpoint
 
 ROWS: Final = tuple(
-    attack for attack in chosen(["scenario", "read", "hidden", "swarm"]) if not attack.native
+    attack for attack in select(["scenario", "read", "hidden", "swarm"]) if not attack.grpc
 )
 
 
@@ -61,10 +61,10 @@ def serving(folder: Path, handler: type[socketserver.BaseRequestHandler]) -> Ite
             thread.join()
 
 
-def report(endpoint: Endpoint, attacks: tuple[Attack, ...] = ROWS) -> Report:
+def report(endpoint: Endpoint, attacks: tuple[CatalogueAttack, ...] = ROWS) -> Report:
     campaign = Campaign(endpoint, attacks, progress=lambda *_: None)
     results = campaign.run()
-    return Report(endpoint.url, campaign.staging, results, campaign.traces)
+    return Report(endpoint.url, campaign.preparation, results, campaign.created_objects)
 
 
 def test_a_web_server_that_knows_nothing_is_not_praised_for_blocking(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_web_server_that_says_yes_to_everything_proves_nothing(tmp_path: Path)
         made = report(endpoint)
     assert {result.outcome for result in made.results} == {"unclear"}
     assert not made.proven
-    assert not made.staging.stand.real
+    assert not made.preparation.container.exists
 
 
 def test_a_server_that_hangs_up_is_an_error_at_once(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_an_answer_that_does_not_come_is_unclear_and_the_rest_is_tried(tmp_path:
             self.close_connection = True
 
     with serving(tmp_path, Hanging) as endpoint:
-        made = report(endpoint, chosen(["scenario"]))
+        made = report(endpoint, select(["scenario"]))
     unclear = [result.attack.id for result in made.results if result.outcome == "unclear"]
     assert unclear == ["scenario.exec"]
     assert not made.proven

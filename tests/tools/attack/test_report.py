@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from authz_plugin.tools.attack.catalogue import CATALOGUE, chosen
+from authz_plugin.tools.attack.catalogue import CATALOGUE, select
+from authz_plugin.tools.attack.created_objects import CreatedObjects
+from authz_plugin.tools.attack.model import DockerObject
+from authz_plugin.tools.attack.preparation import Preparation
 from authz_plugin.tools.attack.report import Report, lines
-from authz_plugin.tools.attack.row import Thing
-from authz_plugin.tools.attack.staging import Staging
-from authz_plugin.tools.attack.traces import Traces
 from authz_plugin.tools.attack.verdict import Answer, Outcome, Result
 from authz_plugin.tools.docker_client import Endpoint
 
@@ -22,20 +22,20 @@ ENDPOINT: Final = Endpoint("unix:///x", unix=Path("/x"))
 
 def report(changes: dict[str, Outcome], *ids: str, reached: bool = True) -> Report:
     """Rows (or all) of which each was blocked unless it is said otherwise."""
-    traces = Traces(ENDPOINT)
-    staging = Staging(ENDPOINT, traces, None, None)
-    staging.reached = reached
+    created_objects = CreatedObjects(ENDPOINT)
+    preparation = Preparation(ENDPOINT, created_objects, None, None)
+    preparation.dockerd_seen = reached
     results = [
         Result(
             attack,
-            outcome := changes.get(attack.id, "open" if attack.notice else "blocked"),
+            outcome := changes.get(attack.id, "open" if attack.informational else "blocked"),
             "said",
             proved=outcome == "succeeded",
-            by="plugin opa-authz" if outcome == "blocked" else "",
+            guard="plugin opa-authz" if outcome == "blocked" else "",
         )
-        for attack in (chosen(ids) if ids else CATALOGUE)
+        for attack in (select(ids) if ids else CATALOGUE)
     ]
-    return Report("unix:///x", staging, results, traces)
+    return Report("unix:///x", preparation, results, created_objects)
 
 
 def text(made: Report) -> str:
@@ -94,7 +94,7 @@ def test_what_is_not_proven_does_not_pass(outcome: str) -> None:
     changes: dict[str, Outcome] = {"hardening.ipc": "unclear"} if outcome == "unclear" else {}
     made = report(changes, reached=outcome != "unreached")
     if outcome == "left":
-        made.traces._things[Thing("network", "opa-authz-attack-x")] = "no"
+        made.created_objects._failures[DockerObject("network", "opa-authz-attack-x")] = "no"
     said = text(made)
     assert not made.proven
     assert not made.to_document()["passed"]
@@ -122,7 +122,7 @@ def test_a_part_does_not_speak_for_the_whole(part: str) -> None:
 
 def test_a_harmless_container_that_is_refused_too_is_told() -> None:
     made = report({})
-    made.staging.control = Answer("denied", 403, "creating is closed", "HAProxy")
+    made.preparation.container_refusal = Answer("denied", 403, "creating is closed", "HAProxy")
     assert "a harmless container was refused as well" in text(made)
     assert made.to_document()["harmless_container_refused"] == "creating is closed"
 

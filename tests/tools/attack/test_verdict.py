@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from authz_plugin.tools.attack.catalogue import chosen
-from authz_plugin.tools.attack.row import Attack, Proof
-from authz_plugin.tools.attack.verdict import Answer, judge, read
+from authz_plugin.tools.attack.catalogue import select
+from authz_plugin.tools.attack.model import CatalogueAttack, Proof
+from authz_plugin.tools.attack.verdict import Answer, judge, read_answer
 from authz_plugin.tools.docker_client import Reply, Request
 
 POST = Request("POST", "/containers/create")
@@ -84,20 +84,20 @@ def reply(status: int, headers: dict[str, str], body: bytes = b"") -> Reply:
 def test_who_said_what(
     what: str, answer: Reply, said: str, by: str, rules: tuple[str, ...]
 ) -> None:
-    seen = read(POST, answer)
-    assert (seen.said, seen.by, seen.rules) == (said, by, rules)
+    seen = read_answer(POST, answer)
+    assert (seen.kind, seen.guard, seen.rules) == (said, by, rules)
     marked = answer.headers == DOCKERD or answer.status == 101
-    assert seen.certain == (marked and said in {"done", "declined"})
-    assert seen.is_dockerds == (seen.certain or by.startswith("plugin "))
+    assert seen.identified == (marked and said in {"done", "declined"})
+    assert seen.from_dockerd == (seen.identified or by.startswith("plugin "))
 
 
-def row(id_: str) -> Attack:
-    (found,) = chosen([id_])
+def row(id_: str) -> CatalogueAttack:
+    (found,) = select([id_])
     return found
 
 
 PRIVILEGED = row("scenario.privileged")
-GRANTED = PRIVILEGED.granted
+GRANTED = PRIVILEGED.success_errors
 INSPECT = PRIVILEGED.proof
 
 
@@ -143,7 +143,7 @@ CREATED = reply(201, DOCKERD, b'{"Id":"x"}')
 def test_how_an_attack_ended(
     what: str, answer: Reply, shown: Reply | None, outcome: str, proved: bool
 ) -> None:
-    result = judge(PRIVILEGED, read(POST, answer), GRANTED, INSPECT, shown)
+    result = judge(PRIVILEGED, read_answer(POST, answer), GRANTED, INSPECT, shown)
     assert (result.outcome, result.proved) == (outcome, proved)
 
 
@@ -168,7 +168,7 @@ def test_how_an_attack_ended(
 def test_what_stands_there_is_what_was_asked_for(found: Any, value: Any, stands: bool) -> None:
     proof = Proof("/x", "HostConfig.Field", value)
     shown = reply(200, DOCKERD, json.dumps({"HostConfig": {"Field": found}}).encode())
-    result = judge(PRIVILEGED, read(POST, CREATED), GRANTED, proof, shown)
+    result = judge(PRIVILEGED, read_answer(POST, CREATED), GRANTED, proof, shown)
     assert result.outcome == ("succeeded" if stands else "refused")
 
 
@@ -192,27 +192,72 @@ TAR = bytes(257) + b"ustar"
 def test_an_answer_proves_itself_by_its_form(
     form: Any, answer: Reply, outcome: str, proved: bool
 ) -> None:
-    result = judge(PRIVILEGED, read(POST, answer), GRANTED, Proof(form=form), answer)
+    result = judge(PRIVILEGED, read_answer(POST, answer), GRANTED, Proof(form=form), answer)
+    assert (result.outcome, result.proved) == (outcome, proved)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "proved"),
+    [
+        ("HostConfig.CapAdd", ["KILL"], True),
+        ("HostConfig.CapAdd", ["kill"], False),
+        ("HostConfig.Options", {"a": "1"}, False),
+        ("HostConfig.Options", {"a": "1", "b.c": "2"}, True),
+        ("HostConfig.Options.b.c", "2", True),
+        ("HostConfig.Mounts.0.Type", "bind", True),
+        ("HostConfig.Mounts.1.Type", None, False),
+        ("HostConfig.Mounts.1", {"Type": "bind"}, False),
+        ("HostConfig.Nothing.Type", None, False),
+        ("", None, True),
+    ],
+)
+def test_an_exact_proof_has_the_whole_value_at_its_path(at: str, value: Any, proved: bool) -> None:
+    host = {
+        "CapAdd": ["KILL"],
+        "Options": {"a": "1", "b.c": "2"},
+        "Mounts": [{"Type": "bind", "Source": "/"}],
+    }
+    shown = reply(200, DOCKERD, json.dumps({"HostConfig": host}).encode())
+    proof = Proof("/x", at, value, exact=True)
+    result = judge(PRIVILEGED, read_answer(POST, CREATED), GRANTED, proof, shown)
+    assert (result.outcome, result.proved) == (("succeeded" if proved else "refused"), proved)
+
+
+@pytest.mark.parametrize(
+    ("shown", "outcome", "proved"),
+    [
+        (reply(404, DOCKERD, error("No such image: x")), "succeeded", True),
+        (reply(200, DOCKERD, b"{}"), "refused", False),
+        (reply(500, DOCKERD, error("no")), "succeeded", False),
+        (None, "succeeded", False),
+    ],
+)
+def test_a_removal_is_proved_by_the_absence_of_the_object(
+    shown: Reply | None, outcome: str, proved: bool
+) -> None:
+    proof = Proof("/images/x/json", form="absent")
+    removed = read_answer(Request("DELETE", "/images/x"), reply(200, DOCKERD, b"[]"))
+    result = judge(PRIVILEGED, removed, "", proof, shown)
     assert (result.outcome, result.proved) == (outcome, proved)
 
 
 def test_a_known_refusal_is_told_from_other_troubles() -> None:
     mark = row("json.mark")
     for message, outcome in (("invalid character", "refused"), ("no space left", "unclear")):
-        answer = read(POST, reply(500, DOCKERD, error(message)))
-        assert judge(mark, answer, mark.granted, mark.proof, None).outcome == outcome
+        answer = read_answer(POST, reply(500, DOCKERD, error(message)))
+        assert judge(mark, answer, mark.success_errors, mark.proof, None).outcome == outcome
 
 
 def test_an_ordinary_operation_that_is_open_is_no_success() -> None:
     logs = row("read.logs")
     answer = reply(200, DOCKERD)
-    seen = read(Request("GET", "/"), answer)
-    assert judge(logs, seen, logs.granted, logs.proof, answer).outcome == "open"
+    seen = read_answer(Request("GET", "/"), answer)
+    assert judge(logs, seen, logs.success_errors, logs.proof, answer).outcome == "open"
 
 
 def test_what_dockerd_says_is_one_short_line() -> None:
-    long = Answer("declined", 500, "", certain=True)
+    long = Answer("declined", 500, "", identified=True)
     assert judge(PRIVILEGED, long, GRANTED, INSPECT, None).detail == "HTTP 500"
-    seen = read(POST, reply(400, DOCKERD, error("two\nlines " * 100)))
+    seen = read_answer(POST, reply(400, DOCKERD, error("two\nlines " * 100)))
     assert "\n" not in seen.text
     assert len(seen.text) <= 201

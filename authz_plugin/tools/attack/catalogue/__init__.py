@@ -1,4 +1,4 @@
-"""The catalogue: every attack, by family; rows that a person can read, and nothing that acts."""
+"""The attacks of ``opa-authz attack``, one module for each family or group of families."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from authz_plugin.tools.attack.catalogue import (
     swarm,
     targets,
 )
-from authz_plugin.tools.attack.row import Attack, Family
+from authz_plugin.tools.attack.model import CatalogueAttack, Family
 
-CATALOGUE: Final[tuple[Attack, ...]] = (
+CATALOGUE: Final[tuple[CatalogueAttack, ...]] = (
     *scenarios.ROWS,
     *targets.ROWS,
     *hidden.ROWS,
@@ -35,16 +35,18 @@ CATALOGUE: Final[tuple[Attack, ...]] = (
     *swarm.ROWS,
     *plugins.ROWS,
 )
-"""Every row, the ten scenarios first; no two have one id."""
+"""Every attack, the ten scenarios first; ids are unique."""
 
 FAMILIES: Final[tuple[Family, ...]] = tuple(dict.fromkeys(attack.family for attack in CATALOGUE))
 
 
-def chosen(names: Iterable[str]) -> tuple[Attack, ...]:
-    """The rows of some families and ids, in the catalogue's order; raises ``KeyError`` with a name
-    that is neither."""
+def select(names: Iterable[str]) -> tuple[CatalogueAttack, ...]:
+    """Return the attacks with the given ids or family ids, in the catalogue's order.
+
+    Raises ``KeyError`` with the first name that is neither.
+    """
     wanted = set(names)
-    rows = tuple(a for a in CATALOGUE if a.id in wanted or a.family.id in wanted)
-    for name in sorted(wanted - {a.id for a in rows} - {a.family.id for a in rows}):
+    attacks = tuple(a for a in CATALOGUE if a.id in wanted or a.family.id in wanted)
+    for name in sorted(wanted - {a.id for a in attacks} - {a.family.id for a in attacks}):
         raise KeyError(name)
-    return rows
+    return attacks

@@ -1,26 +1,26 @@
-"""JSON as dockerd reads it, and nobody else: Go's ``encoding/json`` into typed structures."""
+"""Request bodies that Go's ``encoding/json`` decodes differently from other JSON parsers."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from authz_plugin.tools.attack.catalogue.shorthand import (
+from authz_plugin.tools.attack.catalogue.builders import (
     CREATE,
+    IMPACT_ADMIN,
+    IMPACT_FILES,
+    IMPACT_NETWORK,
+    IMPACT_PRIVILEGED,
+    IMPACT_PROCESSES,
+    IMPACT_READ,
     IS_PRIVILEGED,
-    MEANS_ADMIN,
-    MEANS_FILES,
-    MEANS_NETWORK,
-    MEANS_PRIVILEGED,
-    MEANS_PROCESSES,
-    MEANS_READ,
     NO_CONTAINER,
     PRIVILEGED,
-    creating,
-    hosting,
+    container_entry,
+    entry,
+    host_config_entry,
     post,
-    sending,
 )
-from authz_plugin.tools.attack.row import Attack, Family, Proof
+from authz_plugin.tools.attack.model import CatalogueAttack, Family, Proof
 from authz_plugin.tools.validation.probes import NOTHING
 
 DOCUMENTS: Final = Family("json", "JSON that dockerd reads in its own way")
@@ -30,10 +30,10 @@ _OLD_SHAPE: Final = "request.body-old-shape"
 _TRAILING: Final = "request.body-json"
 _START: Final = f"/v1.23/containers/{NOTHING}/start"
 _OLD_START: Final[dict[str, Any]] = {
-    "granted": NO_CONTAINER,
+    "success_errors": NO_CONTAINER,
     "rule": _OLD_SHAPE,
-    "engine": "from 25.0 dockerd refuses it",
-    "means": "a container that was made harmless is started with the host's files",
+    "engine_note": "from 25.0 dockerd refuses it",
+    "impact": "a container that was made harmless is started with the host's files",
 }
 _BIND: Final = {"VolumeOptions": {"DriverConfig": {"Options": {"o": "bind", "device": "/"}}}}
 
@@ -42,16 +42,20 @@ def _host(members: str, more: str = "") -> str:
     return f'{{<top>,"HostConfig":{{<host>{members}}}{more}}}'
 
 
-def _document(id_: str, what: str, body: str, shown: tuple[str, Any], **more: Any) -> Attack:
-    return creating(DOCUMENTS, id_, what, post(CREATE, body), shown, **{"rule": _REPEATED, **more})
+def _document(
+    id_: str, title: str, body: str, shown: tuple[str, Any], **more: Any
+) -> CatalogueAttack:
+    return container_entry(
+        DOCUMENTS, id_, title, post(CREATE, body), shown, **{"rule": _REPEATED, **more}
+    )
 
 
-def _privileged(id_: str, what: str, body: str, **more: Any) -> Attack:
-    return _document(id_, what, body, IS_PRIVILEGED, means=MEANS_PRIVILEGED, **more)
+def _privileged(id_: str, title: str, body: str, **more: Any) -> CatalogueAttack:
+    return _document(id_, title, body, IS_PRIVILEGED, impact=IMPACT_PRIVILEGED, **more)
 
 
-def _files(id_: str, what: str, body: str, shown: tuple[str, Any], **more: Any) -> Attack:
-    return _document(id_, what, body, shown, means=MEANS_FILES, **more)
+def _files(id_: str, title: str, body: str, shown: tuple[str, Any], **more: Any) -> CatalogueAttack:
+    return _document(id_, title, body, shown, impact=IMPACT_FILES, **more)
 
 
 ROWS: Final = (
@@ -64,7 +68,7 @@ ROWS: Final = (
            '{<top>,"Ho\\u017ftConfig":{<host>"Bind\\u017f":["/:/h"]}}',
            ("HostConfig.Binds", ["/:/h"]), rule="mounts.source"),
     _document("kelvin", "A Kelvin sign in NetworkMode", _host('"Networ\u212aMode":"host"'),
-              ("HostConfig.NetworkMode", "host"), rule="namespaces.host", means=MEANS_NETWORK),
+              ("HostConfig.NetworkMode", "host"), rule="namespaces.host", impact=IMPACT_NETWORK),
     _files("long-s-options", "A long s in DriverConfig's Options",
            _host('"Mount\u017f":[{"Type":"volume","Target":"/h","VolumeOption\u017f":'
                  '{"NoCopy":true,"DriverConfig":{"Option\u017f":'
@@ -76,7 +80,7 @@ ROWS: Final = (
                 _host('"Privileged":true,"Privileged":null')),
     _document("null-text", "PidMode twice, null the last",
               _host('"PidMode":"host","PidMode":null'), ("HostConfig.PidMode", "host"),
-              means=MEANS_PROCESSES),
+              impact=IMPACT_PROCESSES),
     _privileged("merged", "HostConfig twice, merged",
                 _host('"Privileged":true', ',"HostConfig":{"CapAdd":["KILL"]}')),
     _privileged("merged-empty", "HostConfig twice, empty the last, in other case",
@@ -86,7 +90,7 @@ ROWS: Final = (
     _document("merged-map", "Sysctls twice, merged",
               _host('"Sysctls":{"kernel.msgmax":"1"},"Sysctls":{"net.ipv4.ip_forward":"1"}'),
               ("HostConfig.Sysctls", {"kernel.msgmax": "1", "net.ipv4.ip_forward": "1"}),
-              means="two maps that dockerd merges, where a guard sees the last alone"),
+              impact="two maps that dockerd merges, where a guard sees the last alone"),
     _files("null-element", "Binds twice, a null that keeps the old element",
            _host('"Binds":["/:/h"],"Binds":[null]'), ("HostConfig.Binds", ["/:/h"])),
     _files("stale-element", "Mounts twice, the source of the old element",
@@ -97,7 +101,7 @@ ROWS: Final = (
               _host('"Devices":[{"PathOnHost":"/dev/kmsg","PathInContainer":"/dev/kmsg"}],'
                     '"Devices":[null]'),
               ("HostConfig.Devices", [{"PathOnHost": "/dev/kmsg"}]),
-              means="a device of the host in a container"),
+              impact="a device of the host in a container"),
     _files("merged-options", "DriverConfig's Options twice, merged",
            _host('"Mounts":[{"Type":"volume","Target":"/h","VolumeOptions":{"NoCopy":true,'
                  '"DriverConfig":{"Options":{"type":"none","device":"/"},'
@@ -109,24 +113,25 @@ ROWS: Final = (
                 PRIVILEGED + "] junk", rule=_TRAILING),
     _privileged("document-behind", "A second document behind the first",
                 PRIVILEGED + "{<top>}", rule=_TRAILING,
-                engine="from 23.0 dockerd refuses what follows"),
+                engine_note="from 23.0 dockerd refuses what follows"),
     _privileged("mark", "A byte-order mark", "\ufeff" + PRIVILEGED, rule=_TRAILING,
-                refused="invalid character"),
+                refusal_errors="invalid character"),
     _privileged("old-shape", "HostConfig's fields at the top level",
                 '{<top>,<host>"Privileged":true}', rule=_OLD_SHAPE,
-                engine="from 27.0 dockerd ignores them"),
+                engine_note="from 27.0 dockerd ignores them"),
     _privileged("old-shape-null", "HostConfig's fields at the top level beside a null",
                 '{<top>,<host>"Privileged":true,"HostConfig":null}', rule=_OLD_SHAPE,
-                engine="from 27.0 dockerd ignores them"),
-    hosting(DOCUMENTS, "text-for-list", "A string for the list CapAdd", {"CapAdd": "SYS_ADMIN"},
-            value=["SYS_ADMIN"], rule="capabilities.add", means=MEANS_ADMIN,
-            engine="from 29.0 dockerd takes lists alone"),
-    sending(DOCUMENTS, "start", "A start with a HostConfig, the old way: v1.23",
-            post(_START, '{"Binds":["/etc:/h"]}'), **_OLD_START),
-    sending(DOCUMENTS, "start-chunked", "A start with a chunked HostConfig: v1.23",
-            post(_START, '{"Binds":["/etc:/h"]}', chunked=True), **_OLD_START),
-    sending(DOCUMENTS, "copy", "A copy out of a container, the old way: v1.23",
-            post("/v1.23/containers/<own>/copy", '{"Resource":"/.dockerenv"}'),
-            proof=Proof(form="tar"), granted=NO_CONTAINER, rule="",
-            engine="from 25.0 dockerd has no such operation", means=MEANS_READ),
+                engine_note="from 27.0 dockerd ignores them"),
+    host_config_entry(DOCUMENTS, "text-for-list", "A string for the list CapAdd",
+        {"CapAdd": "SYS_ADMIN"},
+        value=["SYS_ADMIN"], rule="capabilities.add", impact=IMPACT_ADMIN,
+        engine_note="from 29.0 dockerd takes lists alone"),
+    entry(DOCUMENTS, "start", "A start with a HostConfig, the old way: v1.23",
+          post(_START, '{"Binds":["/etc:/h"]}'), **_OLD_START),
+    entry(DOCUMENTS, "start-chunked", "A start with a chunked HostConfig: v1.23",
+          post(_START, '{"Binds":["/etc:/h"]}', chunked=True), **_OLD_START),
+    entry(DOCUMENTS, "copy", "A copy out of a container, the old way: v1.23",
+          post("/v1.23/containers/<own>/copy", '{"Resource":"/.dockerenv"}'),
+          proof=Proof(form="tar"), success_errors=NO_CONTAINER, rule="",
+          engine_note="from 25.0 dockerd has no such operation", impact=IMPACT_READ),
 )  # fmt: skip

@@ -1,6 +1,7 @@
-"""Swarm: services, which are containers elsewhere, and the swarm itself.
+"""Services, whose containers run on any node of a swarm, and changes of the swarm itself.
 
-Services are made with no replicas, for a node that does not exist: nothing of them ever runs.
+Services are created with zero replicas and a placement constraint that no node meets, so that none
+of their tasks runs.
 """
 
 from __future__ import annotations
@@ -8,29 +9,32 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from authz_plugin.tools.attack.catalogue.shorthand import (
-    MEANS_FILES,
-    MEANS_SOCKET,
-    MEANS_TASKS,
+from authz_plugin.tools.attack.catalogue.builders import (
+    IMPACT_FILES,
+    IMPACT_SOCKET,
+    IMPACT_TASKS,
     NO_MANAGER,
     NOWHERE,
+    entry,
     post,
-    sending,
 )
-from authz_plugin.tools.attack.row import Attack, Family, Proof, Thing
+from authz_plugin.tools.attack.model import CatalogueAttack, DockerObject, Family, Proof
 from authz_plugin.tools.validation.probes import NOTHING
 
 SWARM: Final = Family("swarm", "Swarm")
 
 _SPEC: Final = "Spec.TaskTemplate.ContainerSpec"
 _PRIVILEGE: Final = {"name": "network", "value": ["host"]}
-_MEANS_SWARM: Final = "who steers the swarm runs anything on every node"
+_IMPACT_SWARM: Final = "who steers the swarm runs anything on every node"
 _NO_SWARM: Final = "already part of a swarm|listen address must be"
 
 
 def service(spec: str = "", task: str = "", more: str = "") -> str:
-    """A service that never runs, with members added to its ContainerSpec, its TaskTemplate and
-    itself."""
+    """Return the body of a service without tasks.
+
+    ``spec``, ``task`` and ``more`` are JSON members to add to ContainerSpec, to TaskTemplate and to
+    the service.
+    """
     container = f'"ContainerSpec":{{"Image":"<image>"{spec and f",{spec}"}}}'
     nowhere = '"Placement":{"Constraints":["node.labels.opa-authz-attack==none"]}'
     template = f'"TaskTemplate":{{{container},{nowhere}{task and f",{task}"}}}'
@@ -39,30 +43,41 @@ def service(spec: str = "", task: str = "", more: str = "") -> str:
 
 
 def _service(
-    id_: str, what: str, body: str, shown: tuple[str, Any], *, means: str = MEANS_TASKS, **more: Any
-) -> Attack:
-    return sending(
-        SWARM, id_, what, post("/services/create", body), granted=NO_MANAGER,
-        proof=Proof("/services/<name>", *shown), makes=(Thing("service"),), means=means, **more,
+    id_: str,
+    title: str,
+    body: str,
+    shown: tuple[str, Any],
+    *,
+    impact: str = IMPACT_TASKS,
+    **more: Any,
+) -> CatalogueAttack:
+    return entry(
+        SWARM, id_, title, post("/services/create", body), success_errors=NO_MANAGER,
+        proof=Proof("/services/<name>", *shown), creates=(DockerObject("service"),), impact=impact,
+        **more,
     )  # fmt: skip
 
 
-def _mount(id_: str, what: str, members: str, shown: dict[str, Any], **more: Any) -> Attack:
+def _mount(
+    id_: str, title: str, members: str, shown: dict[str, Any], **more: Any
+) -> CatalogueAttack:
     body = service(f'"Mounts":[{{{members},"Target":"/h"}}]')
-    more = {"rule": "mounts.source", "means": MEANS_FILES, **more}
-    return _service(id_, what, body, (f"{_SPEC}.Mounts", [shown]), **more)
+    more = {"rule": "mounts.source", "impact": IMPACT_FILES, **more}
+    return _service(id_, title, body, (f"{_SPEC}.Mounts", [shown]), **more)
 
 
-def _update(id_: str, what: str, task: dict[str, Any], query: str = "", **more: Any) -> Attack:
-    """A change of a service, of one that nobody has."""
+def _update(
+    id_: str, title: str, task: dict[str, Any], query: str = "", **more: Any
+) -> CatalogueAttack:
+    """Return an attack that changes a service, which does not exist."""
     body = json.dumps({"Name": NOTHING, "TaskTemplate": task})
-    message = post(f"/services/{NOTHING}/update?version=1{query}", body)
+    request = post(f"/services/{NOTHING}/update?version=1{query}", body)
     granted = f"{NO_MANAGER}|service .* not found"
-    return sending(SWARM, id_, what, message, granted=granted, **more)
+    return entry(SWARM, id_, title, request, success_errors=granted, **more)
 
 
-def _swarm(id_: str, what: str, target: str, body: Any, **more: Any) -> Attack:
-    return sending(SWARM, id_, what, post(target, json.dumps(body)), means=_MEANS_SWARM, **more)
+def _swarm(id_: str, title: str, target: str, body: Any, **more: Any) -> CatalogueAttack:
+    return entry(SWARM, id_, title, post(target, json.dumps(body)), impact=_IMPACT_SWARM, **more)
 
 
 ROWS: Final = (
@@ -75,7 +90,7 @@ ROWS: Final = (
            {"VolumeOptions": {"DriverConfig": {"Options": {"o": "bind"}}}}),
     _mount("socket", "A service with the Docker socket",
            '"Type":"bind","Source":"/var/run/docker.sock"', {"Source": "/var/run/docker.sock"},
-           rule="mounts.protected", means=MEANS_SOCKET),
+           rule="mounts.protected", impact=IMPACT_SOCKET),
     _service("capabilities", "A service with capabilities",
              service('"CapabilityAdd":["SYS_ADMIN"]'), (f"{_SPEC}.CapabilityAdd", ["SYS_ADMIN"]),
              rule="capabilities.add"),
@@ -93,27 +108,28 @@ ROWS: Final = (
              rule="namespaces.host"),
     _update("update", "A service changed to a bind mount of /",
             {"ContainerSpec": {"Mounts": [{"Type": "bind", "Source": "/", "Target": "/h"}]}},
-            rule="mounts.source", means=MEANS_FILES),
+            rule="mounts.source", impact=IMPACT_FILES),
     _update("rollback", "A service set back to what it was", {"ContainerSpec": {"Image": NOTHING}},
-            "&rollback=previous", rule="swarm.rollback", means=MEANS_TASKS),
+            "&rollback=previous", rule="swarm.rollback", impact=IMPACT_TASKS),
     _update("plugin", "A service changed to a plugin",
             {"Runtime": "plugin", "PluginSpec": {
                 "name": NOTHING, "remote": f"{NOWHERE}/{NOTHING}", "privileges": [_PRIVILEGE]}},
-            rule="swarm.runtime", means=MEANS_TASKS),
+            rule="swarm.runtime", impact=IMPACT_TASKS),
     _swarm("init", "A swarm of the caller's", "/swarm/init",
            {"ListenAddr": NOTHING, "AdvertiseAddr": NOTHING,
-            "Spec": {"CAConfig": {"SigningCAKey": "x"}}}, granted=_NO_SWARM, rule="swarm.ca"),
+            "Spec": {"CAConfig": {"SigningCAKey": "x"}}},
+           success_errors=_NO_SWARM, rule="swarm.ca"),
     _swarm("join", "A foreign swarm joined", "/swarm/join",
            {"ListenAddr": NOTHING, "RemoteAddrs": [NOWHERE], "JoinToken": "none"},
-           granted=_NO_SWARM, rule="swarm.join"),
+           success_errors=_NO_SWARM, rule="swarm.join"),
     _swarm("ca", "A foreign certificate authority for the swarm", "/swarm/update?version=none",
            {"Name": NOTHING, "CAConfig": {"ExternalCAs": [
                {"Protocol": "cfssl", "URL": f"https://{NOWHERE}"}]}},
-           granted="invalid swarm version", rule="swarm.ca"),
+           success_errors="invalid swarm version", rule="swarm.ca"),
     _swarm("node", "A node made a manager", f"/nodes/{NOTHING}/update?version=1",
            {"Role": "manager", "Availability": "active"},
-           granted=f"{NO_MANAGER}|node .* not found", rule="swarm.manager"),
+           success_errors=f"{NO_MANAGER}|node .* not found", rule="swarm.manager"),
     _swarm("secret", "A secret that a driver makes", "/secrets/create",
            {"Name": "", "Driver": {"Name": NOTHING}},
-           granted=f"{NO_MANAGER}|name must be provided", rule="swarm.driver"),
+           success_errors=f"{NO_MANAGER}|name must be provided", rule="swarm.driver"),
 )  # fmt: skip

@@ -1,21 +1,21 @@
-"""Forms of the request target: what dockerd takes for the same address, and a guard may not."""
+"""Spellings of a request target that dockerd routes alike, and a guard possibly does not."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from authz_plugin.tools.attack.catalogue.shorthand import (
+from authz_plugin.tools.attack.catalogue.builders import (
     CREATE,
+    IMPACT_EXEC,
+    IMPACT_PRIVILEGED,
     IS_PRIVILEGED,
-    MEANS_EXEC,
-    MEANS_PRIVILEGED,
     NO_CONTAINER,
     PRIVILEGED,
-    creating,
+    container_entry,
+    entry,
     post,
-    sending,
 )
-from authz_plugin.tools.attack.row import JSON, Attack, Family, Message
+from authz_plugin.tools.attack.model import JSON, CatalogueAttack, Family, RequestTemplate
 from authz_plugin.tools.validation.probes import NOTHING
 
 TARGETS: Final = Family("path", "Paths and forms of the request target")
@@ -26,17 +26,17 @@ _UNCLEAN: Final = "request.uri"
 
 
 def _path(
-    id_: str, what: str, target: str, *, method: str = "POST", rule: str = "privileged.container"
-) -> Attack:
-    message = Message(method, target, PRIVILEGED, (JSON,))
-    return creating(
-        TARGETS, id_, what, message, IS_PRIVILEGED, rule=rule, means=MEANS_PRIVILEGED
+    id_: str, title: str, target: str, *, method: str = "POST", rule: str = "privileged.container"
+) -> CatalogueAttack:
+    request = RequestTemplate(method, target, PRIVILEGED, (JSON,))
+    return container_entry(
+        TARGETS, id_, title, request, IS_PRIVILEGED, rule=rule, impact=IMPACT_PRIVILEGED
     )  # fmt: skip
 
 
-def _aside(id_: str, what: str, message: Message, **more: Any) -> Attack:
-    """Something that is done to a container that nobody has."""
-    return sending(TARGETS, id_, what, message, granted=NO_CONTAINER, **more)
+def _on_missing(id_: str, title: str, request: RequestTemplate, **more: Any) -> CatalogueAttack:
+    """Return an attack on a container that does not exist."""
+    return entry(TARGETS, id_, title, request, success_errors=NO_CONTAINER, **more)
 
 
 ROWS: Final = (
@@ -60,13 +60,13 @@ ROWS: Final = (
     _path("slash-behind", "A slash at the end", f"/containers/create/{_QUERY}", rule=_UNROUTED),
     _path("case", "Another case", f"/Containers/create{_QUERY}", rule=_UNROUTED),
     _path("method-case", "The method in lower case", CREATE, method="post", rule=_UNROUTED),
-    _aside("fragment", "A removal that reads like a look: containers/X#/json",
-           Message("DELETE", f"/containers/{NOTHING}#/json"), rule=_UNCLEAN,
-           means="a guard that cuts the address at # judges another request than dockerd does"),
-    _aside("bytes", "A name with bytes that are no text",
-           Message("DELETE", f"/containers/{NOTHING}\xff"), rule=_UNCLEAN,
-           means="dockerd shows a plugin another name than the one that it acts on"),
-    _aside("alias", "A privileged exec by the alias of a link: containers/X/alias/exec",
+    _on_missing("fragment", "A removal whose fragment reads like an inspection",
+           RequestTemplate("DELETE", f"/containers/{NOTHING}#/json"), rule=_UNCLEAN,
+           impact="a guard that cuts the address at # judges another request than dockerd does"),
+    _on_missing("bytes", "A name with bytes that are no text",
+           RequestTemplate("DELETE", f"/containers/{NOTHING}\xff"), rule=_UNCLEAN,
+           impact="dockerd shows a plugin another name than the one that it acts on"),
+    _on_missing("alias", "A privileged exec by the alias of a link: containers/X/alias/exec",
            post(f"/containers/{NOTHING}/alias/exec", '{"Cmd":["sh"],"Privileged":true}'),
-           rule="privileged.exec", means=MEANS_EXEC),
+           rule="privileged.exec", impact=IMPACT_EXEC),
 )  # fmt: skip
