@@ -1,7 +1,7 @@
 """What each shipped profile promises: in a sentence, by which rules, and what they then deny.
 
-``docs/profiles.md`` shows the sentences and the rules; ``tests/test_promises.py`` has each profile
-decide on the requests.
+``docs/reference/profiles.md`` shows the sentences and the rules; ``tests/test_promises.py`` has
+each profile decide on the requests.
 """
 
 from __future__ import annotations

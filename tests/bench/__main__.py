@@ -1,7 +1,7 @@
 """``make bench``: how long dockerd waits for the plugin, beside a Go plugin with OPA inside.
 
 All rivals serve the same policy to the same load generator, in turns, so that what else the machine
-does meets them alike. Writes docs/benchmarks.md and docs/benchmarks.svg.
+does meets them alike. Writes docs/explanation/benchmarks.md and docs/explanation/benchmarks.svg.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def main(seconds: float, rounds: int, calls: int, *, write: bool) -> None:
     if not write:
         click.echo(text)
         return
-    (ROOT / "docs/benchmarks.md").write_text(text)
-    (ROOT / "docs/benchmarks.svg").write_text(picture(medians))
+    (ROOT / "docs/explanation/benchmarks.md").write_text(text)
+    (ROOT / "docs/explanation/benchmarks.svg").write_text(picture(medians))
 
 
 def _p50(folder: Path, socket: Path, case: dict[str, Any], seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""docs/attacks.md: the attacks that the tests send to real daemons, and what comes of them."""
+"""docs/reference/attacks.md: the attacks that the tests send to real daemons, and the results."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.real.attacks.row import ENGINES, POLICIES, Attack
 _HEAD: Final = """\
 # Attacks
 
-Every row is a request that [the tests](../tests/real/test_attacks.py) send, byte for byte, to three
-real daemons: alone, where dockerd's own answers prove that it works or that this engine refuses it
-by itself, and guarded by three policies, where it must be denied by the rule named here and must
-leave nothing behind. The policies are the profiles `production` and `devcontainer`, and
-[a strict one](../tests/real/attacks/strict.yaml) that opens every section, so that what is denied
-is denied for what it asks.
+Every row is a request that [the tests](../../tests/real/test_attacks.py) send, byte for byte, to
+three real daemons: alone, where dockerd's own answers prove that it works or that this engine
+refuses it by itself, and guarded by three policies, where it must be denied by the rule named here
+and must leave nothing behind. The policies are the profiles `production` and `devcontainer`, and
+[a strict one](../../tests/real/attacks/strict.yaml) that opens every section, so that what is
+denied is denied for what it asks.
 
 ```sh
 .venv/bin/pytest tests/real/test_attacks.py

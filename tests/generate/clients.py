@@ -1,4 +1,4 @@
-"""docs/clients.md: what real clients ask for, from the recorded requests."""
+"""docs/reference/clients.md: what real clients ask for, from the recorded requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEAD: Final = """\
 # Clients
 
 What people use Docker with, recorded as dockerd hands it to a plugin
-([tests/corpus](../tests/corpus)) and asked of the policies in every test run: the Docker CLI of
+([tests/corpus](../../tests/corpus)) and asked of the policies in every test run: the Docker CLI of
 each engine, Docker Compose 2.26 and docker-py 7.2 (which Testcontainers for Python is built on),
 with the engines 20.10 and 28.5. All of it is understood, field by field, and the ordinary day of
 the first three is allowed under `devcontainer`, in the recording as on real daemons.

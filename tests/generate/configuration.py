@@ -1,4 +1,4 @@
-"""docs/policy-configuration.md: examples that are tested, and every key, from the schema."""
+"""docs/reference/policy-configuration.md: tested examples, and every key, from the schema."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ EXAMPLES: Final = (
         "Whoever can write to a root can replace a folder in it by a link. A container that dockerd"
         " starts again by itself gets none unless `subfolders` is `allow`; with `deny` only the"
         " root itself is mounted, or a volume on it with a subpath"
-        " ([why](decisions/0009-what-a-container-has-is-judged-again.md)).",
+        " ([why](../explanation/decisions/0009-what-a-container-has-is-judged-again.md)).",
         "profile: devcontainer\nmounts: {allow: [{path: /srv/data}], subfolders: no-restart}\n",
         (
             _create({"Binds": ["/srv/data/web:/data"]}),
@@ -234,7 +234,7 @@ EXAMPLES: Final = (
         "Warn mode",
         "Decide, record and say so, but allow: for everything, or for single rules on the way to "
         "enforcing them. What it *would* have denied stands in the log as `warnings`; "
-        "[learn](learn.md) makes a configuration of what passed.",
+        "[learn](../how-to/learn.md) makes a configuration of what passed.",
         "profile: production\n"
         "rules: {images.latest: warn, mounts.source: enforce}\n"
         "images: {latest: false}\n",

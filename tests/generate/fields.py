@@ -1,4 +1,4 @@
-"""docs/fields.md: the ledger, by operation."""
+"""docs/reference/fields.md: the ledger, by operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/input.md: the input document, from its schema and an example."""
+"""docs/reference/input.md: the input document, from its schema and an example."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEAD: Final = """\
 
 What a rule sees as `input`: the facts of one request. It is total: every key is always there, null
 or empty where there is nothing to say, so that a rule cannot fail to deny because a key is absent.
-[The JSON schema](../policies/schemas/input.json) says the same to OPA's type checker.
+[The JSON schema](../../policies/schemas/input.json) says the same to OPA's type checker.
 
 This page is made from `tests/generate/schema.py` and the shapes of Docker's bodies.
 

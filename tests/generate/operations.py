@@ -1,4 +1,4 @@
-"""docs/operations.md: the operations of the Docker API, from the route table."""
+"""docs/reference/operations.md: the operations of the Docker API, from the route table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ operations by their id and sections by theirs: `sections: {containers: read}` op
 of the section whose access is *read*, `operations: {container.start: allow}` one operation more.
 
 *Body* says what a policy can see: *JSON* is shown and read as dockerd reads it, *unseen* is a tar
-archive, a log-in or a connection that dockerd never shows to any plugin (see [limits](limits.md)).
+archive, a log-in or a connection that dockerd never shows to any plugin (see
+[limits](../explanation/limits.md)).
 
 This page is made from `authz_plugin/dockerd/routes.py`.
 """

@@ -1,4 +1,4 @@
-"""docs/profiles.md: what each shipped profile allows, from the profiles themselves."""
+"""docs/reference/profiles.md: what each shipped profile allows, from the profiles themselves."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ mounts: {allow: [{path: /workspace}]}
 and version: **no** profile allows privileged containers, namespaces of the host, devices, the
 Docker socket, other log drivers or any host path that you have not named.
 
-This page is made from [policies/profiles](../policies/profiles), which say the same in a few lines
-each.
+This page is made from [policies/profiles](../../policies/profiles), which say the same in a few
+lines each.
 """
 
 _PROMISES: Final = """\
 ## What they promise
 
 Each promise is kept by the rules beside it; a test has the profile deny requests that would break
-it (`tests/promises.py`). What no plugin can keep is in [limits](limits.md).
+it (`tests/promises.py`). What no plugin can keep is in [limits](../explanation/limits.md).
 
 | profile | promise | rules |
 |---|---|---|"""

@@ -1,4 +1,4 @@
-"""docs/settings.md: every key that is not policy configuration, from the settings' schema."""
+"""docs/reference/settings.md: every key that is not policy configuration, from the schema."""
 
 from __future__ import annotations
 

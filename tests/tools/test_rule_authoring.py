@@ -15,7 +15,7 @@ from authz_plugin.engine.binary import Opa
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import with_policy
 
-GUIDE = Path(__file__).parents[2] / "docs/own-rules.md"
+GUIDE = Path(__file__).parents[2] / "docs/tutorial/policy-author.md"
 BIN = Path(sys.executable).parent
 
 

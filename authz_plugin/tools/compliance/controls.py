@@ -17,7 +17,7 @@ REPORTED: Final = ("cis", "owasp", "nist")
 """The standards that a report is about, in its order. Of the others there are rules alone."""
 
 TABLED: Final = ("pod-security", "cis", "owasp", "nist", "portainer", "docker")
-"""Every standard, in the order of docs/controls.md."""
+"""Every standard, in the order of docs/reference/controls.md."""
 
 _FOLDER: Final = Path(__file__).with_name("standards")
 

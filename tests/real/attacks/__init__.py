@@ -2,7 +2,7 @@
 
 Each row is sent to real daemons, byte for byte: to one that asks nobody, to prove that the attack
 works there (or to say that this engine refuses it by itself), and to guarded ones, which must deny
-it by the rule that the row names. ``docs/attacks.md`` is made of this table.
+it by the rule that the row names. ``docs/reference/attacks.md`` is made of this table.
 """
 
 from __future__ import annotations

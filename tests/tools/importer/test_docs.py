@@ -1,4 +1,4 @@
-"""``docs/import.md`` names everything that is known of the proxies, and its commands work."""
+"""``docs/how-to/import.md`` names every setting of the proxies, and its commands work."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Final
 
 import pytest
 
-from authz_plugin.cli import cli
 from authz_plugin.tools.importer import ASKABLE, DIALECTS, expressions, switches
 from authz_plugin.tools.importer.sources import IMAGES
+from tests.harness.commands import command_named
 
 ROOT: Final = Path(__file__).parents[3]
-PAGE: Final = (ROOT / "docs/import.md").read_text()
+PAGE: Final = (ROOT / "docs/how-to/import.md").read_text()
 FENCE: Final = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -48,7 +48,7 @@ def test_every_dialect_image_and_word_is_named() -> None:
 
 
 def test_every_exit_status_that_help_names_is_documented() -> None:
-    command = cli.commands["import"]
+    command = command_named("import")
     assert command.help is not None
     (named,) = re.findall(r"Exit status: (.*?)\n\n", command.help, re.DOTALL)
     assert set(re.findall(r"\b(\d) ", named)) == {"0", "1", "2"}
