@@ -325,7 +325,11 @@ def _check_names(
         if name not in known and not name.startswith("custom."):
             close = difflib.get_close_matches(name, known, n=1)
             section = "operations" if known is OPERATIONS else "rules"
-            hint = f", did you mean {close[0]}?" if close else f"; docs/{section}.md lists them"
+            hint = (
+                f", did you mean {close[0]}?"
+                if close
+                else f"; docs/reference/{section}.md lists them"
+            )
             raise SettingsError(origins.of(key), show(key), f"{name} is not known{hint}")
 
 

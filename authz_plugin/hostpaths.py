@@ -1,7 +1,8 @@
 """Where a host path really leads, and what is mounted below it.
 
 dockerd follows symbolic links when it mounts a path, so a policy must judge where they end. That
-can change between the decision and the mount; what follows from it is in docs/threat-model.md.
+can change between the decision and the mount; what follows from it is in
+docs/explanation/threat-model.md.
 """
 
 from __future__ import annotations

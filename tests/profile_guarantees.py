@@ -1,7 +1,7 @@
 """The guarantees of the shipped profiles: sentences with the rules that enforce them.
 
-``docs/profiles.md`` shows the sentences and the rules. ``tests/test_profile_guarantees.py``
-has each profile decide on the requests, which must be denied.
+``docs/reference/profiles.md`` shows the sentences and the rules.
+``tests/test_profile_guarantees.py`` has each profile decide on the requests, which must be denied.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The examples of docs/policy-configuration.md do what the page says."""
+"""The examples of docs/reference/policy-configuration.md do what the page says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import MakeEngine
 from tests.generate.configuration import EXAMPLES, Asked, Example
 
-PAGE = Path(__file__).parents[1] / "docs/policy-configuration.md"
+PAGE = Path(__file__).parents[1] / "docs/reference/policy-configuration.md"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)

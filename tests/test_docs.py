@@ -9,9 +9,9 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
-PAGES: Final = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda page: page.as_posix()
-)
+DOCS: Final = ROOT / "docs"
+MAP: Final = DOCS / "README.md"
+PAGES: Final = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")], key=lambda page: page.as_posix())
 
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -59,8 +59,9 @@ def test_every_file_that_a_page_names_exists() -> None:
     assert named
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
-    seen, waiting = set(), [ROOT / "README.md"]
+def reached_from(start: Path) -> set[Path]:
+    """The files to which links lead from a page, and from those pages on."""
+    seen, waiting = set(), [start]
     while waiting:
         page = waiting.pop()
         if page in seen or not page.is_file():
@@ -68,4 +69,24 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         seen.add(page)
         links = _LINK.findall(prose(page)) if page.suffix == ".md" else []
         waiting += [(page.parent / link.partition("#")[0]).resolve() for link in links]
-    assert {page for page in PAGES if page not in seen} == set()
+    return seen
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    assert set(PAGES) - reached_from(ROOT / "README.md") == set()
+
+
+def test_every_page_and_picture_can_be_reached_from_the_map_of_the_docs() -> None:
+    files = {file for file in DOCS.rglob("*") if file.is_file()}
+    assert files - reached_from(MAP) == set()
+
+
+def test_every_page_stands_in_one_of_the_four_parts() -> None:
+    parts = {file.relative_to(DOCS).parts[0] for file in DOCS.rglob("*") if file.is_file()}
+    assert parts == {"README.md", "tutorial", "how-to", "reference", "explanation"}
+
+
+def test_the_map_of_the_docs_names_every_page_itself() -> None:
+    """Pages of a folder below a part, such as decisions, are listed by that folder's README."""
+    named = {(DOCS / link.partition("#")[0]).resolve() for link in _LINK.findall(prose(MAP))}
+    assert {page for page in DOCS.glob("*/*.md") if page not in named} == set()

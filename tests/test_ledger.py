@@ -130,7 +130,7 @@ def test_every_rule_that_a_row_names_exists() -> None:
     wrong = [
         f"{row.where}: {rule}" for row in ROWS for rule in row.rules.split() if rule not in known
     ]
-    assert wrong == [], "name the rule as docs/rules.md has it"
+    assert wrong == [], "name the rule as docs/reference/rules.md has it"
 
 
 def test_every_witness_is_denied_by_the_rules_of_its_row_which_read_its_facts(

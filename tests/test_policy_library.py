@@ -362,7 +362,7 @@ CONTROLS: Final[dict[str, dict[str, Control]]] = {
     for name in TABLED
     for part in standard(name).parts
 }
-"""The controls by the tables of docs/controls.md."""
+"""The controls by the tables of docs/reference/controls.md."""
 
 
 def test_every_rule_of_a_control_exists_and_every_denial_of_a_danger_has_a_control() -> None:

@@ -218,7 +218,7 @@ def match(method: str, path: str, query: dict[str, tuple[str, ...]]) -> Match:
             "request.unknown-operation",
             "path",
             f"{method} {path} is no operation of the Docker API that is known here",
-            "docs/operations.md lists them",
+            "docs/reference/operations.md lists them",
         )
     if found.operation.id == "image.pull" and not query.get("fromImage", ("",))[0]:
         return Match(OPERATIONS["image.import"], None)

@@ -1,7 +1,8 @@
 """``make bench``: measures the plugin's response times, and those of Go plugins that embed OPA.
 
 All plugins serve the same policy to the same load generator. They are measured in turns, so that
-other load of the machine affects them alike. Writes docs/benchmarks.md and docs/benchmarks.svg.
+other load of the machine affects them alike. Writes docs/explanation/benchmarks.md and
+docs/explanation/benchmarks.svg.
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ def main(seconds: float, rounds: int, calls: int, *, write: bool) -> None:
     if not write:
         click.echo(text)
         return
-    (ROOT / "docs/benchmarks.md").write_text(text)
-    (ROOT / "docs/benchmarks.svg").write_text(picture(medians))
+    (ROOT / "docs/explanation/benchmarks.md").write_text(text)
+    (ROOT / "docs/explanation/benchmarks.svg").write_text(picture(medians))
 
 
 def _p50(folder: Path, socket: Path, case: dict[str, Any], seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""Formats the results as docs/benchmarks.md and docs/benchmarks.svg."""
+"""Formats the results as docs/explanation/benchmarks.md and docs/explanation/benchmarks.svg."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ policy library, profile `devcontainer`, decision log on. OPA {opa}, Python {pyth
   request and the policy are remembered until the policy changes, so *list* and *create, repeated*
   show that, and *create, never the same* shows a decision of OPA each time.
 - **Go, OPA's SDK** and **Go, policy compiled per request**: a plugin in Go with OPA as a library
-  ([tools/bench/peer](../tools/bench/peer/main.go)), in the two ways in which opa-docker-authz works
-  (its bundle mode and its policy-file mode). It evaluates *our* policy, and is given the finished
-  input document: it does none of the reading of requests that makes a decision sound, which
-  flatters it. opa-docker-authz itself is not measured: the Go module proxy does not hand its module
-  out where this ran, and it can only evaluate policies over the raw request.
+  ([tools/bench/peer](../../tools/bench/peer/main.go)), in the two ways in which opa-docker-authz
+  works (its bundle mode and its policy-file mode). It evaluates *our* policy, and is given the
+  finished input document: it does none of the reading of requests that makes a decision sound,
+  which flatters it. opa-docker-authz itself is not measured: the Go module proxy does not hand its
+  module out where this ran, and it can only evaluate policies over the raw request.
 - **Go, nine lines compiled per request**: the same with
-  [nine lines of Rego](../tools/bench/peer/nine_lines/policy.rego) in place of a library, which
+  [nine lines of Rego](../../tools/bench/peer/nine_lines/policy.rego) in place of a library, which
   deny privileged mode and one security option and can be bypassed by spelling; as much as the
   tutorials of such plugins have. Nothing that decides by policy is quicker in that way.
 

@@ -214,9 +214,9 @@ def test_ten_denials_a_minute_and_five_containers_are_no_alarm(tmp_path: Path) -
 
 
 def test_every_alert_has_a_procedure_where_it_says_so() -> None:
-    page = (ROOT / "docs/alerts.md").read_text()
+    page = (ROOT / "docs/how-to/alerts.md").read_text()
     for name, rule in alerts().items():
-        assert rule["annotations"]["runbook"] == f"docs/alerts.md#{name.lower()}"
+        assert rule["annotations"]["runbook"] == f"docs/how-to/alerts.md#{name.lower()}"
         section = re.search(rf"^### {name}$(.*?)(?=^###? |\Z)", page, re.MULTILINE | re.DOTALL)
         assert section is not None, name
         assert len(section[1].split()) > 25, name

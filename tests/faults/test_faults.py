@@ -1,6 +1,7 @@
 """What breaks around a running plugin, and what becomes of requests meanwhile.
 
-``docs/reliability.md`` has the results; ``tests/real/test_faults.py`` those with a real dockerd.
+``docs/explanation/reliability.md`` has the results; ``tests/real/test_faults.py`` has the tests
+with a real dockerd.
 """
 
 from __future__ import annotations

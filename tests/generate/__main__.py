@@ -21,22 +21,23 @@ from tests.generate.schema import input_schema
 from tests.generate.settings import settings_page
 
 _ROOT = Path(__file__).parents[2]
+_REFERENCE = _ROOT / "docs/reference"
 
 
 def made() -> dict[Path, str]:
     """Every made file and its content."""
     return {
         _ROOT / "policies/schemas/input.json": _json(input_schema()),
-        _ROOT / "docs/attacks.md": attacks_page(),
-        _ROOT / "docs/clients.md": clients_page(),
-        _ROOT / "docs/controls.md": controls_page(),
-        _ROOT / "docs/fields.md": fields_page(),
-        _ROOT / "docs/input.md": input_page(),
-        _ROOT / "docs/operations.md": operations_page(),
-        _ROOT / "docs/policy-configuration.md": configuration_page(),
-        _ROOT / "docs/profiles.md": profiles_page(),
-        _ROOT / "docs/rules.md": rules_page(),
-        _ROOT / "docs/settings.md": settings_page(),
+        _REFERENCE / "attacks.md": attacks_page(),
+        _REFERENCE / "clients.md": clients_page(),
+        _REFERENCE / "controls.md": controls_page(),
+        _REFERENCE / "fields.md": fields_page(),
+        _REFERENCE / "input.md": input_page(),
+        _REFERENCE / "operations.md": operations_page(),
+        _REFERENCE / "policy-configuration.md": configuration_page(),
+        _REFERENCE / "profiles.md": profiles_page(),
+        _REFERENCE / "rules.md": rules_page(),
+        _REFERENCE / "settings.md": settings_page(),
         _ROOT / "deploy/grafana/opa-authz.json": _json(dashboard()),
     }
 

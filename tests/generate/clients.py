@@ -1,4 +1,4 @@
-"""docs/clients.md: what real clients ask for, from the recorded requests."""
+"""docs/reference/clients.md: what real clients ask for, from the recorded requests."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from tests.corpus import Recorded, recorded
 _HEAD: Final = """\
 # Clients
 
-What people use Docker with, recorded as dockerd hands it to a plugin
-([tests/corpus](../tests/corpus)) and asked of the policies in every test run: the Docker CLI of
-each engine, Docker Compose 2.26 and docker-py 7.2 (which Testcontainers for Python is built on),
-with the engines 20.10 and 28.5. All of it is understood, field by field, and the ordinary day of
-the first three is allowed under `devcontainer`, in the recording as on real daemons.
+The requests of common clients, recorded as dockerd sends them to a plugin
+([tests/corpus](../../tests/corpus)): the Docker CLI of each engine, Docker Compose 2.26 and
+docker-py 7.2 (on which Testcontainers for Python is built), with the engines 20.10 and 28.5. Every
+test run has the policies decide them. The plugin understands every field of them, and the profile
+`devcontainer` allows the ordinary use of the first three clients, both in the recording and on real
+daemons.
 
 ```sh
 .venv/bin/pytest tests/test_corpus.py tests/real/test_clients.py
 .venv/bin/python -m tests.corpus
 ```
 
-The second command records them anew, which needs root. The table helps to write a
-[configuration](policy-configuration.md) for a client; [profiles](profiles.md) has ready ones.
+The second command records the requests again and needs root. Use the table to write a
+[configuration](policy-configuration.md) for a client; [profiles](profiles.md) lists profiles that
+are made for clients.
 """
 
 

@@ -1,4 +1,4 @@
-"""docs/policy-configuration.md: examples that are tested, and every key, from the schema."""
+"""docs/reference/policy-configuration.md: tested examples, and every key, from the schema."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _VOLUMES: Final[Asked] = ("GET", "/volumes", None)
 EXAMPLES: Final = (
     Example(
         "Sections and operations",
-        "A section is `none`, `read` or `write`; [operations](operations.md) are opened and "
-        "closed one by one whatever their section says.",
+        "A section is `none`, `read` or `write`. `operations` allows or denies single "
+        "[operations](operations.md), whatever their section says.",
         "profile: production\n"
         "sections: {volumes: read, exec: none}\n"
         "operations: {network.list: allow, container.logs: deny}\n",
@@ -47,8 +47,9 @@ EXAMPLES: Final = (
     ),
     Example(
         "Roots",
-        "Host directories that may be bind-mounted, with all below them. A path is judged as it"
-        " is written and as the host's symbolic links lead.",
+        "`mounts.allow` lists host directories (roots) that may be bind-mounted, with everything"
+        " below them. Both the path as written and the path after resolving the host's symbolic"
+        " links must be below a root.",
         "profile: production\n"
         "mounts:\n"
         "  allow: [{path: /srv/data}, {path: /srv/shared, read_only: true}]\n",
@@ -60,10 +61,11 @@ EXAMPLES: Final = (
     ),
     Example(
         "Folders of a root",
-        "Whoever can write to a root can replace a folder in it by a link. A container that dockerd"
-        " starts again by itself gets none unless `subfolders` is `allow`; with `deny` only the"
-        " root itself is mounted, or a volume on it with a subpath"
-        " ([why](decisions/0009-what-a-container-has-is-judged-again.md)).",
+        "Whoever can write to a root can replace a folder in it by a symbolic link. With"
+        " `subfolders: no-restart`, the default, a container that dockerd restarts by itself may"
+        " not mount a folder of a writable root. With `allow`, any container may. With `deny`, only"
+        " the root itself may be mounted, or a volume on it with a subpath"
+        " ([why](../explanation/decisions/0009-what-a-container-has-is-judged-again.md)).",
         "profile: devcontainer\nmounts: {allow: [{path: /srv/data}], subfolders: no-restart}\n",
         (
             _create({"Binds": ["/srv/data/web:/data"]}),
@@ -77,20 +79,21 @@ EXAMPLES: Final = (
     ),
     Example(
         "Builds for an agent",
-        "`agent` builds nothing: BuildKit passes limits over, and a hostile client can hide them."
-        " Steps of a build run below dockerd's own `cgroup-parent`, as containers do:"
-        ' `{"cgroup-parent": "docker.slice"}` in daemon.json, with `MemoryMax=`, `CPUQuota=` and'
-        " `TasksMax=` in that slice, limits them, unless the build names another parent, which no"
-        " plugin is sure to see. That is a limit for clients that make mistakes. For hostile ones,"
-        " limit the machine, or the user of a rootless dockerd: no build leaves these. Then open"
-        " builds.",
+        "The profile `agent` denies builds, because no request can limit what a build uses:"
+        " BuildKit ignores the limits in the request, and a hostile client can hide them. Limit"
+        " builds on the host before you allow them. The steps of a build run below dockerd's"
+        ' `cgroup-parent`, as containers do: set `{"cgroup-parent": "docker.slice"}` in daemon.json'
+        " and `MemoryMax=`, `CPUQuota=` and `TasksMax=` in that slice. A build can name another"
+        " parent, which a plugin does not always see, so this limits only clients that make"
+        " mistakes. For hostile clients, limit the machine, or the user of a rootless dockerd."
+        " Builds cannot exceed these limits.",
         "profile: agent\nsections: {build: write}\n",
         (("POST", "/build?t=app", None),),
         {"build.network": ("POST", "/build?t=app&networkmode=host", None)},
     ),
     Example(
         "Capabilities, devices, namespaces",
-        "A list replaces the profile's.",
+        "A list replaces the list of the profile.",
         "profile: production\n"
         "capabilities: {allow: [NET_BIND_SERVICE]}\n"
         "devices: {allow: [/dev/ttyUSB0]}\n"
@@ -107,7 +110,8 @@ EXAMPLES: Final = (
     ),
     Example(
         "Networks and ports",
-        "Networks by name. An id is no name: what is called by its id must be listed by its id.",
+        "Networks are allowed by name. A network that a client names by its id must be listed by"
+        " its id.",
         "profile: production\n"
         'networks: {join: ["shop-*"], default_bridge: false}\n'
         "ports:\n"
@@ -132,7 +136,8 @@ EXAMPLES: Final = (
     ),
     Example(
         "Images and registries",
-        "Patterns are of whole references; `alpine` is `docker.io/library/alpine`.",
+        "A pattern is compared with the whole reference; `alpine` stands for"
+        " `docker.io/library/alpine`.",
         "profile: production\n"
         "operations: {image.pull: allow}\n"
         'images: {allow: ["registry.example.com/shop/*"], digest: required}\n'
@@ -146,8 +151,8 @@ EXAMPLES: Final = (
     ),
     Example(
         "Ceilings",
-        "`required` limits must be given, none may be above its ceiling, and no limit at all is"
-        " above every ceiling.",
+        "Limits in `required` must be set. No limit may exceed its ceiling in `max`. A request that"
+        " sets no limit exceeds every ceiling.",
         "profile: production\n"
         "resources:\n"
         "  required: [memory, pids]\n"
@@ -160,7 +165,8 @@ EXAMPLES: Final = (
     ),
     Example(
         "Labels and log drivers",
-        "A required label has one of the values that are listed for it; `*` is any.",
+        "A required label must have one of the values that are listed for it; `*` stands for any"
+        " value.",
         "profile: production\n"
         'labels: {required: {team: [shop, bank], ticket: ["*"]}}\n'
         'logging: {drivers: ["", local]}\n',
@@ -174,10 +180,10 @@ EXAMPLES: Final = (
     ),
     Example(
         "Who asks",
-        "A plugin knows a caller by its TLS certificate alone (`opa-authz identity add` makes "
-        "one); on the unix socket nobody has a name. The first role that fits a caller counts, "
-        "and changes what stands at the top level; `unmatched_callers: deny` is for certificates "
-        "without a role.",
+        "The plugin identifies a caller by its TLS client certificate (`opa-authz identity add` "
+        "makes one). A caller on the unix socket is not identified. The first role whose `callers` "
+        "match is the caller's role. Its keys replace those at the top level. With "
+        "`unmatched_callers: deny`, callers without a role are denied.",
         "profile: production\n"
         "unmatched_callers: deny\n"
         "roles:\n"
@@ -193,8 +199,9 @@ EXAMPLES: Final = (
     ),
     Example(
         "Tenants",
-        "What a tenant makes must have its name and labels, and what it lists must be filtered by "
-        "them. There is no state: a thing is a tenant's by its name.",
+        "Everything that a tenant creates must have the tenant's names and labels, and the "
+        "tenant's lists must be filtered by these labels. The plugin keeps no state: an object "
+        "belongs to a tenant if its name matches.",
         "profile: closed\n"
         "roles:\n"
         "  shop:\n"
@@ -215,9 +222,9 @@ EXAMPLES: Final = (
     ),
     Example(
         "Exceptions",
-        "One rule, one value, for an image or a role, until a day, for a reason. The value is "
-        "the one that the denial names; `opa-authz exceptions` lists them, and warnings begin "
-        "two weeks before the end.",
+        "An exception allows one value of one rule, for an image or a role, until a day, and "
+        "states the reason. The value is the one in the denial. `opa-authz exceptions` lists "
+        "the exceptions. Warnings start two weeks before an exception expires.",
         "profile: production\n"
         "exceptions:\n"
         "  - rule: capabilities.add\n"
@@ -232,9 +239,9 @@ EXAMPLES: Final = (
     ),
     Example(
         "Warn mode",
-        "Decide, record and say so, but allow: for everything, or for single rules on the way to "
-        "enforcing them. What it *would* have denied stands in the log as `warnings`; "
-        "[learn](learn.md) makes a configuration of what passed.",
+        "With `mode: warn`, or `warn` for a single rule, a request that would be denied is "
+        "allowed, and the log lists the rules under `warnings`. [learn](../how-to/learn.md) "
+        "proposes a configuration from the requests that were allowed.",
         "profile: production\n"
         "rules: {images.latest: warn, mounts.source: enforce}\n"
         "images: {latest: false}\n",
@@ -246,19 +253,21 @@ EXAMPLES: Final = (
 _HEAD: Final = """\
 # Policy configuration
 
-What may be asked of a host is a [profile](profiles.md) and what is different with you, in the same
-file as the plugin's own [settings](settings.md). `opa-authz check` says whether it is sound: an
-unknown key or a wrong value stops the start and names the line. A list replaces the profile's list,
-a map is merged with it. After a change, reload the plugin; what is not sound is not taken over.
+The policy configuration names a [profile](profiles.md) and the keys that differ from it. It is in
+the same file as the plugin's own [settings](settings.md). A list replaces the profile's list; a map
+is merged with the profile's map. With an unknown key or a wrong value, the plugin does not start
+and names the line; `opa-authz check` checks this beforehand. After a change, reload the plugin. If
+the changed configuration is not valid, the plugin keeps the old one.
 
-A denial names the rule, and [the rules](rules.md) name the keys that open each.
-`opa-authz explain` shows the smallest change that would allow a request.
+A denial names the rule that denies, and [the rules](rules.md) name the keys on which each rule
+depends. `opa-authz explain` shows the smallest change that would allow a request.
 """
 
 _KEYS: Final = """\
 ## Every key
 
-Without a profile's word, a key is as in `closed`, which is the default that stands here.
+A key that a profile does not set has the value of the profile `closed`, which is listed here as the
+default.
 
 | key | default | |
 |---|---|---|"""

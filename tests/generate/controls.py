@@ -1,4 +1,4 @@
-"""docs/controls.md: every control with what supports it, from the same source as reports."""
+"""docs/reference/controls.md: every control with its evidence, from the source of the reports."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Which rules stand for which control of the standards that people ask for. Tests 
 the policies: every rule exists, and a request that breaks the control is denied by one of them.
 
 For the CIS Docker Benchmark, OWASP and NIST SP 800-190 the tables also name the checks of
-[validate](validate.md) and the findings of [doctor](doctor.md) that prove it on a host, which
-[`opa-authz report`](compliance.md) gathers; `*` stands for any text. *Partly* and *outside* say
-what no plugin reaches.
+[validate](../how-to/validate.md) and the findings of [doctor](../how-to/doctor.md) that prove it on
+a host, which [`opa-authz report`](../how-to/compliance.md) gathers; `*` stands for any text.
+*Partly* and *outside* say what no plugin reaches.
 
 This page is made from
-[authz_plugin/tools/compliance/standards](../authz_plugin/tools/compliance/standards).
+[authz_plugin/tools/compliance/standards](../../authz_plugin/tools/compliance/standards).
 """
 
 

@@ -1,4 +1,4 @@
-"""docs/fields.md: the ledger, by operation."""
+"""docs/reference/fields.md: the ledger, by operation."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from tests.ledger import VERDICTS, Row, Verdict
 _HEAD: Final = """\
 # Fields
 
-What of a request Docker reads, and which [rule](rules.md) judges it: every field of every JSON body
-that Docker 20.10, 28.5 or 29 decodes, and every query parameter, filter, header, path reference and
-stream that they read. Nothing is left out: a test walks Docker's own Go types and routers and fails
-for a field without an entry here, and another has each named rule deny an example and shows that
-the rule reads the field.
+Every part of a request that Docker reads, and the [rule](rules.md) that judges it: every field of
+every JSON body that Docker 20.10, 28.5 or 29 decodes, and every query parameter, filter, header,
+path reference and stream that these engines read. The list is complete: a test reads Docker's own
+Go types and routers and fails for each field that is missing here. Another test has each rule deny
+an example and checks that the rule reads the field.
 
-[The input document](input.md) has what the rules read. `[]` stands for each item of a list, `{}`
-for each entry of a map, `**` for everything below. *Read by* names the engines where not all read
-it. All operations are judged as a whole by [`sections.operation`](rules.md#sectionsoperation), too.
+[The input document](input.md) describes what the rules read. `[]` stands for each item of a list,
+`{}` for each entry of a map, `**` for everything below. *Read by* names the engines that read the
+field if not all of them do. In addition, [`sections.operation`](rules.md#sectionsoperation) judges
+every operation as a whole.
 """
 
 _MADE: Final = (

@@ -1,4 +1,4 @@
-"""docs/input.md: the input document, from its schema and an example."""
+"""docs/reference/input.md: the input document, from its schema and an example."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tools.policy_data import examples
 _HEAD: Final = """\
 # The input document
 
-What a rule sees as `input`: the facts of one request. It is total: every key is always there, null
-or empty where there is nothing to say, so that a rule cannot fail to deny because a key is absent.
-[The JSON schema](../policies/schemas/input.json) says the same to OPA's type checker.
+The input document is what a rule reads as `input`: the facts about one request. Every key is always
+present, with `null` or an empty value if there is nothing to report, so that no rule fails to deny
+because a key is missing. OPA's type checker uses the same description as a
+[JSON schema](../../policies/schemas/input.json).
 
 This page is made from `tests/generate/schema.py` and the shapes of Docker's bodies.
 
@@ -27,10 +28,10 @@ _BODY: Final = """\
 
 ## body
 
-The body as dockerd holds it once it has decoded the request: Docker's own names in Docker's
-spelling, Go's zero values for what the client left out, whichever way the client wrote it. Lists
-that Docker leaves `null` are empty lists here, except where null and empty mean different things to
-dockerd (`MaskedPaths`, `ReadonlyPaths`). An operation that reads no body has `null`.
+The body as dockerd has it after decoding the request, however the client wrote it: with Docker's
+spelling of the names, and Go's zero values for fields that the client left out. Lists that Docker
+leaves `null` are empty lists here, except where dockerd treats null and empty differently
+(`MaskedPaths`, `ReadonlyPaths`). For an operation that reads no body, `body` is `null`.
 
 | operation | the body's fields |
 |---|---|"""
@@ -39,8 +40,8 @@ _EXAMPLE: Final = """\
 
 ## An example
 
-`docker run -v /workspace/data:/data …`, shortened by what is empty; in `body` only what
-the client said is shown.
+The input document of `docker run -v /workspace/data:/data …`, without empty values. Of `body`, only
+the fields that the client sent are shown.
 
 """
 

@@ -1,4 +1,4 @@
-"""docs/operations.md: the operations of the Docker API, from the route table."""
+"""docs/reference/operations.md: the operations of the Docker API, from the route table."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from authz_plugin.dockerd.routes import OPERATIONS, ROUTES, STREAM, Operation
 _HEAD = """\
 # Operations
 
-Every route of the Docker Engine API from 20.10 to 29 is one operation. Policies and settings name
-operations by their id and sections by theirs: `sections: {containers: read}` opens every operation
-of the section whose access is *read*, `operations: {container.start: allow}` one operation more.
+Every route of the Docker Engine API from 20.10 to 29 belongs to an operation. Policies and settings
+name operations and sections by their ids: `sections: {containers: read}` allows every operation of
+the section whose access is *read*; `operations: {container.start: allow}` allows one more
+operation.
 
-*Body* says what a policy can see: *JSON* is shown and read as dockerd reads it, *unseen* is a tar
-archive, a log-in or a connection that dockerd never shows to any plugin (see [limits](limits.md)).
+*Body* says what a policy can see of the request's body. *JSON*: the body, as dockerd reads it.
+*unseen*: nothing, because it is a tar archive, a log-in or a connection, which dockerd does not
+send to plugins (see [limits](../explanation/limits.md)).
 
 This page is made from `authz_plugin/dockerd/routes.py`.
 """

@@ -1,4 +1,4 @@
-"""docs/profiles.md: what each shipped profile allows, from the profiles themselves."""
+"""docs/reference/profiles.md: what each shipped profile allows, from the profiles themselves."""
 
 from __future__ import annotations
 
@@ -22,41 +22,42 @@ _FOLDER: Final = Path(__file__).parents[2] / "policies/profiles"
 _HEAD: Final = """\
 # Profiles
 
-A profile is a complete answer to what may be asked of a host. Take one, and change what is
-different with you ([policy configuration](policy-configuration.md)):
+A profile is a complete policy configuration with a name. Select one, and set the keys that differ
+on your host ([policy configuration](policy-configuration.md)):
 
 ```yaml
 profile: devcontainer
 mounts: {allow: [{path: /workspace}]}
 ```
 
-`production` is the default. What no profile says is as in `closed`, which allows nothing but ping
-and version: **no** profile allows privileged containers, namespaces of the host, devices, the
-Docker socket, other log drivers or any host path that you have not named.
+`production` is the default. A key that a profile does not set has the value of `closed`, which
+allows nothing but ping and version. **No** profile allows privileged containers, namespaces of the
+host, devices, the Docker socket, other log drivers, or a host path that you have not named.
 
-This page is made from [policies/profiles](../policies/profiles), which say the same in a few lines
-each.
+This page is made from the files in [policies/profiles](../../policies/profiles).
 """
 
 _PROMISES: Final = """\
-## What they promise
+## What they guarantee
 
-Each promise is kept by the rules beside it; a test has the profile deny requests that would break
-it (`tests/profile_guarantees.py`). What no plugin can keep is in [limits](limits.md).
+The rules in the last column enforce each guarantee. A test sends requests that would violate it and
+expects the profile to deny them (`tests/profile_guarantees.py`).
+[Limits](../explanation/limits.md) lists what no plugin can guarantee.
 
-| profile | promise | rules |
+| profile | guarantee | rules |
 |---|---|---|"""
 
 _CLIENTS: Final = """\
 
-*some*: single operations of the section; see the profile's file. Which operations a section has is
-in [operations](operations.md).
+*some*: only some operations of the section; see the profile's file. [Operations](operations.md)
+lists the operations of each section.
 
 ## For clients
 
-Single operations each, never a whole section. Give the client a certificate and the preset as its
-[role](policy-configuration.md#who-asks), or, where it is the only one that asks, take the preset as
-the profile. Ping and version are allowed to all.
+These profiles are made for one client program each and allow single operations, never a whole
+section. Give the client a certificate and a [role](policy-configuration.md#who-asks) with its
+profile. If it is the only client of the host, select its profile for the host. All of them allow
+ping and version.
 """
 
 _COLUMNS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {

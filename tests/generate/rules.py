@@ -1,4 +1,4 @@
-"""docs/rules.md: every rule id, from the annotations of the policies, and those of the plugin."""
+"""docs/reference/rules.md: every rule id, from the policies' annotations and from the plugin."""
 
 from __future__ import annotations
 

@@ -173,7 +173,9 @@ _REQUEST: Final = {
     "unknown_fields": _said("Body fields that no known engine reads.", _STRINGS),
 }
 _OPERATION: Final = {
-    "id": _said("docs/operations.md lists them.", {**_STRING, "enum": sorted(OPERATIONS)}),
+    "id": _said(
+        "docs/reference/operations.md lists them.", {**_STRING, "enum": sorted(OPERATIONS)}
+    ),
     "section": _said(
         "The switch that the operation hangs on.",
         {**_STRING, "enum": sorted({operation.section for operation in OPERATIONS.values()})},

@@ -1,4 +1,4 @@
-"""docs/settings.md: every key that is not policy configuration, from the settings' schema."""
+"""docs/reference/settings.md: every key that is not policy configuration, from the schema."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from authz_plugin.settings import DEFAULT_FILE, ENVIRONMENT, SCHEMA, show
 _HEAD: Final = f"""\
 # Settings
 
-One YAML file, `{DEFAULT_FILE}` unless `--config` or `OPA_AUTHZ_CONFIG` names
-another. Variables of the environment go before the file, flags before variables. An unknown key or
-variable, or a value of the wrong form, stops the start with a message that names the line, the
+The settings are one YAML file, `{DEFAULT_FILE}` unless `--config` or `OPA_AUTHZ_CONFIG` names
+another. Environment variables override the file, flags override variables. With an unknown key or
+variable, or a value of the wrong type, the plugin does not start; the message names the line, the
 variable or the flag.
 
-`opa-authz check` says whether the plugin would start. After a change, `systemctl reload opa-authz`
-(SIGHUP) takes over what concerns the policy; a change that is not sound is not taken over, and the
-running policy stays. What counts from the start on (`server`, `opa`, `deadline`, `identities`,
-`host_paths`, `log`, `audit`, `metrics`, `ping`) needs a restart, and a reload says so.
+`opa-authz check` checks the settings without starting the plugin. After a change of the policy
+configuration, run `systemctl reload opa-authz` (SIGHUP); if the changed policy is not valid, the
+running policy stays in force. Changes of `server`, `opa`, `deadline`, `identities`, `host_paths`,
+`log`, `audit`, `metrics` and `ping` need a restart; a reload logs this.
 
 The keys below are the plugin's own. All other keys of the file are the
 [policy configuration](policy-configuration.md).

@@ -250,8 +250,8 @@ def test_names_follow_the_conventions(measured: Measured) -> None:
 
 
 def test_the_documented_metrics_are_those_there_are(measured: Measured) -> None:
-    """docs/metrics.md names every family, and nothing else."""
-    page = (_ROOT / "docs/metrics.md").read_text()
+    """docs/reference/metrics.md names every family, and nothing else."""
+    page = (_ROOT / "docs/reference/metrics.md").read_text()
     documented = set(re.findall(r"^\| `((?:opa_authz|docker_proxy)_\w+)", page, re.MULTILINE))
     names: set[str] = set()
     for family in full_families():

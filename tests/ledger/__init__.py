@@ -5,7 +5,8 @@ A row of a field that no rule judges has the reason.
 ``bodies.tsv`` has a row for every field of every body that Docker 20.10, 28.5 or 29 decodes,
 ``parameters.tsv`` one for every query parameter, filter, header, path reference and stream that
 these engines read. Both are written by hand and compared with Docker's own source by
-``tests/test_ledger.py``; ``docs/fields.md`` is made of them. The columns are those of ``Row``.
+``tests/test_ledger.py``; ``docs/reference/fields.md`` is made of them. The columns are those of
+``Row``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What breaks around a guarded dockerd, and what its users see of it: ``docs/reliability.md``."""
+"""Faults around a guarded dockerd, and what its users see: ``docs/explanation/reliability.md``."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 from tests.harness.dockerd import IMAGE
 from tests.real.conftest import Guard, Guarded
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs/how-to"
 FENCE = re.compile(r"^```sh (production|devcontainer)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -40,7 +40,7 @@ def test_its_exposure_is_what_the_documentation_says() -> None:
         env={**os.environ, "LD_LIBRARY_PATH": ":".join(sorted(libraries))},
     )
     assert f"opa-authz.service: {EXPOSURE} OK" in done.stdout
-    assert f"**{EXPOSURE}**" in (UNIT.parents[2] / "docs/threat-model.md").read_text()
+    assert f"**{EXPOSURE}**" in (UNIT.parents[2] / "docs/explanation/threat-model.md").read_text()
 
 
 @pytest.fixture

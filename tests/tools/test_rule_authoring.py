@@ -18,13 +18,20 @@ from authz_plugin.errors import PolicyError
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.tools import rule_authoring
 from tests.conftest import with_policy
+from tests.harness.engines import prepare
+from tests.harness.pages import steps
 
-GUIDE = Path(__file__).parents[2] / "docs/own-rules.md"
+TUTORIAL = Path(__file__).parents[2] / "docs/tutorial/policy-author.md"
 BIN = Path(sys.executable).parent
 
 
-def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+def run(folder: Path, command: str, *programs: Path) -> subprocess.CompletedProcess[str]:
+    settings = folder / "etc/config.yaml"
+    environment = {
+        **os.environ,
+        "PATH": ":".join(map(str, (BIN, *programs, os.environ["PATH"]))),
+        **({"OPA_AUTHZ_CONFIG": str(settings)} if settings.exists() else {}),
+    }
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=folder,
@@ -49,15 +56,19 @@ def change(rule: Path, old: str, new: str) -> None:
     rule.write_text(text.replace(old, new))
 
 
-def test_every_command_of_the_guide_works(tmp_path: Path, opa: Opa) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) > 3
-    for block in blocks:
-        done = run(tmp_path, block)
-        assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
-        if "policy bench" in block:
+def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path, opa: Opa) -> None:
+    """The folder of the host's settings, /etc/opa-authz, is one below ``tmp_path`` here."""
+    names, docker = [], prepare("28.5").docker.parent
+    for step in steps(TUTORIAL):
+        command = step.command.replace("/etc/opa-authz", f"{tmp_path}/etc")
+        done = run(tmp_path, command, docker)
+        assert done.returncode == step.status, f"{command}\n{done.stdout}{done.stderr}"
+        assert step.shows(done.stdout), f"{command}\n{done.stdout}"
+        names += re.findall(r"^opa-authz (?:policy )?\w+", command)
+        if "policy bench" in command:
             costs = dict(line.split()[:2] for line in done.stdout.splitlines())
             assert float(costs["container_list"]) > 1
+    assert {"opa-authz policy new", "opa-authz explain", "opa-authz bundle"} <= set(names)
 
 
 def test_a_first_rule_is_sound_and_tested(rules: Path) -> None:

@@ -69,7 +69,7 @@ def learn(
     for name in named:
         if name.partition("=")[0] not in ROWS:
             raise SettingsError(
-                "--grant", "", f"{name.partition('=')[0]} is no rule; docs/rules.md"
+                "--grant", "", f"{name.partition('=')[0]} is no rule; docs/reference/rules.md"
             )
     settings = load_settings(options)
     file = audit_file(file, lambda: settings)

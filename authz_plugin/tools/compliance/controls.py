@@ -17,7 +17,7 @@ REPORTED: Final = ("cis", "owasp", "nist")
 """The standards of a report, in its order. The others name rules only, and have no checks."""
 
 TABLED: Final = ("pod-security", "cis", "owasp", "nist", "portainer", "docker")
-"""Every standard, in the order of docs/controls.md."""
+"""Every standard, in the order of docs/reference/controls.md."""
 
 _FOLDER: Final = Path(__file__).with_name("standards")
 

@@ -59,7 +59,7 @@ def check_engine(server: str) -> Iterator[Finding]:
             "info",
             f"dockerd does not say its version ({server or 'nothing'})",
             "known ways around authorization plugins cannot be ruled out",
-            "compare `dockerd --version` with docs/limits.md",
+            "compare `dockerd --version` with docs/explanation/limits.md",
         )
         return
     name = ".".join(map(str, version))

@@ -1,7 +1,7 @@
 """The attacks that the tests send to real daemons, one table for each family.
 
-``model`` says what an attack and its expectations are. ``docs/attacks.md`` is generated from the
-tables.
+``model`` says what an attack and its expectations are. ``docs/reference/attacks.md`` is generated
+from the tables.
 """
 
 from __future__ import annotations

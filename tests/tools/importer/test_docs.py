@@ -1,4 +1,4 @@
-"""``docs/import.md`` names everything that is known of the proxies, and its commands work."""
+"""``docs/how-to/import.md`` names every setting of the proxies, and its commands work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from authz_plugin.tools.importer.sources import IMAGES
 from tests.harness.commands import command_named
 
 ROOT: Final = Path(__file__).parents[3]
-PAGE: Final = (ROOT / "docs/import.md").read_text()
+PAGE: Final = (ROOT / "docs/how-to/import.md").read_text()
 FENCE: Final = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

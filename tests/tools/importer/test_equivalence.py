@@ -43,7 +43,7 @@ from tests.tools.importer.decisions import Decision, open_decider
 from tests.tools.importer.haproxy import passed, running_proxies
 from tests.tools.importer.settings import ProxySettings, all_proxy_settings
 
-PAGE: Final = (Path(__file__).parents[3] / "docs/import.md").read_text()
+PAGE: Final = (Path(__file__).parents[3] / "docs/how-to/import.md").read_text()
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 VERSIONS: Final = ("", "/v1.44")
 NO_ROUTES: Final = (

@@ -1,4 +1,4 @@
-"""The commands of docs/learn.md, run as they stand there."""
+"""The commands of docs/how-to/learn.md, run as they stand there."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from authz_plugin.cli import cli
 from authz_plugin.tools.sandbox import open_sandbox
 from tests.conftest import with_policy
 from tests.corpus import FILE as CORPUS
+from tests.harness.commands import command_named
 from tests.tools.learning.days import create, get, write_day
 
-PAGE: Final = (Path(__file__).parents[3] / "docs/learn.md").read_text()
+PAGE: Final = (Path(__file__).parents[3] / "docs/how-to/learn.md").read_text()
 COMMANDS: Final = re.findall(r"^```sh\n(opa-authz .+?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 SETTINGS: Final = re.findall(r"^```yaml\n(profile: .+?)```$", PAGE, re.MULTILINE | re.DOTALL)[0]
 OUTCOMES: Final = {"learn": 0, "check": 0, "replay": 3}
@@ -56,7 +57,7 @@ def test_every_command_does_what_the_page_says(
 
 @pytest.mark.parametrize("name", ["learn", "replay"])
 def test_every_exit_status_that_help_names_is_documented(name: str) -> None:
-    command = cli.commands[name]
+    command = command_named(name)
     assert command.help is not None
     (named,) = re.findall(r"Exit status: (.*?)\n\n", command.help, re.DOTALL)
     statuses = set(re.findall(r"\b(\d) ", named))
@@ -66,6 +67,6 @@ def test_every_exit_status_that_help_names_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["learn", "replay"])
 def test_help_says_what_every_option_does(name: str) -> None:
-    for parameter in cli.commands[name].params:
+    for parameter in command_named(name).params:
         if isinstance(parameter, click.Option):
             assert parameter.help

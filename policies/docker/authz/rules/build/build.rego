@@ -2,7 +2,7 @@
 # title: Image builds
 # description: |
 #   What a build request says beside its Dockerfile, which no plugin ever sees. A hostile client
-#   can hide these parameters from every plugin (see docs/limits.md), so a build that may not use
+#   can hide these parameters from every plugin (see docs/explanation/limits.md), so a build that may not use
 #   the host's network must not be allowed to hostile clients at all.
 package docker.authz.rules.build
 
