@@ -31,18 +31,20 @@ from authz_plugin.document import input_document
 from authz_plugin.engine import Engine, binary, child
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import EngineState, LocalEngineState, UnseenEngineState, data_root
 from authz_plugin.errors import AuthzError, EngineError, PolicyError, SetupError, defect
 from authz_plugin.hostpaths import HostPaths, LocalHostPaths, UnseenHostPaths
 from authz_plugin.identities import Revocations, read_revoked
 from authz_plugin.journal import address
+from authz_plugin.journal.audit import AuditOptions
 from authz_plugin.journal.journal import Journal
-from authz_plugin.journal.log import route_logging
+from authz_plugin.journal.log import LogOptions, route_logging
 from authz_plugin.journal.metrics import Figures
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.listener import open_address, open_listener
 from authz_plugin.processes import SIGNALS, begin_child
-from authz_plugin.settings import Metrics, OpaSettings, Settings
+from authz_plugin.settings import Audit, Log, Metrics, OpaSettings, Settings
 
 _AT_START: Final = (
     "server", "opa", "deadline", "identities", "host_paths", "data_root", "log", "audit", "metrics",
@@ -128,7 +130,33 @@ def engine_state(settings: Settings) -> EngineState:
     return LocalEngineState(settings.data_root or data_root())
 
 
-def probe(opa: OpaSettings, deadline: float) -> Guard:
+def opa_address(opa: OpaSettings) -> OpaAddress:
+    """The address of the operator's OPA under these settings."""
+    return OpaAddress(opa.url or "", opa.token_file, opa.ca, opa.certificate, opa.key)
+
+
+def log_options(log: Log) -> LogOptions:
+    """The options of the log under these settings."""
+    return LogOptions(log.level, log.format, log.reads, log.queue)
+
+
+def audit_options(audit: Audit) -> AuditOptions | None:
+    """The options of the audit file under these settings, or None without an audit file."""
+    if audit.file is None:
+        return None
+    return AuditOptions(
+        file=audit.file,
+        sync=audit.sync,
+        max_size=audit.max_size,
+        max_age=audit.max_age,
+        retention=audit.retention,
+        queue=audit.queue,
+        inputs=audit.inputs,
+        deny_on_failure=audit.on_failure == "deny",
+    )
+
+
+def probe(opa: OpaAddress, deadline: float) -> Guard:
     """Ask an OPA for a decision on a ping; raises ``EngineError`` if it gives no complete one."""
     ping = dockerd.read("GET", "/_ping", {}, b"")
     nobody = Caller("", "", ())
@@ -161,9 +189,9 @@ class _ChildEngine:
         self._delay = _FIRST_DELAY
         self._next_start = 0.0
 
-    def address(self, settings: Settings) -> OpaSettings:
+    def address(self, settings: Settings) -> OpaAddress:
         del settings
-        return OpaSettings(url=f"unix:{self._folder}/opa.sock")
+        return OpaAddress(url=f"unix:{self._folder}/opa.sock")
 
     def start(self, settings: Settings) -> Guard:
         """Serve the policy of these settings from now on; raises ``SetupError`` and changes
@@ -236,7 +264,7 @@ class _ChildEngine:
     def _serve(self, bundle: policy.Bundle, deadline: float) -> Guard:
         started = child.start(self._opa, bundle, decision_log=self._decision_log)
         try:
-            guard = probe(OpaSettings(url=f"unix:{started.socket}"), deadline)
+            guard = probe(OpaAddress(url=f"unix:{started.socket}"), deadline)
             self._lead_to(started)
         except EngineError as error:
             started.stop()
@@ -272,13 +300,13 @@ class _OperatorsEngine:
     def __init__(
         self, opa: OpaSettings, shared_status: SharedStatus, say: Callable[[str], None]
     ) -> None:
-        self._opa = opa
+        self._opa = opa_address(opa)
         self._shared_status = shared_status
         self._say = say
         self._next_probe = 0.0
 
-    def address(self, settings: Settings) -> OpaSettings:
-        return settings.opa
+    def address(self, settings: Settings) -> OpaAddress:
+        return opa_address(settings.opa)
 
     def start(self, settings: Settings) -> Guard:
         if settings.policy or settings.policies:
@@ -289,7 +317,7 @@ class _OperatorsEngine:
             )
         self._shared_status.update(engine="opa of the operator")
         try:
-            guard = probe(settings.opa, settings.deadline)
+            guard = probe(self._opa, settings.deadline)
         except EngineError as error:
             self._say(f"every request is denied until OPA decides: {error}")
             return Guard("unknown", f"OPA at {settings.opa.url}", "unknown", 0)
@@ -354,7 +382,7 @@ class _Server:
 
 def _be_server(
     settings: Settings,
-    opa: OpaSettings,
+    opa: OpaAddress,
     sockets: tuple[socket.socket, socket.socket | None],
     shared_status: SharedStatus,
     serving: int,
@@ -371,9 +399,15 @@ def _be_server(
         caches: dict[str, Figures] = {"certificates": certificate_cache}
         if isinstance(engine, CachingEngine):
             caches["decisions"] = engine.figures
-        journal = Journal(settings.log, settings.audit, shared_status, policy.rule_ids(), caches)
+        journal = Journal(
+            log_options(settings.log),
+            audit_options(settings.audit),
+            shared_status,
+            policy.rule_ids(),
+            caches,
+        )
         journals.append(journal)
-        route_logging(journal.put, settings.log.level)
+        route_logging(journal.log_event, settings.log.level)
         if observed is not None:
             address.serve(observed, journal)
         authorizer = Authorizer(
@@ -381,7 +415,7 @@ def _be_server(
             host_paths(settings),
             engine_state(settings),
             journal.record,
-            close=journal.close,
+            finish=journal.finish,
             audit_block=journal.audit_block,
             revoked=_revoked(settings),
             ping_without_engine=ping,
@@ -412,13 +446,13 @@ def _be_server(
         os._exit(status if isinstance(status, int) else status is not None)
 
 
-def _engine(settings: Settings, opa: OpaSettings) -> Engine:
+def _engine(settings: Settings, opa: OpaAddress) -> Engine:
     """OPA, and before our own a memory of what it decided: of another one nobody says when its
     policy changes."""
     engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
     if settings.opa.url is not None or settings.opa.decision_log:
         return engine
-    return CachingEngine(engine, Path(str(opa.url).removeprefix("unix:")))
+    return CachingEngine(engine, Path(opa.url.removeprefix("unix:")))
 
 
 def _revoked(settings: Settings) -> Callable[[], frozenset[str]]:

@@ -57,7 +57,8 @@ def test_what_a_profile_denies_it_denies_however_it_is_written(
 class Forgetful:
     """An engine that denies binds and has never heard of what a volume can be."""
 
-    def decide(self, document: Mapping[str, Any]) -> Decision:
+    def decide(self, document: Mapping[str, Any], decision_id: str = "") -> Decision:
+        del decision_id
         reaches = any(mount["field"].endswith("Binds[0]") for mount in document["mounts"])
         denials = (Denial("mounts.source", "", None, "", ""),) if reaches else ()
         return Decision(

@@ -13,9 +13,9 @@ import pytest
 from authz_plugin.decision import Decision
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError
 from authz_plugin.policy import shipped_rules
-from authz_plugin.settings import OpaSettings
 from tests.conftest import MakeOpa
 from tests.generate.examples import examples
 
@@ -31,9 +31,9 @@ class Asked:
         self._engine = engine
         self.times = 0
 
-    def decide(self, document: dict[str, Any]) -> Decision:
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         self.times += 1
-        return self._engine.decide(document)
+        return self._engine.decide(document, decision_id)
 
     def close(self) -> None:
         self._engine.close()
@@ -46,7 +46,7 @@ class Setting:
         self._make_opa = make_opa
         self._numbers = itertools.count()
         self.link = link
-        self.opa = Asked(OpaEngine(OpaSettings(url=f"unix:{link}"), shipped_rules(), deadline=5))
+        self.opa = Asked(OpaEngine(OpaAddress(url=f"unix:{link}"), shipped_rules(), deadline=5))
         self.engine = CachingEngine(self.opa, link)
 
     def lead_to(self, **configuration: Any) -> None:
@@ -138,7 +138,7 @@ def test_nothing_is_remembered_of_an_engine_that_fails(setting: Setting) -> None
     setting.link.unlink()
     setting.link.symlink_to("/nonexistent")
     engine = CachingEngine(
-        OpaEngine(OpaSettings(url=f"unix:{setting.link}"), shipped_rules(), deadline=0.1),
+        OpaEngine(OpaAddress(url=f"unix:{setting.link}"), shipped_rules(), deadline=0.1),
         setting.link,
     )
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -19,8 +20,8 @@ REQUEST = Request("POST", "/containers/create")
 
 def tried(*rules: str, promised: bool, verdict: str, named: tuple[str, ...] = ()) -> _Tried:
     """An attempt that privileged.container stands for; ``rules`` deny it here, ``named`` there."""
-    record = DecisionRecord.begin()
-    record.denials.extend(Denial(rule, "", None, "no", "") for rule in rules)
+    denials = tuple(Denial(rule, "", None, "no", "") for rule in rules)
+    record = DecisionRecord("0123456789abcdef", datetime.now(UTC), denials=denials)
     judgement = Judgement(not rules, "", record, {})
     attempt = Attempt("x", "an attempt", REQUEST, promised, ("privileged.container",))
     seen = Observation(verdict, "opa-authz", named, "said")  # type: ignore[arg-type]
