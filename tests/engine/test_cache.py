@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -163,3 +163,18 @@ def test_what_was_asked_for_least_recently_goes_first(setting: Setting) -> None:
     setting.asks(three)
     assert not setting.asks(one)
     assert setting.asks(two)
+
+
+def test_the_engine_is_given_the_decision_id(tmp_path: Path) -> None:
+    class Noting:
+        ids: ClassVar[list[str]] = []
+
+        def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
+            del document
+            self.ids.append(decision_id)
+            return Decision(True, (), (), frozenset(), "", "")  # noqa: FBT003
+
+    (tmp_path / "opa.sock").symlink_to("1")
+    for socket in (tmp_path / "opa.sock", tmp_path / "no-link"):
+        CachingEngine(Noting(), socket).decide({}, "0123456789abcdef")
+    assert Noting.ids == ["0123456789abcdef"] * 2
