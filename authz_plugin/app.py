@@ -1,4 +1,4 @@
-"""The plugin's HTTP face: Activate, AuthZReq, AuthZRes, and nothing else."""
+"""The plugin's HTTP endpoints: Activate, AuthZReq and AuthZRes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 AUTHZ_MESSAGE_LIMIT: Final = 24 << 20
-"""Bytes of a message, at most: dockerd shows bodies of up to 4 MiB, in base64, twice."""
+"""Bytes of a message, at most. dockerd shows bodies of up to 4 MiB, in base64; a report of an
+outcome has two."""
 
 _REQUEST: Final = "/AuthZPlugin.AuthZReq"
 _RESPONSE: Final = "/AuthZPlugin.AuthZRes"
@@ -25,7 +26,7 @@ _RESPONSE: Final = "/AuthZPlugin.AuthZRes"
 def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambda _: None) -> Flask:
     """The WSGI application that answers dockerd with the decisions of an authorizer.
 
-    ``answered`` is told the seconds that the answer to each report of an outcome took.
+    ``answered`` is called with the seconds that the answer to each report of an outcome took.
     """
     app = Flask("opa-authz", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = AUTHZ_MESSAGE_LIMIT
@@ -54,7 +55,7 @@ def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambd
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
-        """Whatever is not a message of dockerd's is told so, and is never an allow."""
+        """Answer a request for no endpoint, or one that cannot be read: never an allow."""
         message = f"opa-authz did not understand this: {error.name}"
         return _reply(Answer(allow=False, message=message), status=_status(error))
 
@@ -63,14 +64,16 @@ def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambd
         return _reply(fail(error))
 
     asked = {_REQUEST: authorizer.authorize, _RESPONSE: acknowledge}
-    app.wsgi_app = _ShortCut(app.wsgi_app, asked, fail)  # type: ignore[method-assign]
+    app.wsgi_app = _FastPath(app.wsgi_app, asked, fail)  # type: ignore[method-assign]
     return app
 
 
-class _ShortCut:
-    """The two questions of dockerd's as it always asks them, past what Flask does for each request.
+class _FastPath:
+    """Answers AuthZReq and AuthZRes messages without Flask, which takes longer than the decision.
 
-    Whatever looks different in any way takes the way through Flask.
+    A request is answered here if its path is exactly one of the two, its method is POST and its
+    Content-Length is a number of at most ``AUTHZ_MESSAGE_LIMIT``. Flask answers all others. Both
+    call the same functions with the same bytes and send the same status, Content-Type and body.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class _ShortCut:
             return self._flask(environ, start_response)
         try:
             answer = answer_to(_whole(environ["wsgi.input"], int(length)))
-        except Exception as error:  # noqa: BLE001 - as in Flask: no defect shows, none allows
+        except Exception as error:  # noqa: BLE001 - as Flask's handler does
             answer = self._fail(error)
         body = answer.to_bytes()
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
@@ -108,7 +111,7 @@ def _whole(content: InputStream, length: int) -> bytes:
 
 
 def _status(error: HTTPException) -> int:
-    """dockerd reads a denial from a 200 only; a request for no endpoint of its is a plain 404."""
+    """200 at an endpoint, because dockerd reads a denial from no other status; else the error's."""
     return error.code or 200 if request.url_rule is None else 200
 
 

@@ -66,7 +66,6 @@ def input_document(
             "section": operation.section,
             "access": operation.access,
             "resource": resource,
-            "known": True,
         },
         "body": request.body,
         "body_state": request.body_state,

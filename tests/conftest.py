@@ -13,8 +13,9 @@ import pytest
 from authz_plugin import policy, settings
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.hostpaths import LocalHostPaths
-from authz_plugin.settings import Key, OpaSettings, Settings
+from authz_plugin.settings import Key, Settings
 
 MakeEngine = Callable[..., OpaEngine]
 
@@ -55,7 +56,7 @@ def make_engine(make_opa: MakeOpa) -> Iterator[MakeEngine]:
     engines: list[OpaEngine] = []
 
     def make(**configuration: Any) -> OpaEngine:
-        opa = OpaSettings(url=f"unix:{make_opa(**configuration)}")
+        opa = OpaAddress(url=f"unix:{make_opa(**configuration)}")
         engines.append(OpaEngine(opa, policy.shipped_rules(), deadline=5))
         return engines[-1]
 

@@ -57,7 +57,8 @@ def test_every_respelling_of_a_request_that_a_profile_denies_is_denied(
 class IncompleteEngine:
     """An engine that denies binds and does not deny mounts and volumes."""
 
-    def decide(self, document: Mapping[str, Any]) -> Decision:
+    def decide(self, document: Mapping[str, Any], decision_id: str = "") -> Decision:
+        del decision_id
         reaches = any(mount["field"].endswith("Binds[0]") for mount in document["mounts"])
         denials = (Denial("mounts.source", "", None, "", ""),) if reaches else ()
         return Decision(

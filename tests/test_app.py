@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import logging
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import orjson
 import pytest
@@ -12,6 +13,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz_plugin import authorizer
 from authz_plugin.app import AUTHZ_MESSAGE_LIMIT, create_app
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial
@@ -24,7 +26,7 @@ from tests.test_authorizer import LIST, Engine, decision
 
 def client(answer: Decision | Exception) -> FlaskClient:
     app = create_app(
-        Authorizer(Engine(answer), LocalHostPaths(), UnseenEngineState(), lambda _: None)
+        Authorizer(Engine(answer), LocalHostPaths(), UnseenEngineState(), lambda *_: None)
     )
     return app.test_client()
 
@@ -105,7 +107,7 @@ def test_a_defect_outside_the_authorizer_is_no_allow_and_no_traceback(
             raise KeyError(message)
 
     app = create_app(
-        Broken(Engine(decision()), LocalHostPaths(), UnseenEngineState(), lambda _: None)
+        Broken(Engine(decision()), LocalHostPaths(), UnseenEngineState(), lambda *_: None)
     )
     with caplog.at_level(logging.ERROR):
         response = app.test_client().post("/AuthZPlugin.AuthZReq", data=LIST, environ_overrides=way)
@@ -130,6 +132,51 @@ WHOLE = orjson.dumps(
         "RequestBody": base64.b64encode(b'{"Image":"x","HostConfig":{"Binds":["/a:/b"]}}').decode(),
     }
 )
+CUT: Final = st.builds(
+    lambda at, removed, inserted: WHOLE[:at] + inserted + WHOLE[at + removed :],
+    st.integers(0, 400),
+    st.integers(0, 4),
+    st.binary(max_size=4),
+)
+
+
+@given(
+    message=st.one_of(st.binary(max_size=200), st.sampled_from([LIST, b"", b"{}"]), CUT),
+    endpoint=st.sampled_from(["/AuthZPlugin.AuthZReq", "/AuthZPlugin.AuthZRes"]),
+    denials=st.sampled_from([(), (DENIAL,)]),
+)
+@pytest.mark.usefixtures("fixed_decision_id")
+def test_with_and_without_flask_the_answer_is_the_same_to_the_byte(
+    message: bytes, endpoint: str, denials: tuple[Denial, ...]
+) -> None:
+    fast, flask = (
+        client(decision(*denials)).post(endpoint, data=message, environ_overrides=way)
+        for way in ({}, CHUNKED)
+    )
+    assert fast.status == flask.status
+    assert fast.headers["Content-Type"] == flask.headers["Content-Type"]
+    assert fast.data == flask.data
+
+
+@pytest.fixture(scope="module")
+def fixed_decision_id() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(authorizer, "new_decision_id", lambda: "0123456789abcdef")
+        yield
+
+
+def test_the_messages_of_dockerd_do_not_pass_through_flask(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("Flask was asked")
+
+    app = create_app(
+        Authorizer(Engine(decision()), LocalHostPaths(), UnseenEngineState(), lambda *_: None)
+    )
+    monkeypatch.setattr(app.wsgi_app, "_flask", never)
+    answered = app.test_client().post("/AuthZPlugin.AuthZReq", data=LIST)
+    assert orjson.loads(answered.data)["Allow"] is True
+    with pytest.raises(AssertionError):
+        app.test_client().post("/AuthZPlugin.AuthZReq", data=LIST, environ_overrides=CHUNKED)
 
 
 @given(st.integers(0, len(WHOLE)), st.integers(0, 4), st.binary(max_size=4))
@@ -138,7 +185,14 @@ def test_a_message_with_bytes_exchanged_is_allowed_only_if_it_reached_the_engine
 ) -> None:
     engine = Engine(decision())
     records: list[DecisionRecord] = []
-    app = create_app(Authorizer(engine, LocalHostPaths(), UnseenEngineState(), records.append))
+    app = create_app(
+        Authorizer(
+            engine,
+            LocalHostPaths(),
+            UnseenEngineState(),
+            lambda record, _: records.append(record),
+        )
+    )
     message = WHOLE[:at] + inserted + WHOLE[at + removed :]
     response = app.test_client().post("/AuthZPlugin.AuthZReq", data=message)
     assert response.status_code == 200

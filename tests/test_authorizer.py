@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -10,7 +11,6 @@ import pytest
 
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial
-from authz_plugin.engine import DECISION_ID
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths, Resolution
@@ -27,9 +27,11 @@ class Engine:
     def __init__(self, answer: Decision | Exception) -> None:
         self.answer = answer
         self.documents: list[dict[str, Any]] = []
+        self.decision_ids: list[str] = []
 
-    def decide(self, document: dict[str, Any]) -> Decision:
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         self.documents.append(document)
+        self.decision_ids.append(decision_id)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -42,12 +44,23 @@ def decision(*denials: Denial, warnings: tuple[Denial, ...] = ()) -> Decision:
 def authorize(
     message: bytes, answer: Decision | Exception, **options: Any
 ) -> tuple[bool, str, DecisionRecord]:
-    records: list[DecisionRecord] = []
+    return decide(message, Engine(answer), **options)[:3]
+
+
+def decide(
+    message: bytes, engine: Engine, **options: Any
+) -> tuple[bool, str, DecisionRecord, Mapping[str, Any] | None]:
+    """The answer, its message, the record, and the document that the record is given with."""
+    given: list[tuple[DecisionRecord, Mapping[str, Any] | None]] = []
     answered = Authorizer(
-        Engine(answer), LocalHostPaths(), UnseenEngineState(), records.append, **options
+        engine,
+        LocalHostPaths(),
+        UnseenEngineState(),
+        lambda record, document: given.append((record, document)),
+        **options,
     ).authorize(message)
-    assert len(records) == 1
-    return answered.allow, answered.message, records[0]
+    ((record, document),) = given
+    return answered.allow, answered.message, record, document
 
 
 NO = Denial("mounts.source", "HostConfig.Binds[0]", "/etc", "bind mount of /etc is not allowed", "")
@@ -70,7 +83,7 @@ def test_what_the_engine_denies_is_denied_with_rule_field_and_decision_id() -> N
 def test_a_warning_is_recorded_and_allows() -> None:
     allow, _, record = authorize(LIST, decision(warnings=(NO,)))
     assert allow
-    assert record.warnings == [NO]
+    assert record.warnings == (NO,)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +106,10 @@ def test_a_warning_is_recorded_and_allows() -> None:
 )
 def test_a_request_that_is_not_understood_is_denied_unasked(message: bytes, rule: str) -> None:
     engine = Engine(decision())
-    records: list[DecisionRecord] = []
-    answer = Authorizer(engine, LocalHostPaths(), UnseenEngineState(), records.append).authorize(
-        message
-    )
-    assert not answer.allow
-    assert rule in answer.message
+    allow, text, _, document = decide(message, engine)
+    assert not allow
+    assert rule in text
+    assert document is None
     assert engine.documents == []
 
 
@@ -134,7 +145,7 @@ def test_a_defect_in_reading_the_host_denies() -> None:
         "RequestBody": base64.b64encode(body).decode(),
     }
     answer = Authorizer(
-        Engine(decision()), Broken(), UnseenEngineState(), lambda _: None
+        Engine(decision()), Broken(), UnseenEngineState(), lambda *_: None
     ).authorize(orjson.dumps(message))
     assert not answer.allow
     assert "request.internal" in answer.message
@@ -174,23 +185,55 @@ def test_no_value_of_the_request_is_recorded() -> None:
 )
 def test_a_response_report_is_acknowledged_if_it_is_understood(message: bytes, allow: bool) -> None:
     plugin = Authorizer(
-        Engine(EngineError("never asked")), LocalHostPaths(), UnseenEngineState(), lambda _: None
+        Engine(EngineError("never asked")), LocalHostPaths(), UnseenEngineState(), lambda *_: None
     )
     assert plugin.acknowledge(message).allow is allow
 
 
 def test_every_way_out_is_measured() -> None:
-    assert authorize(LIST, decision())[2].duration > 0
-    assert authorize(b"", decision())[2].duration > 0
+    assert authorize(LIST, decision())[2].times.total > 0
+    assert authorize(b"", decision())[2].times.total > 0
 
 
 def test_what_cannot_be_recorded_is_denied_where_the_journal_says_so() -> None:
     unrecorded = Denial("request.audit", "", None, "this cannot be recorded", "")
     for answer in (decision(), decision(NO), EngineError("down")):
-        allow, message, record = authorize(LIST, answer, audit_block=lambda: unrecorded)
+        engine = Engine(answer)
+        allow, message, record, document = decide(LIST, engine, audit_block=lambda: unrecorded)
         assert not allow
+        assert message.startswith("container.list: ")
         assert "request.audit" in message
         assert record.verdict == "deny"
+        assert record.denials == (unrecorded,)
+        assert (record.method, record.operation, record.engine) == ("GET", "container.list", "")
+        assert record.times.read > 0
+        assert engine.documents == [], "the engine is not asked"
+        assert document is None
+
+
+def test_a_request_that_is_neither_understood_nor_recorded_names_both_rules() -> None:
+    unrecorded = Denial("request.audit", "", None, "this cannot be recorded", "")
+    record = authorize(b"", decision(), audit_block=lambda: unrecorded)[2]
+    assert [denial.rule for denial in record.denials] == ["request.message", "request.audit"]
+
+
+def test_a_ping_without_an_engine_is_denied_where_it_cannot_be_recorded() -> None:
+    unrecorded = Denial("request.audit", "", None, "this cannot be recorded", "")
+    options = {"ping_without_engine": True, "audit_block": lambda: unrecorded}
+    assert not authorize(PING, EngineError("down"), **options)[0]
+
+
+def test_the_document_is_recorded_if_the_policies_decided_on_it() -> None:
+    for answer in (decision(), decision(NO)):
+        engine = Engine(answer)
+        assert decide(LIST, engine)[3] is engine.documents[0]
+    for failing in (EngineError("down"), KeyError("x")):
+        assert decide(LIST, Engine(failing))[3] is None
+
+
+def test_a_decision_that_allows_nothing_and_names_no_denial_denies() -> None:
+    nothing = Decision(False, (), (), frozenset(), "production", "abc")  # noqa: FBT003
+    assert not authorize(LIST, nothing)[0]
 
 
 def test_a_report_is_handed_to_the_journal_if_it_is_understood() -> None:
@@ -199,8 +242,8 @@ def test_a_report_is_handed_to_the_journal_if_it_is_understood() -> None:
         Engine(EngineError("never asked")),
         LocalHostPaths(),
         UnseenEngineState(),
-        lambda _: None,
-        close=reports.append,
+        lambda *_: None,
+        finish=reports.append,
     )
     plugin.acknowledge(orjson.dumps({**orjson.loads(LIST), "ResponseStatusCode": 304}))
     plugin.acknowledge(b"nonsense")
@@ -208,22 +251,17 @@ def test_a_report_is_handed_to_the_journal_if_it_is_understood() -> None:
 
 
 def test_the_engine_can_know_the_decisions_id() -> None:
-    class Noting(Engine):
-        def decide(self, document: dict[str, Any]) -> Decision:
-            self.id = DECISION_ID.get()
-            return super().decide(document)
-
-    engine, records = Noting(decision()), list[DecisionRecord]()
-    Authorizer(engine, LocalHostPaths(), UnseenEngineState(), records.append).authorize(LIST)
-    assert engine.id == records[0].decision_id
+    engine = Engine(decision())
+    assert decide(LIST, engine)[2].decision_id == engine.decision_ids[0]
 
 
 def test_the_record_says_where_the_time_went() -> None:
     record = authorize(LIST, decision())[2]
     assert record.engine == "opa"
-    parts = (record.read_time, record.document_time, record.engine_time)
+    times = record.times
+    parts = (times.read, times.document, times.engine)
     assert min(parts) > 0
-    assert sum(parts) <= record.duration
+    assert sum(parts) <= times.total
     unread = authorize(b"", decision())[2]
     assert unread.engine == ""
-    assert unread.engine_time == 0
+    assert unread.times.engine == 0

@@ -90,7 +90,6 @@ def test_a_document_holds_the_request_and_the_operation() -> None:
         "section": "containers",
         "access": "write",
         "resource": {"kind": "container", "ref": "web"},
-        "known": True,
     }
     assert (made["body"], made["body_state"], made["hardening"]) == (None, "none", None)
 

@@ -24,11 +24,10 @@ from authz_plugin.dockerd import gojson
 from authz_plugin.document import input_document
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.engine.transport import UnixTransport
+from authz_plugin.engine.transport import OpaAddress, UnixTransport
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths
-from authz_plugin.settings import OpaSettings
 from tests.conftest import MakeEngine, with_policy
 from tests.generate.schema import input_schema, shape_schema
 
@@ -77,7 +76,7 @@ def broken(tmp_path: Path, opa: binary.Opa) -> Iterator[Broken]:
         damage(bundle.folder / policy.ROOT)
         running.append(child.start(opa, bundle))
         url = f"unix:{running[0].socket}"
-        engines.append(OpaEngine(OpaSettings(url=url), policy.shipped_rules(), 2))
+        engines.append(OpaEngine(OpaAddress(url=url), policy.shipped_rules(), 2))
         return engines[0]
 
     yield start
@@ -248,7 +247,7 @@ def test_a_decision_that_is_asked_for_elsewhere_is_none(tmp_path: Path, opa: bin
     bundle = policy.Bundle(tmp_path / "bundle", "", "", frozenset())
     started = child.start(opa, bundle)
     try:
-        engine = OpaEngine(OpaSettings(url=f"unix:{started.socket}"), frozenset(), 2)
+        engine = OpaEngine(OpaAddress(url=f"unix:{started.socket}"), frozenset(), 2)
         with closing(engine), pytest.raises(EngineError, match="is the policy loaded"):
             engine.decide(create())
     finally:

@@ -25,7 +25,7 @@ def serve(**options: Any) -> None:
     the plugin after it has answered what it was asked.
     """
     settings = load_settings(options, warn=_ignore)
-    render = log.renderer(settings.log)
+    render = log.renderer(settings.log.format)
     lines = log.Lines(render)
 
     def put(event: log.Event) -> None:

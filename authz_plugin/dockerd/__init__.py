@@ -6,35 +6,32 @@ same. A request whose meaning is not certain is refused, never guessed.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from authz_plugin.dockerd import bodies, routes
-from authz_plugin.dockerd.confinement import Confinement, read_confinement
-from authz_plugin.dockerd.connections import (
-    Endpoint,
-    Host,
-    Port,
-    read_endpoints,
-    read_hosts,
-    read_ports,
-)
-from authz_plugin.dockerd.images import Image, read_images
-from authz_plugin.dockerd.labels import Label, read_labels
-from authz_plugin.dockerd.mounts import ContainerUse, Mount, read_container_uses, read_mounts
+from authz_plugin.dockerd.confinement import Confinement
+from authz_plugin.dockerd.connections import Endpoint, Host, Port
+from authz_plugin.dockerd.images import Image
+from authz_plugin.dockerd.labels import Label
+from authz_plugin.dockerd.mounts import ContainerUse, Mount
+from authz_plugin.dockerd.parts import Parts
 from authz_plugin.dockerd.references import (
+    Found,
     LabelFilter,
     Reference,
     read_filters,
     read_label_filters,
-    read_references,
 )
 from authz_plugin.dockerd.routes import Operation
 from authz_plugin.dockerd.uri import read_target
-from authz_plugin.dockerd.workload import Workload, read_workload
+from authz_plugin.dockerd.workload import Workload, with_networks_and_volumes
 from authz_plugin.errors import Refused
 
 __all__ = ["CanonicalRequest", "Confinement", "Mount", "Operation", "read"]
+
+_Fact = TypeVar("_Fact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +90,18 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
                 "give it once",
             )
     content = bodies.read_body(method, operation, headers, body)
-    id_, kind, ref, query = operation.id, operation.kind, matched.ref, target.query
-    mounts = tuple(read_mounts(id_, content.body, query))
-    confinement = read_confinement(id_, content.body)
-    endpoints = tuple(read_endpoints(id_, ref, content.body, query))
-    references = read_references(
-        id_,
-        kind,
-        ref,
-        content.body,
-        query,
-        mounts=mounts,
-        namespaces=confinement.namespaces,
-        endpoints=endpoints,
-    )
+    readers, query = operation.readers, target.query
+    parts = Parts(operation.kind, matched.ref or "", content.body, query)
+    mounts = _facts(readers.mounts, parts)
+    confinement = Confinement() if readers.confinement is None else readers.confinement(parts)
+    endpoints = _facts(readers.endpoints, parts)
+    workload = Workload()
+    if readers.workload is not None:
+        workload = readers.workload(parts, confinement.security_options)
+    if endpoints or mounts:
+        workload = with_networks_and_volumes(workload, endpoints, mounts)
     filters = read_filters(query)
+    found = Found(mounts, confinement.namespaces, endpoints, filters)
     return CanonicalRequest(
         method=method,
         uri=uri,
@@ -117,20 +111,24 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
         query_authoritative=content.query_authoritative,
         headers=headers,
         operation=operation,
-        ref=ref,
+        ref=matched.ref,
         body=content.body,
         body_state=content.state,
         unknown_fields=content.unknown_fields,
         mounts=mounts,
-        container_uses=tuple(read_container_uses(id_, ref, content.body)),
+        container_uses=_facts(readers.container_uses, parts),
         confinement=confinement,
-        workload=read_workload(id_, content.body, confinement.security_options, endpoints, mounts),
-        images=tuple(read_images(id_, ref, content.body, query)),
-        ports=tuple(read_ports(id_, content.body)),
+        workload=workload,
+        images=_facts(readers.images, parts),
+        ports=_facts(readers.ports, parts),
         endpoints=endpoints,
-        hosts=tuple(read_hosts(id_, content.body, query)),
-        references=tuple(references),
+        hosts=_facts(readers.hosts, parts),
+        references=tuple(readers.references(parts, found)),
         filters=filters,
-        label_filters=tuple(read_label_filters(filters)),
-        labels=tuple(read_labels(id_, content.body, query)),
+        label_filters=tuple(read_label_filters(filters)) if filters else (),
+        labels=_facts(readers.labels, parts),
     )
+
+
+def _facts(reader: Callable[[Parts], Iterable[_Fact]] | None, parts: Parts) -> tuple[_Fact, ...]:
+    return () if reader is None else tuple(reader(parts))

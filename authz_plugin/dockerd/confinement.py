@@ -16,6 +16,7 @@ from typing import Any, Final
 from authz_plugin.dockerd.connections import BUILTIN_NETWORKS
 from authz_plugin.dockerd.gojson import entry
 from authz_plugin.dockerd.ids import may_be_id
+from authz_plugin.dockerd.parts import Parts
 
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -73,28 +74,28 @@ class Confinement:
     security_options: tuple[SecurityOption, ...] = ()
 
 
-def read_confinement(operation: str, body: Any) -> Confinement:
-    """The confinement that a request asks for, given its operation id and canonical body."""
-    match operation:
-        case "container.create":
-            host_config = body["HostConfig"]
-            return Confinement(
-                tuple(_capabilities(host_config["CapAdd"], "HostConfig.CapAdd")),
-                tuple(_namespaces(body)),
-                tuple(_security_options(host_config["SecurityOpt"])),
-            )
-        case "service.create" | "service.update":
-            spec = body["TaskTemplate"]["ContainerSpec"]
-            field = "TaskTemplate.ContainerSpec"
-            namespaces = tuple(_service_namespaces(body))
-            if spec is None:
-                return Confinement(namespaces=namespaces)
-            return Confinement(
-                tuple(_capabilities(spec["CapabilityAdd"], f"{field}.CapabilityAdd")),
-                namespaces,
-                tuple(_service_options(spec["Privileges"], f"{field}.Privileges")),
-            )
-    return Confinement()
+def of_container(parts: Parts) -> Confinement:
+    """The confinement of a new container."""
+    host_config = parts.body["HostConfig"]
+    return Confinement(
+        tuple(_capabilities(host_config["CapAdd"], "HostConfig.CapAdd")),
+        tuple(_namespaces(parts.body)),
+        tuple(_security_options(host_config["SecurityOpt"])),
+    )
+
+
+def of_service(parts: Parts) -> Confinement:
+    """The confinement of a service's tasks."""
+    spec = parts.body["TaskTemplate"]["ContainerSpec"]
+    field = "TaskTemplate.ContainerSpec"
+    namespaces = tuple(_service_namespaces(parts.body))
+    if spec is None:
+        return Confinement(namespaces=namespaces)
+    return Confinement(
+        tuple(_capabilities(spec["CapabilityAdd"], f"{field}.CapabilityAdd")),
+        namespaces,
+        tuple(_service_options(spec["Privileges"], f"{field}.Privileges")),
+    )
 
 
 def _capabilities(names: list[str], field: str) -> Iterator[Capability]:

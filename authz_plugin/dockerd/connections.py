@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
 from typing import Any, Final
 
 from authz_plugin.dockerd.gojson import entry
 from authz_plugin.dockerd.ids import may_be_engine_id, may_be_id
+from authz_plugin.dockerd.parts import Parts, first
 
 BUILTIN_NETWORKS: Final = frozenset({"bridge", "default", "host", "none"})
 """Networks that dockerd never looks up by id: every engine and every swarm has them by name."""
@@ -79,54 +80,59 @@ class Host:
     field: str
 
 
-def read_ports(operation: str, body: Any) -> Iterator[Port]:
-    """The host ports that a request opens."""
-    match operation:
-        case "container.create":
-            for key, bindings in body["HostConfig"]["PortBindings"].items():
-                field = entry("HostConfig.PortBindings", key)
-                protocol = _protocol(key.partition("/")[2])
-                for i, binding in enumerate(bindings):
-                    yield _port(binding, protocol, f"{field}[{i}]")
-                if not bindings:
-                    yield Port("0.0.0.0", 0, 0, protocol, field)  # noqa: S104 - a fact
-        case "service.create" | "service.update" if body["EndpointSpec"] is not None:
-            for i, port in enumerate(body["EndpointSpec"]["Ports"]):
-                published, field = port["PublishedPort"], f"EndpointSpec.Ports[{i}]"
-                protocol = _protocol(port["Protocol"])
-                yield Port("0.0.0.0", published, published, protocol, field)  # noqa: S104 - a fact
+def container_ports(parts: Parts) -> Iterator[Port]:
+    """The host ports that a new container opens."""
+    for key, bindings in parts.body["HostConfig"]["PortBindings"].items():
+        field = entry("HostConfig.PortBindings", key)
+        protocol = _protocol(key.partition("/")[2])
+        for i, binding in enumerate(bindings):
+            yield _port(binding, protocol, f"{field}[{i}]")
+        if not bindings:
+            yield Port("0.0.0.0", 0, 0, protocol, field)  # noqa: S104 - a fact
 
 
-def read_endpoints(
-    operation: str, ref: str | None, body: Any, query: Mapping[str, tuple[str, ...]]
-) -> Iterator[Endpoint]:
-    """The networks that a request has a container or a service join, given its operation id,
-    path reference, canonical body and query."""
-    match operation:
-        case "container.create":
-            yield from _of_container(body, query.get("name", ("",))[0].removeprefix("/"))
-        case "network.connect":
-            yield from _endpoints(ref or "", body["EndpointConfig"], "EndpointConfig")
-        case "service.create" | "service.update":
-            yield from _of_service(body)
+def service_ports(parts: Parts) -> Iterator[Port]:
+    """The host ports that a service opens."""
+    if parts.body["EndpointSpec"] is None:
+        return
+    for i, port in enumerate(parts.body["EndpointSpec"]["Ports"]):
+        published, field = port["PublishedPort"], f"EndpointSpec.Ports[{i}]"
+        protocol = _protocol(port["Protocol"])
+        yield Port("0.0.0.0", published, published, protocol, field)  # noqa: S104 - a fact
 
 
-def read_hosts(operation: str, body: Any, query: Mapping[str, tuple[str, ...]]) -> Iterator[Host]:
-    """The entries that a request adds to a hosts file."""
-    entries: tuple[str, ...] | list[str] = ()
-    field = ""
-    match operation:
-        case "container.create":
-            entries, field = body["HostConfig"]["ExtraHosts"], "HostConfig.ExtraHosts"
-        case "image.build":
-            entries, field = query.get("extrahosts", ()), "query.extrahosts"
-        case "service.create" | "service.update" if body["TaskTemplate"]["ContainerSpec"]:
-            for i, entry in enumerate(body["TaskTemplate"]["ContainerSpec"]["Hosts"]):
-                address, _, name = entry.partition(" ")
-                yield Host(name, address, f"TaskTemplate.ContainerSpec.Hosts[{i}]")
-    for i, entry in enumerate(entries):
-        name, _, address = entry.partition(":")
-        yield Host(name, address, f"{field}[{i}]")
+def container_endpoints(parts: Parts) -> Iterator[Endpoint]:
+    """The networks that a new container joins."""
+    yield from _of_container(parts.body, first(parts.query, "name").removeprefix("/"))
+
+
+def connected_endpoints(parts: Parts) -> Iterator[Endpoint]:
+    """The network in the path, which a container is connected to."""
+    yield from _endpoints(parts.ref, parts.body["EndpointConfig"], "EndpointConfig")
+
+
+def service_endpoints(parts: Parts) -> Iterator[Endpoint]:
+    """The networks that a service's tasks join."""
+    yield from _of_service(parts.body)
+
+
+def container_hosts(parts: Parts) -> Iterator[Host]:
+    """The entries of a new container's hosts file."""
+    return _hosts(parts.body["HostConfig"]["ExtraHosts"], "HostConfig.ExtraHosts")
+
+
+def build_hosts(parts: Parts) -> Iterator[Host]:
+    """The entries of the hosts file of a build's steps."""
+    return _hosts(parts.query.get("extrahosts", ()), "query.extrahosts")
+
+
+def service_hosts(parts: Parts) -> Iterator[Host]:
+    """The entries of the hosts file of a service's tasks: address, space, name."""
+    spec = parts.body["TaskTemplate"]["ContainerSpec"]
+    if spec is not None:
+        for i, text in enumerate(spec["Hosts"]):
+            address, _, name = text.partition(" ")
+            yield Host(name, address, f"TaskTemplate.ContainerSpec.Hosts[{i}]")
 
 
 def endpoint_sysctls(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
@@ -135,6 +141,12 @@ def endpoint_sysctls(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
         if setting:
             name, _, value = setting.partition("=")
             yield name, value
+
+
+def _hosts(entries: Iterable[str], field: str) -> Iterator[Host]:
+    for i, text in enumerate(entries):
+        name, _, address = text.partition(":")
+        yield Host(name, address, f"{field}[{i}]")
 
 
 def _port(binding: Any, protocol: str, field: str) -> Port:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from authz_plugin.dockerd.mounts import task_mount
+from authz_plugin.dockerd.parts import Parts, first
 
 Action = Literal["run", "mount", "pull", "push", "name", "look-up", "search", "plugin"]
 
@@ -27,8 +28,6 @@ _REPOSITORY: Final = re.compile(
     r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 )
 _TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-
-Query = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,46 +56,67 @@ class Image:
     may_be_id: bool
 
 
-def read_images(operation: str, ref: str | None, body: Any, query: Query) -> list[Image]:
-    """All images of a request, given its operation id, path reference, canonical body and query."""
-    return list(_read(operation, ref or "", body, query))
+def of_container(parts: Parts) -> Iterator[Image]:
+    """The image that a new container runs, and those that it mounts."""
+    yield _image("run", "Image", parts.body["Image"])
+    yield from _mounted(parts.body["HostConfig"]["Mounts"], "HostConfig.Mounts")
 
 
-def _read(operation: str, ref: str, body: Any, query: Query) -> Iterator[Image]:  # noqa: C901, PLR0912 - a table
-    match operation:
-        case "container.create":
-            yield _image("run", "Image", body["Image"])
-            yield from _mounted(body["HostConfig"]["Mounts"], "HostConfig.Mounts")
-        case "service.create" | "service.update":
-            template = body["TaskTemplate"]
-            if template["ContainerSpec"] is not None:
-                field = "TaskTemplate.ContainerSpec.Image"
-                yield _image("run", field, template["ContainerSpec"]["Image"])
-                mounts = map(task_mount, template["ContainerSpec"]["Mounts"])
-                yield from _mounted(mounts, "TaskTemplate.ContainerSpec.Mounts")
-            if template["PluginSpec"] is not None:
-                yield _image(
-                    "plugin", "TaskTemplate.PluginSpec.remote", template["PluginSpec"]["remote"]
-                )
-        case "image.pull":
-            yield _image("pull", "query.fromImage", first(query, "fromImage"), first(query, "tag"))
-        case "image.push":
-            yield _image("push", "path", ref, first(query, "tag"))
-        case "image.tag" | "image.import" | "container.commit":
-            if first(query, "repo"):
-                yield _image("name", "query.repo", first(query, "repo"), first(query, "tag"))
-        case "image.build":
-            for i, name in enumerate(query.get("t", ())):
-                yield _image("name", f"query.t[{i}]", name)
-            yield from _cache_sources(first(query, "cachefrom"))
-        case "image.search":
-            yield _image("search", "query.term", first(query, "term"))
-        case "distribution.inspect":
-            yield _image("look-up", "path", ref)
-        case "plugin.pull" | "plugin.upgrade" | "plugin.privileges":
-            yield _image("plugin", "query.remote", first(query, "remote"))
-        case "plugin.push":
-            yield _image("plugin", "path", ref)
+def of_service(parts: Parts) -> Iterator[Image]:
+    """The image that a service runs and those that it mounts, or the plugin that it installs."""
+    template = parts.body["TaskTemplate"]
+    spec, plugin = template["ContainerSpec"], template["PluginSpec"]
+    if spec is not None:
+        field = "TaskTemplate.ContainerSpec"
+        yield _image("run", f"{field}.Image", spec["Image"])
+        yield from _mounted(map(task_mount, spec["Mounts"]), f"{field}.Mounts")
+    if plugin is not None:
+        yield _image("plugin", "TaskTemplate.PluginSpec.remote", plugin["remote"])
+
+
+def of_pull(parts: Parts) -> Iterator[Image]:
+    """The image in the query parameters ``fromImage`` and ``tag``."""
+    name, tag = first(parts.query, "fromImage"), first(parts.query, "tag")
+    yield _image("pull", "query.fromImage", name, tag)
+
+
+def of_push(parts: Parts) -> Iterator[Image]:
+    """The image in the path and the query parameter ``tag``."""
+    yield _image("push", "path", parts.ref, first(parts.query, "tag"))
+
+
+def of_repo(parts: Parts) -> Iterator[Image]:
+    """The image that the query parameters ``repo`` and ``tag`` name."""
+    repo = first(parts.query, "repo")
+    if repo:
+        yield _image("name", "query.repo", repo, first(parts.query, "tag"))
+
+
+def of_build(parts: Parts) -> Iterator[Image]:
+    """The names of the built image, and the images that its steps may come from."""
+    for i, name in enumerate(parts.query.get("t", ())):
+        yield _image("name", f"query.t[{i}]", name)
+    yield from _cache_sources(first(parts.query, "cachefrom"))
+
+
+def of_search(parts: Parts) -> Iterator[Image]:
+    """The term of a search, which may begin with a registry."""
+    yield _image("search", "query.term", first(parts.query, "term"))
+
+
+def of_distribution(parts: Parts) -> Iterator[Image]:
+    """The image in the path, which dockerd asks its registry about."""
+    yield _image("look-up", "path", parts.ref)
+
+
+def of_remote(parts: Parts) -> Iterator[Image]:
+    """The plugin in the query parameter ``remote``."""
+    yield _image("plugin", "query.remote", first(parts.query, "remote"))
+
+
+def of_plugin_push(parts: Parts) -> Iterator[Image]:
+    """The plugin in the path."""
+    yield _image("plugin", "path", parts.ref)
 
 
 def _mounted(mounts: Iterable[Any], field: str) -> Iterator[Image]:
@@ -121,11 +141,6 @@ def _cache_sources(text: str) -> Iterator[Image]:
             yield _image("look-up", f"query.cachefrom[{i}]", reference)
         else:
             yield replace(_image("look-up", "query.cachefrom", ""), registry="")
-
-
-def first(query: Query, name: str) -> str:
-    """The value of a parameter that dockerd reads once; empty where it is not given."""
-    return query.get(name, ("",))[0]
 
 
 def _image(action: Action, field: str, reference: str, tag: str = "") -> Image:

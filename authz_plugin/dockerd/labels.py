@@ -11,28 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from authz_plugin.dockerd.images import first
+from authz_plugin.dockerd.parts import Parts, first
 
-_BODIES: Final = frozenset(
-    {
-        "config.create",
-        "config.update",
-        "container.commit",
-        "container.create",
-        "network.create",
-        "node.update",
-        "secret.create",
-        "secret.update",
-        "service.create",
-        "service.update",
-        "swarm.update",
-        "volume.create",
-    }
-)
 _INSTRUCTIONS: Final = frozenset(
     {
         "cmd",
@@ -67,33 +51,47 @@ class Label:
     field: str
 
 
-def read_labels(operation: str, body: Any, query: Mapping[str, tuple[str, ...]]) -> list[Label]:
-    """All labels that a request sets, given its operation id, canonical body and query."""
-    return [
-        Label(name, (name or "").casefold(), field) for name, field in _read(operation, body, query)
-    ]
+def of_body(parts: Parts) -> Iterator[Label]:
+    """The labels in the body's own ``Labels``."""
+    return _labels(parts.body["Labels"], "Labels")
 
 
-def _read(
-    operation: str, body: Any, query: Mapping[str, tuple[str, ...]]
-) -> Iterator[tuple[str | None, str]]:
-    if operation in _BODIES:
-        yield from ((name, "Labels") for name in body["Labels"])
-    match operation:
-        case "container.create":
-            yield from _of_mounts(body["HostConfig"]["Mounts"], "HostConfig.Mounts")
-        case "service.create" | "service.update" if body["TaskTemplate"]["ContainerSpec"]:
-            field = "TaskTemplate.ContainerSpec"
-            spec = body["TaskTemplate"]["ContainerSpec"]
-            yield from ((name, f"{field}.Labels") for name in spec["Labels"])
-            yield from _of_mounts(spec["Mounts"], f"{field}.Mounts")
-        case "swarm.init":
-            yield from ((name, "Spec.Labels") for name in body["Spec"]["Labels"])
-        case "container.commit" | "image.import":
-            for i, change in enumerate(query.get("changes", ())):
-                yield from ((name, f"query.changes[{i}]") for name in labels_of_change(change))
-        case "image.build":
-            yield from ((name, "query.labels") for name in _of_build(first(query, "labels")))
+def of_container(parts: Parts) -> Iterator[Label]:
+    """The labels of a new container and of the volumes that dockerd makes for its mounts."""
+    yield from of_body(parts)
+    yield from _of_mounts(parts.body["HostConfig"]["Mounts"], "HostConfig.Mounts")
+
+
+def of_service(parts: Parts) -> Iterator[Label]:
+    """The labels of a service, of its tasks, and of the volumes that dockerd makes for them."""
+    yield from of_body(parts)
+    spec = parts.body["TaskTemplate"]["ContainerSpec"]
+    if spec is not None:
+        field = "TaskTemplate.ContainerSpec"
+        yield from _labels(spec["Labels"], f"{field}.Labels")
+        yield from _of_mounts(spec["Mounts"], f"{field}.Mounts")
+
+
+def of_swarm_init(parts: Parts) -> Iterator[Label]:
+    """The labels of a new swarm."""
+    return _labels(parts.body["Spec"]["Labels"], "Spec.Labels")
+
+
+def of_commit(parts: Parts) -> Iterator[Label]:
+    """The labels that a commit sets in its body and in its changes."""
+    yield from of_body(parts)
+    yield from of_changes(parts)
+
+
+def of_changes(parts: Parts) -> Iterator[Label]:
+    """The labels that the instructions in the query parameter ``changes`` set."""
+    for i, change in enumerate(parts.query.get("changes", ())):
+        yield from _labels(labels_of_change(change), f"query.changes[{i}]")
+
+
+def of_build(parts: Parts) -> Iterator[Label]:
+    """The labels in the query parameter ``labels``."""
+    return _labels(_of_build(first(parts.query, "labels")), "query.labels")
 
 
 def labels_of_change(change: str) -> list[str | None]:
@@ -125,11 +123,16 @@ def _of_label(text: str) -> list[str | None]:
     return [None] if old is None else [old[1]]
 
 
-def _of_mounts(mounts: Any, field: str) -> Iterator[tuple[str, str]]:
+def _labels(names: Iterable[str | None], field: str) -> Iterator[Label]:
+    for name in names:
+        yield Label(name, (name or "").casefold(), field)
+
+
+def _of_mounts(mounts: Any, field: str) -> Iterator[Label]:
     """The labels of volumes that are made for mounts, whatever the mount's type says."""
     for i, mount in enumerate(mounts):
-        for name in (mount["VolumeOptions"] or {"Labels": {}})["Labels"]:
-            yield name, f"{field}[{i}].VolumeOptions.Labels"
+        labels = (mount["VolumeOptions"] or {"Labels": {}})["Labels"]
+        yield from _labels(labels, f"{field}[{i}].VolumeOptions.Labels")
 
 
 def _of_build(text: str) -> list[str | None]:

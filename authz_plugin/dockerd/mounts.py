@@ -15,24 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from authz_plugin.dockerd.gojson import entry
+from authz_plugin.dockerd.parts import Parts, first
 
 _PROPAGATIONS: Final = frozenset({"private", "rprivate", "slave", "rslave", "shared", "rshared"})
 _LOCAL: Final = frozenset({"", "local"})
-
-_RESOLVING: Final = frozenset(
-    {
-        "container.archive.get",
-        "container.archive.put",
-        "container.archive.stat",
-        "container.checkpoint.restore",
-        "container.copy",
-        "container.restart",
-        "container.start",
-    }
-)
-"""Operations at which dockerd sets a container's mounts up: moby 28.5.2 ``daemon/start.go``
-(containerStart), ``daemon/containerfs_linux.go`` (openContainerFS); 20.10.24 ``daemon/archive.go``
-(mountVolumes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,42 +67,89 @@ class ContainerUse:
     is_taken_over: bool = False
 
 
-def read_mounts(operation: str, body: Any, query: Mapping[str, tuple[str, ...]]) -> list[Mount]:
-    """All mounts of a request, given its operation id, canonical body and query."""
-    found: Iterator[Mount] = iter(())
-    match operation:
-        case "container.create":
-            found = _of_container(body)
-        case "service.create" | "service.update":
-            found = _of_service(body)
-        case "volume.create":
-            found = _of_volume(body)
-        case "container.checkpoint.create":
-            found = _directory(body["CheckpointDir"], "CheckpointDir")
-        case "container.checkpoint.list" | "container.checkpoint.remove":
-            found = _directory(_first(query, "dir"), "query.dir")
-        case "container.checkpoint.restore":
-            found = _directory(_first(query, "checkpoint-dir"), "query.checkpoint-dir")
-    return list(found)
+def of_container(parts: Parts) -> Iterator[Mount]:
+    """The mounts of a new container."""
+    host_config = parts.body["HostConfig"]
+    driver = host_config["VolumeDriver"]
+    for i, bind in enumerate(host_config["Binds"]):
+        yield _bind(bind, driver, f"HostConfig.Binds[{i}]")
+    for i, mount in enumerate(host_config["Mounts"]):
+        yield _mount(mount, f"HostConfig.Mounts[{i}]")
+    for target, options in host_config["Tmpfs"].items():
+        yield Mount(
+            type="tmpfs",
+            field=entry("HostConfig.Tmpfs", target),
+            target=target,
+            read_only=_is_read_only(options.split(",")),
+            options={"o": options},
+        )
+    for target in parts.body["Volumes"]:
+        yield Mount(type="volume", field=entry("Volumes", target), target=target, driver=driver)
 
 
-def read_container_uses(operation: str, ref: str | None, body: Any) -> Iterator[ContainerUse]:
-    """The containers whose mounts a request has dockerd resolve once more, or take over.
+def of_service(parts: Parts) -> Iterator[Mount]:
+    """The mounts of a service's tasks."""
+    spec = parts.body["TaskTemplate"]["ContainerSpec"]
+    if spec is not None:
+        for i, mount in enumerate(spec["Mounts"]):
+            yield _mount(task_mount(mount), f"TaskTemplate.ContainerSpec.Mounts[{i}]")
 
-    dockerd looks a bind's source up again, symbolic links included, whenever a container starts and
-    whenever files are copied to or from it, running or not; a restart policy has it do so without
-    any request. A pause, an exec, a commit and an export do not.
+
+def of_volume(parts: Parts) -> Iterator[Mount]:
+    """A new volume."""
+    body = parts.body
+    options = body["DriverOpts"]
+    yield _volume(
+        Mount(
+            type="cluster" if _is_cluster(body) else "volume",
+            field="DriverOpts" if options else "Name",
+            source=body["Name"],
+            driver=body["Driver"],
+            options=options,
+            volume=body["Name"],
+        )
+    )
+
+
+def of_checkpoint(parts: Parts) -> Iterator[Mount]:
+    """The host directory that a checkpoint is written to."""
+    yield from _directory(parts.body["CheckpointDir"], "CheckpointDir")
+
+
+def of_dir(parts: Parts) -> Iterator[Mount]:
+    """The host directory in the query parameter ``dir``, which holds checkpoints."""
+    yield from _directory(first(parts.query, "dir"), "query.dir")
+
+
+def of_checkpoint_dir(parts: Parts) -> Iterator[Mount]:
+    """The host directory in the query parameter ``checkpoint-dir``, which holds checkpoints."""
+    yield from _directory(first(parts.query, "checkpoint-dir"), "query.checkpoint-dir")
+
+
+def used_container(parts: Parts) -> Iterator[ContainerUse]:
+    """The container in the path, whose mounts dockerd sets up again.
+
+    dockerd resolves the source of a bind, symbolic links included, each time that a container
+    starts and each time that files are copied to or from it, whether it runs or not. A pause, an
+    exec, a commit and an export do not. Sources: moby 28.5.2 ``daemon/start.go`` (containerStart),
+    ``daemon/containerfs_linux.go`` (openContainerFS); 20.10.24 ``daemon/archive.go``
+    (mountVolumes).
     """
-    if operation in _RESOLVING or (
-        operation == "container.update" and body["RestartPolicy"]["Name"] not in {"", "no"}
-    ):
-        yield ContainerUse(ref or "", "path")
-    if operation == "container.create":
-        for i, source in enumerate(body["HostConfig"]["VolumesFrom"]):
-            name, _, mode = source.partition(":")
-            read_only = _is_read_only(mode.split(","))
-            field = f"HostConfig.VolumesFrom[{i}]"
-            yield ContainerUse(name, field, read_only, is_taken_over=True)
+    yield ContainerUse(parts.ref, "path")
+
+
+def restarted_container(parts: Parts) -> Iterator[ContainerUse]:
+    """The container in the path, if the request gives it a policy by which dockerd starts it."""
+    if parts.body["RestartPolicy"]["Name"] not in {"", "no"}:
+        yield from used_container(parts)
+
+
+def volumes_from(parts: Parts) -> Iterator[ContainerUse]:
+    """The containers whose mounts a new container takes over."""
+    for i, source in enumerate(parts.body["HostConfig"]["VolumesFrom"]):
+        name, _, mode = source.partition(":")
+        read_only = _is_read_only(mode.split(","))
+        yield ContainerUse(name, f"HostConfig.VolumesFrom[{i}]", read_only, is_taken_over=True)
 
 
 def stored_mount(point: Any, use: ContainerUse) -> Mount:
@@ -204,46 +237,6 @@ def task_mount(mount: Any) -> Any:
     return {**mount, "Type": mount["Type"].lower() or "bind", "BindOptions": options}
 
 
-def _of_container(body: Any) -> Iterator[Mount]:
-    host_config = body["HostConfig"]
-    driver = host_config["VolumeDriver"]
-    for i, bind in enumerate(host_config["Binds"]):
-        yield _bind(bind, driver, f"HostConfig.Binds[{i}]")
-    for i, mount in enumerate(host_config["Mounts"]):
-        yield _mount(mount, f"HostConfig.Mounts[{i}]")
-    for target, options in host_config["Tmpfs"].items():
-        yield Mount(
-            type="tmpfs",
-            field=entry("HostConfig.Tmpfs", target),
-            target=target,
-            read_only=_is_read_only(options.split(",")),
-            options={"o": options},
-        )
-    for target in body["Volumes"]:
-        yield Mount(type="volume", field=entry("Volumes", target), target=target, driver=driver)
-
-
-def _of_service(body: Any) -> Iterator[Mount]:
-    spec = body["TaskTemplate"]["ContainerSpec"]
-    if spec is not None:
-        for i, mount in enumerate(spec["Mounts"]):
-            yield _mount(task_mount(mount), f"TaskTemplate.ContainerSpec.Mounts[{i}]")
-
-
-def _of_volume(body: Any) -> Iterator[Mount]:
-    options = body["DriverOpts"]
-    yield _volume(
-        Mount(
-            type="cluster" if _is_cluster(body) else "volume",
-            field="DriverOpts" if options else "Name",
-            source=body["Name"],
-            driver=body["Driver"],
-            options=options,
-            volume=body["Name"],
-        )
-    )
-
-
 def _is_cluster(body: Any) -> bool:
     """Engines before 23.0 and API versions below 1.42 pass ClusterVolumeSpec over."""
     return body["ClusterVolumeSpec"] is not None and body["Driver"] not in _LOCAL
@@ -326,10 +319,6 @@ def _climbs(path: str) -> bool:
 def _directory(path: str, field: str) -> Iterator[Mount]:
     if path:
         yield Mount(type="bind", field=field, source=path, path=clean(path))
-
-
-def _first(query: Mapping[str, tuple[str, ...]], name: str) -> str:
-    return query.get(name, ("",))[0]
 
 
 def _is_read_only(flags: list[str]) -> bool:

@@ -10,24 +10,17 @@ counts, and their order is that of a Go map).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from authz_plugin.dockerd.confinement import Namespace
 from authz_plugin.dockerd.connections import Endpoint
 from authz_plugin.dockerd.ids import is_whole_id, may_be_id
-from authz_plugin.dockerd.images import first
 from authz_plugin.dockerd.mounts import Mount, task_mount
+from authz_plugin.dockerd.parts import Parts, Query, first
 
 _KINDS: Final = frozenset({"config", "container", "network", "secret", "service", "volume"})
-_MADE: Final = {
-    "config.create": "config",
-    "network.create": "network",
-    "secret.create": "secret",
-    "service.create": "service",
-    "volume.create": "volume",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +50,115 @@ class LabelFilter:
     excluded: bool
 
 
-def read_references(
-    operation: str,
-    kind: str | None,
-    ref: str | None,
-    body: Any,
-    query: Mapping[str, tuple[str, ...]],
-    *,
-    mounts: tuple[Mount, ...],
-    namespaces: tuple[Namespace, ...],
-    endpoints: tuple[Endpoint, ...],
-) -> list[Reference]:
-    """All references of a request; networks that are joined are endpoints instead."""
-    found = list(_in_body(operation, body, query))
-    if kind in _KINDS and operation != "network.connect":
-        found.append(_reference(kind, ref or "", "path"))
-    found += [
-        _reference("volume", mount.source, mount.field, by_id=False)
-        for mount in mounts
-        if mount.type in {"volume", "cluster"} and mount.source and operation != "volume.create"
-    ]
-    volumes = {reference.name for reference in found if reference.kind == "volume"}
-    found += [volume for volume in _behind_binds(operation, body) if volume.name not in volumes]
-    if operation == "container.list":
-        found += _in_list(query)
-    found += [
-        _reference("container", namespace.container, namespace.field)
-        for namespace in namespaces
-        if namespace.container is not None
-    ]
-    found += [
-        _reference("container", link.partition(":")[0], endpoint.field)
-        for endpoint in endpoints
-        for link in endpoint.links
-    ]
-    return found
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Facts of the same request that references are read from."""
+
+    mounts: tuple[Mount, ...]
+    namespaces: tuple[Namespace, ...]
+    endpoints: tuple[Endpoint, ...]
+    filters: Mapping[str, list[str]]
 
 
-def read_filters(query: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+def of_path(parts: Parts, _: Found) -> Iterator[Reference]:
+    """The object that the path names."""
+    if parts.kind in _KINDS:
+        yield _reference(parts.kind, parts.ref, "path")
+
+
+def of_container(parts: Parts, found: Found) -> Iterator[Reference]:
+    """The new container, and the containers and volumes that it uses; the networks that it joins
+    are endpoints."""
+    yield _reference("container", first(parts.query, "name"), "query.name", "make")
+    host_config = parts.body["HostConfig"]
+    for i, source in enumerate(host_config["VolumesFrom"]):
+        yield _reference("container", source.partition(":")[0], f"HostConfig.VolumesFrom[{i}]")
+    yield from _volumes(found, host_config["Mounts"], "HostConfig.Mounts")
+    yield from _containers(found)
+
+
+def of_rename(parts: Parts, found: Found) -> Iterator[Reference]:
+    """The new name of the container in the path."""
+    yield _reference("container", first(parts.query, "name"), "query.name", "make")
+    yield from of_path(parts, found)
+
+
+def of_commit(parts: Parts, _: Found) -> Iterator[Reference]:
+    """The container in the query parameter ``container``."""
+    yield _reference("container", first(parts.query, "container"), "query.container")
+
+
+def of_list(parts: Parts, found: Found) -> Iterator[Reference]:
+    """The containers that a list begins or ends at: an error tells whether they exist."""
+    for key in ("before", "since"):
+        for value in found.filters.get(key, []):
+            yield _reference("container", value, "query.filters")
+        if first(parts.query, key):
+            yield _reference("container", first(parts.query, key), f"query.{key}")
+
+
+def of_network(parts: Parts, _: Found) -> Iterator[Reference]:
+    """The new network, and the network whose configuration it takes."""
+    yield _reference("network", parts.body["Name"], "Name", "make")
+    source = parts.body["ConfigFrom"]
+    if source and source["Network"]:
+        yield _reference("network", source["Network"], "ConfigFrom.Network")
+
+
+def of_connect(parts: Parts, found: Found) -> Iterator[Reference]:
+    """The container that is connected, and those that it is linked to; the network in the path is
+    an endpoint."""
+    yield _reference("container", parts.body["Container"], "Container")
+    yield from _containers(found)
+
+
+def of_disconnect(parts: Parts, found: Found) -> Iterator[Reference]:
+    """The container that is disconnected, and the network in the path."""
+    yield _reference("container", parts.body["Container"], "Container")
+    yield from of_path(parts, found)
+
+
+def of_new_service(parts: Parts, found: Found) -> Iterator[Reference]:
+    """The new service, and the secrets, configs, volumes and containers that it uses."""
+    yield _reference("service", parts.body["Name"], "Name", "make")
+    yield from _of_tasks(parts, found)
+
+
+def of_service(parts: Parts, found: Found) -> Iterator[Reference]:
+    """The changed service, by the name in the body and by the path, and what it uses."""
+    yield _reference("service", parts.body["Name"], "Name")
+    yield from _of_tasks(parts, found)
+
+
+def of_new_volume(parts: Parts, _: Found) -> Iterator[Reference]:
+    """The new volume, and the secrets that a cluster volume uses."""
+    yield _reference("volume", parts.body["Name"], "Name", "make")
+    yield from _of_cluster_volume(parts.body["ClusterVolumeSpec"], "ClusterVolumeSpec")
+
+
+def of_volume(parts: Parts, found: Found) -> Iterator[Reference]:
+    """The secrets that a changed cluster volume uses, and the volume in the path."""
+    yield from _of_cluster_volume(parts.body["Spec"], "Spec")
+    yield from of_path(parts, found)
+
+
+def of_new_config(parts: Parts, _: Found) -> Iterator[Reference]:
+    """The new config."""
+    yield _reference("config", parts.body["Name"], "Name", "make")
+
+
+def of_new_secret(parts: Parts, _: Found) -> Iterator[Reference]:
+    """The new secret."""
+    yield _reference("secret", parts.body["Name"], "Name", "make")
+
+
+def read_filters(query: Query) -> dict[str, list[str]]:
     """The filters of a list, each with its values; empty where dockerd could not read them."""
+    text = first(query, "filters")
+    if not text:
+        return {}
     try:
-        filters = json.loads(first(query, "filters") or "{}", object_pairs_hook=_unique)
+        filters = json.loads(text, object_pairs_hook=_unique)
         json.dumps(filters, ensure_ascii=False).encode()  # fails on a lone surrogate
     except (ValueError, RecursionError):
         return {}
@@ -116,69 +177,49 @@ def read_label_filters(filters: Mapping[str, list[str]]) -> list[LabelFilter]:
     return found
 
 
-def _behind_binds(operation: str, body: Any) -> Iterator[Reference]:
-    """Named volumes whose driver options bind a path: if the volume is there, dockerd takes it as
-    it is, and passes the options over (moby 28.5.2 ``volume/service/store.go`` create)."""
-    match operation:
-        case "container.create":
-            mounts, field = body["HostConfig"]["Mounts"], "HostConfig.Mounts"
-        case "service.create" | "service.update" if body["TaskTemplate"]["ContainerSpec"]:
-            mounts = map(task_mount, body["TaskTemplate"]["ContainerSpec"]["Mounts"])
-            field = "TaskTemplate.ContainerSpec.Mounts"
-        case _:
-            return
+def _of_tasks(parts: Parts, found: Found) -> Iterator[Reference]:
+    spec = parts.body["TaskTemplate"]["ContainerSpec"]
+    yield from _of_service(spec)
+    yield from of_path(parts, found)
+    mounts = map(task_mount, spec["Mounts"]) if spec is not None else ()
+    yield from _volumes(found, mounts, "TaskTemplate.ContainerSpec.Mounts")
+    yield from _containers(found)
+
+
+def _volumes(found: Found, mounts: Iterable[Any], field: str) -> Iterator[Reference]:
+    """The volumes that mounts name.
+
+    ``mounts`` are those of the body at ``field``. One whose driver options bind a path is a bind
+    in ``found``, but if its volume exists, dockerd uses the volume and ignores the options (moby
+    28.5.2 ``volume/service/store.go`` create).
+    """
+    named = [
+        _reference("volume", mount.source, mount.field, by_id=False)
+        for mount in found.mounts
+        if mount.type in {"volume", "cluster"} and mount.source
+    ]
+    yield from named
+    names = {reference.name for reference in named}
     for i, mount in enumerate(mounts):
         if mount["Type"] == "volume" and mount["Source"] and _has_options(mount):
-            yield _reference("volume", mount["Source"], f"{field}[{i}].Source", by_id=False)
+            volume = _reference("volume", mount["Source"], f"{field}[{i}].Source", by_id=False)
+            if volume.name not in names:
+                yield volume
+
+
+def _containers(found: Found) -> Iterator[Reference]:
+    """The containers whose namespaces are shared, and those that links name."""
+    for namespace in found.namespaces:
+        if namespace.container is not None:
+            yield _reference("container", namespace.container, namespace.field)
+    for endpoint in found.endpoints:
+        for link in endpoint.links:
+            yield _reference("container", link.partition(":")[0], endpoint.field)
 
 
 def _has_options(mount: Any) -> bool:
     driver = (mount["VolumeOptions"] or {}).get("DriverConfig")
     return driver is not None and bool(driver["Options"])
-
-
-def _in_list(query: Mapping[str, tuple[str, ...]]) -> Iterator[Reference]:
-    """The containers that a list begins or ends at: an error tells whether they are there."""
-    filters = read_filters(query)
-    for key in ("before", "since"):
-        for value in filters.get(key, []):
-            yield _reference("container", value, "query.filters")
-        if first(query, key):
-            yield _reference("container", first(query, key), f"query.{key}")
-
-
-def _in_body(
-    operation: str, body: Any, query: Mapping[str, tuple[str, ...]]
-) -> Iterator[Reference]:
-    match operation:
-        case "container.create":
-            yield _reference("container", first(query, "name"), "query.name", "make")
-            for i, source in enumerate(body["HostConfig"]["VolumesFrom"]):
-                field = f"HostConfig.VolumesFrom[{i}]"
-                yield _reference("container", source.partition(":")[0], field)
-        case "container.rename":
-            yield _reference("container", first(query, "name"), "query.name", "make")
-        case "container.commit":
-            yield _reference("container", first(query, "container"), "query.container")
-        case "network.connect" | "network.disconnect":
-            yield _reference("container", body["Container"], "Container")
-        case "service.update":
-            yield _reference("service", body["Name"], "Name")
-        case _ if operation in _MADE:
-            yield _reference(_MADE[operation], body["Name"], "Name", "make")
-    yield from _in_parts(operation, body)
-
-
-def _in_parts(operation: str, body: Any) -> Iterator[Reference]:
-    match operation:
-        case "service.create" | "service.update":
-            yield from _of_service(body["TaskTemplate"]["ContainerSpec"])
-        case "network.create" if body["ConfigFrom"] and body["ConfigFrom"]["Network"]:
-            yield _reference("network", body["ConfigFrom"]["Network"], "ConfigFrom.Network")
-        case "volume.create" if body["ClusterVolumeSpec"]:
-            yield from _of_cluster_volume(body["ClusterVolumeSpec"], "ClusterVolumeSpec")
-        case "volume.update" if body["Spec"]:
-            yield from _of_cluster_volume(body["Spec"], "Spec")
 
 
 def _of_service(spec: Any) -> Iterator[Reference]:
@@ -194,7 +235,7 @@ def _of_service(spec: Any) -> Iterator[Reference]:
 
 
 def _of_cluster_volume(spec: Any, field: str) -> Iterator[Reference]:
-    for i, secret in enumerate(spec["Secrets"]):
+    for i, secret in enumerate((spec or {"Secrets": []})["Secrets"]):
         yield _reference("secret", secret["Secret"], f"{field}.Secrets[{i}].Secret")
 
 

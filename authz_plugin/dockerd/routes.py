@@ -9,10 +9,11 @@ method and the decoded path (without its version prefix) wins. ``{x}`` matches `
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from authz_plugin.dockerd import shapes
+from authz_plugin.dockerd import facts, shapes
+from authz_plugin.dockerd.facts import Readers
 from authz_plugin.errors import Refused
 
 Access = Literal["read", "write"]
@@ -28,8 +29,9 @@ class Operation:
     ``id`` is stable and what policies name (``"container.create"``); ``section`` is the switch
     it hangs on; ``access`` is its effect, not its method (an attach by GET writes); ``kind`` is
     the sort of thing that its path names, or None. ``body`` is the shape of its JSON body,
-    ``STREAM``, or None where dockerd reads none. ``lists`` names the query parameters that
-    dockerd reads as lists; of any other it takes the first value.
+    ``STREAM``, or None where dockerd reads none. ``readers`` are the functions that read its
+    facts. ``lists`` names the query parameters that dockerd reads as lists; of any other it takes
+    the first value.
     """
 
     id: str
@@ -37,142 +39,143 @@ class Operation:
     access: Access
     kind: str | None
     body: shapes.Shape | Literal["stream"] | None
+    readers: Readers = field(default=facts.PATH, compare=False, repr=False)
     lists: frozenset[str] = frozenset()
 
 
 # fmt: off
-_TABLE: Final[tuple[tuple[str, str, str, str, Access, str | None, shapes.Shape | Literal["stream"] | None], ...]] = (
-    # method, path, operation, section, access, kind of the {name} or {id}, body
-    ("HEAD",   "/containers/{name:.*}/archive",        "container.archive.stat",  "containers", "read",  "container", None),
-    ("GET",    "/containers/json",                     "container.list",          "containers", "read",  None,        None),
-    ("GET",    "/containers/{name:.*}/export",         "container.export",        "containers", "read",  "container", None),
-    ("GET",    "/containers/{name:.*}/changes",        "container.changes",       "containers", "read",  "container", None),
-    ("GET",    "/containers/{name:.*}/json",           "container.inspect",       "containers", "read",  "container", None),
-    ("GET",    "/containers/{name:.*}/top",            "container.top",           "containers", "read",  "container", None),
-    ("GET",    "/containers/{name:.*}/logs",           "container.logs",          "containers", "read",  "container", None),
-    ("GET",    "/containers/{name:.*}/stats",          "container.stats",         "containers", "read",  "container", None),
-    ("GET",    "/containers/{name:.*}/attach/ws",      "container.attach.ws",     "containers", "write", "container", None),
-    ("GET",    "/exec/{id:.*}/json",                   "exec.inspect",            "exec",       "read",  "exec",      None),
-    ("GET",    "/containers/{name:.*}/archive",        "container.archive.get",   "containers", "read",  "container", None),
-    ("POST",   "/containers/create",                   "container.create",        "containers", "write", None,        shapes.CONTAINER_CREATE),
-    ("POST",   "/containers/{name:.*}/kill",           "container.kill",          "containers", "write", "container", None),
-    ("POST",   "/containers/{name:.*}/pause",          "container.pause",         "containers", "write", "container", None),
-    ("POST",   "/containers/{name:.*}/unpause",        "container.unpause",       "containers", "write", "container", None),
-    ("POST",   "/containers/{name:.*}/restart",        "container.restart",       "containers", "write", "container", None),
-    ("POST",   "/containers/{name:.*}/start",          "container.start",         "containers", "write", "container", None),
-    ("POST",   "/containers/{name:.*}/stop",           "container.stop",          "containers", "write", "container", None),
-    ("POST",   "/containers/{name:.*}/wait",           "container.wait",          "containers", "read",  "container", None),
-    ("POST",   "/containers/{name:.*}/resize",         "container.resize",        "containers", "write", "container", None),
-    ("POST",   "/containers/{name:.*}/attach",         "container.attach",        "containers", "write", "container", None),
-    ("POST",   "/containers/{name:.*}/copy",           "container.copy",          "containers", "read",  "container", shapes.CONTAINER_COPY),
-    ("POST",   "/containers/{name:.*}/exec",           "exec.create",             "exec",       "write", "container", shapes.EXEC_CREATE),
-    ("POST",   "/exec/{name:.*}/start",                "exec.start",              "exec",       "write", "exec",      shapes.EXEC_START),
-    ("POST",   "/exec/{name:.*}/resize",               "exec.resize",             "exec",       "write", "exec",      None),
-    ("POST",   "/containers/{name:.*}/rename",         "container.rename",        "containers", "write", "container", None),
-    ("POST",   "/containers/{name:.*}/update",         "container.update",        "containers", "write", "container", shapes.CONTAINER_UPDATE),
-    ("POST",   "/containers/prune",                    "container.prune",         "containers", "write", None,        None),
-    ("POST",   "/commit",                              "container.commit",        "commit",     "write", None,        shapes.COMMIT),
-    ("PUT",    "/containers/{name:.*}/archive",        "container.archive.put",   "containers", "write", "container", STREAM),
-    ("POST",   "/containers/{name:.*}/start",          "container.checkpoint.restore", "containers", "write", "container", None),  # with checkpoint
-    ("GET",    "/containers/{name:.*}/checkpoints",    "container.checkpoint.list",   "containers", "read",  "container", None),
-    ("POST",   "/containers/{name:.*}/checkpoints",    "container.checkpoint.create", "containers", "write", "container", shapes.CHECKPOINT_CREATE),
-    ("DELETE", "/containers/{name}/checkpoints/{checkpoint}", "container.checkpoint.remove", "containers", "write", "container", None),
-    ("DELETE", "/containers/{name:.*}",                "container.remove",        "containers", "write", "container", None),
+_TABLE: Final[tuple[tuple[str, str, str, str, Access, str | None, shapes.Shape | Literal["stream"] | None, Readers], ...]] = (
+    # method, path, operation, section, access, kind of the {name} or {id}, body, readers of its facts
+    ("HEAD",   "/containers/{name:.*}/archive",        "container.archive.stat",  "containers", "read",  "container", None,            facts.USED),
+    ("GET",    "/containers/json",                     "container.list",          "containers", "read",  None,        None,            facts.CONTAINER_LIST),
+    ("GET",    "/containers/{name:.*}/export",         "container.export",        "containers", "read",  "container", None,            facts.PATH),
+    ("GET",    "/containers/{name:.*}/changes",        "container.changes",       "containers", "read",  "container", None,            facts.PATH),
+    ("GET",    "/containers/{name:.*}/json",           "container.inspect",       "containers", "read",  "container", None,            facts.PATH),
+    ("GET",    "/containers/{name:.*}/top",            "container.top",           "containers", "read",  "container", None,            facts.PATH),
+    ("GET",    "/containers/{name:.*}/logs",           "container.logs",          "containers", "read",  "container", None,            facts.PATH),
+    ("GET",    "/containers/{name:.*}/stats",          "container.stats",         "containers", "read",  "container", None,            facts.PATH),
+    ("GET",    "/containers/{name:.*}/attach/ws",      "container.attach.ws",     "containers", "write", "container", None,            facts.PATH),
+    ("GET",    "/exec/{id:.*}/json",                   "exec.inspect",            "exec",       "read",  "exec",      None,            facts.PATH),
+    ("GET",    "/containers/{name:.*}/archive",        "container.archive.get",   "containers", "read",  "container", None,            facts.USED),
+    ("POST",   "/containers/create",                   "container.create",        "containers", "write", None,        shapes.CONTAINER_CREATE, facts.CONTAINER),
+    ("POST",   "/containers/{name:.*}/kill",           "container.kill",          "containers", "write", "container", None,            facts.PATH),
+    ("POST",   "/containers/{name:.*}/pause",          "container.pause",         "containers", "write", "container", None,            facts.PATH),
+    ("POST",   "/containers/{name:.*}/unpause",        "container.unpause",       "containers", "write", "container", None,            facts.PATH),
+    ("POST",   "/containers/{name:.*}/restart",        "container.restart",       "containers", "write", "container", None,            facts.USED),
+    ("POST",   "/containers/{name:.*}/start",          "container.start",         "containers", "write", "container", None,            facts.USED),
+    ("POST",   "/containers/{name:.*}/stop",           "container.stop",          "containers", "write", "container", None,            facts.PATH),
+    ("POST",   "/containers/{name:.*}/wait",           "container.wait",          "containers", "read",  "container", None,            facts.PATH),
+    ("POST",   "/containers/{name:.*}/resize",         "container.resize",        "containers", "write", "container", None,            facts.PATH),
+    ("POST",   "/containers/{name:.*}/attach",         "container.attach",        "containers", "write", "container", None,            facts.PATH),
+    ("POST",   "/containers/{name:.*}/copy",           "container.copy",          "containers", "read",  "container", shapes.CONTAINER_COPY, facts.USED),
+    ("POST",   "/containers/{name:.*}/exec",           "exec.create",             "exec",       "write", "container", shapes.EXEC_CREATE, facts.EXEC),
+    ("POST",   "/exec/{name:.*}/start",                "exec.start",              "exec",       "write", "exec",      shapes.EXEC_START, facts.PATH),
+    ("POST",   "/exec/{name:.*}/resize",               "exec.resize",             "exec",       "write", "exec",      None,            facts.PATH),
+    ("POST",   "/containers/{name:.*}/rename",         "container.rename",        "containers", "write", "container", None,            facts.CONTAINER_RENAME),
+    ("POST",   "/containers/{name:.*}/update",         "container.update",        "containers", "write", "container", shapes.CONTAINER_UPDATE, facts.CONTAINER_UPDATE),
+    ("POST",   "/containers/prune",                    "container.prune",         "containers", "write", None,        None,            facts.PATH),
+    ("POST",   "/commit",                              "container.commit",        "commit",     "write", None,        shapes.COMMIT,   facts.COMMIT),
+    ("PUT",    "/containers/{name:.*}/archive",        "container.archive.put",   "containers", "write", "container", STREAM,          facts.USED),
+    ("POST",   "/containers/{name:.*}/start",          "container.checkpoint.restore", "containers", "write", "container", None,       facts.CHECKPOINT_RESTORE),  # with checkpoint
+    ("GET",    "/containers/{name:.*}/checkpoints",    "container.checkpoint.list",   "containers", "read",  "container", None,        facts.CHECKPOINTS),
+    ("POST",   "/containers/{name:.*}/checkpoints",    "container.checkpoint.create", "containers", "write", "container", shapes.CHECKPOINT_CREATE, facts.CHECKPOINT),
+    ("DELETE", "/containers/{name}/checkpoints/{checkpoint}", "container.checkpoint.remove", "containers", "write", "container", None, facts.CHECKPOINTS),
+    ("DELETE", "/containers/{name:.*}",                "container.remove",        "containers", "write", "container", None,            facts.PATH),
 
-    ("GET",    "/images/json",                         "image.list",              "images",     "read",  None,        None),
-    ("GET",    "/images/search",                       "image.search",            "images",     "read",  None,        None),
-    ("GET",    "/images/get",                          "image.export",            "images",     "read",  None,        None),
-    ("GET",    "/images/{name:.*}/get",                "image.export",            "images",     "read",  "image",     None),
-    ("GET",    "/images/{name:.*}/history",            "image.history",           "images",     "read",  "image",     None),
-    ("GET",    "/images/{name:.*}/json",               "image.inspect",           "images",     "read",  "image",     None),
-    ("GET",    "/images/{name:.*}/attestations",       "image.attestations",      "images",     "read",  "image",     None),
-    ("POST",   "/images/load",                         "image.load",              "images",     "write", None,        STREAM),
-    ("POST",   "/images/create",                       "image.pull",              "images",     "write", None,        None),
-    ("POST",   "/images/create",                       "image.import",            "images",     "write", None,        STREAM),  # without fromImage
-    ("POST",   "/images/{name:.*}/push",               "image.push",              "images",     "write", "image",     None),
-    ("POST",   "/images/{name:.*}/tag",                "image.tag",               "images",     "write", "image",     None),
-    ("POST",   "/images/prune",                        "image.prune",             "images",     "write", None,        None),
-    ("DELETE", "/images/{name:.*}",                    "image.remove",            "images",     "write", "image",     None),
+    ("GET",    "/images/json",                         "image.list",              "images",     "read",  None,        None,            facts.PATH),
+    ("GET",    "/images/search",                       "image.search",            "images",     "read",  None,        None,            facts.IMAGE_SEARCH),
+    ("GET",    "/images/get",                          "image.export",            "images",     "read",  None,        None,            facts.PATH),
+    ("GET",    "/images/{name:.*}/get",                "image.export",            "images",     "read",  "image",     None,            facts.PATH),
+    ("GET",    "/images/{name:.*}/history",            "image.history",           "images",     "read",  "image",     None,            facts.PATH),
+    ("GET",    "/images/{name:.*}/json",               "image.inspect",           "images",     "read",  "image",     None,            facts.PATH),
+    ("GET",    "/images/{name:.*}/attestations",       "image.attestations",      "images",     "read",  "image",     None,            facts.PATH),
+    ("POST",   "/images/load",                         "image.load",              "images",     "write", None,        STREAM,          facts.PATH),
+    ("POST",   "/images/create",                       "image.pull",              "images",     "write", None,        None,            facts.IMAGE_PULL),
+    ("POST",   "/images/create",                       "image.import",            "images",     "write", None,        STREAM,          facts.IMAGE_IMPORT),  # without fromImage
+    ("POST",   "/images/{name:.*}/push",               "image.push",              "images",     "write", "image",     None,            facts.IMAGE_PUSH),
+    ("POST",   "/images/{name:.*}/tag",                "image.tag",               "images",     "write", "image",     None,            facts.IMAGE_TAG),
+    ("POST",   "/images/prune",                        "image.prune",             "images",     "write", None,        None,            facts.PATH),
+    ("DELETE", "/images/{name:.*}",                    "image.remove",            "images",     "write", "image",     None,            facts.PATH),
 
-    ("OPTIONS", "/{anyroute:.*}",                      "system.options",          "ping",       "read",  None,        None),
-    ("GET",    "/_ping",                               "system.ping",             "ping",       "read",  None,        None),
-    ("HEAD",   "/_ping",                               "system.ping",             "ping",       "read",  None,        None),
-    ("GET",    "/events",                              "system.events",           "events",     "read",  None,        None),
-    ("GET",    "/info",                                "system.info",             "info",       "read",  None,        None),
-    ("GET",    "/version",                             "system.version",          "version",    "read",  None,        None),
-    ("GET",    "/system/df",                           "system.df",               "system",     "read",  None,        None),
-    ("POST",   "/auth",                                "registry.login",          "auth",       "write", None,        STREAM),
+    ("OPTIONS", "/{anyroute:.*}",                      "system.options",          "ping",       "read",  None,        None,            facts.PATH),
+    ("GET",    "/_ping",                               "system.ping",             "ping",       "read",  None,        None,            facts.PATH),
+    ("HEAD",   "/_ping",                               "system.ping",             "ping",       "read",  None,        None,            facts.PATH),
+    ("GET",    "/events",                              "system.events",           "events",     "read",  None,        None,            facts.PATH),
+    ("GET",    "/info",                                "system.info",             "info",       "read",  None,        None,            facts.PATH),
+    ("GET",    "/version",                             "system.version",          "version",    "read",  None,        None,            facts.PATH),
+    ("GET",    "/system/df",                           "system.df",               "system",     "read",  None,        None,            facts.PATH),
+    ("POST",   "/auth",                                "registry.login",          "auth",       "write", None,        STREAM,          facts.PATH),
 
-    ("GET",    "/volumes",                             "volume.list",             "volumes",    "read",  None,        None),
-    ("GET",    "/volumes/{name:.*}",                   "volume.inspect",          "volumes",    "read",  "volume",    None),
-    ("POST",   "/volumes/create",                      "volume.create",           "volumes",    "write", None,        shapes.VOLUME_CREATE),
-    ("POST",   "/volumes/prune",                       "volume.prune",            "volumes",    "write", None,        None),
-    ("PUT",    "/volumes/{name:.*}",                   "volume.update",           "volumes",    "write", "volume",    shapes.VOLUME_UPDATE),
-    ("DELETE", "/volumes/{name:.*}",                   "volume.remove",           "volumes",    "write", "volume",    None),
+    ("GET",    "/volumes",                             "volume.list",             "volumes",    "read",  None,        None,            facts.PATH),
+    ("GET",    "/volumes/{name:.*}",                   "volume.inspect",          "volumes",    "read",  "volume",    None,            facts.PATH),
+    ("POST",   "/volumes/create",                      "volume.create",           "volumes",    "write", None,        shapes.VOLUME_CREATE, facts.VOLUME_CREATE),
+    ("POST",   "/volumes/prune",                       "volume.prune",            "volumes",    "write", None,        None,            facts.PATH),
+    ("PUT",    "/volumes/{name:.*}",                   "volume.update",           "volumes",    "write", "volume",    shapes.VOLUME_UPDATE, facts.VOLUME_UPDATE),
+    ("DELETE", "/volumes/{name:.*}",                   "volume.remove",           "volumes",    "write", "volume",    None,            facts.PATH),
 
-    ("POST",   "/build",                               "image.build",             "build",      "write", None,        STREAM),
-    ("POST",   "/build/prune",                         "build.prune",             "build",      "write", None,        None),
-    ("POST",   "/build/cancel",                        "build.cancel",            "build",      "write", None,        None),
-    ("POST",   "/session",                             "build.session",           "session",    "write", None,        STREAM),
-    ("POST",   "/grpc",                                "build.grpc",              "grpc",       "write", None,        STREAM),
+    ("POST",   "/build",                               "image.build",             "build",      "write", None,        STREAM,          facts.BUILD),
+    ("POST",   "/build/prune",                         "build.prune",             "build",      "write", None,        None,            facts.PATH),
+    ("POST",   "/build/cancel",                        "build.cancel",            "build",      "write", None,        None,            facts.PATH),
+    ("POST",   "/session",                             "build.session",           "session",    "write", None,        STREAM,          facts.PATH),
+    ("POST",   "/grpc",                                "build.grpc",              "grpc",       "write", None,        STREAM,          facts.PATH),
 
-    ("POST",   "/swarm/init",                          "swarm.init",              "swarm",      "write", None,        shapes.SWARM_INIT),
-    ("POST",   "/swarm/join",                          "swarm.join",              "swarm",      "write", None,        shapes.SWARM_JOIN),
-    ("POST",   "/swarm/leave",                         "swarm.leave",             "swarm",      "write", None,        None),
-    ("GET",    "/swarm",                               "swarm.inspect",           "swarm",      "read",  None,        None),
-    ("GET",    "/swarm/unlockkey",                     "swarm.unlock-key",        "swarm",      "read",  None,        None),
-    ("POST",   "/swarm/update",                        "swarm.update",            "swarm",      "write", None,        shapes.SWARM_SPEC),
-    ("POST",   "/swarm/unlock",                        "swarm.unlock",            "swarm",      "write", None,        shapes.SWARM_UNLOCK),
-    ("GET",    "/services",                            "service.list",            "services",   "read",  None,        None),
-    ("GET",    "/services/{id}",                       "service.inspect",         "services",   "read",  "service",   None),
-    ("POST",   "/services/create",                     "service.create",          "services",   "write", None,        shapes.SERVICE),
-    ("POST",   "/services/{id}/update",                "service.update",          "services",   "write", "service",   shapes.SERVICE),
-    ("DELETE", "/services/{id}",                       "service.remove",          "services",   "write", "service",   None),
-    ("GET",    "/services/{id}/logs",                  "service.logs",            "services",   "read",  "service",   None),
-    ("GET",    "/nodes",                               "node.list",               "nodes",      "read",  None,        None),
-    ("GET",    "/nodes/{id}",                          "node.inspect",            "nodes",      "read",  "node",      None),
-    ("DELETE", "/nodes/{id}",                          "node.remove",             "nodes",      "write", "node",      None),
-    ("POST",   "/nodes/{id}/update",                   "node.update",             "nodes",      "write", "node",      shapes.NODE),
-    ("GET",    "/tasks",                               "task.list",               "tasks",      "read",  None,        None),
-    ("GET",    "/tasks/{id}",                          "task.inspect",            "tasks",      "read",  "task",      None),
-    ("GET",    "/tasks/{id}/logs",                     "task.logs",               "tasks",      "read",  "task",      None),
-    ("GET",    "/secrets",                             "secret.list",             "secrets",    "read",  None,        None),
-    ("POST",   "/secrets/create",                      "secret.create",           "secrets",    "write", None,        shapes.SECRET),
-    ("DELETE", "/secrets/{id}",                        "secret.remove",           "secrets",    "write", "secret",    None),
-    ("GET",    "/secrets/{id}",                        "secret.inspect",          "secrets",    "read",  "secret",    None),
-    ("POST",   "/secrets/{id}/update",                 "secret.update",           "secrets",    "write", "secret",    shapes.SECRET),
-    ("GET",    "/configs",                             "config.list",             "configs",    "read",  None,        None),
-    ("POST",   "/configs/create",                      "config.create",           "configs",    "write", None,        shapes.CONFIG),
-    ("DELETE", "/configs/{id}",                        "config.remove",           "configs",    "write", "config",    None),
-    ("GET",    "/configs/{id}",                        "config.inspect",          "configs",    "read",  "config",    None),
-    ("POST",   "/configs/{id}/update",                 "config.update",           "configs",    "write", "config",    shapes.CONFIG),
+    ("POST",   "/swarm/init",                          "swarm.init",              "swarm",      "write", None,        shapes.SWARM_INIT, facts.SWARM_INIT),
+    ("POST",   "/swarm/join",                          "swarm.join",              "swarm",      "write", None,        shapes.SWARM_JOIN, facts.PATH),
+    ("POST",   "/swarm/leave",                         "swarm.leave",             "swarm",      "write", None,        None,            facts.PATH),
+    ("GET",    "/swarm",                               "swarm.inspect",           "swarm",      "read",  None,        None,            facts.PATH),
+    ("GET",    "/swarm/unlockkey",                     "swarm.unlock-key",        "swarm",      "read",  None,        None,            facts.PATH),
+    ("POST",   "/swarm/update",                        "swarm.update",            "swarm",      "write", None,        shapes.SWARM_SPEC, facts.SWARM_UPDATE),
+    ("POST",   "/swarm/unlock",                        "swarm.unlock",            "swarm",      "write", None,        shapes.SWARM_UNLOCK, facts.PATH),
+    ("GET",    "/services",                            "service.list",            "services",   "read",  None,        None,            facts.PATH),
+    ("GET",    "/services/{id}",                       "service.inspect",         "services",   "read",  "service",   None,            facts.PATH),
+    ("POST",   "/services/create",                     "service.create",          "services",   "write", None,        shapes.SERVICE,  facts.SERVICE_CREATE),
+    ("POST",   "/services/{id}/update",                "service.update",          "services",   "write", "service",   shapes.SERVICE,  facts.SERVICE_UPDATE),
+    ("DELETE", "/services/{id}",                       "service.remove",          "services",   "write", "service",   None,            facts.PATH),
+    ("GET",    "/services/{id}/logs",                  "service.logs",            "services",   "read",  "service",   None,            facts.PATH),
+    ("GET",    "/nodes",                               "node.list",               "nodes",      "read",  None,        None,            facts.PATH),
+    ("GET",    "/nodes/{id}",                          "node.inspect",            "nodes",      "read",  "node",      None,            facts.PATH),
+    ("DELETE", "/nodes/{id}",                          "node.remove",             "nodes",      "write", "node",      None,            facts.PATH),
+    ("POST",   "/nodes/{id}/update",                   "node.update",             "nodes",      "write", "node",      shapes.NODE,     facts.LABELS),
+    ("GET",    "/tasks",                               "task.list",               "tasks",      "read",  None,        None,            facts.PATH),
+    ("GET",    "/tasks/{id}",                          "task.inspect",            "tasks",      "read",  "task",      None,            facts.PATH),
+    ("GET",    "/tasks/{id}/logs",                     "task.logs",               "tasks",      "read",  "task",      None,            facts.PATH),
+    ("GET",    "/secrets",                             "secret.list",             "secrets",    "read",  None,        None,            facts.PATH),
+    ("POST",   "/secrets/create",                      "secret.create",           "secrets",    "write", None,        shapes.SECRET,   facts.SECRET),
+    ("DELETE", "/secrets/{id}",                        "secret.remove",           "secrets",    "write", "secret",    None,            facts.PATH),
+    ("GET",    "/secrets/{id}",                        "secret.inspect",          "secrets",    "read",  "secret",    None,            facts.PATH),
+    ("POST",   "/secrets/{id}/update",                 "secret.update",           "secrets",    "write", "secret",    shapes.SECRET,   facts.LABELS),
+    ("GET",    "/configs",                             "config.list",             "configs",    "read",  None,        None,            facts.PATH),
+    ("POST",   "/configs/create",                      "config.create",           "configs",    "write", None,        shapes.CONFIG,   facts.CONFIG),
+    ("DELETE", "/configs/{id}",                        "config.remove",           "configs",    "write", "config",    None,            facts.PATH),
+    ("GET",    "/configs/{id}",                        "config.inspect",          "configs",    "read",  "config",    None,            facts.PATH),
+    ("POST",   "/configs/{id}/update",                 "config.update",           "configs",    "write", "config",    shapes.CONFIG,   facts.LABELS),
 
-    ("GET",    "/plugins",                             "plugin.list",             "plugins",    "read",  None,        None),
-    ("GET",    "/plugins/{name:.*}/json",              "plugin.inspect",          "plugins",    "read",  "plugin",    None),
-    ("GET",    "/plugins/privileges",                  "plugin.privileges",       "plugins",    "read",  None,        None),
-    ("DELETE", "/plugins/{name:.*}",                   "plugin.remove",           "plugins",    "write", "plugin",    None),
-    ("POST",   "/plugins/{name:.*}/enable",            "plugin.enable",           "plugins",    "write", "plugin",    None),
-    ("POST",   "/plugins/{name:.*}/disable",           "plugin.disable",          "plugins",    "write", "plugin",    None),
-    ("POST",   "/plugins/pull",                        "plugin.pull",             "plugins",    "write", None,        shapes.PLUGIN_PRIVILEGES),
-    ("POST",   "/plugins/{name:.*}/push",              "plugin.push",             "plugins",    "write", "plugin",    None),
-    ("POST",   "/plugins/{name:.*}/upgrade",           "plugin.upgrade",          "plugins",    "write", "plugin",    shapes.PLUGIN_PRIVILEGES),
-    ("POST",   "/plugins/{name:.*}/set",               "plugin.set",              "plugins",    "write", "plugin",    shapes.PLUGIN_SETTINGS),
-    ("POST",   "/plugins/create",                      "plugin.create",           "plugins",    "write", None,        STREAM),
+    ("GET",    "/plugins",                             "plugin.list",             "plugins",    "read",  None,        None,            facts.PATH),
+    ("GET",    "/plugins/{name:.*}/json",              "plugin.inspect",          "plugins",    "read",  "plugin",    None,            facts.PATH),
+    ("GET",    "/plugins/privileges",                  "plugin.privileges",       "plugins",    "read",  None,        None,            facts.PLUGIN_REMOTE),
+    ("DELETE", "/plugins/{name:.*}",                   "plugin.remove",           "plugins",    "write", "plugin",    None,            facts.PATH),
+    ("POST",   "/plugins/{name:.*}/enable",            "plugin.enable",           "plugins",    "write", "plugin",    None,            facts.PATH),
+    ("POST",   "/plugins/{name:.*}/disable",           "plugin.disable",          "plugins",    "write", "plugin",    None,            facts.PATH),
+    ("POST",   "/plugins/pull",                        "plugin.pull",             "plugins",    "write", None,        shapes.PLUGIN_PRIVILEGES, facts.PLUGIN_REMOTE),
+    ("POST",   "/plugins/{name:.*}/push",              "plugin.push",             "plugins",    "write", "plugin",    None,            facts.PLUGIN_PUSH),
+    ("POST",   "/plugins/{name:.*}/upgrade",           "plugin.upgrade",          "plugins",    "write", "plugin",    shapes.PLUGIN_PRIVILEGES, facts.PLUGIN_REMOTE),
+    ("POST",   "/plugins/{name:.*}/set",               "plugin.set",              "plugins",    "write", "plugin",    shapes.PLUGIN_SETTINGS, facts.PATH),
+    ("POST",   "/plugins/create",                      "plugin.create",           "plugins",    "write", None,        STREAM,          facts.PATH),
 
-    ("GET",    "/distribution/{name:.*}/json",         "distribution.inspect",    "distribution", "read", "image",    None),
+    ("GET",    "/distribution/{name:.*}/json",         "distribution.inspect",    "distribution", "read", "image",    None,            facts.DISTRIBUTION),
 
-    ("GET",    "/networks",                            "network.list",            "networks",   "read",  None,        None),
-    ("GET",    "/networks/",                           "network.list",            "networks",   "read",  None,        None),
-    ("GET",    "/networks/{id:.+}",                    "network.inspect",         "networks",   "read",  "network",   None),
-    ("POST",   "/networks/create",                     "network.create",          "networks",   "write", None,        shapes.NETWORK_CREATE),
-    ("POST",   "/networks/{id:.*}/connect",            "network.connect",         "networks",   "write", "network",   shapes.NETWORK_CONNECT),
-    ("POST",   "/networks/{id:.*}/disconnect",         "network.disconnect",      "networks",   "write", "network",   shapes.NETWORK_DISCONNECT),
-    ("POST",   "/networks/prune",                      "network.prune",           "networks",   "write", None,        None),
-    ("DELETE", "/networks/{id:.*}",                    "network.remove",          "networks",   "write", "network",   None),
+    ("GET",    "/networks",                            "network.list",            "networks",   "read",  None,        None,            facts.PATH),
+    ("GET",    "/networks/",                           "network.list",            "networks",   "read",  None,        None,            facts.PATH),
+    ("GET",    "/networks/{id:.+}",                    "network.inspect",         "networks",   "read",  "network",   None,            facts.PATH),
+    ("POST",   "/networks/create",                     "network.create",          "networks",   "write", None,        shapes.NETWORK_CREATE, facts.NETWORK_CREATE),
+    ("POST",   "/networks/{id:.*}/connect",            "network.connect",         "networks",   "write", "network",   shapes.NETWORK_CONNECT, facts.NETWORK_CONNECT),
+    ("POST",   "/networks/{id:.*}/disconnect",         "network.disconnect",      "networks",   "write", "network",   shapes.NETWORK_DISCONNECT, facts.NETWORK_DISCONNECT),
+    ("POST",   "/networks/prune",                      "network.prune",           "networks",   "write", None,        None,            facts.PATH),
+    ("DELETE", "/networks/{id:.*}",                    "network.remove",          "networks",   "write", "network",   None,            facts.PATH),
 
-    ("ANY",    "/debug/vars",                          "debug.vars",              "debug",      "read",  None,        None),
-    ("ANY",    "/debug/pprof/",                        "debug.pprof",             "debug",      "read",  None,        None),
-    ("ANY",    "/debug/pprof/{name}",                  "debug.pprof",             "debug",      "read",  None,        None),
+    ("ANY",    "/debug/vars",                          "debug.vars",              "debug",      "read",  None,        None,            facts.PATH),
+    ("ANY",    "/debug/pprof/",                        "debug.pprof",             "debug",      "read",  None,        None,            facts.PATH),
+    ("ANY",    "/debug/pprof/{name}",                  "debug.pprof",             "debug",      "read",  None,        None,            facts.PATH),
 )
 # fmt: on
 
@@ -189,8 +192,8 @@ _LISTS: Final = {
 """Query parameters read as lists: ``r.Form["x"]`` in the routers; ``r.Form.Get`` takes the first."""
 
 OPERATIONS: Final = {
-    id_: Operation(id_, section, access, kind, body, _LISTS.get(id_, frozenset()))
-    for _, _, id_, section, access, kind, body in _TABLE
+    id_: Operation(id_, section, access, kind, body, readers, _LISTS.get(id_, frozenset()))
+    for _, _, id_, section, access, kind, body, readers in _TABLE
 }
 """Every operation by its id."""
 

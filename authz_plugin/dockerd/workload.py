@@ -20,6 +20,7 @@ from authz_plugin.dockerd.confinement import SecurityOption
 from authz_plugin.dockerd.connections import Endpoint, endpoint_sysctls
 from authz_plugin.dockerd.gojson import entry
 from authz_plugin.dockerd.mounts import Mount, task_mount
+from authz_plugin.dockerd.parts import Parts
 from authz_plugin.errors import Refused
 
 _NUMBER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
@@ -38,6 +39,8 @@ _CONDITIONS: Final = {"": "always", "any": "always", "none": "no"}
 _DRIVER_NAMES: Final = ("Name", "Options")
 _SERVICE: Final = "TaskTemplate.ContainerSpec"
 
+
+SecurityOptions = tuple[SecurityOption, ...]
 
 Sort = Literal["default", "root", "numeric", "named"]
 
@@ -150,79 +153,56 @@ class Workload:
     environment: tuple[str, ...] = ()
 
 
-def read_workload(
-    operation: str,
-    body: Any,
-    options: tuple[SecurityOption, ...],
-    endpoints: tuple[Endpoint, ...],
-    mounts: tuple[Mount, ...],
-) -> Workload:
-    """The workload of a request, given its operation id, canonical body, security options, mounts
-    and the networks that it joins; raises ``Refused`` (``request.healthcheck``)."""
-    workload = _read(operation, body, options)
-    drivers = tuple(
-        Sysctl(name, value, f"{endpoint.field}.DriverOpts")
-        for endpoint in endpoints
-        for name, value in endpoint_sysctls(endpoint)
-    )
-    volumes = tuple(_volume_tmpfs(mounts))
-    if not drivers and not volumes:
-        return workload
-    return replace(
-        workload,
-        sysctls=workload.sysctls + drivers,
-        tmpfs=workload.tmpfs + tuple(tmpfs for tmpfs, _ in volumes),
-        limits=workload.limits + tuple(limit for _, limit in volumes),
+def of_container(parts: Parts, options: SecurityOptions) -> Workload:
+    """The workload of a new container; raises ``Refused`` (``request.healthcheck``)."""
+    body, host = parts.body, parts.body["HostConfig"]
+    tmpfs = tuple(_container_tmpfs(host))
+    return Workload(
+        users=(_user("container", body["User"], "User"),),
+        limits=(
+            *_container_limits(host),
+            *_stop(body["StopTimeout"], 1, "StopTimeout"),
+            *(limit for _, limit in tmpfs),
+        ),
+        ulimits=tuple(_ulimits(host["Ulimits"], "HostConfig.Ulimits")),
+        sysctls=tuple(_sysctls(host["Sysctls"], "HostConfig.Sysctls")),
+        tmpfs=tuple(mount for mount, _ in tmpfs),
+        log_drivers=tuple(
+            _log_driver(host["LogConfig"], ("Type", "Config"), "HostConfig.LogConfig")
+        ),
+        hardening=Hardening(
+            host["ReadonlyRootfs"],
+            _no_new_privileges(options),
+            tuple(_capability(name) for name in host["CapDrop"]),
+            _has_healthcheck(body["Healthcheck"], "Healthcheck"),
+        ),
+        restart=_restart(host["RestartPolicy"], "HostConfig.RestartPolicy"),
+        environment=_names(body["Env"]),
     )
 
 
-def _read(operation: str, body: Any, options: tuple[SecurityOption, ...]) -> Workload:
-    match operation:
-        case "container.create":
-            host = body["HostConfig"]
-            tmpfs = tuple(_container_tmpfs(host))
-            return Workload(
-                users=(_user("container", body["User"], "User"),),
-                limits=(
-                    *_container_limits(host),
-                    *_stop(body["StopTimeout"], 1, "StopTimeout"),
-                    *(limit for _, limit in tmpfs),
-                ),
-                ulimits=tuple(_ulimits(host["Ulimits"], "HostConfig.Ulimits")),
-                sysctls=tuple(_sysctls(host["Sysctls"], "HostConfig.Sysctls")),
-                tmpfs=tuple(mount for mount, _ in tmpfs),
-                log_drivers=tuple(
-                    _log_driver(host["LogConfig"], ("Type", "Config"), "HostConfig.LogConfig")
-                ),
-                hardening=Hardening(
-                    host["ReadonlyRootfs"],
-                    _no_new_privileges(options),
-                    tuple(_capability(name) for name in host["CapDrop"]),
-                    _has_healthcheck(body["Healthcheck"], "Healthcheck"),
-                ),
-                restart=_restart(host["RestartPolicy"], "HostConfig.RestartPolicy"),
-                environment=_names(body["Env"]),
-            )
-        case "container.commit":
-            _has_healthcheck(body["Healthcheck"], "Healthcheck")
-        case "container.update":
-            return Workload(
-                limits=tuple(_update_limits(body)),
-                restart=_restart(body["RestartPolicy"], "RestartPolicy"),
-            )
-        case "exec.create":
-            return Workload(users=(_user("exec", body["User"], "User"),))
-        case "service.create" | "service.update":
-            return _service(body["TaskTemplate"], options)
-        case "swarm.init" | "swarm.update":
-            spec, prefix = (body, "") if operation == "swarm.update" else (body["Spec"], "Spec.")
-            driver = spec["TaskDefaults"]["LogDriver"]
-            field = f"{prefix}TaskDefaults.LogDriver"
-            return Workload(log_drivers=tuple(_log_driver(driver, _DRIVER_NAMES, field)))
+def of_commit(parts: Parts, _: SecurityOptions) -> Workload:
+    """An empty workload; raises ``Refused`` (``request.healthcheck``) as a new container does."""
+    _has_healthcheck(parts.body["Healthcheck"], "Healthcheck")
     return Workload()
 
 
-def _service(template: Any, options: tuple[SecurityOption, ...]) -> Workload:
+def of_update(parts: Parts, _: SecurityOptions) -> Workload:
+    """The limits and the restart policy that an update gives a container."""
+    return Workload(
+        limits=tuple(_update_limits(parts.body)),
+        restart=_restart(parts.body["RestartPolicy"], "RestartPolicy"),
+    )
+
+
+def of_exec(parts: Parts, _: SecurityOptions) -> Workload:
+    """The user of a process that is started in a container."""
+    return Workload(users=(_user("exec", parts.body["User"], "User"),))
+
+
+def of_service(parts: Parts, options: SecurityOptions) -> Workload:
+    """The workload of a service's tasks; raises ``Refused`` (``request.healthcheck``)."""
+    template = parts.body["TaskTemplate"]
     spec = template["ContainerSpec"]
     drivers = tuple(_log_driver(template["LogDriver"], _DRIVER_NAMES, "TaskTemplate.LogDriver"))
     restart = _task_restart(template["RestartPolicy"])
@@ -249,6 +229,43 @@ def _service(template: Any, options: tuple[SecurityOption, ...]) -> Workload:
         restart=restart,
         environment=_names(spec["Env"]),
     )
+
+
+def of_swarm_init(parts: Parts, _: SecurityOptions) -> Workload:
+    """The log driver that a new swarm gives the tasks that name none."""
+    return _task_defaults(parts.body["Spec"], "Spec.")
+
+
+def of_swarm_update(parts: Parts, _: SecurityOptions) -> Workload:
+    """The log driver that a changed swarm gives the tasks that name none."""
+    return _task_defaults(parts.body, "")
+
+
+def with_networks_and_volumes(
+    workload: Workload, endpoints: tuple[Endpoint, ...], mounts: tuple[Mount, ...]
+) -> Workload:
+    """A workload with the sysctls that network driver options set, and with the file systems in
+    memory that volumes are."""
+    drivers = tuple(
+        Sysctl(name, value, f"{endpoint.field}.DriverOpts")
+        for endpoint in endpoints
+        for name, value in endpoint_sysctls(endpoint)
+    )
+    volumes = tuple(_volume_tmpfs(mounts))
+    if not drivers and not volumes:
+        return workload
+    return replace(
+        workload,
+        sysctls=workload.sysctls + drivers,
+        tmpfs=workload.tmpfs + tuple(tmpfs for tmpfs, _ in volumes),
+        limits=workload.limits + tuple(limit for _, limit in volumes),
+    )
+
+
+def _task_defaults(spec: Any, prefix: str) -> Workload:
+    driver = spec["TaskDefaults"]["LogDriver"]
+    field = f"{prefix}TaskDefaults.LogDriver"
+    return Workload(log_drivers=tuple(_log_driver(driver, _DRIVER_NAMES, field)))
 
 
 def _restart(policy: Any, field: str) -> Restart:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from authz_plugin.decision import Decision
-
-DECISION_ID: Final[ContextVar[str]] = ContextVar("decision_id", default="")
-"""The id of the decision under way in this thread, for an engine that writes it down."""
 
 
 class Engine(Protocol):
     """A policy decision point."""
 
-    def decide(self, document: dict[str, Any]) -> Decision:
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         """Decide on an input document.
+
+        ``decision_id`` names the decision in the engine's own log.
 
         Raises ``EngineError`` whenever there is no complete decision within the deadline.
         """

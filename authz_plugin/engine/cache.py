@@ -1,10 +1,9 @@
-"""Decisions that were made before, for requests that say the same under the same policy.
+"""An engine that caches the repeatable decisions of another engine.
 
-A decision that the policy calls repeatable depends on the policy and on the input document without
-its time. It is given again only for a document that is the same in every other key, and only while
-the policy that made it is in force. That policy is told by where the link to OPA's socket leads: a
-reload moves the link when the new policy takes over, and nothing that the old one decided is found
-from that moment on.
+A decision is repeatable if it depends only on the policy and on the input document without its
+time. The key of the cache is a hash of both. The policy is identified by the target of the symbolic
+link to OPA's socket: a reload changes this target when the new policy takes effect, and from then
+on no decision of the old policy is found.
 """
 
 from __future__ import annotations
@@ -22,51 +21,54 @@ from authz_plugin.decision import Decision
 from authz_plugin.engine import Engine
 
 SIZE: Final = 4096
-"""Decisions that are remembered, at most; the one that was asked for least recently goes first."""
+"""Decisions in the cache, at most; the least recently used one is removed first."""
 
 
 class CachingEngine:
-    """Asks another engine what it does not remember.
+    """Returns cached decisions, and asks another engine for all others.
 
-    ``socket`` is the link to OPA's socket. Where it is no link, nothing is remembered.
+    ``socket`` is the symbolic link to OPA's socket. If it is none, nothing is cached.
     """
 
     def __init__(self, engine: Engine, socket: Path, size: int = SIZE) -> None:
         self._engine = engine
         self._socket = str(socket)
         self._size = size
-        self._remembered: OrderedDict[bytes, Decision] = OrderedDict()
+        self._cached: OrderedDict[bytes, Decision] = OrderedDict()
         self._lock = threading.Lock()
         self._hits = 0
         self._misses = 0
 
     def figures(self) -> tuple[int, int, int]:
         """Hits, misses and entries."""
-        return self._hits, self._misses, len(self._remembered)
+        return self._hits, self._misses, len(self._cached)
 
-    def decide(self, document: dict[str, Any]) -> Decision:
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         policy = self._policy()
         if not policy:
-            return self._engine.decide(document)
+            return self._engine.decide(document, decision_id)
         key = sha256(orjson.dumps([policy, {**document, "time": ""}])).digest()
         with self._lock:
-            decision = self._remembered.get(key)
+            decision = self._cached.get(key)
             if decision is not None:
-                self._remembered.move_to_end(key)
+                self._cached.move_to_end(key)
                 self._hits += 1
                 return decision
             self._misses += 1
-        decision = self._engine.decide(document)
+        decision = self._engine.decide(document, decision_id)
         if decision.repeatable:
             with self._lock:
-                self._remembered[key] = decision
-                if len(self._remembered) > self._size:
-                    self._remembered.popitem(last=False)
+                self._cached[key] = decision
+                if len(self._cached) > self._size:
+                    self._cached.popitem(last=False)
         return decision
 
     def _policy(self) -> str:
-        """Where the link leads, or nothing. It is read before the engine is asked: what a newer
-        policy decides meanwhile is kept as the older one's, which nobody asks for again."""
+        """The target of the link, or an empty text if there is none.
+
+        It is read before the engine is asked: if the policy changes in between, the decision of the
+        new policy is cached under the old one's target, which no later request looks up.
+        """
         try:
             return os.readlink(self._socket)  # noqa: PTH115 - three times as quick
         except OSError:

@@ -1,7 +1,7 @@
-"""Open Policy Agent, asked over its REST API.
+"""An engine that asks Open Policy Agent over its REST API.
 
-Asks for ``data.docker.authz.decision`` with strict builtin errors: without them a rule that cannot
-be computed is silently absent, and an absent denial would allow.
+The query is ``data.docker.authz.decision`` with strict builtin errors: without them a rule whose
+evaluation fails is undefined, and a denial that is undefined does not deny.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from typing import Any, Final
 import orjson
 
 from authz_plugin.decision import Decision, read_decision
-from authz_plugin.engine import DECISION_ID
-from authz_plugin.engine.transport import UnreachableError, open_transport
+from authz_plugin.engine.transport import OpaAddress, UnreachableError, open_transport
 from authz_plugin.errors import EngineError
-from authz_plugin.settings import OpaSettings
 
 DECISION_ID_HEADER: Final = "X-Decision-Id"
-"""The header that carries our decision id, for OPA's own decision log."""
+"""The request header that holds the decision id for OPA's decision log."""
 
 _PACKAGE: Final = "docker/authz"
 _RETRY_EVERY: Final = 0.02
@@ -29,25 +27,28 @@ class OpaEngine:
     """Asks one OPA, of a package that has a ``decision``.
 
     ``required`` names the rule packages without which no decision is complete; ``deadline`` is
-    the time in seconds that a decision may take. An OPA that cannot be reached is tried again
-    until then, so that a restart costs its callers time and nothing else.
+    the time in seconds that a decision may take. If OPA cannot be reached, the query is repeated
+    until then, so that a restart of OPA delays decisions and denies none.
     """
 
     def __init__(
-        self, opa: OpaSettings, required: frozenset[str], deadline: float, package: str = _PACKAGE
+        self, opa: OpaAddress, required: frozenset[str], deadline: float, package: str = _PACKAGE
     ) -> None:
         self._transport = open_transport(opa)
         self._required = required
         self._deadline = deadline
         self._package = package
 
-    def decide(self, document: dict[str, Any]) -> Decision:
-        return read_decision(self.ask("decision", document), self._required)
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
+        return read_decision(self.ask("decision", document, decision_id), self._required)
 
-    def ask(self, rule: str, document: dict[str, Any]) -> Any:
-        """What a rule of the package says of an input; raises ``EngineError`` if nothing."""
+    def ask(self, rule: str, document: dict[str, Any], decision_id: str = "") -> Any:
+        """The value of a rule of the package for an input; raises ``EngineError`` if it has none.
+
+        ``decision_id`` is sent along for OPA's decision log.
+        """
         query = f"/v1/data/{self._package}/{rule}?strict-builtin-errors=true"
-        status, answer = self._ask(query, orjson.dumps({"input": document}))
+        status, answer = self._ask(query, orjson.dumps({"input": document}), decision_id)
         if status != http.HTTPStatus.OK:
             raise EngineError(_complaint(status, answer))
         try:
@@ -62,9 +63,9 @@ class OpaEngine:
         """Close what is kept open to OPA."""
         self._transport.close()
 
-    def _ask(self, query: str, question: bytes) -> tuple[int, bytes]:
+    def _ask(self, query: str, question: bytes, decision_id: str) -> tuple[int, bytes]:
         end = time.monotonic() + self._deadline
-        headers = {DECISION_ID_HEADER: DECISION_ID.get()}
+        headers = {DECISION_ID_HEADER: decision_id}
         while True:
             try:
                 return self._transport.exchange("POST", query, question, end, headers)
@@ -75,7 +76,7 @@ class OpaEngine:
 
 
 def _complaint(status: int, answer: bytes) -> str:
-    """OPA's own words about an evaluation that failed, without the input that it may quote."""
+    """The error codes and places in OPA's answer, but no messages: they may quote the input."""
     try:
         errors = orjson.loads(answer).get("errors") or []
         places = [

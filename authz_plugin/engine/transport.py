@@ -1,7 +1,7 @@
-"""HTTP to OPA: a question out, an answer back, within a deadline.
+"""HTTP exchanges with OPA, each within a deadline.
 
-Over a unix socket, where our own OPA listens, by the standard library on connections that are kept
-open; over TCP and TLS by requests.
+A unix socket, on which the plugin's own OPA listens, is used through the standard library, with
+connections that stay open; TCP and TLS are used through requests.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import requests
 
 from authz_plugin.errors import EngineError, EngineSetupError
-from authz_plugin.settings import OpaSettings
 
 ANSWER_LIMIT: Final = 1 << 20
 """Bytes of an answer, at most: a decision is a few hundred."""
@@ -26,8 +26,24 @@ ANSWER_LIMIT: Final = 1 << 20
 _NONE: Final[Mapping[str, str]] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class OpaAddress:
+    """An OPA: ``url`` is ``unix:/path``, ``http://…`` or ``https://…``.
+
+    ``token_file`` holds a bearer token; ``ca`` is the certificate of the authority that OPA's must
+    be issued by; ``certificate`` and ``key`` are the client's, ``key`` being in ``certificate`` if
+    it is None. All are PEM files.
+    """
+
+    url: str
+    token_file: Path | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
 class UnreachableError(EngineError):
-    """OPA could not be asked at all; asking again may help and cannot hurt."""
+    """OPA did not receive the query, or did not answer it: it can be sent again."""
 
 
 class Transport(Protocol):
@@ -52,9 +68,9 @@ class Transport(Protocol):
         """Close the connections that are kept open."""
 
 
-def open_transport(opa: OpaSettings) -> Transport:
-    """The way to the OPA that the settings name; raises ``EngineSetupError``."""
-    if opa.url is None:
+def open_transport(opa: OpaAddress) -> Transport:
+    """A transport to an OPA; raises ``EngineSetupError``."""
+    if not opa.url:
         raise EngineSetupError("there is no OPA to ask: opa.url is not set")
     headers = {"Content-Type": "application/json"}
     if opa.token_file is not None:
@@ -67,8 +83,9 @@ def open_transport(opa: OpaSettings) -> Transport:
 class UnixTransport:
     """OPA on a unix socket.
 
-    Where the socket's name is a link, a connection is used for as long as the link leads to where
-    it was opened: who moves the link can be sure that the next question goes to the new place.
+    If the path is a symbolic link, a connection that stayed open is used again only while the link
+    has the target that the connection was made to: after the target is changed, each exchange goes
+    to the new target.
     """
 
     def __init__(self, socket_: Path, headers: Mapping[str, str]) -> None:
@@ -128,7 +145,7 @@ class UnixTransport:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """A connection whose every step must be done by ``end``, however small the steps are."""
+    """A connection on which each system call must return by ``end``, a ``time.monotonic()``."""
 
     def __init__(self, place: str) -> None:
         super().__init__("opa")
@@ -148,7 +165,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _DeadlineSocket(socket.socket):
-    """A unix socket that looks at its connection's deadline before every step."""
+    """A unix socket whose timeout is set from its connection's deadline before each call."""
 
     def __init__(self, connection: _UnixConnection) -> None:
         super().__init__(socket.AF_UNIX)
@@ -170,8 +187,8 @@ class _DeadlineSocket(socket.socket):
 class TcpTransport:
     """OPA behind HTTP or HTTPS."""
 
-    def __init__(self, opa: OpaSettings, headers: Mapping[str, str]) -> None:
-        self._url = str(opa.url).rstrip("/")
+    def __init__(self, opa: OpaAddress, headers: Mapping[str, str]) -> None:
+        self._url = opa.url.rstrip("/")
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers.update(headers)

@@ -1,8 +1,8 @@
-"""The audit file: every decision and outcome, kept so that it can be proved later.
+"""The audit file: decisions and outcomes as a chain of lines, of which none can be changed unseen.
 
-Lines are only ever appended. A batch goes to the file at once and, as ``audit.sync`` says, to the
-disk. When that fails, everybody is told (``failure``), the batch is kept and tried again, and the
-chain goes on from whatever got to the file.
+Lines are only appended. A batch is written to the file at once, and to the disk as
+``AuditOptions.sync`` says. If a write fails, ``failure`` says why, the batch is kept and written
+again a second later, and the chain continues behind the last line that the file holds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -32,10 +33,9 @@ from authz_plugin.journal.chain import (
 from authz_plugin.journal.log import notice
 from authz_plugin.journal.record import DecisionRecord, Outcome
 from authz_plugin.journal.recording import RecordedDecision
-from authz_plugin.settings import Audit
 
 Entry = DecisionRecord | RecordedDecision | Outcome
-"""What a line can tell, beside the chain's own notes."""
+"""What a line can hold, beside the notices of the file itself."""
 
 _RETRY: Final = 1.0
 _SYNC_EVERY: Final = 1.0
@@ -44,15 +44,36 @@ _HOUR: Final = 3600
 _DAY: Final = 86400
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOptions:
+    """How the audit file is written.
+
+    ``sync`` tells when a batch is written to the disk: ``always`` at once, ``interval`` once a
+    second, ``never`` when the kernel writes its cache. A file of ``max_size`` MiB, or one whose
+    first line is ``max_age`` hours old, is renamed; a renamed file is removed ``retention`` days
+    after its last line. ``queue`` is the number of entries that may wait. ``inputs`` adds the
+    recorded input to each decision, ``deny_on_failure`` denies requests that cannot be audited.
+    """
+
+    file: Path
+    sync: str = "interval"
+    max_size: int = 64
+    max_age: int = 24
+    retention: int = 90
+    queue: int = 10_000
+    inputs: bool = False
+    deny_on_failure: bool = False
+
+
 class AuditFile:
     """Appends to the audit file, from one thread.
 
-    ``tell`` is given what the log should say of the file: failures, and now and then the number
-    and hash of the last line, because only they can show that the file's end was cut off.
+    ``tell`` is given events for the log: failures, and at each start, rotation, hour and end the
+    number and hash of the last line, which prove later whether the end of the file was removed.
     """
 
-    def __init__(self, file: Path, audit: Audit, tell: Callable[[Mapping[str, Any]], None]) -> None:
-        self._file = file
+    def __init__(self, audit: AuditOptions, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        self._file = audit.file
         self._audit = audit
         self._tell = tell
         self._fd = -1
@@ -72,13 +93,13 @@ class AuditFile:
         self._try(self._open)
 
     def write(self, batch: Sequence[Entry]) -> bool:
-        """Append a batch; whether it is in the file."""
+        """Append a batch; return whether the file holds it."""
         if self.failure and time.monotonic() < self._next_try:
             return False
         return self._try(lambda: self._write(batch))
 
     def close(self) -> None:
-        """Mark the end of the chain and let go of the file."""
+        """Append the closing line and close the file."""
         if self._fd >= 0 and self._try(self._finish):
             self._checkpoint()
         self._release()

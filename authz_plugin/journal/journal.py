@@ -1,7 +1,7 @@
-"""The journal: what the authorizer hands its decisions to, and what tells how all of it fares.
+"""The journal: records decisions and outcomes in metrics, log and audit file, and reports health.
 
-Counting happens at once; log and audit file are written behind queues, each by a thread of its own,
-so that neither a slow terminal nor a slow disk delays an answer, or the other.
+The thread of the request updates the metrics. Log and audit file each have a queue and a thread
+that writes it, so that a slow terminal or a slow disk delays neither an answer nor the other file.
 """
 
 from __future__ import annotations
@@ -16,25 +16,32 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from authz_plugin.decision import Denial
 from authz_plugin.journal import log
-from authz_plugin.journal.audit import AuditFile, Entry
+from authz_plugin.journal.audit import AuditFile, AuditOptions, Entry
 from authz_plugin.journal.metrics import REPEATED, Figures, Metrics
-from authz_plugin.journal.outcomes import Open
+from authz_plugin.journal.outcomes import PendingRequests
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.journal.recording import RecordedDecision, recorded
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.journal.writer import Writer
 from authz_plugin.protocol import AuthZRes
-from authz_plugin.settings import Audit, Log
 
 _STUCK: Final = 10.0
-_BEAT: Final = 1.0
+_HEARTBEAT_EVERY: Final = 1.0
 _INPUTS: Final = 1000
-"""Entries that may wait for the audit file with their inputs; those of more are left out."""
+"""Entries that may wait for the audit file with their inputs; later ones are written without."""
+_REQUESTS_UNDER_WAY: Final = 256
+"""Requests that the server decides at the same time, at most (the maximum of ``server.threads``).
+The audit queue has room for these beyond its limit: each asked ``audit_block`` before the queue was
+full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the plugin fares: what is wrong, and whether requests are denied because of it."""
+    """The health of the plugin.
+
+    ``faults`` maps a part (``engine``, ``log``, ``audit``) to its fault; ``is_ready`` is false if
+    requests are denied because of one.
+    """
 
     faults: Mapping[str, str]
     is_ready: bool
@@ -43,46 +50,46 @@ class Health:
 class Journal:
     """Records decisions and their outcomes.
 
-    One of these lives in the process that answers dockerd. ``rules`` are the ids of the shipped
-    rules, ``caches`` the caches of that process; ``shared_status`` brings
-    what the supervisor knows.
+    The process that answers dockerd has one. ``audit`` is None if there is no audit file,
+    ``rules`` are the ids of the shipped rules, ``caches`` returns the figures of the caches of this
+    process, and ``shared_status`` holds the facts that the supervisor publishes.
     """
 
     def __init__(
         self,
-        log_: Log,
-        audit: Audit,
+        log_: log.LogOptions,
+        audit: AuditOptions | None,
         shared_status: SharedStatus,
         rules: Iterable[str],
         caches: Mapping[str, Figures],
     ) -> None:
         self._shared_status = shared_status
-        self._denies_unrecorded = audit.on_failure == "deny"
-        self._with_inputs = audit.inputs
+        self._denies_unrecorded = audit is not None and audit.deny_on_failure
+        self._with_inputs = audit is not None and audit.inputs
         self._filter = log.Filter(log_)
-        self._lines = log.Lines(log.renderer(log_))
+        self._lines = log.Lines(log.renderer(log_.format))
         self._log: Writer[log.Event] = Writer("log", self._lines.write, log_.queue)
         self._audit: Writer[Entry] | None = None
-        if audit.file is not None:
-            self._file = AuditFile(audit.file, audit, self._log.put)
+        if audit is not None:
+            self._file = AuditFile(audit, self._log.put)
             self._audit = Writer("audit", self._file.write, audit.queue)
-        self._open = Open()
+        self._pending = PendingRequests()
         self.metrics = Metrics(rules, shared_status.read, self._figures, caches)
         self._stopped = threading.Event()
-        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+        threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True).start()
 
-    @property
-    def put(self) -> Any:
-        """Have an event logged that is no decision."""
-        return self._log.put
+    def log_event(self, event: log.Event) -> None:
+        """Log an event that is not a decision."""
+        self._log.put(event)
 
-    def record(self, record: DecisionRecord) -> None:
-        """Record a decision. Costs its request a few microseconds, whatever the disk does; with its
-        input some ten."""
-        document = record.take_document()
+    def record(self, record: DecisionRecord, document: Mapping[str, Any] | None = None) -> None:
+        """Record a decision, and the input document that the policies decided on, if there is one.
+
+        Does not wait for a disk or a terminal.
+        """
         self.metrics.decided(record)
         if record.verdict == "allow":
-            self._open.add(record)
+            self._pending.add(record)
         else:
             self._watch(record)
         if self._audit is not None:
@@ -90,13 +97,14 @@ class Journal:
             if self._with_inputs and document is not None:
                 room = len(self._audit) < _INPUTS
                 entry = RecordedDecision(record, recorded(document) if room else None)
-            self._audit.put(entry)
+            reserve = _REQUESTS_UNDER_WAY if record.verdict == "allow" else 0
+            self._audit.put(entry, reserve)
         if self._filter.wants(record):
             self._log.put(record)
 
-    def close(self, response: AuthZRes) -> None:
-        """Record what dockerd reports of a request that ran."""
-        outcome = self._open.close(response)
+    def finish(self, response: AuthZRes) -> None:
+        """Record the outcome that dockerd reports of a request."""
+        outcome = self._pending.finish(response)
         self.metrics.finished(outcome)
         if self._audit is not None:
             self._audit.put(outcome)
@@ -104,7 +112,11 @@ class Journal:
             self._log.put(outcome)
 
     def audit_block(self) -> Denial | None:
-        """Why a request must be denied because it cannot be recorded, if that is so."""
+        """The denial of all requests while the audit file fails or its queue is full, if the
+        operator has chosen that (``audit.on_failure: deny``); else None.
+
+        A request that began before the queue was full still has room in it.
+        """
         if not self._denies_unrecorded or self._audit is None:
             return None
         if not self._file.failure and not self._audit.is_full:
@@ -112,7 +124,7 @@ class Journal:
         return _UNRECORDED
 
     def health(self) -> Health:
-        """What is wrong at this moment."""
+        """The health at this moment."""
         faults = {}
         if not self._shared_status.read()["engine_up"]:
             faults["engine"] = "OPA does not answer"
@@ -126,7 +138,7 @@ class Journal:
         return Health(faults, "engine" not in faults and self.audit_block() is None)
 
     def stop(self) -> None:
-        """Write what is waiting, and end."""
+        """Write the queues and end their threads."""
         if self._audit is not None:
             self._audit.stop()
             self._file.close()
@@ -134,7 +146,7 @@ class Journal:
         self._log.stop()
 
     def _watch(self, record: DecisionRecord) -> None:
-        """Tell, once, of a caller that has more denials within a minute than mistakes explain."""
+        """Log an event when a caller exceeds ``REPEATED`` denials within a minute."""
         caller = record.certificate or record.user
         if self.metrics.callers.denied(caller) == REPEATED + 1:
             details = f"more than {REPEATED} denials within a minute for one caller"
@@ -142,8 +154,8 @@ class Journal:
             event = log.notice("repeated_denials", details, "warning", **fields)
             self._log.put({**event, "decision_id": record.decision_id})
 
-    def _beat(self) -> None:
-        while not self._stopped.wait(_BEAT):
+    def _send_heartbeats(self) -> None:
+        while not self._stopped.wait(_HEARTBEAT_EVERY):
             self._shared_status.heartbeat()
 
     def _figures(self) -> Iterator[Metric]:
@@ -165,7 +177,9 @@ class Journal:
             dropped.add_metric((name,), queue.dropped + lost)
         yield from (waiting, written, dropped)
         yield GaugeMetricFamily(
-            "opa_authz_open_requests", "Allowed requests not reported yet.", value=len(self._open)
+            "opa_authz_open_requests",
+            "Allowed requests not reported yet.",
+            value=len(self._pending),
         )
         if self._audit is not None:
             yield GaugeMetricFamily(

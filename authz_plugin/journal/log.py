@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,7 +18,6 @@ import orjson
 
 from authz_plugin.decision import visible
 from authz_plugin.journal.record import SOURCE, DecisionRecord, Outcome
-from authz_plugin.settings import Log
 
 Event = DecisionRecord | Outcome | Mapping[str, Any]
 """What a line can tell: a decision, its outcome, or anything else as a document."""
@@ -30,10 +30,25 @@ _STANDARD_ERROR: Final = 2
 _COLUMNS: Final = {"allowed_operation": "allow", "blocked_operation": "DENY"}
 
 
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What is logged and how.
+
+    ``level`` is debug, info, warning or error; ``format`` is auto, json or text; ``reads`` is the
+    share of the allowed reads that level info logs, from 0 to 1; ``queue`` is the number of events
+    that may wait.
+    """
+
+    level: str = "info"
+    format: str = "auto"
+    reads: float = 0.0
+    queue: int = 10_000
+
+
 class Filter:
     """Which events are logged: those of a level, and a share of the allowed reads."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: LogOptions) -> None:
         self._level = _LEVELS[log.level]
         self._reads = int(log.reads * (1 << 32))
 
@@ -92,9 +107,10 @@ def as_text(document: Mapping[str, Any]) -> bytes:
     return visible(text).encode() + b"\n"
 
 
-def renderer(log: Log) -> Render:
-    """The form that the settings ask for; ``auto`` is the human one on a terminal."""
-    is_text = log.format == "text" or (log.format == "auto" and os.isatty(_STANDARD_ERROR))
+def renderer(format_: str) -> Render:
+    """The function that writes an event in a format: json, text, or auto, which is text if standard
+    error is a terminal."""
+    is_text = format_ == "text" or (format_ == "auto" and os.isatty(_STANDARD_ERROR))
     return as_text if is_text else as_json
 
 

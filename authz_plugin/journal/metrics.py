@@ -159,12 +159,12 @@ class Metrics:
     def decided(self, record: DecisionRecord) -> None:
         """Count a decision."""
         self._requests[record.operation, record.verdict].inc()
-        self._request_time.observe(record.duration)
-        if record.read_time:
-            self._read_time.observe(record.read_time)
+        self._request_time.observe(record.times.total)
+        if record.times.read:
+            self._read_time.observe(record.times.read)
         if record.engine:
-            self._document_time.observe(record.document_time)
-            self._engine_time.observe(record.engine_time)
+            self._document_time.observe(record.times.document)
+            self._engine_time.observe(record.times.engine)
             if not record.by_policy and record.error:
                 self._engine_errors.inc()
         if record.privileged:

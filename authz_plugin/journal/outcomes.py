@@ -1,9 +1,10 @@
-"""What became of allowed requests: dockerd's reports, matched with the decisions they belong to.
+"""The outcomes of allowed requests: matches dockerd's reports with decisions.
 
-dockerd gives a request no id: when it is over, it sends the request again, with the outcome. Of
-identical requests under way the newest is taken, so that a stream or a lost report does not put all
-later ones out of step; and their outcomes say that they may be each other's. A report that no
-decision is known for stays without one.
+dockerd gives a request no id: when the request has ended, dockerd sends it again together with the
+outcome. If several identical requests are pending, a report is matched with the newest, so that a
+stream or a lost report affects one match and not all later ones. Each outcome of such requests
+tells that the decision may be that on another of them. A report that matches no pending request has
+no decision.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,23 +32,32 @@ _CREATORS: Final = {
     "secret.create": "ID",
     "config.create": "ID",
 }
-"""Operations that make something, and the field of the answer that names it."""
+"""Operations that create an object, and the field of the answer that holds its id."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}")
 _SUCCESS: Final = range(200, 300)
 _FORGOTTEN_AFTER: Final = 3600.0
 
 
-class Open:
-    """The allowed requests that dockerd has not reported on yet.
+@dataclass(slots=True)
+class _Pending:
+    """An allowed request; ``is_identical`` is true once the same request is pending twice."""
 
-    At most ``limit``, each for an hour at most where identical ones follow: what is forgotten is
-    the oldest, and its report will find no decision.
+    record: DecisionRecord
+    is_identical: bool = False
+
+
+class PendingRequests:
+    """The allowed requests whose outcome dockerd has not reported yet.
+
+    Holds at most ``limit`` requests; the oldest one makes room for a new one. A request that is
+    older than an hour is removed when the same request is added. The report of a removed request
+    finds no decision.
     """
 
     def __init__(self, limit: int = 4096) -> None:
         self._limit = limit
-        self._waiting: dict[RequestKey, deque[DecisionRecord]] = {}
+        self._pending: dict[RequestKey, deque[_Pending]] = {}
         self._count = 0
         self._lock = threading.Lock()
 
@@ -54,25 +65,26 @@ class Open:
         return self._count
 
     def add(self, record: DecisionRecord) -> None:
-        """Wait for the report on an allowed request."""
+        """Add an allowed request."""
         if record.key is None:
             return
         with self._lock:
             if self._count >= self._limit:
-                self._forget_oldest()
-            same = self._waiting.setdefault(record.key, deque())
-            while same and record.started - same[0].started > _FORGOTTEN_AFTER:
+                self._remove_oldest()
+            same = self._pending.setdefault(record.key, deque())
+            while same and record.started - same[0].record.started > _FORGOTTEN_AFTER:
                 same.popleft()
                 self._count -= 1
-            same.append(record)
+            if same:
+                same[-1].is_identical = True
+            same.append(_Pending(record, is_identical=bool(same)))
             self._count += 1
-            if len(same) > 1:
-                same[-2].identical = record.identical = True
 
-    def close(self, response: AuthZRes) -> Outcome:
-        """The outcome that a report tells."""
+    def finish(self, response: AuthZRes) -> Outcome:
+        """Remove the request that a report is about, and return the outcome of that request."""
         with self._lock:
-            record = self._take(request_key(response.request))
+            pending = self._take(request_key(response.request))
+        record = None if pending is None else pending.record
         return Outcome(
             record=record,
             time=datetime.now(UTC),
@@ -81,24 +93,25 @@ class Open:
             status=response.status or None,
             created=() if record is None else _created(record.operation, response),
             elapsed=None if record is None else time.perf_counter() - record.started,
+            identical=pending is not None and pending.is_identical,
         )
 
-    def _take(self, key: RequestKey) -> DecisionRecord | None:
-        same = self._waiting.get(key)
+    def _take(self, key: RequestKey) -> _Pending | None:
+        same = self._pending.get(key)
         if same is None:
             return None
-        record = same.pop()
+        pending = same.pop()
         self._count -= 1
         if not same:
-            del self._waiting[key]
-        return record
+            del self._pending[key]
+        return pending
 
-    def _forget_oldest(self) -> None:
-        key, same = next(iter(self._waiting.items()))
+    def _remove_oldest(self) -> None:
+        key, same = next(iter(self._pending.items()))
         same.popleft()
         self._count -= 1
         if not same:
-            del self._waiting[key]
+            del self._pending[key]
 
 
 def _created(operation: str, response: AuthZRes) -> tuple[str, ...]:

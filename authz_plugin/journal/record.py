@@ -1,17 +1,15 @@
-"""The decision record: one request and what became of it, without its secrets.
+"""The decision record: one request, the decision on it and its outcome, without secrets.
 
-Owns the names of the fields and what they may hold. Bodies, query values and header values, where
-credentials, environment variables and build arguments live, are never part of a record; what a
-denial says of them goes through ``masking``.
+This module defines the fields of the log and of the audit file. A record holds no body, no query
+value and no header value, because these hold credentials, environment variables and build
+arguments. ``masking`` removes secrets from the texts of denials, which may quote them.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from time import perf_counter
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from authz_plugin.caller import Caller
@@ -23,7 +21,7 @@ from authz_plugin.protocol import AuthZReq
 Verdict = Literal["allow", "deny"]
 
 RequestKey = tuple[str, str, str, int]
-"""What dockerd sends again when a request is over: method, target, user, a hash of the body."""
+"""Method, target, user and a hash of the body, which dockerd sends again with the outcome."""
 
 SOURCE: Final = "opa-authz"
 
@@ -31,23 +29,38 @@ _FORBIDDEN: Final = 403
 
 
 def new_decision_id() -> str:
-    """An id that a person can read out: it stands in the denial, the log and the audit file."""
+    """A new random id of 16 hexadecimal digits, for the denial, the log and the audit file."""
     return secrets.token_hex(8)
 
 
 def request_key(request: AuthZReq) -> RequestKey:
-    """By what a report of an outcome is matched with its decision."""
+    """The key that a request and the report of its outcome have in common."""
     return request.method, request.uri, request.user, hash(request.body)
 
 
-@dataclass(slots=True)
-class DecisionRecord:
-    """Filled step by step while a request is decided.
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds that the steps of a decision took; 0 for a step that returned no value.
 
-    What becomes of denials in a log is rules, fields and texts, not values; ``error`` says what
-    went wrong, where something did. ``started`` and the times derived from it are in seconds; a
-    step that was not reached took none. ``document`` is what the policies decided on, until it is
-    taken.
+    ``read`` is the time until request and caller are read, ``document`` that of making the input
+    document, ``engine`` that of asking the engine, ``total`` that until the record was made.
+    """
+
+    read: float = 0.0
+    document: float = 0.0
+    engine: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """One request and the decision on it. ``decision_record`` makes one.
+
+    ``certificate`` is the SHA-256 fingerprint of the caller's certificate, ``by_policy`` is true
+    if the policies decided, ``engine`` names the engine that was asked, and is empty if none was.
+    ``error`` says why the engine or the plugin failed. ``key`` finds the decision when dockerd
+    reports the outcome, ``started`` is the ``time.perf_counter`` at which the message arrived.
+    Fields whose value is not known are empty.
     """
 
     decision_id: str
@@ -62,81 +75,22 @@ class DecisionRecord:
     resource: str | None = None
     privileged: bool = False
     role: str = ""
-    denials: list[Denial] = field(default_factory=list)
-    warnings: list[Denial] = field(default_factory=list)
+    denials: tuple[Denial, ...] = ()
+    warnings: tuple[Denial, ...] = ()
     by_policy: bool = False
     profile: str = ""
     policy_revision: str = ""
     engine: str = ""
-    read_time: float = 0.0
-    document_time: float = 0.0
-    engine_time: float = 0.0
-    duration: float = 0.0
+    times: Times = Times()
     error: str = ""
     key: RequestKey | None = None
-    identical: bool = False
-    started: float = field(default_factory=perf_counter)
-    document: Mapping[str, Any] | None = None
-
-    @classmethod
-    def begin(cls) -> DecisionRecord:
-        """The record of a request that has just come in."""
-        return cls(new_decision_id(), datetime.now(UTC))
-
-    def is_from(self, request: AuthZReq) -> None:
-        """Note who asks."""
-        self.user, self.authentication = request.user, request.user_authn_method
-        self.method, self.key = request.method, request_key(request)
-
-    def reads_as(self, request: CanonicalRequest, caller: Caller) -> None:
-        """Note what is asked for."""
-        self.operation, self.access = request.operation.id, request.operation.access
-        self.resource = request.ref
-        self.privileged = _is_privileged(request)
-        if caller.certificates:
-            self.certificate = caller.certificates[0].sha256
-        self.read_time = perf_counter() - self.started
-
-    def asks(self, engine: str) -> None:
-        """Note that the input document is made and an engine is asked."""
-        self.engine = engine
-        self.document_time = perf_counter() - self.started - self.read_time
-
-    def decided(self, decision: Decision, document: Mapping[str, Any] | None = None) -> None:
-        """Note what the policies say, of which input document."""
-        self._engine_is_done()
-        self.by_policy, self.document = True, document
-        self.profile, self.policy_revision = decision.profile, decision.policy_revision
-        self.role = decision.role
-        self.denials.extend(map(masked, decision.denials))
-        self.warnings.extend(map(masked, decision.warnings))
-        self.verdict = "allow" if decision.allow else "deny"
-
-    def refuse(self, denial: Denial) -> None:
-        """Note that the plugin itself denies."""
-        self._engine_is_done()
-        self.denials.append(masked(denial))
-        self.verdict = "deny"
-
-    def pass_without_engine(self) -> None:
-        """Note that this is allowed although the engine is down."""
-        self._engine_is_done()
-        self.verdict = "allow"
-
-    def close(self) -> None:
-        """Note that the answer is about to be sent."""
-        self.duration = perf_counter() - self.started
-
-    def take_document(self) -> Mapping[str, Any] | None:
-        """The input document, once: a record is kept for longer than a document should be."""
-        document, self.document = self.document, None
-        return document
+    started: float = 0.0
 
     def to_document(self) -> dict[str, Any]:
-        """The record as log and audit file have it.
+        """The fields of the record in the log and in the audit file.
 
-        ``status`` is what dockerd answers to a denial; what it answers to an allowed request is
-        not known yet, and comes with the outcome.
+        ``status`` is 403 for a denial, which is what dockerd answers to it, and None for an allowed
+        request: its status is part of the outcome.
         """
         allowed = self.verdict == "allow"
         return {
@@ -146,7 +100,6 @@ class DecisionRecord:
             "decision_id": self.decision_id,
             "operation": self.operation,
             "status": None if allowed else _FORBIDDEN,
-            "client_ip": None,
             "details": "; ".join(denial.message for denial in self.denials or self.warnings),
             "verdict": self.verdict,
             "user": self.user,
@@ -160,24 +113,68 @@ class DecisionRecord:
             "profile": self.profile,
             "policy_revision": self.policy_revision,
             "engine": self.engine,
-            "engine_ms": _milliseconds(self.engine_time),
-            "duration_ms": _milliseconds(self.duration),
+            "engine_ms": _milliseconds(self.times.engine),
+            "duration_ms": _milliseconds(self.times.total),
             "error": self.error,
         }
 
-    def _engine_is_done(self) -> None:
-        if self.engine and not self.engine_time:
-            began = self.started + self.read_time + self.document_time
-            self.engine_time = perf_counter() - began
+
+def decision_record(
+    *,
+    decision_id: str,
+    time: datetime,
+    started: float,
+    request: AuthZReq | None,
+    canonical: CanonicalRequest | None,
+    caller: Caller | None,
+    decision: Decision | None,
+    allow: bool,
+    denials: tuple[Denial, ...],
+    error: str,
+    engine: str,
+    times: Times,
+) -> DecisionRecord:
+    """The record of a request, made of what the steps of its decision returned.
+
+    ``request``, ``canonical``, ``caller`` and ``decision`` are None where a step returned none;
+    ``denials`` are those of the policies or of the plugin; a request that has any is denied,
+    whatever ``allow`` says. Secrets in the texts of denials and warnings are masked.
+    """
+    certificates = () if caller is None else caller.certificates
+    return DecisionRecord(
+        decision_id=decision_id,
+        time=time,
+        verdict="allow" if allow and not denials else "deny",
+        user="" if request is None else request.user,
+        authentication="" if request is None else request.user_authn_method,
+        certificate=certificates[0].sha256 if certificates else "",
+        method="" if request is None else request.method,
+        operation="" if canonical is None else canonical.operation.id,
+        access="" if canonical is None else canonical.operation.access,
+        resource=None if canonical is None else canonical.ref,
+        privileged=canonical is not None and _is_privileged(canonical),
+        role="" if decision is None else decision.role,
+        denials=tuple(map(masked, denials)),
+        warnings=() if decision is None else tuple(map(masked, decision.warnings)),
+        by_policy=decision is not None,
+        profile="" if decision is None else decision.profile,
+        policy_revision="" if decision is None else decision.policy_revision,
+        engine=engine,
+        times=times,
+        error=error,
+        key=None if request is None else request_key(request),
+        started=started,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What dockerd reports of a request when it is over.
 
-    ``record`` is its decision, or None if no decision is known for it; ``status`` is None where
-    dockerd does not say. ``created`` are the ids of what it made, ``elapsed`` the seconds since
-    the decision.
+    ``record`` is its decision, or None if no decision is known for it; ``status`` is None if
+    dockerd reports none. ``created`` are the ids of the objects that it created, ``elapsed`` the
+    seconds since its message arrived. ``identical`` is true if the same request was made more than
+    once at the same time, so that ``record`` may be the decision on another one of them.
     """
 
     record: DecisionRecord | None
@@ -187,9 +184,10 @@ class Outcome:
     status: int | None
     created: tuple[str, ...] = ()
     elapsed: float | None = None
+    identical: bool = False
 
     def to_document(self) -> dict[str, Any]:
-        """The outcome as log and audit file have it."""
+        """The fields of the outcome in the log and in the audit file."""
         record = self.record
         return {
             "timestamp": self.time.isoformat(timespec="milliseconds"),
@@ -198,12 +196,11 @@ class Outcome:
             "decision_id": None if record is None else record.decision_id,
             "operation": None if record is None else record.operation,
             "status": self.status,
-            "client_ip": None,
             "details": self._details(),
             "user": self.user,
             "method": self.method,
             "created": self.created,
-            "identical": record is not None and record.identical,
+            "identical": self.identical,
             "elapsed_ms": None if self.elapsed is None else _milliseconds(self.elapsed),
         }
 
@@ -213,7 +210,7 @@ class Outcome:
             parts.append("dockerd reports no status for streams and errors")
         if self.record is None:
             parts.append("no decision is known for this request")
-        elif self.record.identical:
+        elif self.identical:
             parts.append("identical requests ran at the same time: it may be another one's")
         return "; ".join(parts)
 

@@ -55,9 +55,10 @@ class Writer(Generic[T]):
         """Whether the thread has been busy with one batch for longer than ``limit`` seconds."""
         return time.monotonic() - self._last_seen > limit
 
-    def put(self, item: T) -> None:
-        """Have an item written, or drop it where too many wait."""
-        if len(self._items) >= self._limit:
+    def put(self, item: T, reserve: int = 0) -> None:
+        """Add an item to the queue, or drop and count it if the queue holds ``reserve`` items more
+        than its limit."""
+        if len(self._items) >= self._limit + reserve:
             with self._count_lock:
                 self.dropped += 1
             return

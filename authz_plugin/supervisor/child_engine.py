@@ -13,10 +13,11 @@ from typing import Final
 
 from authz_plugin import policy
 from authz_plugin.engine import binary, child
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError, PolicyError, SetupError
 from authz_plugin.hostpaths import host_paths
 from authz_plugin.journal.shared_status import SharedStatus
-from authz_plugin.settings import OpaSettings, Settings
+from authz_plugin.settings import Settings
 from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
 from authz_plugin.supervisor.runtime_folder import open_runtime_folder
 
@@ -50,9 +51,9 @@ class ChildEngine:
         self._delay = _FIRST_DELAY
         self._next_start = 0.0
 
-    def address(self, settings: Settings) -> OpaSettings:
+    def address(self, settings: Settings) -> OpaAddress:
         del settings
-        return OpaSettings(url=f"unix:{self._folder}/opa.sock")
+        return OpaAddress(url=f"unix:{self._folder}/opa.sock")
 
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force.
@@ -127,7 +128,7 @@ class ChildEngine:
     def _serve(self, bundle: policy.Bundle, deadline: float) -> PolicyStatus:
         started = child.start(self._opa, bundle, decision_log=self._decision_log)
         try:
-            status = probe(OpaSettings(url=f"unix:{started.socket}"), deadline)
+            status = probe(OpaAddress(url=f"unix:{started.socket}"), deadline)
             self._point_socket_at(started)
         except EngineError as error:
             started.stop()

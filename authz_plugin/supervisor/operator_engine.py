@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError, SetupError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import OpaSettings, Settings
@@ -21,13 +22,13 @@ class OperatorEngine:
     def __init__(
         self, opa: OpaSettings, shared_status: SharedStatus, say: Callable[[str], None]
     ) -> None:
-        self._opa = opa
+        self._opa = opa_address(opa)
         self._shared_status = shared_status
         self._say = say
         self._next_probe = 0.0
 
-    def address(self, settings: Settings) -> OpaSettings:
-        return settings.opa
+    def address(self, settings: Settings) -> OpaAddress:
+        return opa_address(settings.opa)
 
     def start(self, settings: Settings) -> PolicyStatus:
         if settings.policy or settings.policies:
@@ -38,7 +39,7 @@ class OperatorEngine:
             )
         self._shared_status.update(engine="opa of the operator")
         try:
-            status = probe(settings.opa, settings.deadline)
+            status = probe(self._opa, settings.deadline)
         except EngineError as error:
             self._say(f"every request is denied until OPA decides: {error}")
             return PolicyStatus("unknown", f"OPA at {settings.opa.url}", "unknown", 0)
@@ -61,3 +62,8 @@ class OperatorEngine:
 
     def close(self) -> None:
         """Do nothing: the operator stops this OPA."""
+
+
+def opa_address(opa: OpaSettings) -> OpaAddress:
+    """The address of the operator's OPA under these settings."""
+    return OpaAddress(opa.url or "", opa.token_file, opa.ca, opa.certificate, opa.key)

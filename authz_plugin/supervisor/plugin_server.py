@@ -20,17 +20,19 @@ from authz_plugin.caller import certificate_cache
 from authz_plugin.engine import Engine
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import engine_state
 from authz_plugin.errors import SetupError
 from authz_plugin.hostpaths import host_paths
 from authz_plugin.journal import address
+from authz_plugin.journal.audit import AuditOptions
 from authz_plugin.journal.journal import Journal
-from authz_plugin.journal.log import route_logging
+from authz_plugin.journal.log import LogOptions, route_logging
 from authz_plugin.journal.metrics import Figures
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.processes import begin_child
 from authz_plugin.revocations import Revocations
-from authz_plugin.settings import OpaSettings, Settings
+from authz_plugin.settings import Audit, Log, Settings
 
 _STOP_LIMIT: Final = 15.0
 
@@ -79,7 +81,7 @@ class GunicornProcess:
 
 def serve_plugin(
     settings: Settings,
-    opa: OpaSettings,
+    opa: OpaAddress,
     sockets: tuple[socket.socket, socket.socket | None],
     shared_status: SharedStatus,
     serving: int,
@@ -100,9 +102,15 @@ def serve_plugin(
         caches: dict[str, Figures] = {"certificates": certificate_cache}
         if isinstance(engine, CachingEngine):
             caches["decisions"] = engine.figures
-        journal = Journal(settings.log, settings.audit, shared_status, policy.rule_ids(), caches)
+        journal = Journal(
+            log_options(settings.log),
+            audit_options(settings.audit),
+            shared_status,
+            policy.rule_ids(),
+            caches,
+        )
         journals.append(journal)
-        route_logging(journal.put, settings.log.level)
+        route_logging(journal.log_event, settings.log.level)
         if metrics_listener is not None:
             address.serve(metrics_listener, journal)
         authorizer = Authorizer(
@@ -110,7 +118,7 @@ def serve_plugin(
             host_paths(visible=settings.sees_host),
             engine_state(settings.data_root, visible=settings.sees_host),
             journal.record,
-            close=journal.close,
+            finish=journal.finish,
             audit_block=journal.audit_block,
             revoked=_revoked(settings),
             ping_without_engine=ping,
@@ -141,7 +149,28 @@ def serve_plugin(
         os._exit(status if isinstance(status, int) else status is not None)
 
 
-def _engine(settings: Settings, opa: OpaSettings) -> Engine:
+def log_options(log: Log) -> LogOptions:
+    """The options of the log under these settings."""
+    return LogOptions(log.level, log.format, log.reads, log.queue)
+
+
+def audit_options(audit: Audit) -> AuditOptions | None:
+    """The options of the audit file under these settings, or None without an audit file."""
+    if audit.file is None:
+        return None
+    return AuditOptions(
+        file=audit.file,
+        sync=audit.sync,
+        max_size=audit.max_size,
+        max_age=audit.max_age,
+        retention=audit.retention,
+        queue=audit.queue,
+        inputs=audit.inputs,
+        deny_on_failure=audit.on_failure == "deny",
+    )
+
+
+def _engine(settings: Settings, opa: OpaAddress) -> Engine:
     """The engine to ask: OPA, behind a cache of decisions if OPA is a child process.
 
     The decisions of an operator's OPA are not cached, because the plugin is not told when its
@@ -150,7 +179,7 @@ def _engine(settings: Settings, opa: OpaSettings) -> Engine:
     engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
     if settings.opa.url is not None or settings.opa.decision_log:
         return engine
-    return CachingEngine(engine, Path(str(opa.url).removeprefix("unix:")))
+    return CachingEngine(engine, Path(opa.url.removeprefix("unix:")))
 
 
 def _revoked(settings: Settings) -> Callable[[], frozenset[str]]:

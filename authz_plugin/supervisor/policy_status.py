@@ -12,9 +12,9 @@ from authz_plugin import dockerd, policy
 from authz_plugin.caller import Caller
 from authz_plugin.document import input_document
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
-from authz_plugin.settings import OpaSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class PolicyStatus:
     metrics: str = "off"
 
 
-def probe(opa: OpaSettings, deadline: float) -> PolicyStatus:
+def probe(opa: OpaAddress, deadline: float) -> PolicyStatus:
     """Ask an OPA for a decision about a ping, within ``deadline`` seconds.
 
     Raises ``EngineError`` if the decision is missing or incomplete.

@@ -13,8 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
 import orjson
@@ -22,13 +24,15 @@ import orjson
 from authz_plugin import policy
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial, denial_message, read_decision
-from authz_plugin.engine import binary, child
+from authz_plugin.engine import Engine, binary, child
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState, engine_state
 from authz_plugin.errors import EngineError, PolicyError, SetupError
 from authz_plugin.hostpaths import host_paths
-from authz_plugin.journal.record import DecisionRecord
-from authz_plugin.settings import OpaSettings, Settings
+from authz_plugin.journal.record import DecisionRecord, Times, decision_record, new_decision_id
+from authz_plugin.protocol import Answer
+from authz_plugin.settings import Settings
 
 Subject = bytes | Mapping[str, Any]
 """What can be decided on: the body of an ``/AuthZPlugin.AuthZReq`` as bytes, or an input
@@ -104,7 +108,7 @@ class Sandbox:
         self._paths = host_paths(visible=settings.sees_host)
         self._state = _engine_state(settings)
         self._opa = child.start(opa, bundle)
-        address = OpaSettings(url=f"unix:{self._opa.socket}")
+        address = OpaAddress(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/sandbox")
         self._executor = ThreadPoolExecutor(_PARALLEL_BATCHES, "sandbox")
 
@@ -112,18 +116,29 @@ class Sandbox:
         """Decide on a request; denies without an answer of OPA, as the plugin does."""
         if not isinstance(subject, bytes):
             return self._judge_document(subject, config)
-        records: list[DecisionRecord] = []
         engine = _EngineWithConfig(self._engine, self.config if config is None else config)
-        answer = Authorizer(engine, self._paths, self._state, records.append).authorize(subject)
-        return Judgement(answer.allow, answer.message, records[0], engine.document)
+        answer, record = self._authorize(engine, subject)
+        return Judgement(answer.allow, answer.message, record, engine.document)
 
     def _judge_document(
         self, document: Mapping[str, Any], config: Mapping[str, Any] | None
     ) -> Judgement:
-        record = DecisionRecord.begin()
-        record.operation = document["operation"]["id"]
         (decision,) = self.decide([document], config)
-        record.decided(decision)
+        undescribed = decision_record(
+            decision_id=new_decision_id(),
+            time=datetime.now(UTC),
+            started=perf_counter(),
+            request=None,
+            canonical=None,
+            caller=None,
+            decision=decision,
+            allow=decision.allow,
+            denials=decision.denials,
+            error="",
+            engine="",
+            times=Times(),
+        )
+        record = replace(undescribed, operation=document["operation"]["id"])
         text = denial_message(record.operation, record.denials, record.decision_id)
         return Judgement(decision.allow, "" if decision.allow else text, record, document)
 
@@ -133,10 +148,16 @@ class Sandbox:
         Returns the record and the input document. The document is None if the plugin refuses the
         request; the record then has the denial.
         """
-        records: list[DecisionRecord] = []
         engine = _EngineWithoutDecision()
-        Authorizer(engine, self._paths, self._state, records.append).authorize(message)
-        return records[0], engine.document
+        _, record = self._authorize(engine, message)
+        return record, engine.document
+
+    def _authorize(self, engine: Engine, message: bytes) -> tuple[Answer, DecisionRecord]:
+        records: list[DecisionRecord] = []
+        authorizer = Authorizer(
+            engine, self._paths, self._state, lambda record, _: records.append(record)
+        )
+        return authorizer.authorize(message), records[0]
 
     def decide(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any] | None = None
@@ -212,9 +233,10 @@ class _EngineWithConfig:
         self._config = config
         self.document: dict[str, Any] | None = None
 
-    def decide(self, document: dict[str, Any]) -> Decision:
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         self.document = document
-        return self._engine.decide({"document": document, "config": self._config})
+        question = {"document": document, "config": self._config}
+        return self._engine.decide(question, decision_id)
 
 
 class _EngineWithoutDecision:
@@ -222,7 +244,8 @@ class _EngineWithoutDecision:
 
     document: dict[str, Any] | None = None
 
-    def decide(self, document: dict[str, Any]) -> Decision:
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
+        del decision_id
         self.document = document
         raise EngineError("nobody was asked")
 

@@ -11,7 +11,7 @@ from typing import Final
 from authz_plugin import policy
 from authz_plugin.engine import Engine, binary, child
 from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.settings import OpaSettings
+from authz_plugin.engine.transport import OpaAddress
 from tests.adversary.campaign import roles
 from tests.conftest import with_policy
 from tests.ledger.requests import HOST
@@ -28,7 +28,7 @@ def profiles_engine(profiles: Iterable[str]) -> Iterator[Engine]:
         config = policy.configuration(settings, HOST)
         started = child.start(opa, policy.assemble(Path(folder) / "bundle", config, None, opa))
         try:
-            url = OpaSettings(url=f"unix:{started.socket}")
+            url = OpaAddress(url=f"unix:{started.socket}")
             with closing(OpaEngine(url, policy.shipped_rules(), _DEADLINE)) as engine:
                 yield engine
         finally:

@@ -6,16 +6,16 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from authz_plugin.decision import Decision
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError
 from authz_plugin.policy import shipped_rules
-from authz_plugin.settings import OpaSettings
 from tests.conftest import MakeOpa
 from tools.policy_data import examples
 
@@ -31,9 +31,9 @@ class Asked:
         self._engine = engine
         self.times = 0
 
-    def decide(self, document: dict[str, Any]) -> Decision:
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         self.times += 1
-        return self._engine.decide(document)
+        return self._engine.decide(document, decision_id)
 
     def close(self) -> None:
         self._engine.close()
@@ -46,7 +46,7 @@ class Setting:
         self._make_opa = make_opa
         self._numbers = itertools.count()
         self.link = link
-        self.opa = Asked(OpaEngine(OpaSettings(url=f"unix:{link}"), shipped_rules(), deadline=5))
+        self.opa = Asked(OpaEngine(OpaAddress(url=f"unix:{link}"), shipped_rules(), deadline=5))
         self.engine = CachingEngine(self.opa, link)
 
     def lead_to(self, **configuration: Any) -> None:
@@ -138,7 +138,7 @@ def test_nothing_is_remembered_of_an_engine_that_fails(setting: Setting) -> None
     setting.link.unlink()
     setting.link.symlink_to("/nonexistent")
     engine = CachingEngine(
-        OpaEngine(OpaSettings(url=f"unix:{setting.link}"), shipped_rules(), deadline=0.1),
+        OpaEngine(OpaAddress(url=f"unix:{setting.link}"), shipped_rules(), deadline=0.1),
         setting.link,
     )
     for _ in range(2):
@@ -163,3 +163,18 @@ def test_what_was_asked_for_least_recently_goes_first(setting: Setting) -> None:
     setting.asks(three)
     assert not setting.asks(one)
     assert setting.asks(two)
+
+
+def test_the_engine_is_given_the_decision_id(tmp_path: Path) -> None:
+    class Noting:
+        ids: ClassVar[list[str]] = []
+
+        def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
+            del document
+            self.ids.append(decision_id)
+            return Decision(True, (), (), frozenset(), "", "")  # noqa: FBT003
+
+    (tmp_path / "opa.sock").symlink_to("1")
+    for socket in (tmp_path / "opa.sock", tmp_path / "no-link"):
+        CachingEngine(Noting(), socket).decide({}, "0123456789abcdef")
+    assert Noting.ids == ["0123456789abcdef"] * 2

@@ -15,8 +15,8 @@ import requests
 import responses
 
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError, EngineSetupError
-from authz_plugin.settings import OpaSettings
 
 URL = "http://opa.example:8181"
 DECISION = f"{URL}/v1/data/docker/authz/decision"
@@ -33,7 +33,7 @@ REQUIRED = frozenset({"mounts", "sections"})
 
 
 def engine(deadline: float = 0.2, **opa: Any) -> OpaEngine:
-    return OpaEngine(OpaSettings(**{"url": URL, **opa}), REQUIRED, deadline)
+    return OpaEngine(OpaAddress(**{"url": URL, **opa}), REQUIRED, deadline)
 
 
 @responses.activate
@@ -201,7 +201,7 @@ def test_an_opa_that_misbehaves_on_its_socket_is_given_up_at_the_deadline(
 ) -> None:
     with talking_socket(tmp_path, talk) as url:
         started = time.monotonic()
-        asked = OpaEngine(OpaSettings(url=url), REQUIRED, 0.5)
+        asked = OpaEngine(OpaAddress(url=url), REQUIRED, 0.5)
         with closing(asked), pytest.raises(EngineError):
             asked.decide({})
         assert time.monotonic() - started < 1.5
@@ -209,4 +209,4 @@ def test_an_opa_that_misbehaves_on_its_socket_is_given_up_at_the_deadline(
 
 def test_an_engine_needs_an_address() -> None:
     with pytest.raises(EngineSetupError):
-        OpaEngine(OpaSettings(), REQUIRED, 1)
+        OpaEngine(OpaAddress(""), REQUIRED, 1)

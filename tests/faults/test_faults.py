@@ -24,14 +24,14 @@ from typing import Any, Final
 import orjson
 import pytest
 
+from authz_plugin import authorizer as authorizing
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import LocalHostPaths
-from authz_plugin.journal import record
 from authz_plugin.policy import shipped_rules
-from authz_plugin.settings import OpaSettings
 from tests.conftest import MakeOpa
 from tests.faults.messages import LIST, REQUEST, VOLUMES, create, numbered
 from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
@@ -342,9 +342,9 @@ def test_an_exception_lives_and_dies_by_the_clock_whichever_way_it_is_set(
         "reason": "until then",
     }
     link.symlink_to(make_opa(profile="production", exceptions=[exception]))
-    engine = OpaEngine(OpaSettings(url=f"unix:{link}"), shipped_rules(), DEADLINE)
+    engine = OpaEngine(OpaAddress(url=f"unix:{link}"), shipped_rules(), DEADLINE)
     authorizer = Authorizer(
-        CachingEngine(engine, link), LocalHostPaths(), UnseenEngineState(), lambda _: None
+        CachingEngine(engine, link), LocalHostPaths(), UnseenEngineState(), lambda *_: None
     )
     excepted = orjson.dumps(create(HostConfig={"CapAdd": ["SYS_PTRACE"]}))
     for moment, allowed in (
@@ -355,7 +355,7 @@ def test_an_exception_lives_and_dies_by_the_clock_whichever_way_it_is_set(
         ("2026-06-01T00:00:00", True),
     ):
         clock = type("Clock", (datetime,), {"now": lambda zone, m=moment: at(m, zone)})
-        monkeypatch.setattr(record, "datetime", clock)
+        monkeypatch.setattr(authorizing, "datetime", clock)
         assert authorizer.authorize(excepted).allow is allowed, moment
         assert authorizer.authorize(orjson.dumps(LIST)).allow
         assert not authorizer.authorize(orjson.dumps(VOLUMES)).allow

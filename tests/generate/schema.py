@@ -192,7 +192,6 @@ _OPERATION: Final = {
             )
         ),
     ),
-    "known": _said("Always true: an unknown operation is refused.", _BOOLEAN),
 }
 _MOUNT: Final = {
     "type": _said(

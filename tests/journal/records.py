@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -13,7 +15,7 @@ from authz_plugin.decision import Decision, Denial
 from authz_plugin.document import input_document
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
-from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.journal.record import DecisionRecord, Times, decision_record, new_decision_id
 from authz_plugin.protocol import AuthZReq, AuthZRes
 
 NO = Denial("mounts.source", "HostConfig.Binds[0]", "/etc", "bind mount of /etc is not allowed", "")
@@ -35,18 +37,34 @@ def record(
 ) -> DecisionRecord:
     """The record of a request that an engine decided."""
     asked = asked or request()
-    made = DecisionRecord.begin()
-    made.is_from(asked)
     headers = {"content-type": "application/json"} if asked.body else {"content-length": "0"}
     canonical = dockerd.read(asked.method, asked.uri, headers, asked.body)
     caller = Caller(asked.user, asked.user_authn_method, ())
-    made.reads_as(canonical, caller)
-    document = input_document(canonical, caller, UnseenHostPaths(), made.time, UnseenEngineState())
-    made.asks("opa")
     decision = Decision(not denials, denials, warnings, frozenset(), "production", "abc")
-    made.decided(decision, document)
-    made.close()
-    return made
+    return decision_record(
+        decision_id=new_decision_id(),
+        time=datetime.now(UTC),
+        started=perf_counter(),
+        request=asked,
+        canonical=canonical,
+        caller=caller,
+        decision=decision,
+        allow=decision.allow,
+        denials=denials,
+        error="",
+        engine="opa",
+        times=Times(0.0001, 0.0001, 0.001, 0.002),
+    )
+
+
+def document(asked: AuthZReq | None = None) -> dict[str, Any]:
+    """The input document of a request."""
+    asked = asked or request()
+    headers = {"content-type": "application/json"} if asked.body else {"content-length": "0"}
+    canonical = dockerd.read(asked.method, asked.uri, headers, asked.body)
+    caller = Caller(asked.user, asked.user_authn_method, ())
+    now = datetime.now(UTC)
+    return input_document(canonical, caller, UnseenHostPaths(), now, UnseenEngineState())
 
 
 def create(**host_config: Any) -> AuthZReq:

@@ -19,11 +19,10 @@ import pytest
 from click.testing import CliRunner
 
 from authz_plugin.journal import chain
-from authz_plugin.journal.audit import AuditFile
+from authz_plugin.journal.audit import AuditFile, AuditOptions
 from authz_plugin.journal.chain import Position
-from authz_plugin.journal.outcomes import Open
+from authz_plugin.journal.outcomes import PendingRequests
 from authz_plugin.journal.record import DecisionRecord, Outcome
-from authz_plugin.settings import Audit
 from authz_plugin.tools.commands.audit import audit
 from tests.journal.records import NO, create, record, request, response
 
@@ -34,10 +33,10 @@ class Book:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.told: list[Mapping[str, Any]] = []
-        self.settings = Audit(file=file)
+        self.settings = AuditOptions(file=file)
 
     def open(self, **changes: Any) -> AuditFile:
-        return AuditFile(self.file, replace(self.settings, **changes), self.told.append)
+        return AuditFile(replace(self.settings, **changes), self.told.append)
 
     def fill(self, count: int, **changes: Any) -> None:
         """Open, write entries, and close."""
@@ -293,10 +292,9 @@ def test_the_disk_is_asked_as_often_as_the_setting_says(
 def test_a_killed_writer_leaves_a_sound_file(book: Book) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from authz_plugin.journal.audit import AuditFile\n"
-        "from authz_plugin.settings import Audit\n"
+        "from authz_plugin.journal.audit import AuditFile, AuditOptions\n"
         "from tests.journal.records import record\n"
-        "file = AuditFile(Path(sys.argv[1]), Audit(max_size=1), lambda _: None)\n"
+        "file = AuditFile(AuditOptions(file=Path(sys.argv[1]), max_size=1), lambda _: None)\n"
         "print('up', flush=True)\n"
         "while True: file.write([record() for _ in range(20)])\n"
     )
@@ -379,9 +377,9 @@ def test_show_joins_a_decision_with_its_outcome(book: Book, shown: list[dict[str
 def shown(book: Book) -> list[dict[str, Any]]:
     """A denial, an allowed request of alice's that ran, and one that nothing is known of."""
     denied, alice, plain = record(create(), NO), record(request(user="alice")), record()
-    waiting = Open()
+    waiting = PendingRequests()
     waiting.add(alice)
     opened = book.open()
-    opened.write([denied, alice, waiting.close(response(request(user="alice"), 200)), plain])
+    opened.write([denied, alice, waiting.finish(response(request(user="alice"), 200)), plain])
     opened.close()
     return [entry.to_document() for entry in (denied, alice, plain)]

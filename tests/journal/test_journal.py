@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import pytest
 
 from authz_plugin.journal import chain, log
+from authz_plugin.journal.audit import AuditOptions
 from authz_plugin.journal.journal import Journal
 from authz_plugin.journal.shared_status import SharedStatus
-from authz_plugin.settings import Audit, Log
 from tests.harness.plugin import wait_for
-from tests.journal.records import NO, create, record, request, response
+from tests.journal.records import NO, create, document, record, request, response
 
 
 @pytest.fixture
@@ -34,11 +35,11 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def open_journal(lines: list[Any], tmp_path: Path) -> Iterator[Callable[..., Journal]]:
     opened: list[Journal] = []
 
-    def make(log_: Log | None = None, **audit: Any) -> Journal:
+    def make(log_: log.LogOptions | None = None, *, audited: bool = True, **audit: Any) -> Journal:
         shared_status = SharedStatus()
         shared_status.update(engine_up=True)
-        settings = Audit(**{"file": tmp_path / "audit.jsonl", **audit})
-        opened.append(Journal(log_ or Log(), settings, shared_status, (), {}))
+        options = AuditOptions(**{"file": tmp_path / "audit.jsonl", **audit}) if audited else None
+        opened.append(Journal(log_ or log.LogOptions(), options, shared_status, (), {}))
         return opened[-1]
 
     yield make
@@ -51,7 +52,7 @@ def test_a_request_makes_one_decision_and_one_outcome_with_one_id(
 ) -> None:
     journal, asked = open_journal(), create()
     journal.record(record(asked))
-    journal.close(response(asked, 201, {"Id": "c0ffee"}))
+    journal.finish(response(asked, 201, {"Id": "c0ffee"}))
     journal.stop()
     events = [document for document in lines if "decision_id" in document]
     assert [e["event"] for e in events] == ["allowed_operation", "finished_operation"]
@@ -63,7 +64,7 @@ def test_a_request_makes_one_decision_and_one_outcome_with_one_id(
 def test_a_denied_request_is_not_waited_for(open_journal: Callable[..., Journal]) -> None:
     journal = open_journal()
     journal.record(record(create(), NO))
-    assert len(journal._open) == 0
+    assert len(journal._pending) == 0
 
 
 def test_an_outcome_is_logged_if_its_decision_is(
@@ -71,7 +72,7 @@ def test_an_outcome_is_logged_if_its_decision_is(
 ) -> None:
     journal, asked = open_journal(), request()
     journal.record(record(asked))
-    journal.close(response(asked, 200))
+    journal.finish(response(asked, 200))
     journal.stop()
     assert not [document for document in lines if "decision_id" in document]
 
@@ -80,28 +81,28 @@ def test_an_outcome_without_decision_is_logged(
     open_journal: Callable[..., Journal], lines: list[Any]
 ) -> None:
     journal = open_journal()
-    journal.close(response(request(), 200))
+    journal.finish(response(request(), 200))
     journal.stop()
     (event,) = [document for document in lines if "decision_id" in document]
     assert event["decision_id"] is None
 
 
-@pytest.mark.parametrize("on_failure", ["continue", "deny"])
+@pytest.mark.parametrize("deny", [False, True])
 def test_a_failing_file_denies_if_that_was_chosen_and_is_told_either_way(
-    open_journal: Callable[..., Journal], tmp_path: Path, on_failure: str
+    open_journal: Callable[..., Journal], tmp_path: Path, *, deny: bool
 ) -> None:
     (tmp_path / "nowhere").touch()
-    journal = open_journal(file=tmp_path / "nowhere/audit.jsonl", on_failure=on_failure)
-    assert (journal.audit_block() is not None) is (on_failure == "deny")
+    journal = open_journal(file=tmp_path / "nowhere/audit.jsonl", deny_on_failure=deny)
+    assert (journal.audit_block() is not None) is deny
     health = journal.health()
     assert health.faults == {"audit": "Not a directory"}
-    assert health.is_ready is (on_failure == "continue")
+    assert health.is_ready is not deny
 
 
 def test_a_queue_that_is_full_denies_if_that_was_chosen(
     open_journal: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = open_journal(on_failure="deny", queue=100)
+    journal = open_journal(deny_on_failure=True, queue=100)
     gate, waits = threading.Event(), threading.Event()
     write = journal._file.write
 
@@ -117,12 +118,18 @@ def test_a_queue_that_is_full_denies_if_that_was_chosen(
     for _ in range(100):
         journal.record(record())
     assert journal.audit_block() is not None
+    assert journal._audit is not None
+    for _ in range(256):  # requests that asked before the queue was full
+        journal.record(record())
+    assert journal._audit.dropped == 0
+    journal.record(record(create(), NO))
+    assert journal._audit.dropped == 1
     gate.set()
     wait_for(lambda: journal.audit_block() is None, "the queue to empty")
 
 
 def test_without_an_audit_file_nothing_hinders(open_journal: Callable[..., Journal]) -> None:
-    journal = open_journal(file=None, on_failure="deny")
+    journal = open_journal(audited=False)
     journal.record(record())
     assert journal.audit_block() is None
     assert journal.health().faults == {}
@@ -146,9 +153,9 @@ def audited(file: Path) -> list[Any]:
 def test_inputs_are_in_the_audit_file_alone_and_the_chain_holds(
     open_journal: Callable[..., Journal], lines: list[Any], tmp_path: Path
 ) -> None:
-    journal = open_journal(Log(level="debug"), inputs=True)
+    journal = open_journal(log.LogOptions(level="debug"), inputs=True)
     made = record(create(Privileged=True), NO)
-    journal.record(made)
+    journal.record(made, document(create(Privileged=True)))
     journal.stop()
     (line,) = audited(tmp_path / "audit.jsonl")
     assert line["input"]["body"]["HostConfig"]["Privileged"] is True
@@ -165,33 +172,36 @@ def test_no_input_is_written_unless_that_is_set(
     open_journal: Callable[..., Journal], tmp_path: Path
 ) -> None:
     journal = open_journal()
-    journal.record(record(create()))
+    journal.record(record(create()), document(create()))
     journal.stop()
     assert ["input" in line for line in audited(tmp_path / "audit.jsonl")] == [False]
 
 
 @pytest.mark.parametrize("inputs", [True, False])
-def test_a_record_lets_go_of_its_document(
+def test_the_journal_keeps_no_document(
     open_journal: Callable[..., Journal], *, inputs: bool
 ) -> None:
-    made = record(create())
-    assert made.document is not None
-    open_journal(inputs=inputs).record(made)
-    assert made.document is None
+    whole = document(create())
+    references = sys.getrefcount(whole)
+    journal = open_journal(inputs=inputs)
+    journal.record(record(create()), whole)
+    assert len(journal._pending) == 1
+    assert sys.getrefcount(whole) == references
 
 
 def test_inputs_that_are_too_long_or_too_many_are_left_out_and_their_decisions_are_not(
     open_journal: Callable[..., Journal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = open_journal(inputs=True)
-    journal.record(record(create(Binds=[f"/srv/{'x' * 40000}:/x"])))
+    long = create(Binds=[f"/srv/{'x' * 40000}:/x"])
+    journal.record(record(long), document(long))
     waiting = journal._audit
     assert waiting is not None
     wait_for(lambda: len(waiting) == 0, "the first line")
     monkeypatch.setattr("authz_plugin.journal.journal._INPUTS", 3)
     monkeypatch.setattr("authz_plugin.journal.writer.GATHERING", 1.0)
     for _ in range(5):
-        journal.record(record())
+        journal.record(record(), document())
     journal.stop()
     lines = audited(tmp_path / "audit.jsonl")
     assert [line["input"] is None for line in lines] == [True, *[False] * 3, True, True]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import tempfile
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz_plugin import policy
 from authz_plugin.decision import Denial
 from authz_plugin.journal import metrics
+from authz_plugin.journal.audit import AuditOptions
 from authz_plugin.journal.journal import Journal
+from authz_plugin.journal.log import LogOptions
 from authz_plugin.journal.metrics import OWN_RULES, Metrics
-from authz_plugin.journal.outcomes import Open
-from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.journal.outcomes import PendingRequests
+from authz_plugin.journal.record import DecisionRecord, new_decision_id
 from authz_plugin.journal.shared_status import SharedStatus
-from authz_plugin.settings import Audit, Log
 from tests.journal.records import NO, create, record, request, response
 
 _ROOT = Path(__file__).parents[2]
@@ -55,10 +58,8 @@ def measured() -> Measured:
 
 def unread() -> DecisionRecord:
     """The record of a request that was not understood."""
-    made = DecisionRecord.begin()
-    made.refuse(Denial("request.unknown-operation", "path", None, "no", ""))
-    made.close()
-    return made
+    denial = Denial("request.unknown-operation", "path", None, "no", "")
+    return DecisionRecord(new_decision_id(), datetime.now(UTC), denials=(denial,))
 
 
 def test_decisions_are_counted_by_operation_and_verdict(measured: Measured) -> None:
@@ -127,11 +128,10 @@ def test_no_request_can_add_a_series(rules: list[str], user: str, name: str) -> 
     measured = Measured()
     before = set(measured.series())
     denials = [Denial(rule, name, name, name, name) for rule in rules]
-    made = record(create(), *denials)
-    made.user, made.resource, made.method = user, name, name
+    made = replace(record(create(), *denials), user=user, resource=name, method=name)
     measured.metrics.decided(made)
-    waiting = Open()
-    measured.metrics.finished(waiting.close(response(request(user=user), 999)))
+    waiting = PendingRequests()
+    measured.metrics.finished(waiting.finish(response(request(user=user), 999)))
     assert {key for key in set(measured.series()) - before if not key[0].startswith("docker_")} == (
         set()
     )
@@ -170,12 +170,12 @@ def test_a_request_that_never_reached_the_engine_does_not_count_as_a_quick_decis
     ("status", "label"), [(200, "2xx"), (304, "3xx"), (409, "4xx"), (500, "5xx"), (0, "unknown")]
 )
 def test_outcomes_are_counted_by_class(measured: Measured, status: int, label: str) -> None:
-    waiting, asked = Open(), create()
+    waiting, asked = PendingRequests(), create()
     waiting.add(record(asked))
-    measured.metrics.finished(waiting.close(response(asked, status)))
+    measured.metrics.finished(waiting.finish(response(asked, status)))
     assert measured.value("opa_authz_outcomes_total", status=label) == 1
     assert measured.value("opa_authz_outcomes_without_decision_total") == 0
-    measured.metrics.finished(waiting.close(response(asked, status)))
+    measured.metrics.finished(waiting.finish(response(asked, status)))
     assert measured.value("opa_authz_outcomes_without_decision_total") == 1
 
 
@@ -264,8 +264,8 @@ def full_families() -> list[Any]:
     with tempfile.TemporaryDirectory() as folder:
         shared_status = SharedStatus()
         shared_status.update(exceptions=[time.time() + 1000])
-        audit = Audit(file=Path(folder) / "audit.jsonl")
-        journal = Journal(Log(level="error"), audit, shared_status, (), {})
+        audit = AuditOptions(file=Path(folder) / "audit.jsonl")
+        journal = Journal(LogOptions(level="error"), audit, shared_status, (), {})
         text = journal.metrics.render("text/plain")[0].decode()
         journal.stop()
     return list(text_string_to_metric_families(text))

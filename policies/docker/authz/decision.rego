@@ -50,7 +50,7 @@ _timeless if count(effective.exceptions) == 0
 default _allow := false
 
 _allow if {
-	input.operation.known == true
+	input.operation.id != ""
 	count(_denials) == 0
 }
 

@@ -14,8 +14,8 @@ from authz_plugin import policy
 from authz_plugin.engine import child
 from authz_plugin.engine.binary import Opa
 from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.hostpaths import UnseenHostPaths
-from authz_plugin.settings import OpaSettings
 from tests.conftest import with_policy
 
 _THREADS: Final = 2
@@ -84,7 +84,7 @@ def open_decider(opa: Opa) -> Iterator[Decider]:
         module.parent.mkdir()
         module.write_text(_MODULE)
         running = child.start(opa, bundle)
-        settings = OpaSettings(url=f"unix:{running.socket}")
+        settings = OpaAddress(url=f"unix:{running.socket}")
         engine = OpaEngine(settings, frozenset(), 120, "docker/authz/many")
         try:
             yield Decider(engine)

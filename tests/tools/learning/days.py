@@ -8,10 +8,9 @@ from typing import Any, Final
 
 import orjson
 
-from authz_plugin.journal.audit import AuditFile, Entry
+from authz_plugin.journal.audit import AuditFile, AuditOptions, Entry
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.journal.recording import AuditedDecision, RecordedDecision, recorded, restored
-from authz_plugin.settings import Audit
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.sandbox import Sandbox
@@ -64,7 +63,7 @@ def write_day(
     user: str = "",
 ) -> None:
     """Requests decided by a configuration, in an audit file."""
-    audit = AuditFile(file, Audit(file=file, inputs=True), lambda _: None)
+    audit = AuditFile(AuditOptions(file=file, inputs=True), lambda _: None)
     entries: list[Entry] = [
         record if form is None else RecordedDecision(record, form)
         for record, form in _decided(sandbox, requests, config, user)
@@ -78,6 +77,7 @@ def _decided(
 ) -> Iterator[tuple[DecisionRecord, bytes | None]]:
     complete = None if config is None else sandbox.configured(config)
     for request in requests:
-        record = sandbox.judge(message(request, user), complete).record
-        document = record.take_document()
-        yield record, None if document is None else recorded(document)
+        judgement = sandbox.judge(message(request, user), complete)
+        record, document = judgement.record, judgement.document
+        is_recorded = record.by_policy and document is not None
+        yield record, recorded(document or {}) if is_recorded else None

@@ -14,8 +14,7 @@ from click.testing import CliRunner, Result
 
 from authz_plugin.cli import cli
 from authz_plugin.errors import SettingsError, SetupError
-from authz_plugin.journal.audit import AuditFile
-from authz_plugin.settings import Audit
+from authz_plugin.journal.audit import AuditFile, AuditOptions
 from authz_plugin.tools.commands.audit_options import AuditSpan
 from authz_plugin.tools.sandbox import Sandbox
 from tests.journal.records import record
@@ -87,7 +86,7 @@ def test_a_span_without_decisions_is_told(file: Path) -> None:
 
 def test_a_file_without_inputs_says_what_to_set(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
-    audit = AuditFile(file, Audit(file=file), lambda _: None)
+    audit = AuditFile(AuditOptions(file=file), lambda _: None)
     assert audit.write([record(), record()])
     audit.close()
     done = run("learn", "--file", file, fails=SetupError)

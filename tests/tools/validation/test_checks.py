@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -30,8 +31,8 @@ def executed_attempt(
 
     ``rules`` deny it in the sandbox, the daemon's denial names ``named``.
     """
-    record = DecisionRecord.begin()
-    record.denials.extend(Denial(rule, "", None, "no", "") for rule in rules)
+    denials = tuple(Denial(rule, "", None, "no", "") for rule in rules)
+    record = DecisionRecord("0123456789abcdef", datetime.now(UTC), denials=denials)
     judgement = Judgement(not rules, "", record, {})
     attempt = Attempt("x", "an attempt", REQUEST, permitted, ("privileged.container",))
     observation = Observation(verdict, "opa-authz", named, "denied")  # type: ignore[arg-type]

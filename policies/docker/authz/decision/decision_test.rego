@@ -27,8 +27,15 @@ test_rules_of_the_operators_are_asked_like_ours if {
 	_decide_with(examples.container_create, {}, ["mounts", "custom_mine"]).denials != set()
 }
 
-test_an_operation_that_is_not_known_is_not_allowed if {
-	not _decide(object.union(examples.ping, {"operation": {"known": false}}), {}).allow
+test_an_input_without_an_operation_is_not_allowed_even_if_no_rule_denies_it[patch] if {
+	some patch in [
+		{"op": "remove", "path": "/operation"},
+		{"op": "remove", "path": "/operation/id"},
+		{"op": "replace", "path": "/operation/id", "value": ""},
+	]
+	decision := _decide_with(json.patch(examples.ping, [patch]), {}, ["mounts"]) with data.docker.authz.rules as {"mounts": {"denials": set()}}
+	count(decision.denials) == 0
+	not decision.allow
 }
 
 test_a_package_that_does_not_answer_denies if {

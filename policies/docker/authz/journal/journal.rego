@@ -33,6 +33,6 @@ mask contains {"op": "upsert", "path": sprintf("/result/%s", [name]), "value": n
 _kept := {"version", "phase", "time", "caller", "operation", "request", "body_state"}
 
 _parts := {
-	"operation": ["id", "section", "access", "known"],
+	"operation": ["id", "section", "access"],
 	"request": ["method", "api_version"],
 }
