@@ -14,8 +14,8 @@ import pytest
 
 from authz_plugin.configuration import ROOT, SHIPPED, config_schema
 from authz_plugin.engine import binary
-from authz_plugin.journal import metrics
-from tests.generate.rules import OWN_RULES, rules
+from authz_plugin.own_rules import DECISION_RULES, OWN_RULES, PLUGIN_RULES
+from tests.generate.rules import rules
 
 PLUGIN: Final = Path(__file__).parents[1] / "authz_plugin"
 DECISION: Final = SHIPPED / ROOT / "decision.rego"
@@ -119,12 +119,11 @@ def test_the_page_of_rules_lacks_none() -> None:
 
 def test_every_id_of_the_plugins_own_is_told_of() -> None:
     raised = {id_ for file in PLUGIN.rglob("*.py") for id_ in _first_arguments(file)}
-    assert raised == {id_ for id_ in OWN_RULES if id_ not in _decision_ids()}
-    assert raised == set(metrics.OWN_RULES)
+    assert raised == set(PLUGIN_RULES)
 
 
 def test_every_id_of_the_decision_is_told_of() -> None:
-    assert _decision_ids() == OWN_RULES.keys() - set(metrics.OWN_RULES)
+    assert _decision_ids() == set(DECISION_RULES)
 
 
 def _first_arguments(file: Path) -> Iterator[str]:

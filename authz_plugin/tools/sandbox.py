@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -28,7 +29,9 @@ from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState
 from authz_plugin.errors import EngineError, PolicyError, SetupError
 from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.rules import RULES, Rule
 from authz_plugin.settings import OpaSettings, Settings
+from authz_plugin.tools.rule_sources import rule_sources
 
 Subject = bytes | Mapping[str, Any]
 """What can be decided on: the body of an ``/AuthZPlugin.AuthZReq``, or an input document."""
@@ -98,6 +101,13 @@ class Sandbox:
         address = OpaSettings(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/sandbox")
         self._askers = ThreadPoolExecutor(_QUESTIONS, "sandbox")
+
+    @cached_property
+    def rules(self) -> Mapping[str, Rule]:
+        """The rules of this policy by their ids; raises ``PolicyError`` for unreadable metadata."""
+        folders = [folder for folder in self.sources if folder != policy.SHIPPED / policy.ROOT]
+        others = {id_: found.rule for id_, found in rule_sources(self.opa, folders).items()}
+        return {**RULES, **others}
 
     def judge(self, subject: Subject, config: Mapping[str, Any] | None = None) -> Judgement:
         """Decide on a request."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.generate.rules import rule_link
 from tests.real.attacks import ATTACKS
 from tests.real.attacks.row import ENGINES, POLICIES, Attack
 
-_HEAD: Final = """\
+_HEAD: Final = f"""\
 # Attacks
 
 Every row is a request that [the tests](../tests/real/test_attacks.py) send, byte for byte, to three
@@ -23,7 +24,7 @@ is denied for what it asks.
 
 *Alone*: **works** on every engine that is not named with what it does instead. *Denied by*: the
 rule under the strict policy; a profile that closes the operation denies it by
-[`sections.operation`](rules.md#sectionsoperation) first, and what a policy is made to allow is
+{rule_link("sections.operation")} first, and what a policy is made to allow is
 marked with its name.
 
 """
@@ -92,7 +93,7 @@ def _rules(attack: Attack) -> str:
 
 
 def _link(rule: str | None) -> str:
-    return f"[`{rule}`](rules.md#{(rule or '').replace('.', '')})"
+    return rule_link(rule or "")
 
 
 def _cell(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from authz_plugin import policy
 from authz_plugin.configuration import complete_profile
 from authz_plugin.hostpaths import LocalHostPaths
+from tests.generate.rules import FOLDER, rule_link
 
 Asked = tuple[str, str, dict[str, Any] | None]
 """Method, path and body."""
@@ -243,7 +244,7 @@ EXAMPLES: Final = (
     ),
 )  # fmt: skip
 
-_HEAD: Final = """\
+_HEAD: Final = f"""\
 # Policy configuration
 
 What may be asked of a host is a [profile](profiles.md) and what is different with you, in the same
@@ -251,7 +252,7 @@ file as the plugin's own [settings](settings.md). `opa-authz check` says whether
 unknown key or a wrong value stops the start and names the line. A list replaces the profile's list,
 a map is merged with it. After a change, reload the plugin; what is not sound is not taken over.
 
-A denial names the rule, and [the rules](rules.md) name the keys that open each.
+A denial names the rule, and [the rules]({FOLDER}/README.md) name the keys that open each.
 `opa-authz explain` shows the smallest change that would allow a request.
 """
 
@@ -279,8 +280,7 @@ def configuration_page() -> str:
 
 
 def _rules(example: Example) -> str:
-    links = [f"[`{rule}`](rules.md#{rule.replace('.', '')})" for rule in example.denied]
-    return f"Denied by: {', '.join(links)}."
+    return f"Denied by: {', '.join(map(rule_link, example.denied))}."
 
 
 def _keys(properties: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

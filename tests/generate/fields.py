@@ -8,20 +8,21 @@ from typing import Final
 
 from authz_plugin.dockerd.routes import OPERATIONS
 from tests import ledger
+from tests.generate.rules import FOLDER, rule_link
 from tests.ledger import VERDICTS, Row, Verdict
 
-_HEAD: Final = """\
+_HEAD: Final = f"""\
 # Fields
 
-What of a request Docker reads, and which [rule](rules.md) judges it: every field of every JSON body
-that Docker 20.10, 28.5 or 29 decodes, and every query parameter, filter, header, path reference and
-stream that they read. Nothing is left out: a test walks Docker's own Go types and routers and fails
+What of a request Docker reads, and which [rule]({FOLDER}/README.md) judges it: every field of every
+JSON body that Docker 20.10, 28.5 or 29 decodes, and every query parameter, filter, header, path
+reference and stream that they read. Nothing is left out: a test walks Docker's own Go types and routers and fails
 for a field without an entry here, and another has each named rule deny an example and shows that
 the rule reads the field.
 
-[The input document](input.md) has what the rules read. `[]` stands for each item of a list, `{}`
+[The input document](input.md) has what the rules read. `[]` stands for each item of a list, `{{}}`
 for each entry of a map, `**` for everything below. *Read by* names the engines where not all read
-it. All operations are judged as a whole by [`sections.operation`](rules.md#sectionsoperation), too.
+it. All operations are judged as a whole by {rule_link("sections.operation")}, too.
 """
 
 _MADE: Final = (
@@ -82,7 +83,7 @@ def _table(rows: list[Row]) -> list[str]:
         if row.verdict != "judged":
             said.setdefault(key, []).append(f"*{row.verdict}*: {row.why}")
         else:
-            said.setdefault(key, []).extend(map(_link, row.rules.split()))
+            said.setdefault(key, []).extend(map(rule_link, row.rules.split()))
             if row.why:
                 said[key].append(row.why)
     for (place, name, readers), words in said.items():
@@ -93,10 +94,6 @@ def _table(rows: list[Row]) -> list[str]:
 
 def _readers(row: Row) -> str:
     return "" if row.engines == _ALL else row.engines.replace(" ", ", ")
-
-
-def _link(rule: str) -> str:
-    return f"[`{rule}`](rules.md#{rule.replace('.', '')})"
 
 
 def _place(operations: str) -> tuple[int, str]:

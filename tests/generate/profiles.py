@@ -10,6 +10,7 @@ from authz_plugin import policy
 from authz_plugin.configuration import complete_profile
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.hostpaths import LocalHostPaths
+from tests.generate.rules import rule_link
 from tests.promises import EVERYWHERE, PROMISES, Promise
 
 GENERAL: Final = (
@@ -99,7 +100,7 @@ def _promises(whose: str, promises: tuple[Promise, ...]) -> list[str]:
 
 
 def _links(rules: tuple[str, ...]) -> str:
-    return ", ".join(f"[`{rule}`](rules.md#{rule.replace('.', '')})" for rule in rules)
+    return ", ".join(map(rule_link, rules))
 
 
 def _purpose(name: str) -> str:

@@ -17,10 +17,11 @@ from authz_plugin import policy
 from authz_plugin.decision import Denial
 from authz_plugin.journal import metrics
 from authz_plugin.journal.journal import Journal
-from authz_plugin.journal.metrics import OWN_RULES, Metrics
+from authz_plugin.journal.metrics import Metrics
 from authz_plugin.journal.outcomes import Open
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.own_rules import PLUGIN_RULES
 from authz_plugin.settings import Audit, Log
 from tests.journal.records import NO, create, record, request, response
 
@@ -96,7 +97,7 @@ def test_the_plugins_own_rules_are_all_known_from_the_start() -> None:
     sources = [package / f"{name}.py" for name in ("authorizer", "caller", "protocol")]
     sources += [file for folder in folders for file in folder.glob("*.py")]
     ids = {id_ for file in sources for id_ in re.findall(r'"(request\.[a-z-]+)"', file.read_text())}
-    assert ids == set(OWN_RULES)
+    assert ids == set(PLUGIN_RULES)
 
 
 def test_the_names_of_socket_proxies_are_there_too(measured: Measured) -> None:

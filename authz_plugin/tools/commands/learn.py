@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
+from authz_plugin import policy
 from authz_plugin.cli.options import load_settings, policy_options
 from authz_plugin.cli.terminal import Progress, json_option, say, tell
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.tools.commands.audit_options import Trail, audit_file, file_option, span_options
 from authz_plugin.tools.learning.proposal import Proposal, propose
 from authz_plugin.tools.learning.report import to_document, to_text
-from authz_plugin.tools.learning.rules import ROWS
 from authz_plugin.tools.sandbox import open_sandbox
 
 
@@ -60,12 +60,12 @@ def learn(
       opa-authz learn --grant capabilities.add=SYS_PTRACE > proposal.yaml
       opa-authz learn --json | jq '.withheld[].grant'
     """
-    for name in named:
-        if name.partition("=")[0] not in ROWS:
-            raise SettingsError(
-                "--grant", "", f"{name.partition('=')[0]} is no rule; docs/rules.md"
-            )
     settings = load_settings(options)
+    known = policy.rule_ids() | (policy.rule_ids(settings.policies) if settings.policies else set())
+    for name in named:
+        rule = name.partition("=")[0]
+        if rule not in known:
+            raise SettingsError("--grant", "", f"{rule} is no rule; docs/rules lists them")
     file = audit_file(file, lambda: settings)
     with open_sandbox(settings) as sandbox, Progress("lines read") as progress:
         until = until or datetime.now(UTC)

@@ -15,7 +15,7 @@ from authz_plugin.tools.compliance.configured import Configured
 from authz_plugin.tools.compliance.controls import Part, Standard, standard
 from authz_plugin.tools.compliance.judgement import STATUSES, Judge, Judged, Status
 from authz_plugin.tools.doctor.examination import Examination
-from authz_plugin.tools.explanation.sources import rule_sources
+from authz_plugin.tools.rule_sources import rule_sources
 from authz_plugin.tools.sandbox import Sandbox
 from authz_plugin.tools.validation.probes import PROBES
 from authz_plugin.tools.validation.report import Report
@@ -175,7 +175,7 @@ def assess(
     ping = sandbox.judge(authz_message(PROBES["system.ping"], client))
     own = sandbox.config if ping.document is None else sandbox.config_for(ping.document)
     sources = rule_sources(sandbox.opa, sandbox.sources)
-    settings = {rule: source.settings for rule, source in sources.items()}
+    settings = {rule: source.rule.settings for rule, source in sources.items()}
     configured = Configured(sandbox.config, own, settings, now)
     judge = Judge(report.results, examined.findings, configured)
     return Compliance(

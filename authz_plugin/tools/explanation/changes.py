@@ -1,8 +1,9 @@
 """The smallest change of configuration that allows a request: tried, not guessed.
 
-Knows no rule. It reads from the configuration's schema what can be changed near the rule that
-denies, tries one change after the other on the real policy, narrow ones first, and keeps what makes
-a denial go away and brings no other. What it proposes was decided on as a whole, and allowed.
+The annotations of the rule that denies name the settings that open it. Every single change of
+these that the configuration's schema allows is tried on the real policy, narrow ones first; a
+change after which a denial is gone and no other has come is kept. All changes together are tried
+before they are proposed.
 """
 
 from __future__ import annotations
@@ -26,13 +27,8 @@ Path = tuple[str, ...]
 _ROUNDS: Final = 16
 _NOT_FACTS: Final = frozenset({"body", "caller", "phase", "request", "time", "version"})
 _FILLED_IN: Final = frozenset({"resolved", "paths", "prefixes", "until", "warn_from"})
-_NEAR: Final[Mapping[str, tuple[str, ...]]] = {
-    "identity": ("unmatched_callers",),
-    "mounts": ("mounts", "volumes"),
-    "sections": ("operations", "sections"),
-    "volumes": ("volumes", "mounts"),
-}
-"""Keys of the configuration that a family of rules reads, where that is not the one of its name."""
+_WHO_IS_WHO: Final = frozenset({"roles", "default_role"})
+"""Settings that say which role a caller has; that is not changed to allow a request."""
 
 _EXCEPTED_DAYS: Final = 30
 
@@ -117,17 +113,18 @@ def _reasons(judgement: Judgement) -> set[tuple[str, str, str]]:
 def _candidates(
     sandbox: Sandbox, judgement: Judgement, denial: Denial, changes: Sequence[Change]
 ) -> Iterator[Change]:
-    """Changes near a rule, narrow ones first; at last the rule's own switch."""
+    """Changes of a rule's settings, narrow ones first; then exceptions; then ``rules``."""
     assert judgement.document is not None
     config = sandbox.configured(with_changes(sandbox.settings.policy, changes))
     role, own = _in_force(sandbox, judgement.document, config)
     prefix: Path = ("roles", role) if role else ()
     schema = policy.config_schema()
-    near = denial.rule.partition(".")[0].replace("-", "_")
+    rule = sandbox.rules.get(denial.rule)
+    near = dict.fromkeys(key.partition(".")[0] for key in (rule.settings if rule else ()))
     walk = _Walk(schema, _interest(judgement.document, denial), judgement.document)
     found: list[tuple[int, Change]] = []
-    for name in _NEAR.get(near, (near,)):
-        if name in schema["properties"] and name in own:
+    for name in near:
+        if name in schema["properties"] and name in own and name not in _WHO_IS_WHO:
             found += walk.changes(schema["properties"][name], (name,), own[name])
     for _, change in sorted(found, key=lambda ranked: ranked[0]):
         yield Change((*prefix, *change.key), change.value, change.words)

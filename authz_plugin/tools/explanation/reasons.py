@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authz_plugin.decision import Denial
+from authz_plugin.rules import AnnotatedRule
 from authz_plugin.tools.explanation.changes import Change, smallest_change
-from authz_plugin.tools.explanation.sources import Source, rule_sources
+from authz_plugin.tools.rule_sources import rule_sources
 from authz_plugin.tools.sandbox import Judgement, Sandbox, Subject
 
 
@@ -17,7 +18,7 @@ class Reason:
     whether it lets the request pass all the same."""
 
     denial: Denial
-    source: Source | None
+    source: AnnotatedRule | None
     warns: bool
 
 

@@ -75,7 +75,7 @@ def test_a_link_is_what_it_leads_to(sandbox: Sandbox, tmp_path: Any) -> None:
 def test_what_a_client_writes_is_never_a_pattern(sandbox: Sandbox, request_: Any) -> None:
     proposal = learned(sandbox, [request_])
     assert proposal.grants == []
-    assert len(proposal.survey.hopeless) == 1
+    assert len(proposal.survey.not_grantable) == 1
     assert not allows(sandbox, proposal.settings, request_)
 
 
@@ -110,7 +110,7 @@ def test_what_was_denied_or_has_no_input_is_not_learned_from(sandbox: Sandbox) -
     survey = proposal.survey
     assert proposal.settings["operations"] == {"system.info": "allow"}
     assert (survey.denied, survey.refused, survey.unrecorded) == (1, 1, 1)
-    assert [rule for rule, _ in survey.hopeless] == ["request.unknown-operation"]
+    assert [rule for rule, _ in survey.not_grantable] == ["request.unknown-operation"]
 
 
 def test_a_name_that_nothing_asked_for_is_told(sandbox: Sandbox) -> None:
@@ -204,4 +204,4 @@ def test_rules_of_an_operators_own_have_the_last_word(tmp_path: Any) -> None:
     with open_sandbox(settings) as sandbox:
         proposal = learned(sandbox, [get("/volumes"), get("/info")])
     assert proposal.settings["operations"] == {"system.info": "allow"}
-    assert [*proposal.survey.hopeless] == [("custom.own", "not on a Friday")]
+    assert [*proposal.survey.not_grantable] == [("custom.own", "not on a Friday")]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_plugin.tools.learning import dangers
+from authz_plugin.tools.learning import paths
 from authz_plugin.tools.learning.config_changes import Bind, Ports
 from authz_plugin.tools.learning.roots import bind_roots, image_roots, port_ranges
 
@@ -139,4 +139,4 @@ def test_a_great_many_names_take_no_time() -> None:
 def test_paths_of_the_system_of_everybody_and_of_what_is_protected_are_dangerous(
     path: str, *, dangerous: bool
 ) -> None:
-    assert bool(dangers.of_path(path, PROTECTED)) is dangerous
+    assert bool(paths.danger(path, PROTECTED)) is dangerous

@@ -18,6 +18,11 @@ import data.docker.authz.effective
 #   id: guard.mount
 #   settings: [guard.unprotected_paths]
 #   remedy: Mount a folder that holds none of what the denial names.
+#   change: {function: guarded_path}
+#   danger: "no longer guards {entries}: who changes it switches off every rule"
+#   baseline: {guard.unprotected_paths: []}
+#   records: [mounts]
+#   controls: [owasp Container breakout, nist 4.5.5, docker The guard]
 denials contains denial.of(
 	"guard.mount", object.get(mount, "field", "mounts"), object.get(mount, "path", null),
 	sprintf("a mount of %v reaches %s", [object.get(mount, "path", "unknown"), concat(", ", sort(reached))]),
