@@ -16,9 +16,9 @@ _HEAD: Final = f"""\
 
 What of a request Docker reads, and which [rule]({FOLDER}/README.md) judges it: every field of every
 JSON body that Docker 20.10, 28.5 or 29 decodes, and every query parameter, filter, header, path
-reference and stream that they read. Nothing is left out: a test walks Docker's own Go types and routers and fails
-for a field without an entry here, and another has each named rule deny an example and shows that
-the rule reads the field.
+reference and stream that they read. Nothing is left out: a test walks Docker's own Go types and
+routers and fails for a field without an entry here, and another has each named rule deny an example
+and shows that the rule reads the field.
 
 [The input document](input.md) has what the rules read. `[]` stands for each item of a list, `{{}}`
 for each entry of a map, `**` for everything below. *Read by* names the engines where not all read

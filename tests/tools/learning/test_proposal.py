@@ -509,7 +509,7 @@ def test_what_is_dangerous_is_not_granted(
 def test_what_has_to_be_named_is_told_with_what_it_means(silent: Proposal, position: int) -> None:
     _, names = list(DANGERS.values())[position]
     assert withheld(silent, position) == names
-    assert all(wish.danger for _, wish in silent.survey.withheld)
+    assert all(change.danger for _, change in silent.survey.withheld)
 
 
 def test_what_is_dangerous_is_granted_once_it_is_named(sandbox: Sandbox) -> None:
@@ -539,8 +539,8 @@ def test_each_of_several_dangers_has_to_be_named(
 def withheld(proposal: Proposal, position: int | None = None) -> set[str]:
     """What has to be named to be granted: of the request at a position of the day, or at all."""
     return {
-        f"{wish.rule}={wish.value}" if wish.value else wish.rule
-        for (_, wish), tally in proposal.survey.withheld.items()
+        f"{change.rule}={change.value}" if change.value else change.rule
+        for (_, change), tally in proposal.survey.withheld.items()
         if position is None or str(position) in tally.examples
     }
 

@@ -52,8 +52,8 @@ def test_a_remark_stays_a_remark_whatever_a_client_writes(value: str, caller: st
     tally = Tally()
     record = {"user": caller, "certificate": "", "decision_id": "0" * 16}
     tally.count(AuditedDecision(1, record, None))
-    wish = ConfigChange("mounts.source", value, (), f"danger of {value}")
-    asked = {("", wish): tally}
+    change = ConfigChange("mounts.source", value, (), f"danger of {value}")
+    asked = {("", change): tally}
     found = Survey(withheld=asked, granted=asked, not_grantable={("a.b", value): tally})
     grant = Grant("", ("networks", "join"), "shop", is_entry=True, tally=tally)
     grant.dangers, grant.of = {value}, {value, caller}

@@ -7,6 +7,7 @@ package docker.authz.rules.mounts
 
 import data.docker.authz.denial
 import data.docker.authz.effective
+import data.docker.authz.path
 
 # METADATA
 # title: A bind mount must lie below an allowed path
@@ -292,13 +293,13 @@ _keeps(config, mount) if not _has_root_above(config, mount)
 
 _keeps(config, mount) if {
 	some root in config.mounts.allow
-	_below(mount.path, root.path)
-	_below(mount.resolved, root.resolved)
+	path.below(mount.path, root.path)
+	path.below(mount.resolved, root.resolved)
 }
 
 _has_root_above(config, mount) if {
 	some root in config.mounts.allow
-	_below(mount.path, root.path)
+	path.below(mount.path, root.path)
 }
 
 # Whether links lead below a root to a protected path that the mount does not name.
@@ -306,8 +307,8 @@ _enters(mount) if {
 	some config in _everybody
 	_has_root_above(config, mount)
 	some protected in config.mounts.deny
-	_related(mount.resolved, protected)
-	not _related(mount.path, protected)
+	path.related(mount.resolved, protected)
+	not path.related(mount.path, protected)
 }
 
 _subfolder_allowed(_) if effective.config.mounts.subfolders == "allow"
@@ -320,11 +321,11 @@ _subfolder_allowed(_) if {
 _subfolder_allowed(mount) if not _in_writable_root(mount)
 
 _in_writable_root(mount) if {
-	some path in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
 	some root in _roots_writable
 	some end in {object.get(root, "path", ""), object.get(root, "resolved", "")}
-	_below(path, end)
-	path != end
+	path.below(mounted, end)
+	mounted != end
 }
 
 _restarts_by_itself if {
@@ -350,13 +351,13 @@ _harmless(mount) if mount.type in {"volume", "tmpfs", "image", "npipe", "cluster
 
 _placed(mount) if {
 	some root in effective.config.mounts.allow
-	_below(mount.path, root.path)
-	_leads_below(mount, root)
+	path.below(mount.path, root.path)
+	_leadspath.below(mount, root)
 }
 
-_leads_below(_, _) if effective.config.mounts.follow_symlinks == false
+_leadspath["below"](_, _) if effective.config.mounts.follow_symlinks == false
 
-_leads_below(mount, root) if _below(mount.resolved, root.resolved)
+_leadspath["below"](mount, root) if path.below(mount.resolved, root.resolved)
 
 _writable_enough(mount) if {
 	mount.read_only == true
@@ -366,8 +367,8 @@ _writable_enough(mount) if {
 _writable_enough(mount) if {
 	some root in effective.config.mounts.allow
 	root.read_only == false
-	_below(mount.path, root.path)
-	_leads_below(mount, root)
+	path.below(mount.path, root.path)
+	_leadspath.below(mount, root)
 }
 
 _no_writable_submounts(mount) if mount.submounts in {"none", "read-only"}
@@ -390,22 +391,10 @@ _pathless(mount) if {
 }
 
 _reached(mount) := {protected |
-	some path in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
-	is_string(path)
+	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	is_string(mounted)
 	some protected in effective.config.mounts.deny
-	_related(path, protected)
-}
-
-_related(path, protected) if _below(path, protected)
-
-_related(path, protected) if _below(protected, path)
-
-_below(path, root) if path == root
-
-_below(path, root) if {
-	is_string(path)
-	is_string(root)
-	startswith(path, concat("", [trim_suffix(root, "/"), "/"]))
+	path.related(mounted, protected)
 }
 
 _roots := [_root(root) | some root in effective.list(["mounts", "allow"])]
