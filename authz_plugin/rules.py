@@ -102,11 +102,13 @@ class Danger:
     def text(self, value: str) -> str:
         """The danger of a value; empty if there is none.
 
-        Of several ``values`` that fit, the longest counts.
+        A value itself counts before one with ``*``, and of these the longest that fits.
         """
         if value in self.harmless:
             return ""
-        fitting = [name for name in self.values if _fits(name, value)]
+        if value in self.values:
+            return self.values[value]
+        fitting = [name for name in self.values if _is_beginning(name, value)]
         return self.values[max(fitting, key=len)] if fitting else self.otherwise
 
 
@@ -197,8 +199,8 @@ def _control(text: str) -> tuple[str, str]:
     return standard, control
 
 
-def _fits(pattern: str, value: str) -> bool:
-    return value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern
+def _is_beginning(pattern: str, value: str) -> bool:
+    return pattern.endswith("*") and value.startswith(pattern[:-1])
 
 
 def _shipped() -> Mapping[str, Rule]:
