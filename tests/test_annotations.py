@@ -172,7 +172,7 @@ def test_a_danger_of_another_shape_is_refused() -> None:
         Danger.of({"value": "x"})
 
 
-def test_the_longest_value_that_fits_tells_the_danger() -> None:
+def test_a_value_tells_the_danger_itself_or_by_how_it_begins() -> None:
     values = {"plugin.*": "root", "plugin.set*": "settings", "plugin.set": "one"}
     danger = Danger.of({"harmless": ["plugin.list"], "values": values, "otherwise": "other"})
     found = [danger.text(f"plugin.{name}") for name in ("list", "pull", "set", "setting")]
