@@ -86,6 +86,7 @@ fmt: $(BIN)/.dev $(BIN)/opa ## Format Python and Rego
 	$(BIN)/opa fmt --write policies
 
 generate: $(BIN)/.dev ## Write the files that are made from others
+	$(BIN)/python -m tests.generate.annotations
 	$(BIN)/python -m tests.generate
 
 lock: ## Pin every dependency, with hashes

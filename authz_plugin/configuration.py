@@ -21,6 +21,7 @@ from authz_plugin.dockerd.mounts import clean
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.errors import SettingsError
 from authz_plugin.hostpaths import HostPaths
+from authz_plugin.rules import RULES
 from authz_plugin.settings import (
     DEFAULT_FILE,
     DEFAULT_PROFILE,
@@ -39,7 +40,9 @@ ROOT: Final = Path("docker/authz")
 WARNED_BEFORE: Final = timedelta(days=14)
 """How long before its end an exception is warned about."""
 
-_RULE_ID: Final = re.compile(r"^# custom:\n#   id: (\S+)$", re.MULTILINE)
+_RULE_ID: Final = re.compile(r"^#\s+id:\s+(\S+)$", re.MULTILINE)
+"""The id of a rule of the operator's own, in its metadata."""
+
 _SIZE: Final = re.compile(r"(\d+)([kmg])")
 _UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _HUB: Final = "docker.io"
@@ -110,16 +113,11 @@ def _profile(name: str) -> Mapping[str, Any]:
 
 
 def rule_ids(folder: Path | None = None) -> frozenset[str]:
-    """The ids of the rules in a folder, or of the shipped ones, as metadata states them."""
+    """The ids of the shipped rules, or of the operator's own rules in a folder."""
     if folder is None:
-        return _shipped_ids()
+        return frozenset(RULES)
     files = folder.rglob("*.rego")
     return frozenset(id_ for file in files for id_ in _RULE_ID.findall(file.read_text()))
-
-
-@cache
-def _shipped_ids() -> frozenset[str]:
-    return rule_ids(SHIPPED / ROOT / "rules")
 
 
 def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
@@ -324,12 +322,8 @@ def _check_names(
     for name in names:
         if name not in known and not name.startswith("custom."):
             close = difflib.get_close_matches(name, known, n=1)
-            section = "operations" if known is OPERATIONS else "rules"
-            hint = (
-                f", did you mean {close[0]}?"
-                if close
-                else f"; docs/reference/{section}.md lists them"
-            )
+            page = "docs/reference/operations.md" if known is OPERATIONS else "docs/reference/rules"
+            hint = f", did you mean {close[0]}?" if close else f"; {page} lists them"
             raise SettingsError(origins.of(key), show(key), f"{name} is not known{hint}")
 
 

@@ -14,8 +14,12 @@ import pytest
 
 from authz_plugin.configuration import ROOT, SHIPPED, config_schema
 from authz_plugin.engine import binary
-from authz_plugin.journal import metrics
-from tests.generate.rules import OWN_RULES, rules
+from authz_plugin.journal import recording
+from authz_plugin.own_rules import DECISION_RULES, OWN_RULES, PLUGIN_RULES
+from authz_plugin.rules import RULES, Change, Danger
+from authz_plugin.tools.compliance.controls import TABLED, standard
+from authz_plugin.tools.learning.denials import DANGERS, FUNCTIONS
+from tests.generate.rules import rules
 
 PLUGIN: Final = Path(__file__).parents[1] / "authz_plugin"
 DECISION: Final = SHIPPED / ROOT / "decision.rego"
@@ -108,6 +112,74 @@ def test_a_setting_that_opens_a_rule_exists(name: str) -> None:
             schema = schema["properties"][part]
 
 
+@pytest.mark.parametrize("name", DENYING)
+def test_metadata_has_known_names_alone(name: str) -> None:
+    known = {"id", "settings", "remedy", "change", "danger", "baseline", "records", "controls"}
+    assert DENYING[name].said["custom"].keys() <= known
+
+
+@pytest.mark.parametrize("id_", RULES)
+def test_a_change_is_of_a_setting_or_names_a_function(id_: str) -> None:
+    change, danger = RULES[id_].change, RULES[id_].danger
+    assert not danger.function or danger.function in DANGERS
+    if change is None:
+        assert danger == Danger()
+    elif change.action == "function":
+        assert change.function in FUNCTIONS
+        assert not change.key or ".".join(change.key) in RULES[id_].settings
+    else:
+        assert ".".join(change.key) in RULES[id_].settings
+
+
+def test_every_function_of_changes_and_dangers_is_named_by_a_rule() -> None:
+    changes = [rule.change for rule in RULES.values() if rule.change is not None]
+    assert {change.function for change in changes} - {""} == FUNCTIONS.keys()
+    assert {rule.danger.function for rule in RULES.values()} - {""} == DANGERS.keys()
+
+
+def test_a_baseline_is_of_the_rules_own_settings_and_of_each_once() -> None:
+    stated = [(rule, key) for rule in RULES.values() for key in rule.baseline]
+    assert [(rule.id, key) for rule, key in stated if key not in rule.settings] == []
+    assert [key for key, count in Counter(key for _, key in stated).items() if count > 1] == []
+
+
+def test_what_is_recorded_exists_and_is_no_secret() -> None:
+    places = {place for rule in RULES.values() for place in rule.records}
+    facts = json.loads((SHIPPED / "schemas/input.json").read_text())["properties"].keys()
+    known = facts - {"body", "request"}
+    assert {place for place in places if "." not in place} <= known
+    assert {place.partition(".")[0] for place in places if "." in place} <= {"body", "query"}
+    assert places & recording._SECRETS == set()
+
+
+def test_every_control_that_a_rule_names_exists() -> None:
+    known = {(name, control.id) for name in TABLED for control in standard(name).controls}
+    assert {control for rule in RULES.values() for control in rule.controls} <= known
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"add": "a.b", "set": "a.b"}, {"add": "a.b", "to": True}, {"grow": "a.b"}],
+    ids=str,
+)
+def test_a_change_of_another_shape_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="a change has one of"):
+        Change.of(change)
+
+
+def test_a_danger_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="a danger has no more than"):
+        Danger.of({"value": "x"})
+
+
+def test_a_value_tells_the_danger_itself_or_by_how_it_begins() -> None:
+    values = {"plugin.*": "root", "plugin.set*": "settings", "plugin.set": "one"}
+    danger = Danger.of({"harmless": ["plugin.list"], "values": values, "otherwise": "other"})
+    found = [danger.text(f"plugin.{name}") for name in ("list", "pull", "set", "setting")]
+    assert found == ["", "root", "one", "settings"]
+    assert danger.text("node") == "other"
+
+
 def test_no_two_rules_have_an_id_in_common() -> None:
     ids = [rule.said["custom"]["id"] for rule in DENYING.values()]
     assert [id_ for id_, count in Counter([*ids, *OWN_RULES]).items() if count > 1] == []
@@ -119,12 +191,11 @@ def test_the_page_of_rules_lacks_none() -> None:
 
 def test_every_id_of_the_plugins_own_is_told_of() -> None:
     raised = {id_ for file in PLUGIN.rglob("*.py") for id_ in _first_arguments(file)}
-    assert raised == {id_ for id_ in OWN_RULES if id_ not in _decision_ids()}
-    assert raised == set(metrics.OWN_RULES)
+    assert raised == set(PLUGIN_RULES)
 
 
 def test_every_id_of_the_decision_is_told_of() -> None:
-    assert _decision_ids() == OWN_RULES.keys() - set(metrics.OWN_RULES)
+    assert _decision_ids() == set(DECISION_RULES)
 
 
 def _first_arguments(file: Path) -> Iterator[str]:

@@ -15,8 +15,9 @@ import pytest
 from authz_plugin.dockerd import routes
 from authz_plugin.dockerd.routes import STREAM
 from authz_plugin.engine import binary
+from authz_plugin.own_rules import OWN_RULES
 from tests import ledger, oracle
-from tests.generate.rules import OWN_RULES, rules
+from tests.generate.rules import rules
 from tests.ledger import Row, walk
 from tests.ledger.decisions import Decider, Witness
 from tests.oracle import is_available
@@ -130,7 +131,7 @@ def test_every_rule_that_a_row_names_exists() -> None:
     wrong = [
         f"{row.where}: {rule}" for row in ROWS for rule in row.rules.split() if rule not in known
     ]
-    assert wrong == [], "name the rule as docs/reference/rules.md has it"
+    assert wrong == [], "name the rule as docs/reference/rules has it"
 
 
 def test_every_witness_is_denied_by_the_rules_of_its_row_which_read_its_facts(

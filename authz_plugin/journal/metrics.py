@@ -24,29 +24,10 @@ from prometheus_client.process_collector import ProcessCollector
 from authz_plugin import __version__
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.journal.record import DecisionRecord, Outcome
+from authz_plugin.own_rules import PLUGIN_RULES
 
 UNKNOWN: Final = "unknown"
 OTHER: Final = "other"
-
-OWN_RULES: Final = (
-    "request.audit",
-    "request.body-duplicate",
-    "request.body-form",
-    "request.body-json",
-    "request.body-old-shape",
-    "request.body-size",
-    "request.body-type",
-    "request.body-withheld",
-    "request.certificate",
-    "request.engine",
-    "request.healthcheck",
-    "request.internal",
-    "request.message",
-    "request.query",
-    "request.unknown-operation",
-    "request.uri",
-)
-"""The rules that deny before a policy is asked, or when it cannot be."""
 
 EXPIRES_SOON: Final = timedelta(days=14)
 
@@ -305,7 +286,7 @@ class _ByRule:
     ) -> None:
         self._family = Counter(name, text, ("rule",), registry=registry)
         self._facts = facts
-        known = {*rules, *OWN_RULES, OTHER}
+        known = {*rules, *PLUGIN_RULES, OTHER}
         self._known = {rule: self._family.labels(rule) for rule in sorted(known)}
 
     def count(self, rule: str, *, by_policy: bool) -> None:

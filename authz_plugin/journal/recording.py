@@ -1,8 +1,9 @@
-"""The recorded input: what a decision was made of, kept so that it can be decided again.
+"""The recorded input: the input document of a decision, kept so that it can be decided again.
 
-Owns what of an input document may be written down: the texts that rules compare and denials quote.
-Every other text is hidden, so that a field which is new stays out of the file until somebody lets
-it in here. What is empty is left out, and put back when a recording is read.
+A text of the input document is written to the audit file only if ``_ALWAYS`` names its key, or if
+the annotation ``records`` of a shipped rule names it and ``_SECRETS`` does not. Every other text is
+hidden, so that a new field is hidden until a rule names it. Empty values are left out, and added
+again when a recording is read.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any, Final
 import orjson
 
 from authz_plugin import renamed
+from authz_plugin.configuration import SHIPPED
 from authz_plugin.dockerd.gojson import Array, Bytes, Map, Pointer, Shape, Slice, String, Struct
 from authz_plugin.dockerd.routes import OPERATIONS, STREAM
 from authz_plugin.journal.chain import Link
 from authz_plugin.journal.masking import HIDDEN, masked_text
 from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.rules import RULES
 
 LONGEST: Final = 32 << 10
 """Bytes of one recorded input, at most; a longer one is left out."""
@@ -35,15 +38,36 @@ _TELL_NOTHING: Final = frozenset({"", "-", "0", "1", "[]", "false", "null", "tru
 _ALWAYS: Final = frozenset(
     {"version", "phase", "time", "caller", "request", "operation", "body_state"}
 )
-_LISTS: Final = frozenset(
+_SECRETS: Final = frozenset(
     {
-        *("mounts", "capabilities", "namespaces", "security_options", "users", "limits", "ulimits"),
-        *("sysctls", "tmpfs", "log_drivers", "images", "ports", "endpoints", "hosts", "references"),
-        "environment",
-        *("labels", "label_filters"),
+        *("body.Data", "body.JoinToken", "body.UnlockKey", "body.CAConfig.SigningCAKey"),
+        *("body.Env[]", "body.Cmd[]", "body.Entrypoint[]", "body.Shell[]", "body.[]"),
+        *("body.Healthcheck.Test[]", "body.HostConfig.LogConfig.Config.*"),
+        *(
+            "query.buildargs",
+            "query.changes",
+            "headers.x-registry-auth",
+            "headers.x-registry-config",
+        ),
     }
 )
-_SHOWN: Final = (_ALWAYS - {"request"}) | _LISTS | {"hardening", "restart", "filters"}
+"""Places of secrets: hidden even if the annotation of a rule names them."""
+
+_RECORDS: Final = frozenset(place for rule in RULES.values() for place in rule.records) - _SECRETS
+
+
+def _named(prefix: str) -> frozenset[str]:
+    """The places in a part of the request that rules name, without the prefix."""
+    return frozenset(place.removeprefix(prefix) for place in _RECORDS if place.startswith(prefix))
+
+
+_QUERY: Final = _named("query.")
+_BODY: Final = _named("body.")
+"""Texts of bodies that shipped rules compare themselves; all others reach them as facts."""
+
+_HEADERS: Final = frozenset({"content-length", "content-type"})
+_FACTS: Final = frozenset(place for place in _RECORDS if "." not in place)
+_SHOWN: Final = (_ALWAYS - {"request"}) | _FACTS
 """Keys of the input document whose texts are shown, but for what the next table names."""
 
 _CLIENTS_OWN: Final = {
@@ -54,41 +78,22 @@ _CLIENTS_OWN: Final = {
 }
 """Parts of facts in which a client writes what it likes: only names are shown of them."""
 
-_EMPTY: Final[Mapping[str, Any]] = {
-    **{name: [] for name in _LISTS},
-    "filters": {},
-    "hardening": None,
-    "restart": None,
-    "body": None,
-}
-"""What stands in a document where its recorded form has nothing."""
+_EMPTY_OF_TYPE: Final[Mapping[str, Any]] = {"array": [], "object": {}}
 
-_QUERY: Final = frozenset({"cgroupparent", "name", "networkmode", "ps_args", "remote"})
-_HEADERS: Final = frozenset({"content-length", "content-type"})
 
-_BODY: Final = frozenset(
-    {
-        "[].Name",
-        "[].Value[]",
-        "Driver",
-        "HostConfig.CgroupParent",
-        "HostConfig.Devices[].PathOnHost",
-        "HostConfig.GroupAdd[]",
-        "HostConfig.Runtime",
-        "IPAM.Driver",
-        "Labels.*",
-        "RemoteAddrs[]",
-        "Role",
-        "Scope",
-        "TaskTemplate.ContainerSpec.Groups[]",
-        "TaskTemplate.ContainerSpec.Labels.*",
-        "TaskTemplate.PluginSpec.privileges[].name",
-        "TaskTemplate.PluginSpec.privileges[].value[]",
-        "TaskTemplate.Runtime",
-        "UpdateConfig.FailureAction",
+def _empty() -> Mapping[str, Any]:
+    """The empty value of each fact of the input document, by its type in the schema."""
+    schema = orjson.loads((SHIPPED / "schemas/input.json").read_bytes())
+    types = {name: given.get("type") for name, given in schema["properties"].items()}
+    facts = types.keys() - _ALWAYS
+    return {
+        name: _EMPTY_OF_TYPE[types[name]] if isinstance(types[name], str) else None
+        for name in facts
     }
-)
-"""Texts of bodies that shipped rules compare themselves; all others reach them as facts."""
+
+
+_EMPTY: Final = _empty()
+"""What stands in a document where its recorded form has nothing."""
 
 _Write = Callable[[Any], Any]
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -32,7 +33,9 @@ from authz_plugin.errors import EngineError, PolicyError, SetupError
 from authz_plugin.hostpaths import host_paths
 from authz_plugin.journal.record import DecisionRecord, Times, decision_record, new_decision_id
 from authz_plugin.protocol import Answer
+from authz_plugin.rules import RULES, Rule
 from authz_plugin.settings import Settings
+from authz_plugin.tools.rule_sources import rule_sources
 
 Subject = bytes | Mapping[str, Any]
 """What can be decided on: the body of an ``/AuthZPlugin.AuthZReq`` as bytes, or an input
@@ -111,6 +114,13 @@ class Sandbox:
         address = OpaAddress(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/sandbox")
         self._executor = ThreadPoolExecutor(_PARALLEL_BATCHES, "sandbox")
+
+    @cached_property
+    def rules(self) -> Mapping[str, Rule]:
+        """The rules of this policy by their ids; raises ``PolicyError`` for unreadable metadata."""
+        folders = [folder for folder in self.sources if folder != policy.SHIPPED / policy.ROOT]
+        others = {id_: found.rule for id_, found in rule_sources(self.opa, folders).items()}
+        return {**RULES, **others}
 
     def judge(self, subject: Subject, config: Mapping[str, Any] | None = None) -> Judgement:
         """Decide on a request; denies without an answer of OPA, as the plugin does."""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.generate.annotations import RULES_FILE, rules_file
 from tests.generate.attacks import attacks_page
 from tests.generate.clients import clients_page
 from tests.generate.configuration import configuration_page
@@ -16,7 +17,7 @@ from tests.generate.fields import fields_page
 from tests.generate.input import input_page
 from tests.generate.operations import operations_page
 from tests.generate.profiles import profiles_page
-from tests.generate.rules import rules_page
+from tests.generate.rules import rules_pages
 from tests.generate.schema import input_schema
 from tests.generate.settings import settings_page
 
@@ -36,7 +37,8 @@ def made() -> dict[Path, str]:
         _REFERENCE / "operations.md": operations_page(),
         _REFERENCE / "policy-configuration.md": configuration_page(),
         _REFERENCE / "profiles.md": profiles_page(),
-        _REFERENCE / "rules.md": rules_page(),
+        **{_REFERENCE / page: text for page, text in rules_pages().items()},
+        RULES_FILE: rules_file(),
         _REFERENCE / "settings.md": settings_page(),
         _ROOT / "deploy/grafana/opa-authz.json": _json(dashboard()),
     }

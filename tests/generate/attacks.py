@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.generate.rules import rule_link
 from tests.real.attacks import ATTACKS
 from tests.real.attacks.model import ENGINES, POLICIES, AttackCase
 
-_HEAD: Final = """\
+_HEAD: Final = f"""\
 # Attacks
 
 Every row is a request that [the tests](../../tests/real/test_attacks.py) send byte for byte to
 three real daemons. First the daemon is unguarded: its answers prove that the attack works, or that
-this engine rejects it by itself. Then three policies guard the daemon: the rule named here must deny the
-attack, and an inventory of the daemon must be the same afterwards. The policies are the profiles
+this engine rejects it by itself. Then three policies guard the daemon: the rule named here must
+deny the attack, and an inventory of the daemon must be the same afterwards. The policies are the profiles
 `production` and `devcontainer`, and [a strict one](../../tests/real/attacks/strict.yaml) that opens
 every section, so that each denial is due to the content of the request. The requests are defined in
 [tables](../../tests/real/attacks).
@@ -24,7 +25,7 @@ every section, so that each denial is due to the content of the request. The req
 
 *Unguarded*: the attack works on every engine, except on those that are named with what they do
 instead. *Denied by*: the rule under the strict policy. A profile that closes the operation denies
-the attack by [`sections.operation`](rules.md#sectionsoperation). Profiles that allow the attack on
+the attack by {rule_link("sections.operation")}. Profiles that allow the attack on
 purpose are named.
 
 """
@@ -97,7 +98,7 @@ def _rules(attack: AttackCase) -> str:
 
 
 def _link(rule: str | None) -> str:
-    return f"[`{rule}`](rules.md#{(rule or '').replace('.', '')})"
+    return rule_link(rule or "")
 
 
 def _cell(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from authz_plugin import policy
 from authz_plugin.configuration import complete_profile
 from authz_plugin.hostpaths import LocalHostPaths
+from tests.generate.rules import FOLDER, rule_link
 
 Asked = tuple[str, str, dict[str, Any] | None]
 """Method, path and body."""
@@ -250,7 +251,7 @@ EXAMPLES: Final = (
     ),
 )  # fmt: skip
 
-_HEAD: Final = """\
+_HEAD: Final = f"""\
 # Policy configuration
 
 The policy configuration names a [profile](profiles.md) and the keys that differ from it. It is in
@@ -259,8 +260,8 @@ is merged with the profile's map. With an unknown key or a wrong value, the plug
 and names the line; `opa-authz check` checks this beforehand. After a change, reload the plugin. If
 the changed configuration is not valid, the plugin keeps the old one.
 
-A denial names the rule that denies, and [the rules](rules.md) name the keys on which each rule
-depends. `opa-authz explain` shows the smallest change that would allow a request.
+A denial names the rule that denies, and [the rules]({FOLDER}/README.md) name the keys on which
+each rule depends. `opa-authz explain` shows the smallest change that would allow a request.
 """
 
 _KEYS: Final = """\
@@ -288,8 +289,7 @@ def configuration_page() -> str:
 
 
 def _rules(example: Example) -> str:
-    links = [f"[`{rule}`](rules.md#{rule.replace('.', '')})" for rule in example.denied]
-    return f"Denied by: {', '.join(links)}."
+    return f"Denied by: {', '.join(map(rule_link, example.denied))}."
 
 
 def _keys(properties: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,20 +8,21 @@ from typing import Final
 
 from authz_plugin.dockerd.routes import OPERATIONS
 from tests import ledger
+from tests.generate.rules import FOLDER, rule_link
 from tests.ledger import VERDICTS, Row, Verdict
 
-_HEAD: Final = """\
+_HEAD: Final = f"""\
 # Fields
 
-Every part of a request that Docker reads, and the [rule](rules.md) that judges it: every field of
-every JSON body that Docker 20.10, 28.5 or 29 decodes, and every query parameter, filter, header,
+Every part of a request that Docker reads, and the [rule]({FOLDER}/README.md) that judges it: every
+field of every JSON body that Docker 20.10, 28.5 or 29 decodes, and every query parameter, filter, header,
 path reference and stream that these engines read. The list is complete: a test reads Docker's own
 Go types and routers and fails for each field that is missing here. Another test has each rule deny
 an example and checks that the rule reads the field.
 
 [The input document](input.md) describes what the rules read. `[]` stands for each item of a list,
-`{}` for each entry of a map, `**` for everything below. *Read by* names the engines that read the
-field if not all of them do. In addition, [`sections.operation`](rules.md#sectionsoperation) judges
+`{{}}` for each entry of a map, `**` for everything below. *Read by* names the engines that read the
+field if not all of them do. In addition, {rule_link("sections.operation")} judges
 every operation as a whole.
 """
 
@@ -83,7 +84,7 @@ def _table(rows: list[Row]) -> list[str]:
         if row.verdict != "judged":
             said.setdefault(key, []).append(f"*{row.verdict}*: {row.why}")
         else:
-            said.setdefault(key, []).extend(map(_link, row.rules.split()))
+            said.setdefault(key, []).extend(map(rule_link, row.rules.split()))
             if row.why:
                 said[key].append(row.why)
     for (place, name, readers), words in said.items():
@@ -94,10 +95,6 @@ def _table(rows: list[Row]) -> list[str]:
 
 def _readers(row: Row) -> str:
     return "" if row.engines == _ALL else row.engines.replace(" ", ", ")
-
-
-def _link(rule: str) -> str:
-    return f"[`{rule}`](rules.md#{rule.replace('.', '')})"
 
 
 def _place(operations: str) -> tuple[int, str]:

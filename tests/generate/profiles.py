@@ -10,6 +10,7 @@ from authz_plugin import policy
 from authz_plugin.configuration import complete_profile
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.hostpaths import LocalHostPaths
+from tests.generate.rules import rule_link
 from tests.profile_guarantees import COMMON_GUARANTEES, GUARANTEES, Guarantee
 
 GENERAL: Final = (
@@ -102,7 +103,7 @@ def _guarantee_rows(whose: str, guarantees: tuple[Guarantee, ...]) -> list[str]:
 
 
 def _links(rules: tuple[str, ...]) -> str:
-    return ", ".join(f"[`{rule}`](rules.md#{rule.replace('.', '')})" for rule in rules)
+    return ", ".join(map(rule_link, rules))
 
 
 def _purpose(name: str) -> str:

@@ -1,29 +1,46 @@
-"""docs/reference/rules.md: every rule id, from the policies' annotations and from the plugin."""
+"""docs/reference/rules: every rule, from the policies' annotations and from the plugin itself."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
-from authz_plugin.configuration import ROOT, SHIPPED
-from authz_plugin.engine import binary
+from authz_plugin.own_rules import OWN_RULES, OwnRule
+from authz_plugin.rules import Rule, annotated_rules, one_line
+from tests.generate.annotations import inspected
+
+FOLDER: Final = "rules"
+"""The folder of the pages, below docs/reference."""
+
+_OWN_PAGE: Final = "before-and-after"
 
 _HEAD: Final = """\
 # Rules
 
-Every denial names its rule, as in `[mounts.source HostConfig.Binds[0]]`. This page says for each
-rule what it denies and why, which setting opens it and what to do instead.
+Every denial names its rule, as in `[mounts.source HostConfig.Binds[0]]`. These pages say for each
+rule what it denies and why, which setting opens it and what to do instead; there is one page for
+each concern.
 
-[Fields](fields.md) goes the other way: from each field of a request to the rules that judge it.
+[Fields]({up}/fields.md) lists for each field of a request the rules that judge it.
 
-Settings that a rule names are keys of the [policy configuration](policy-configuration.md). Beside
-them, `rules: {mounts.source: warn}` makes any one rule warn instead of deny, and an exception lets
-one value pass until a date. Neither is possible for the ids under *Before and after the policy*.
+Settings that a rule names are keys of the
+[policy configuration]({up}/policy-configuration.md). Beside them, `rules: {{mounts.source: warn}}`
+makes any one rule warn instead of deny, and an exception lets one value pass until a date. Neither
+is possible for the ids on the page [Before and after the policy]({own}.md).
 
-This page is made from the policies' annotations and `tests/generate/rules.py`.
+These pages are made from the policies' annotations and `authz_plugin/own_rules.py`.
+
+| rule | what it demands | settings |
+|---|---|---|"""
+_BACK: Final = "[All rules](README.md)"
+_OWN_HEAD: Final = """\
+# Before and after the policy
+
+These come from the plugin itself or are about the policy as a whole.
+
+[All rules](README.md)
 """
 _UNREADABLE: Final = (
     "No setting opens it: it keeps the other rules of its family from passing what they could not "
@@ -32,190 +49,61 @@ _UNREADABLE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule as its annotations tell it. ``settings`` are keys of the policy configuration."""
-
-    package: str
-    id: str
-    title: str
-    description: str
-    settings: tuple[str, ...]
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class OwnRule:
-    """A rule id that no rule package has. ``opens`` is what opens it, empty where nothing does."""
-
-    title: str
-    description: str
-    remedy: str
-    opens: str = ""
-
-
-OWN_RULES: Final[Mapping[str, OwnRule]] = {
-    "request.audit": OwnRule(
-        "What is allowed must be recorded",
-        "The audit file cannot be written, and the operator wants no unrecorded requests.",
-        "Tell the operator of this host: the disk may be full.",
-        "`audit.on_failure: continue`",
-    ),
-    "request.body-duplicate": OwnRule(
-        "A body must give each field once",
-        "Also not in two spellings, `Image` and `image`: dockerd folds case, and readers differ on "
-        "which of two values counts.",
-        "Give the field once.",
-    ),
-    "request.body-form": OwnRule(
-        "No form may stand behind a query",
-        "dockerd reads a form's parameters ahead of the query and shows no plugin a form.",
-        "Give parameters in the query. Send no Content-Type where there is no body, and archives "
-        "as application/x-tar.",
-    ),
-    "request.body-json": OwnRule(
-        "A body must be the JSON of one value",
-        "Where readers of JSON differ (text after the value, broken Unicode, NaN), dockerd might "
-        "see something else than the policy.",
-        "Send one JSON value in UTF-8.",
-    ),
-    "request.body-old-shape": OwnRule(
-        "A field must mean the same to every engine",
-        "Engines before 25 take a start's body for a new HostConfig, those before 27 read some "
-        "fields at another place than later ones.",
-        "Give the field where the denial says, when the container is created.",
-    ),
-    "request.body-size": OwnRule(
-        "A body must be of ordinary size",
-        "A text or the number of entries is beyond what any client needs, and every fact of it "
-        "would have to be judged in time.",
-        "Send less; the denial names the limit.",
-    ),
-    "request.body-type": OwnRule(
-        "A field must be of its type",
-        "dockerd would refuse the request, or read something of its own into it.",
-        "Correct the field that the denial names.",
-    ),
-    "request.body-withheld": OwnRule(
-        "A body that matters must be visible",
-        "dockerd shows a plugin only bodies of type application/json, and engines without the "
-        "fixes of CVE-2024-41110 and CVE-2026-34040 neither chunked ones nor those of 1 MiB and "
-        "more.",
-        "Send it as application/json with a Content-Length, and below 1 MiB on such engines.",
-    ),
-    "request.certificate": OwnRule(
-        "A client certificate must be readable",
-        "Who asks is not known if a certificate, or the list of those that were taken back, cannot "
-        "be read.",
-        "Use a certificate of X.509 version 3; otherwise tell the operator of this host.",
-    ),
-    "request.engine": OwnRule(
-        "The policy engine must decide",
-        "OPA is down, too slow, or gave an answer that is no decision.",
-        "Try again; if it stays, tell the operator of this host.",
-        "`ping.without_engine: true`, for pings alone",
-    ),
-    "request.healthcheck": OwnRule(
-        "A health check must have a form that Docker documents",
-        "No test at all, which is the image's; NONE; CMD-SHELL with one command; CMD with a "
-        "program and its arguments. Engines differ in what they make of other forms, and some of "
-        "it does harm. In containers, services and commits, under every profile. What the changes "
-        "of a commit or an import bring, Docker's parser writes in one of these forms; an image's "
-        "own check is not known to any plugin.",
-        "Give the test as docker run --health-cmd does: CMD-SHELL and one command.",
-    ),
-    "request.internal": OwnRule(
-        "The plugin must not fail",
-        "A defect of the plugin; its log has the place under the decision id.",
-        "Tell the operator of this host the decision id.",
-    ),
-    "request.message": OwnRule(
-        "dockerd's message must be whole",
-        "What the plugin was sent is not what a dockerd sends. An empty message comes from dockerd "
-        "itself when it asks again after a broken connection.",
-        "Try again.",
-    ),
-    "request.policy": OwnRule(
-        "Every rule package must answer",
-        "A package of the policy is lost, and with it whatever it denies.",
-        "Tell the operator of this host, who restores the policy's files.",
-    ),
-    "request.query": OwnRule(
-        "A query must have one meaning",
-        "It holds a broken escape, a control character, a semicolon, or a parameter twice of which "
-        "dockerd reads the first only.",
-        "Encode the query, and give the parameter once.",
-    ),
-    "request.unknown-operation": OwnRule(
-        "An operation must be known",
-        "No engine that is known here has such a route, so nobody can say what it does.",
-        "Use one of the [operations](operations.md).",
-    ),
-    "request.uri": OwnRule(
-        "A path must be clean",
-        "It holds `//`, `/./`, `/../`, broken escapes or control characters.",
-        "Send the path as the [operations](operations.md) have it.",
-    ),
-    "exceptions.expiring": OwnRule(
-        "An exception ends soon",
-        "No denial but a warning in the log: what an exception lets pass today is denied after its "
-        "last day.",
-        "Have the exception renewed, or do without what it lets pass.",
-        "`exceptions`, with a later `expires`",
-    ),
-}
-"""What denies or warns outside of the rule packages: before a policy is asked, without an answer,
-and about the policy itself."""
-
-
-@cache
-def _inspected() -> tuple[Mapping[str, Any], ...]:
-    """What ``opa inspect`` says of the shipped rule packages, one entry for each annotation."""
-    folder = str(SHIPPED / ROOT / "rules")
-    done = binary.find().run("inspect", "--annotations", "--format", "json", folder)
-    done.check_returncode()
-    return tuple(json.loads(done.stdout)["annotations"])
+def rule_link(rule: str, page: str = "") -> str:
+    """A Markdown link to a rule, from the path of a page below docs/reference."""
+    target = f"{FOLDER}/{_page(rule)}.md"
+    path = os.path.relpath(target, os.path.dirname(page) or ".")  # noqa: PTH120 - of links, not files
+    return f"[`{rule}`]({path}#{_anchor(rule)})"
 
 
 def rules() -> Iterator[Rule]:
-    """The denials of the shipped rule packages."""
-    for entry in _inspected():
-        path = [part["value"] for part in entry["path"]]
-        if path[-1] != "denials":
-            continue
-        said = entry["annotations"]
-        custom = said.get("custom", {})
-        yield Rule(
-            package=path[-2],
-            id=custom.get("id", ""),
-            title=said.get("title", ""),
-            description=_one_line(said.get("description", "")),
-            settings=tuple(custom.get("settings", ())),
-            remedy=_one_line(custom.get("remedy", "")),
-        )
+    """The denials of the rule packages, as their annotations are now."""
+    return (found.rule for found in annotated_rules(inspected()))
 
 
-def rules_page() -> str:
-    """The page, one part for each rule package."""
+def rules_pages() -> Mapping[str, str]:
+    """The pages by their paths below docs/reference: the index, one page for each rule package, and
+    one of the plugin's own rules."""
     found = sorted(rules(), key=lambda rule: rule.package)
-    lines = [_HEAD]
-    package = ""
+    packages: dict[str, list[Rule]] = {}
     for rule in found:
-        if rule.package != package:
-            package = rule.package
-            title, description = _packages()[package]
-            lines += [f"## {title}", "", description, ""]
+        packages.setdefault(rule.package, []).append(rule)
+    pages = {"README": _index(found)}
+    pages |= {_file(package): _concern(package, own) for package, own in packages.items()}
+    pages[_OWN_PAGE] = _own_page()
+    return {f"{FOLDER}/{name}.md": text for name, text in pages.items()}
+
+
+def _index(found: Iterable[Rule]) -> str:
+    lines = [_HEAD.format(up="/".join([".."] * (FOLDER.count("/") + 1)), own=_OWN_PAGE)]
+    for rule in found:
+        settings = ", ".join(f"`{key}`" for key in rule.settings)
+        lines.append(f"| {_index_link(rule.id)} | {rule.title} | {settings} |")
+    lines += [f"| {_index_link(id_)} | {own.title} | |" for id_, own in OWN_RULES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _index_link(rule: str) -> str:
+    return rule_link(rule, f"{FOLDER}/README.md")
+
+
+def _concern(package: str, own: Iterable[Rule]) -> str:
+    title, description = _packages()[package]
+    lines = [f"# {title}", "", description, "", _BACK, ""]
+    for rule in own:
         lines += _part(rule.id, rule.title, rule.description, _of_rule(rule))
-    lines += ["## Before and after the policy", ""]
-    lines += ["These come from the plugin itself or are about the policy as a whole.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _own_page() -> str:
+    lines = [_OWN_HEAD]
     for id_, own in OWN_RULES.items():
-        opens = f"Setting: {own.opens}." if own.opens else "No setting opens it."
-        lines += _part(id_, own.title, own.description, f"{opens} {own.remedy}")
+        lines += _part(id_, own.title, own.description, _of_own_rule(own))
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _part(id_: str, title: str, description: str, remedy: str) -> list[str]:
-    return [f"### `{id_}`", "", f"**{title}.** {description}", "", remedy, ""]
+    return [f"## `{id_}`", "", f"**{title}.** {description}", "", remedy, ""]
 
 
 def _of_rule(rule: Rule) -> str:
@@ -225,18 +113,33 @@ def _of_rule(rule: Rule) -> str:
     return f"{f'Setting: {keys}.' if keys else 'No setting opens it.'} {rule.remedy}"
 
 
+def _of_own_rule(own: OwnRule) -> str:
+    return f"{f'Setting: {own.opens}.' if own.opens else 'No setting opens it.'} {own.remedy}"
+
+
 @cache
 def _packages() -> Mapping[str, tuple[str, str]]:
     """Title and description of each rule package."""
     return {
         entry["path"][-1]["value"]: (
             entry["annotations"]["title"],
-            _one_line(entry["annotations"]["description"]),
+            one_line(entry["annotations"]["description"]),
         )
-        for entry in _inspected()
+        for entry in inspected()["annotations"]
         if entry["annotations"]["scope"] == "package"
     }
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _page(rule: str) -> str:
+    """The page of a rule, without folder and suffix."""
+    if rule in OWN_RULES:
+        return _OWN_PAGE
+    return rule.partition(".")[0]
+
+
+def _file(package: str) -> str:
+    return package.replace("_", "-")
+
+
+def _anchor(rule: str) -> str:
+    return rule.replace(".", "")

@@ -21,10 +21,11 @@ from authz_plugin.journal import metrics
 from authz_plugin.journal.audit import AuditOptions
 from authz_plugin.journal.journal import Journal
 from authz_plugin.journal.log import LogOptions
-from authz_plugin.journal.metrics import OWN_RULES, Metrics
+from authz_plugin.journal.metrics import Metrics
 from authz_plugin.journal.outcomes import PendingRequests
 from authz_plugin.journal.record import DecisionRecord, new_decision_id
 from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.own_rules import PLUGIN_RULES
 from tests.journal.records import NO, create, record, request, response
 
 _ROOT = Path(__file__).parents[2]
@@ -97,7 +98,7 @@ def test_the_plugins_own_rules_are_all_known_from_the_start() -> None:
     sources = [package / f"{name}.py" for name in ("authorizer", "caller", "protocol")]
     sources += [file for folder in folders for file in folder.glob("*.py")]
     ids = {id_ for file in sources for id_ in re.findall(r'"(request\.[a-z-]+)"', file.read_text())}
-    assert ids == set(OWN_RULES)
+    assert ids == set(PLUGIN_RULES)
 
 
 def test_the_names_of_socket_proxies_are_there_too(measured: Measured) -> None:

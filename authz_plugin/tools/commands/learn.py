@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from authz_plugin import policy
 from authz_plugin.cli.options import current_rule_option, load_settings, policy_options
 from authz_plugin.cli.terminal import Progress, json_option, say, tell
 from authz_plugin.errors import SettingsError, SetupError
@@ -19,7 +20,6 @@ from authz_plugin.tools.commands.audit_options import (
 )
 from authz_plugin.tools.learning.proposal import Proposal, propose
 from authz_plugin.tools.learning.report import to_document, to_text
-from authz_plugin.tools.learning.rules import ROWS
 from authz_plugin.tools.sandbox import open_sandbox
 
 
@@ -66,12 +66,14 @@ def learn(
       opa-authz learn --json | jq '.withheld[].grant'
     """
     named = tuple(current_rule_option("--grant", name) for name in named)
-    for name in named:
-        if name.partition("=")[0] not in ROWS:
-            raise SettingsError(
-                "--grant", "", f"{name.partition('=')[0]} is no rule; docs/reference/rules.md"
-            )
     settings = load_settings(options)
+    known = policy.rule_ids() | (policy.rule_ids(settings.policies) if settings.policies else set())
+    for name in named:
+        rule = name.partition("=")[0]
+        if rule not in known:
+            raise SettingsError(
+                "--grant", "", f"{rule} is no rule; docs/reference/rules lists them"
+            )
     file = audit_file(file, lambda: settings)
     with open_sandbox(settings) as sandbox, Progress("lines read") as progress:
         until = until or datetime.now(UTC)

@@ -1,6 +1,7 @@
 """The controls of known standards and what supports each, read from ``standards/*.yaml``.
 
-Reports and docs/controls.md are made from them.
+Reports and docs/reference/controls.md are made from them. The rules of a control are those whose
+annotation ``controls`` names it. Whether a control is met is not stated here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from authz_plugin.rules import RULES
 from authz_plugin.settings import read_yaml
 
 REPORTED: Final = ("cis", "owasp", "nist")
@@ -79,18 +81,18 @@ def standard(name: str) -> Standard:
     given, _ = read_yaml(_FOLDER / f"{name}.yaml")
     first, second = given["columns"]
     parts = [
-        Part(part["title"], [_control(control) for control in part["controls"]])
+        Part(part["title"], [_control(name, control) for control in part["controls"]])
         for part in given["parts"]
     ]
     about = given["about"].strip()
     return Standard(name, given["title"], about, given["profile"], (first, second), parts)
 
 
-def _control(given: Mapping[str, Any]) -> Control:
-    lists = {
-        name: tuple(_flattened(given.get(name, []))) for name in ("rules", "checks", "findings")
-    }
-    return Control(**{**given, **lists})
+def _control(standard_: str, given: Mapping[str, Any]) -> Control:
+    lists = {name: tuple(_flattened(given.get(name, []))) for name in ("checks", "findings")}
+    named = (standard_, given["id"])
+    rules = tuple(rule.id for rule in RULES.values() if named in rule.controls)
+    return Control(**{**given, **lists, "rules": rules})
 
 
 def _flattened(entries: Sequence[Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from authz_plugin.tools.compliance.assessment import STATUSES, Assessment, Asses
 from authz_plugin.tools.compliance.configured import EffectiveConfig
 from authz_plugin.tools.compliance.controls import Part, Standard, standard
 from authz_plugin.tools.doctor.examination import Examination
-from authz_plugin.tools.explanation.sources import rule_sources
+from authz_plugin.tools.rule_sources import rule_sources
 from authz_plugin.tools.sandbox import Sandbox
 from authz_plugin.tools.validation.probes import PROBES
 from authz_plugin.tools.validation.report import Report
@@ -184,7 +184,7 @@ def assess(
     ping = sandbox.judge(authz_message(PROBES["system.ping"], client))
     own = sandbox.config if ping.document is None else sandbox.config_for(ping.document)
     sources = rule_sources(sandbox.opa, sandbox.sources)
-    settings = {rule: source.settings for rule, source in sources.items()}
+    settings = {rule: source.rule.settings for rule, source in sources.items()}
     config = EffectiveConfig(sandbox.config, own, settings, now)
     assessor = Assessor(report.results, examined.findings, config)
     return Compliance(

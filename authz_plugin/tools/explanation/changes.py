@@ -7,7 +7,7 @@ with them, every request is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from authz_plugin.errors import SettingsError
@@ -15,13 +15,8 @@ from authz_plugin.tools.explanation.candidates import Change, candidates, with_c
 from authz_plugin.tools.sandbox import Judgement, Sandbox, Subject
 
 _MAX_ROUNDS: Final = 16
-_KEYS_OF_FAMILY: Final[Mapping[str, tuple[str, ...]]] = {
-    "identity": ("unmatched_callers",),
-    "mounts": ("mounts", "volumes"),
-    "sections": ("operations", "sections"),
-    "volumes": ("volumes", "mounts"),
-}
-"""The configuration keys of a family of rules, unless it is the key of the same name."""
+_ROLE_KEYS: Final = frozenset({"roles", "default_role"})
+"""Configuration keys that say which role a caller has; they are not changed to allow a request."""
 
 
 def smallest_change(sandbox: Sandbox, subjects: Sequence[Subject]) -> list[Change] | None:
@@ -64,7 +59,7 @@ def _next_change(
     config = sandbox.configured(with_changes(sandbox.settings.policy, changes))
     caller_config = sandbox.config_for(judgement.document, config)
     for denial in judgement.record.denials:
-        names = _configuration_keys(denial.rule)
+        names = _configuration_keys(sandbox, denial.rule)
         for change in candidates(judgement, denial, names, config, caller_config):
             after = _judge(sandbox, subject, [*changes, change])
             if after is not None and _denials(after) < before:
@@ -72,10 +67,11 @@ def _next_change(
     return None
 
 
-def _configuration_keys(rule: str) -> tuple[str, ...]:
-    """Return the top-level configuration keys that a rule reads."""
-    family = rule.partition(".")[0].replace("-", "_")
-    return _KEYS_OF_FAMILY.get(family, (family,))
+def _configuration_keys(sandbox: Sandbox, rule_id: str) -> list[str]:
+    """Return the top-level configuration keys of the settings that open a rule."""
+    rule = sandbox.rules.get(rule_id)
+    keys = dict.fromkeys(key.partition(".")[0] for key in (rule.settings if rule else ()))
+    return [key for key in keys if key not in _ROLE_KEYS]
 
 
 def _judge(sandbox: Sandbox, subject: Subject, changes: Sequence[Change]) -> Judgement | None:

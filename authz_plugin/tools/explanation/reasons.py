@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authz_plugin.decision import Denial
+from authz_plugin.rules import AnnotatedRule
 from authz_plugin.tools.explanation.candidates import Change
 from authz_plugin.tools.explanation.changes import smallest_change
-from authz_plugin.tools.explanation.sources import Source, rule_sources
+from authz_plugin.tools.rule_sources import rule_sources
 from authz_plugin.tools.sandbox import Judgement, Sandbox, Subject
 
 
@@ -20,7 +21,7 @@ class Reason:
     """
 
     denial: Denial
-    source: Source | None
+    source: AnnotatedRule | None
     warns: bool
 
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from authz_plugin.journal.masking import masked_text
+from authz_plugin.rules import AnnotatedRule
 from authz_plugin.tools.explanation.candidates import Change, with_changes
 from authz_plugin.tools.explanation.reasons import Explanation, Reason
-from authz_plugin.tools.explanation.sources import Source
 
 Line = tuple[str, str]
 """A style of ``cli.terminal``, and the text of the line."""
@@ -75,7 +75,7 @@ def lines(explanation: Explanation) -> Iterator[Line]:
         yield from change_lines(explanation.changes, "this")
 
 
-def record_lines(record: Mapping[str, Any], sources: Mapping[str, Source]) -> Iterator[Line]:
+def record_lines(record: Mapping[str, Any], sources: Mapping[str, AnnotatedRule]) -> Iterator[Line]:
     """Yield a decision record as lines of text, with the sources of the rules that it names."""
     allowed = record.get("verdict") == "allow"
     what = " ".join(str(record.get(name) or "") for name in ("operation", "resource")).strip()
@@ -119,8 +119,8 @@ def _reason(reason: Reason) -> dict[str, Any]:
         "warns": reason.warns,
         "file": source.file if source else None,
         "line": source.row if source else None,
-        "title": source.title if source else None,
-        "description": source.description if source else None,
+        "title": source.rule.title if source else None,
+        "description": source.rule.description if source else None,
     }
 
 
@@ -143,12 +143,12 @@ def _reason_lines(reason: Reason) -> Iterator[Line]:
     yield from _source_lines(reason.source)
 
 
-def _source_lines(source: Source | None) -> Iterator[Line]:
+def _source_lines(source: AnnotatedRule | None) -> Iterator[Line]:
     if source is None:
         yield "dim", "    said by the plugin itself, not by a rule of the policy"
         return
     yield "dim", f"    {_relative(source.file)}:{source.row}"
-    yield "dim", f"    {source.title}. {source.description}"
+    yield "dim", f"    {source.rule.title}. {source.rule.description}"
 
 
 def change_lines(changes: Sequence[Change] | None, what: str) -> Iterator[Line]:

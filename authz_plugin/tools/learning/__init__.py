@@ -1,7 +1,7 @@
-"""Which configuration would have allowed what happened, and not much more?
+"""``opa-authz learn``: the smallest configuration that allows the requests of an audit file.
 
-``floor`` is where a proposal begins: what is in force, with everything closed that names things.
-``wishes`` says what a denial asks of the configuration, and ``dangers`` what is not granted unless
-it is named. ``survey`` goes through an audit file, ``roots`` sums up paths and images, ``proposal``
-makes a configuration of it and tries it, and ``report`` tells it.
+``baseline`` makes the configuration that a proposal starts from. ``denials`` derives from a denial
+the change of the configuration that it asks for, and ``paths`` the danger of a mounted path.
+``survey`` decides the recorded requests again and counts those changes, ``roots`` generalizes paths
+and images, ``proposal`` builds a configuration and tests it, and ``report`` prints it.
 """

@@ -1,98 +1,83 @@
-"""Where a proposal begins: the configuration in force, with all closed that opens something.
+"""The baseline configuration: what a proposal starts from, before anything is granted.
 
-What it demands stays. What it opens is closed as far as the profile ``closed`` closes it, and lists
-of what has a name (operations, images, registries, networks, ports, capabilities, paths) are empty.
+A setting that a rule's annotation ``baseline`` names has the value that is stated there. Any other
+setting allows only what both the configuration in force and the profile ``closed`` allow.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from authz_plugin.tools.learning.config_changes import Key
+from authz_plugin.rules import CONFIGURED, GREATER, UNION, Key, Rule
 
 PROFILE: Final = "closed"
-
-_EMPTIED: Final[Mapping[str, Mapping[str, Any]]] = {
-    "capabilities": {"allow": []},
-    "images": {
-        "allow": [], "names": [], "push": [], "ids": False, "latest": False, "import_urls": False,
-    },
-    "mounts": {"allow": []},
-    "networks": {
-        "join": [], "default_bridge": False, "aliases": False, "links": False,
-        "static_addresses": False, "extra_hosts": False, "host_gateway": False, "dns": False,
-        "subnets": False,
-    },
-    "ports": {"ranges": [], "addresses": [], "random": False, "publish_all": False},
-    "registries": {"allow": []},
-    "users": {"containers": [], "execs": [], "groups": []},
-    "volumes": {"named": False},
-}  # fmt: skip
-
-_DEMANDS: Final = (
-    ("containers", "deny_commands"),
-    ("containers", "restart_retries"),
-    ("images", "digest"),
-    ("labels",),
-    ("mounts", "follow_symlinks"),
-    ("mounts", "subfolders"),
-    ("resources", "max"),
-    ("resources", "required"),
-    ("tenancy",),
-    ("hardening",),
-)
-"""What is demanded, and whether links can be followed here: that stays as it is."""
 
 _ACCESS: Final = {"none": 0, "read": 1, "write": 2}
 _NOT_OF_A_ROLE: Final = frozenset(
     {"profile", "mode", "rules", "roles", "role_order", "callers", "default_role"}
     | {"unmatched_callers", "exceptions", "ping"}
 )
+_FILLED_IN: Final = ("paths", "prefixes")
+"""Keys of ``guard`` that the plugin fills in."""
+
 _UNITS: Final = (("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10))
 _SIZES: Final = frozenset({"memory", "shm", "swap", "tmpfs"})
 
 
-def floor(config: dict[str, Any], closed: Mapping[str, Any]) -> dict[str, Any]:
-    """The beginning of a proposal for one role, or for callers without one.
+def baseline(
+    config: dict[str, Any], closed: Mapping[str, Any], rules: Iterable[Rule]
+) -> dict[str, Any]:
+    """The baseline for one role, or for callers without a role.
 
-    ``config`` is what is in force for them and ``closed`` the profile of that name, both complete;
-    the floor is complete too, in the form in which an operator writes.
+    ``config`` is the configuration in force for them and ``closed`` the profile of that name, both
+    complete. The result is complete, too, without the keys that the plugin fills in.
     """
-    begun: dict[str, Any] = {
+    settings: dict[str, Any] = {
         name: _stricter(value, closed[name], (name,))
         for name, value in config.items()
         if name not in _NOT_OF_A_ROLE
     }
-    for key in _DEMANDS:
-        place(begun, key)[key[-1]] = copy.deepcopy(place(config, key)[key[-1]])
-    begun["mounts"]["deny"] = sorted({*config["mounts"]["deny"], *closed["mounts"]["deny"]})
-    scores = (section["resources"]["oom_score"] for section in (config, closed))
-    begun["resources"]["oom_score"] = max(scores)
-    for name, values in _EMPTIED.items():
-        begun[name] |= copy.deepcopy(dict(values))
-    begun["guard"] = {"unprotected_paths": []}
-    return begun
+    for name in _FILLED_IN:
+        settings["guard"].pop(name)
+    for rule in rules:
+        for name, stated in rule.baseline.items():
+            key = tuple(name.split("."))
+            ours, theirs = (place(whole, key)[key[-1]] for whole in (config, closed))
+            place(settings, key)[key[-1]] = _stated(stated, ours, theirs)
+    return settings
 
 
 def differences(
     settings: Mapping[str, Any], closed: Mapping[str, Any], kept: frozenset[Key]
 ) -> dict[str, Any]:
-    """What an operator has to write on top of ``closed``: keys with another value, and the ``kept``
-    ones all the same."""
+    """The settings that an operator has to write beside ``profile: closed``.
+
+    These are the ones with another value than in ``closed``, and those in ``kept``.
+    """
     return _different(settings, closed, kept, ())
 
 
-def place(config: dict[str, Any], key: Key) -> dict[str, Any]:
-    """The map in which the last part of a key stands; made where it is not there."""
+def place(config: Any, key: Key) -> dict[str, Any]:
+    """The map that holds the last part of a key; maps that are missing on the way are added."""
     for name in key[:-1]:
         config = config.setdefault(name, {})
-    return config
+    found: dict[str, Any] = config
+    return found
+
+
+def _stated(stated: Any, value: Any, closed: Any) -> Any:
+    """The value that an annotation states of a setting."""
+    if stated == CONFIGURED:
+        return copy.deepcopy(value)
+    if stated == UNION:
+        return sorted({*value, *closed})
+    return max(value, closed) if stated == GREATER else copy.deepcopy(stated)
 
 
 def _stricter(value: Any, closed: Any, key: Key) -> Any:
-    """What both of two values of an opening key allow."""
+    """A value that allows only what both ``value`` and ``closed`` allow."""
     if isinstance(value, dict):
         return {
             name: _stricter(inner, closed[name], (*key, name))
@@ -127,7 +112,7 @@ def _different(
 
 
 def _readable(size: Any) -> Any:
-    """A size as people write it, if it is a round one."""
+    """A size in bytes with the largest unit that divides it, as in ``512m``."""
     for unit, bytes_ in _UNITS:
         if isinstance(size, int) and size >= bytes_ and size % bytes_ == 0:
             return f"{size // bytes_}{unit}"

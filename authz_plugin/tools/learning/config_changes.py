@@ -1,7 +1,6 @@
-"""A wish: what one denial asks of the configuration, and what granting it would mean.
+"""Changes of the policy configuration, and which of them a configuration can express exactly.
 
-Owns the sorts of changes, and which of them a configuration can say at all: what a client writes is
-never taken for a pattern.
+A text that a client wrote is never entered where the configuration would read it as a pattern.
 """
 
 from __future__ import annotations
@@ -14,15 +13,16 @@ from typing import Any, Final, NamedTuple
 import jsonschema
 
 from authz_plugin.configuration import config_schema
-
-Key = tuple[str, ...]
-"""A key of the configuration: ``("capabilities", "allow")``."""
+from authz_plugin.rules import Key
 
 _PATTERN: Final = frozenset("*[]{}\\")
 
 
 class Bind(NamedTuple):
-    """A host path that is mounted: as it is written, and where its links lead."""
+    """A host path that is mounted: as the request writes it, and with its symbolic links resolved.
+
+    Both are clean absolute paths.
+    """
 
     path: str
     resolved: str
@@ -30,69 +30,73 @@ class Bind(NamedTuple):
 
 
 class Ports(NamedTuple):
-    """Ports of the host, from the first to the last."""
+    """Ports of the host, from ``first`` to ``last``, both included."""
 
     first: int
     last: int
 
 
 @dataclass(frozen=True, slots=True)
-class Add:
-    """One more entry in a list."""
+class AddEntry:
+    """Add an entry to the list at ``key``."""
 
     key: Key
     item: str | Bind | Ports
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """An entry out of a list or a map."""
+class RemoveEntry:
+    """Remove an entry from the list or the map at ``key``."""
 
     key: Key
     item: str
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
-    """Another value."""
+class SetValue:
+    """Give ``key`` another value."""
 
     key: Key
     value: bool | str
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """A bound wide enough for a value; None is no bound. It is a ceiling unless ``is_floor``."""
+class WidenLimit:
+    """Raise the maximum at ``key`` to ``value``, or lower it if it ``is_minimum``.
+
+    ``value`` None removes the limit.
+    """
 
     key: Key
     value: float | None
-    is_floor: bool = False
+    is_minimum: bool = False
 
 
-Change = Add | Drop | Put | Reach
+Step = AddEntry | RemoveEntry | SetValue | WidenLimit
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What one denial asks for.
+class ConfigChange:
+    """The change of the configuration that one denial asks for.
 
-    ``value`` is how an operator names it beside the rule, empty where the rule knows one thing
-    only. ``danger`` is what granting it means; what has none is granted as far as it was used.
+    ``value`` is what ``--grant RULE=VALUE`` names it by, empty where the rule denies one thing
+    only. ``danger`` is what the change makes possible, as a text; a change without one is granted
+    without ``--grant``.
     """
 
     rule: str
     value: str
-    changes: tuple[Change, ...]
+    steps: tuple[Step, ...]
     danger: str = ""
 
 
-def can_be_written(change: Change) -> bool:
-    """Whether a configuration can say it, and then says no more than it."""
-    match change:
-        case Add(key, str(item)):
+def is_expressible(step: Step) -> bool:
+    """Whether the configuration's schema accepts a step, and its value is read literally."""
+    match step:
+        case AddEntry(key, str(item)):
             plain = item.isprintable() and _PATTERN.isdisjoint(item)
             return plain and _entries(key).is_valid(item)
-        case Put(key, value) | Reach(key, value):
+        case SetValue(key, value) | WidenLimit(key, value):
             return _values(key).is_valid(value)
     return True
 
@@ -117,7 +121,11 @@ def _whole() -> dict[str, Any]:
 
 
 def _schema(key: Key) -> Mapping[str, Any]:
-    """The schema of what a key holds; a name that the client chose has that of any such name."""
+    """The schema of the value at a key.
+
+    A name that is no property of its map, such as that of an operation, has the schema of the
+    map's ``additionalProperties``.
+    """
     found: Mapping[str, Any] = _whole()
     for name in key:
         properties = found.get("properties", {})

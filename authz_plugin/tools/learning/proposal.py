@@ -1,7 +1,7 @@
-"""A proposal: a configuration that allows what happened, made of wishes, and tried.
+"""Build the configuration that ``learn`` proposes, and test it on the recorded requests.
 
-Begins at the floor, grants what the walk through the audit file asks for, and walks again with the
-result, until nothing is asked for any more that may be granted.
+Starts with the baseline, grants the changes that a survey of the audit file found, and surveys
+again with the result, until a survey finds no new change that may be granted.
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from authz_plugin.journal.recording import AuditedDecision
-from authz_plugin.tools.learning.baseline import PROFILE, differences, floor, place
+from authz_plugin.rules import Key
+from authz_plugin.tools.learning.baseline import PROFILE, baseline, differences, place
 from authz_plugin.tools.learning.config_changes import (
-    Add,
+    AddEntry,
     Bind,
-    Change,
-    Drop,
-    Key,
+    ConfigChange,
     Ports,
-    Reach,
-    Wish,
+    RemoveEntry,
+    Step,
+    WidenLimit,
 )
 from authz_plugin.tools.learning.roots import bind_roots, image_roots, port_ranges
 from authz_plugin.tools.learning.survey import Asked, Survey, Tally, survey
 from authz_plugin.tools.sandbox import Sandbox
 
-_WALKS: Final = 6
+_SURVEYS: Final = 6
 _HUB: Final = "docker.io/"
 _FOR_ALL: Final = frozenset({"unmatched_callers"})
-"""Keys that stand outside of roles, whoever asks."""
+"""Keys that a role cannot set."""
 
 
 @dataclass(slots=True)
 class Grant:
-    """One change of the floor and what is behind it.
+    """One change of the baseline, with the rules that asked for it.
 
-    ``value`` is an entry of the list at ``key`` or the key's value, in the form in which an
-    operator writes it; ``taken`` says that the entry is taken out. ``dangers`` are what it means,
-    where it was named; ``of`` are the values that it sums up.
+    ``value`` is an entry of the list at ``key`` (``is_entry``) or the value of ``key``, as an
+    operator writes it; ``removed`` tells that the entry is removed. ``dangers`` are the dangers of
+    the changes that ``--grant`` named, and ``of`` the denied values that were generalized to it.
     """
 
     role: str
     key: Key
     value: Any
     is_entry: bool
-    taken: bool = False
+    removed: bool = False
     rules: set[str] = field(default_factory=set)
     dangers: set[str] = field(default_factory=set)
     of: set[str] = field(default_factory=set)
@@ -56,8 +56,8 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """``settings`` are the policy configuration as an operator writes it, ``survey`` is what the
-    audit file asks of it, ``unmet`` the ``--grant`` names that nothing asked for."""
+    """``settings`` is the policy configuration as an operator writes it, ``survey`` the last survey
+    of the audit file, and ``unmet`` lists the names of ``--grant`` that no denial asked for."""
 
     settings: dict[str, Any]
     grants: list[Grant]
@@ -68,42 +68,46 @@ class Proposal:
 def propose(
     sandbox: Sandbox, recordings: Callable[[], Iterable[AuditedDecision]], named: Collection[str]
 ) -> Proposal:
-    """The least configuration for recorded decisions, which are read several times.
+    """The smallest configuration that allows recorded requests.
 
-    ``sandbox`` holds the policy with the configuration in force. ``named`` are the dangerous wishes
-    that may be granted: a rule, or ``RULE=VALUE``.
+    ``sandbox`` holds the policy with the configuration in force. ``recordings`` is called for each
+    survey. ``named`` are the dangerous changes that may be granted: ``RULE`` or ``RULE=VALUE``.
+    Raises ``PolicyError`` if the operator's own rules cannot be read.
     """
     met: set[str] = set()
 
-    def is_named(wish: Wish) -> bool:
-        names = {wish.rule, f"{wish.rule}={wish.value}"} & set(named)
+    def is_named(change: ConfigChange) -> bool:
+        names = {change.rule, f"{change.rule}={change.value}"} & set(named)
         met.update(names)
         return bool(names)
 
     draft = _Draft(sandbox)
     granted: dict[Asked, Tally] = {}
-    for walk in range(_WALKS):
+    for number in range(_SURVEYS):
         settings, grants = draft.with_granted(granted)
         found = survey(recordings(), sandbox, sandbox.configured(settings), is_named)
         new = {asked: tally for asked, tally in found.granted.items() if asked not in granted}
-        if not new or walk == _WALKS - 1:
+        if not new or number == _SURVEYS - 1:
             break
         granted |= new
     return Proposal(settings, grants, found, sorted(set(named) - met))
 
 
 class _Draft:
-    """The floors of all roles, and what is built on them."""
+    """The proposed configuration: the baseline of each role, and grants beside it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._given = sandbox.settings.policy
         self._whole = sandbox.config
         self._closed = sandbox.configured({"profile": PROFILE})
         configs = {"": sandbox.config, **sandbox.config["roles"]}
-        self._floors = {role: floor(config, self._closed) for role, config in configs.items()}
+        self._baselines = {
+            role: baseline(config, self._closed, sandbox.rules.values())
+            for role, config in configs.items()
+        }
 
     def with_granted(self, granted: Mapping[Asked, Tally]) -> tuple[dict[str, Any], list[Grant]]:
-        """The configuration with wishes granted, and what was granted."""
+        """The configuration with some changes granted, and the grants that it holds."""
         grants = _grants(granted, self._whole)
         settings = {"profile": PROFILE, **self._scope("", grants)}
         outside = {
@@ -128,7 +132,7 @@ class _Draft:
         return settings, grants
 
     def _scope(self, role: str, grants: Iterable[Grant]) -> dict[str, Any]:
-        settings = copy.deepcopy(self._floors[role])
+        settings = copy.deepcopy(self._baselines[role])
         own = [grant for grant in grants if grant.role == role and grant.key[0] not in _FOR_ALL]
         for grant in sorted(own, key=lambda grant: (grant.key, str(grant.value))):
             _apply(settings, grant)
@@ -139,7 +143,7 @@ def _apply(settings: dict[str, Any], grant: Grant) -> None:
     holder, name = place(settings, grant.key), grant.key[-1]
     if not grant.is_entry:
         holder[name] = grant.value
-    elif not grant.taken:
+    elif not grant.removed:
         entries = holder.setdefault(name, [])
         entries += [] if grant.value in entries else [grant.value]
     elif isinstance(holder[name], dict):
@@ -149,41 +153,45 @@ def _apply(settings: dict[str, Any], grant: Grant) -> None:
 
 
 def _grants(granted: Mapping[Asked, Tally], config: Mapping[str, Any]) -> list[Grant]:
-    """Wishes as grants: entries of one list summed up, changes of one value made one."""
-    by_key: dict[tuple[str, Key], list[tuple[Change, Wish, Tally]]] = defaultdict(list)
-    for (role, wish), tally in granted.items():
-        for change in wish.changes:
-            by_key[role, change.key].append((change, wish, tally))
+    """The grants for some changes.
+
+    Entries that are added to one list are generalized, and changes of one value become one grant.
+    """
+    by_key: dict[tuple[str, Key], list[tuple[Step, ConfigChange, Tally]]] = defaultdict(list)
+    for (role, change), tally in granted.items():
+        for step in change.steps:
+            by_key[role, step.key].append((step, change, tally))
     found: list[Grant] = []
-    for (role, key), changes in by_key.items():
+    for (role, key), steps in by_key.items():
         own = config["roles"][role] if role else config
         protected = [*own["mounts"]["deny"], *own["guard"]["paths"]]
-        summed = _summed_up(key, [c.item for c, _, _ in changes if isinstance(c, Add)], protected)
+        added = [step.item for step, _, _ in steps if isinstance(step, AddEntry)]
+        generalized = _generalized(key, added, protected)
         grants: dict[tuple[bool, Any], Grant] = {}
-        for change, wish, tally in changes:
-            grant = _grant(role, change, summed)
-            name = (grant.taken, repr(grant.value)) if grant.is_entry else (False, None)
+        for step, change, tally in steps:
+            grant = _grant(role, step, generalized)
+            name = (grant.removed, repr(grant.value)) if grant.is_entry else (False, None)
             first = grants.setdefault(name, grant)
-            if isinstance(change, Reach):
-                first.value = _wider(first.value, change)
-            first.rules.add(wish.rule)
-            first.dangers |= {wish.danger} - {""}
-            first.of |= {wish.value}
+            if isinstance(step, WidenLimit):
+                first.value = _wider(first.value, step)
+            first.rules.add(change.rule)
+            first.dangers |= {change.danger} - {""}
+            first.of |= {change.value}
             first.tally.merge(tally)
         found += grants.values()
     return found
 
 
-def _grant(role: str, change: Change, summed: Mapping[Any, Any]) -> Grant:
-    match change:
-        case Add(key, item):
-            return Grant(role, key, _written(key, summed[item]), is_entry=True)
-        case Drop(key, item):
-            return Grant(role, key, item, is_entry=True, taken=True)
-    return Grant(role, change.key, change.value, is_entry=False)
+def _grant(role: str, step: Step, generalized: Mapping[Any, Any]) -> Grant:
+    match step:
+        case AddEntry(key, item):
+            return Grant(role, key, _written(key, generalized[item]), is_entry=True)
+        case RemoveEntry(key, item):
+            return Grant(role, key, item, is_entry=True, removed=True)
+    return Grant(role, step.key, step.value, is_entry=False)
 
 
-def _summed_up(key: Key, items: list[Any], protected: Iterable[str]) -> Mapping[Any, Any]:
+def _generalized(key: Key, items: list[Any], protected: Iterable[str]) -> Mapping[Any, Any]:
     if key == ("mounts", "allow"):
         return bind_roots(items, protected)
     if key == ("ports", "ranges"):
@@ -204,7 +212,7 @@ def _written(key: Key, item: Any) -> Any:
 
 
 def _short(image: str) -> str:
-    """A pattern of images without Docker Hub's name, where what is left means the same."""
+    """A pattern of images without ``docker.io/``, if the plugin reads both as the same."""
     rest = image.removeprefix(_HUB)
     host, slash, name = rest.partition("/")
     if rest == image or not slash or not host.isalnum() or host == "localhost":
@@ -212,7 +220,7 @@ def _short(image: str) -> str:
     return name if host == "library" and "/" not in name else rest
 
 
-def _wider(bound: float | None, change: Reach) -> float | None:
-    if bound is None or change.value is None:
+def _wider(limit: float | None, step: WidenLimit) -> float | None:
+    if limit is None or step.value is None:
         return None
-    return min(bound, change.value) if change.is_floor else max(bound, change.value)
+    return min(limit, step.value) if step.is_minimum else max(limit, step.value)

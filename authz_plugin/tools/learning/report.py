@@ -1,8 +1,8 @@
-"""A proposal as YAML that explains itself, and for programs.
+"""Print a proposal: as YAML with comments, or as the document of ``--json``.
 
-Beside each grant stands how often it was asked for, with decisions as examples; what is not granted
-stands below. Whatever a client wrote is quoted where it is a value, and made harmless where it is a
-remark.
+A comment beside each grant tells how many requests asked for it, with the ids of some decisions;
+comments below the configuration list what is not granted. Text that a client wrote is quoted in
+values, and its control characters are escaped in comments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from authz_plugin.decision import visible
 from authz_plugin.errors import SetupError
 from authz_plugin.journal.recording import NOBODY
-from authz_plugin.tools.learning.config_changes import Key
+from authz_plugin.rules import Key
 from authz_plugin.tools.learning.proposal import Grant, Proposal
 from authz_plugin.tools.learning.survey import Survey, Tally
 
@@ -28,13 +28,13 @@ _NOT_TEXT: Final = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false
 _COLUMN: Final = 44
 _SOME: Final = 3
 _BESIDE: Final = 2
-"""Examples beside a grant."""
+"""The number of decision ids beside a grant."""
 
 
 def to_text(proposal: Proposal) -> str:
-    """A proposal as a settings file with remarks.
+    """A proposal as a settings file in YAML with comments.
 
-    Raises ``SetupError`` if that would not be read as what it says.
+    Raises ``SetupError`` if the text does not parse to the proposed settings.
     """
     lines = [
         *_head(proposal.survey),
@@ -49,7 +49,7 @@ def to_text(proposal: Proposal) -> str:
 
 
 def to_document(proposal: Proposal) -> dict[str, Any]:
-    """A proposal as ``--json`` prints it."""
+    """A proposal as the document that ``--json`` prints."""
     survey = proposal.survey
     return {
         "from": survey.first,
@@ -66,7 +66,7 @@ def to_document(proposal: Proposal) -> dict[str, Any]:
                 "role": grant.role,
                 "key": ".".join(grant.key),
                 "value": grant.value,
-                "taken_out": grant.taken,
+                "taken_out": grant.removed,
                 "rules": sorted(grant.rules),
                 "for": sorted(grant.of),
                 "means": sorted(grant.dangers),
@@ -77,35 +77,35 @@ def to_document(proposal: Proposal) -> dict[str, Any]:
         "withheld": [
             {
                 "role": role,
-                "rule": wish.rule,
-                "value": wish.value,
-                "means": wish.danger,
-                "grant": _name(wish.rule, wish.value),
+                "rule": change.rule,
+                "value": change.value,
+                "means": change.danger,
+                "grant": _name(change.rule, change.value),
                 **_tally(tally),
             }
-            for (role, wish), tally in survey.withheld.items()
+            for (role, change), tally in survey.withheld.items()
         ],
         "refused": [
             {"rule": rule, "message": message, **_tally(tally)}
-            for (rule, message), tally in survey.hopeless.items()
+            for (rule, message), tally in survey.not_grantable.items()
         ],
         "not_covered": [
-            {"role": role, "rule": wish.rule, "value": wish.value, **_tally(tally)}
-            for (role, wish), tally in survey.granted.items()
+            {"role": role, "rule": change.rule, "value": change.value, **_tally(tally)}
+            for (role, change), tally in survey.granted.items()
         ],
     }
 
 
 class _Writer:
-    """Writes a configuration, with what is known of its grants."""
+    """Writes a configuration as lines of YAML, with comments on its grants."""
 
     def __init__(self, grants: Iterable[Grant]) -> None:
         self._entries: dict[tuple[Key, str], Grant] = {}
-        self._taken: dict[Key, list[Grant]] = defaultdict(list)
+        self._removed: dict[Key, list[Grant]] = defaultdict(list)
         for grant in grants:
             key = ("roles", grant.role, *grant.key) if grant.role else grant.key
-            if grant.taken:
-                self._taken[key].append(grant)
+            if grant.removed:
+                self._removed[key].append(grant)
             else:
                 self._entries[key, repr(grant.value) if grant.is_entry else ""] = grant
 
@@ -116,23 +116,23 @@ class _Writer:
             yield from self._key(f"{indent}{_scalar(name)}:", value, (*key, name), indent)
 
     def _key(self, start: str, value: Any, key: Key, indent: str) -> Iterator[str]:
-        for taken in self._taken.get(key, ()):
-            yield from _above(taken, indent, f"without {visible(str(taken.value))}, ")
+        for removed in self._removed.get(key, ()):
+            yield from _above(removed, indent, f"without {visible(str(removed.value))}, ")
         grant = self._entries.get((key, ""))
         if grant is not None:
             yield from _above(grant, indent)
         if isinstance(value, dict) and value:
             yield start
             yield from self.mapping(value, key, f"{indent}  ")
-        elif isinstance(value, list) and any(self._is_told(entry, key) for entry in value):
+        elif isinstance(value, list) and any(self._has_own_lines(entry, key) for entry in value):
             yield start
             for entry in value:
                 yield from self._entry(entry, key, f"{indent}  ")
         else:
             yield _beside(f"{start} {_inline(value)}", grant)
 
-    def _is_told(self, entry: Any, key: Key) -> bool:
-        """Whether an entry of a list needs lines of its own."""
+    def _has_own_lines(self, entry: Any, key: Key) -> bool:
+        """Whether an entry of a list is written on lines of its own."""
         return bool(isinstance(entry, dict) and entry) or (key, repr(entry)) in self._entries
 
     def _entry(self, entry: Any, key: Key, indent: str) -> Iterator[str]:
@@ -148,13 +148,13 @@ class _Writer:
 
 
 def _above(grant: Grant, indent: str, what: str = "") -> Iterator[str]:
-    """What stands above a grant: what it means, and what it was made of."""
+    """The comments above a grant: its dangers, and the values that were generalized to it."""
     for danger in sorted(grant.dangers):
         yield f"{indent}# {what}named with --grant: {visible(danger)}"
-    summed = sorted(grant.of - {str(grant.value)}) if len(grant.of) > 1 else []
-    if summed:
-        more = f" and {len(summed) - _SOME} more" if len(summed) > _SOME else ""
-        yield f"{indent}# for {', '.join(map(visible, summed[:_SOME]))}{more}"
+    values = sorted(grant.of - {str(grant.value)}) if len(grant.of) > 1 else []
+    if values:
+        more = f" and {len(values) - _SOME} more" if len(values) > _SOME else ""
+        yield f"{indent}# for {', '.join(map(visible, values[:_SOME]))}{more}"
 
 
 def _beside(text: str, grant: Grant | None) -> str:
@@ -162,7 +162,7 @@ def _beside(text: str, grant: Grant | None) -> str:
 
 
 def _told(tally: Tally) -> str:
-    """How often, by whom as far as anybody is known, and examples."""
+    """The number of requests, their known callers, and the ids of some decisions."""
     times = "once" if tally.requests == 1 else f"{tally.requests} times"
     known = set(tally.callers) - {NOBODY}
     callers = f" by {_callers(tally)}" if known else ""
@@ -184,7 +184,7 @@ def _head(survey: Survey) -> Iterator[str]:
 
 
 def _below(survey: Survey) -> Iterator[str]:
-    """What is not in the configuration, and why."""
+    """The comments below the configuration: what is not granted, and why."""
     paragraphs = (
         ("Withheld: it leads out of a container, or drops a demand. To grant it, name it.",
          _withheld(survey)),
@@ -199,22 +199,22 @@ def _below(survey: Survey) -> Iterator[str]:
 
 
 def _withheld(survey: Survey) -> Iterator[str]:
-    for (role, wish), tally in survey.withheld.items():
+    for (role, change), tally in survey.withheld.items():
         whose = f" (role {visible(role)})" if role else ""
-        yield f"--grant {quote(visible(_name(wish.rule, wish.value)))}{whose}"
-        yield f"    {visible(wish.danger)}"
+        yield f"--grant {quote(visible(_name(change.rule, change.value)))}{whose}"
+        yield f"    {visible(change.danger)}"
         yield f"    {_told_in_full(tally)}"
 
 
 def _refused(survey: Survey) -> Iterator[str]:
-    for (rule, message), tally in survey.hopeless.items():
+    for (rule, message), tally in survey.not_grantable.items():
         yield f"{visible(rule)}: {visible(message)}"
         yield f"    {_told_in_full(tally)}"
 
 
 def _uncovered(survey: Survey) -> Iterator[str]:
-    for (_, wish), tally in survey.granted.items():
-        yield visible(_name(wish.rule, wish.value))
+    for (_, change), tally in survey.granted.items():
+        yield visible(_name(change.rule, change.value))
         yield f"    {_told_in_full(tally)}"
 
 
@@ -241,7 +241,7 @@ def _tally(tally: Tally) -> dict[str, Any]:
 
 
 def _name(rule: str, value: str) -> str:
-    """How ``--grant`` names something."""
+    """The name of a change for ``--grant``."""
     return f"{rule}={value}" if value else rule
 
 

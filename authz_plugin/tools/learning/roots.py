@@ -1,8 +1,9 @@
-"""Paths, images and ports, summed up: what many of them have in common, and no more.
+"""Generalize paths, images and ports: replace many similar names by what they have in common.
 
-Three branches that differ in one place become what they have in common there: a name that changes
-from run to run is not learnt by heart. Two stay two, and nothing is summed up across a place that
-is dangerous or belongs to everybody.
+Names are sequences of parts, such as the components of a path. Where at least ``_BRANCHES`` names
+have the same first parts and differ in the next one, the common first parts (a *root*) replace
+them, because a part that differs from run to run will differ in the next run, too. Fewer names are
+kept as they are. A root is never a dangerous path or a whole registry.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from authz_plugin.tools.learning import dangers
+from authz_plugin.tools.learning import paths
 from authz_plugin.tools.learning.config_changes import Bind, Ports
 
 _BRANCHES: Final = 3
 _DEEPEST: Final = 64
-"""Parts of a name beyond which it is left as it is."""
+"""The greatest number of parts of a root."""
 
 Parts = tuple[str, ...]
 
 
 def roots(names: Iterable[Parts], may_be_root: Callable[[Parts], bool]) -> dict[Parts, Parts]:
-    """The deepest place that each name has in common with two others or more, or else itself."""
+    """The longest root of each name, or the name itself if it has none.
+
+    ``may_be_root`` tells whether a name may be replaced by these first parts of it.
+    """
     names = list(names)
     branches: dict[Parts, set[str]] = defaultdict(set)
     for name in names:
@@ -39,23 +43,24 @@ def roots(names: Iterable[Parts], may_be_root: Callable[[Parts], bool]) -> dict[
 
 
 def bind_roots(binds: Iterable[Bind], protected: Iterable[str]) -> dict[Bind, Bind]:
-    """Mounts, each with the root that lets it be mounted.
+    """Each mount with the entry of ``mounts.allow`` that allows it.
 
-    A root is read-only if all that it is for are. A path that a link leads elsewhere is a root of
-    its own, and so is a dangerous one.
+    Writable and read-only mounts are generalized apart, and an entry for read-only mounts is
+    read-only. A dangerous path, and a path whose symbolic links lead elsewhere, is not generalized.
+    ``protected`` are paths of which the configuration allows no part to be mounted.
     """
     protected = list(protected)
     found = {bind: bind for bind in binds}
     plain = [
         bind
         for bind in found
-        if bind.path == bind.resolved and not dangers.of_path(bind.path, protected)
+        if bind.path == bind.resolved and not paths.danger(bind.path, protected)
     ]
     for read_only in (False, True):
         some = [bind for bind in plain if bind.read_only is read_only]
         common = roots(
             (_parts(bind.path) for bind in some),
-            lambda place: len(place) > 1 and not dangers.of_path(f"/{'/'.join(place)}", protected),
+            lambda place: len(place) > 1 and not paths.danger(f"/{'/'.join(place)}", protected),
         )
         for bind in some:
             path = f"/{'/'.join(common[_parts(bind.path)])}"
@@ -67,14 +72,14 @@ def bind_roots(binds: Iterable[Bind], protected: Iterable[str]) -> dict[Bind, Bi
 
 
 def image_roots(names: Iterable[str]) -> dict[str, str]:
-    """Images by registry, repository and tag or digest, each with the pattern that fits it."""
+    """Each image (registry, repository, and tag or digest) with the pattern that allows it."""
     parts = {name: _image_parts(name) for name in names}
     common = roots(parts.values(), _may_be_images)
     return {name: _pattern(common[whole], whole) for name, whole in parts.items()}
 
 
 def port_ranges(ports: Iterable[Ports]) -> dict[Ports, Ports]:
-    """Ports, each with the range that it and its neighbours make."""
+    """Each range of ports with the range that it and its adjacent ranges make."""
     ranges: list[Ports] = []
     for ports_ in sorted(set(ports)):
         if ranges and ports_.first <= ranges[-1].last + 1:
@@ -94,11 +99,14 @@ def _parts(path: str) -> Parts:
 
 
 def _covering(root: Bind, at: Mapping[Parts, Sequence[Bind]]) -> Bind:
-    """The widest of some roots, by their paths, that lets the same be mounted."""
+    """The root with the shortest path that allows every mount that ``root`` allows.
+
+    ``at`` holds the roots by the parts of their paths.
+    """
     parts = _parts(root.path)
     for depth in range(1, min(len(parts), _DEEPEST)):
         for other in at.get(parts[:depth], ()):
-            covers = dangers.below(root.resolved, other.resolved)
+            covers = paths.below(root.resolved, other.resolved)
             if covers and (root.read_only or not other.read_only):
                 return other
     writable = root._replace(read_only=False)
@@ -115,7 +123,7 @@ def _image_parts(name: str) -> Parts:
 
 
 def _may_be_images(place: Parts) -> bool:
-    """Not a registry as a whole, and not Docker Hub's own images."""
+    """Whether a root is neither a whole registry nor all official images of Docker Hub."""
     return len(place) > 1 and place != ("docker.io", "library")
 
 

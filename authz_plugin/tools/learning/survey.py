@@ -1,8 +1,8 @@
-"""A walk through an audit file: what each decision asks of a configuration, counted.
+"""Decide the requests of an audit file again, and count the changes that the denials ask for.
 
-Memory stays bounded however long the file is: what is said twice is decided once, and beyond a
-number of different wishes no more are noted; what they were is found by the next walk, when most of
-the others are granted.
+Memory is bounded for a file of any length: equal requests are decided once, and at most ``_MOST``
+different changes are counted. Those beyond are found by the next survey, whose configuration grants
+most of the others.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
-from authz_plugin.decision import Decision
+from authz_plugin.decision import Decision, Denial
 from authz_plugin.journal.recording import AuditedDecision
-from authz_plugin.tools.learning.config_changes import Wish
-from authz_plugin.tools.learning.rules import Case, wishes
+from authz_plugin.tools.learning.config_changes import ConfigChange
+from authz_plugin.tools.learning.denials import Case, config_changes
 from authz_plugin.tools.sandbox import BatchDecider, Sandbox
 
 _AT_ONCE: Final = 512
 _MOST: Final = 20_000
-"""Different wishes of one survey."""
+"""Different changes that one survey counts."""
 
 _CALLERS: Final = 20
 _EXAMPLES: Final = 3
@@ -30,7 +30,7 @@ _OTHERS: Final = "others"
 
 @dataclass(slots=True)
 class Tally:
-    """How often something was asked, by whom, and decisions as examples."""
+    """How many requests asked for something, who sent them, and the ids of some decisions."""
 
     requests: int = 0
     callers: Counter[str] = field(default_factory=Counter)
@@ -50,19 +50,20 @@ class Tally:
         self.examples = (self.examples + other.examples)[:_EXAMPLES]
 
 
-Asked = tuple[str, Wish]
-"""The role of who asks, empty for none, and what for."""
+Asked = tuple[str, ConfigChange]
+"""The caller's role, empty for none, and the change that a denial asks for."""
 
 
 @dataclass(slots=True)
 class Survey:
-    """What was found.
+    """The result of a survey.
 
-    Of the decisions, ``allowed`` are so by the configuration of the survey; ``denied`` were so by
-    the policy when they came, ``refused`` by the plugin itself, and ``unrecorded`` have no input.
-    ``granted`` are wishes that may be granted, ``withheld`` those that are granted only if they are
-    named; ``hopeless`` is what no configuration allows, by rule and message. ``overflow`` counts
-    wishes that were not noted.
+    Of the ``decisions``, ``allowed`` is the number that the configuration of the survey allows;
+    ``denied`` were denied by the policy when they were recorded, ``refused`` by the plugin itself,
+    and ``unrecorded`` have no input document. ``first`` and ``last`` are the times of the first and
+    the last decision. ``granted`` are changes that may be granted, ``withheld`` those that are
+    granted only if ``--grant`` names them, and ``not_grantable`` the rule and message of denials
+    that no change removes. ``overflow`` counts what was not noted.
     """
 
     decisions: int = 0
@@ -74,12 +75,12 @@ class Survey:
     last: str = ""
     granted: dict[Asked, Tally] = field(default_factory=dict)
     withheld: dict[Asked, Tally] = field(default_factory=dict)
-    hopeless: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    not_grantable: dict[tuple[str, str], Tally] = field(default_factory=dict)
     overflow: Tally = field(default_factory=Tally)
 
     @property
     def happened(self) -> int:
-        """How many requests there are that were allowed and can be decided again."""
+        """The number of requests that were allowed then and can be decided again."""
         return self.decisions - self.denied - self.refused - self.unrecorded
 
 
@@ -87,29 +88,37 @@ def survey(
     recordings: Iterable[AuditedDecision],
     sandbox: Sandbox,
     config: Mapping[str, Any],
-    is_named: Callable[[Wish], bool],
+    is_named: Callable[[ConfigChange], bool],
 ) -> Survey:
-    """What recorded decisions ask of a complete configuration; ``is_named`` says of a dangerous
-    wish whether it may be granted."""
-    walk = _Walk(sandbox, config, is_named)
+    """Decide recorded requests by a complete configuration and count what the denials ask for.
+
+    ``is_named`` tells whether ``--grant`` names a change.
+    """
+    audit_survey = AuditSurvey(sandbox, config, is_named)
     recordings = iter(recordings)
     while some := list(islice(recordings, _AT_ONCE)):
-        walk.see(some)
-    return walk.found
+        audit_survey.add(some)
+    return audit_survey.found
 
 
-class _Walk:
+class AuditSurvey:
+    """A survey that is being made; ``found`` is its result so far."""
+
     def __init__(
-        self, sandbox: Sandbox, config: Mapping[str, Any], is_named: Callable[[Wish], bool]
+        self,
+        sandbox: Sandbox,
+        config: Mapping[str, Any],
+        is_named: Callable[[ConfigChange], bool],
     ) -> None:
-        self._whole = sandbox.config
+        self._in_force = sandbox.config
         self._config = config
+        self._rules = sandbox.rules
         self._is_named = is_named
         self._stream = BatchDecider(sandbox, config, self._tallies)
         self.found = Survey()
 
-    def see(self, recordings: Sequence[AuditedDecision]) -> None:
-        """Take some decisions in, in their order."""
+    def add(self, recordings: Sequence[AuditedDecision]) -> None:
+        """Survey some more decisions, in the order of the audit file."""
         happened = [
             (recording, recording.document)
             for recording in recordings
@@ -122,7 +131,7 @@ class _Walk:
                 tally.count(recording)
 
     def _has_happened(self, recording: AuditedDecision) -> bool:
-        """Whether a decision was an allow; count those of which nothing can be learned."""
+        """Whether a request was allowed; a request that was not is counted here."""
         found, record = self.found, recording.record
         found.decisions += 1
         found.first = found.first or record["timestamp"]
@@ -135,39 +144,49 @@ class _Walk:
             return False
         found.refused += 1
         for named in record["rules"]:
-            self._hopeless(named.partition(" ")[0], record["details"]).count(recording)
+            self._not_grantable(named.partition(" ")[0], record["details"]).count(recording)
         return False
 
     def _tallies(self, document: Mapping[str, Any], decision: Decision) -> list[Tally]:
-        """What counts a request: nothing if it is allowed, else what it wants; and where it wants
-        something that it does not get, only that."""
-        config, given = (
-            whole["roles"][decision.role] if decision.role else whole
-            for whole in (self._config, self._whole)
-        )
-        wanted: list[Wish] = []
-        hopeless: list[Tally] = []
-        for denial in decision.denials:
-            asked = wishes(Case(denial, document, config, given))
-            wanted += asked
-            if not asked:
-                hopeless.append(self._hopeless(denial.rule, denial.message))
-        wanted = list(dict.fromkeys(wanted))
-        withheld = [wish for wish in wanted if not self._is_named(wish) and wish.danger]
-        if hopeless:
-            return hopeless
-        if withheld:
-            return [self._tally(self.found.withheld, decision.role, wish) for wish in withheld]
-        return [self._tally(self.found.granted, decision.role, wish) for wish in wanted]
+        """The tallies that count a request with this document; none if it is allowed.
 
-    def _tally(self, tallies: dict[Asked, Tally], role: str, wish: Wish) -> Tally:
-        asked = (role, wish)
+        If no change removes one of its denials, the request is counted for such denials alone; or
+        else for the withheld changes that it asks for; or else for all its changes.
+        """
+        asked: list[ConfigChange] = []
+        not_grantable: list[Tally] = []
+        for denial in decision.denials:
+            found = self._changes(denial, document, decision.role)
+            asked += found
+            if not found:
+                not_grantable.append(self._not_grantable(denial.rule, denial.message))
+        asked = list(dict.fromkeys(asked))
+        withheld = [change for change in asked if not self._is_named(change) and change.danger]
+        if not_grantable:
+            return not_grantable
+        if withheld:
+            return [self._tally(self.found.withheld, decision.role, change) for change in withheld]
+        return [self._tally(self.found.granted, decision.role, change) for change in asked]
+
+    def _changes(
+        self, denial: Denial, document: Mapping[str, Any], role: str
+    ) -> list[ConfigChange]:
+        rule = self._rules.get(denial.rule)
+        if rule is None:
+            return []
+        config, given = (
+            whole["roles"][role] if role else whole for whole in (self._config, self._in_force)
+        )
+        return config_changes(Case(rule, denial, document, config, given))
+
+    def _tally(self, tallies: dict[Asked, Tally], role: str, change: ConfigChange) -> Tally:
+        asked = (role, change)
         if asked not in tallies and len(tallies) >= _MOST:
             return self.found.overflow
         return tallies.setdefault(asked, Tally())
 
-    def _hopeless(self, rule: str, message: str) -> Tally:
-        reason = rule, message
-        if reason not in self.found.hopeless and len(self.found.hopeless) >= _MOST:
+    def _not_grantable(self, rule: str, message: str) -> Tally:
+        tallies, reason = self.found.not_grantable, (rule, message)
+        if reason not in tallies and len(tallies) >= _MOST:
             return self.found.overflow
-        return self.found.hopeless.setdefault(reason, Tally())
+        return tallies.setdefault(reason, Tally())

@@ -18,7 +18,7 @@ from authz_plugin.tools.explanation.candidates import with_changes
 from authz_plugin.tools.explanation.changes import smallest_change
 from authz_plugin.tools.explanation.reasons import Explainer
 from authz_plugin.tools.explanation.report import lines, to_document
-from authz_plugin.tools.explanation.sources import rule_sources
+from authz_plugin.tools.rule_sources import rule_sources
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from tests.conftest import with_policy
 
@@ -141,7 +141,7 @@ def test_an_own_rule_can_only_be_made_to_warn(tmp_path: Path) -> None:
         assert changed(opened, Request("GET", "/_ping")) == {"rules": {"custom.own": "warn"}}
         source = rule_sources(opened.opa, opened.sources)["custom.own"]
     assert source.place == f"{tmp_path}/own.rego:13"
-    assert source.title == "Nobody pings"
+    assert source.rule.title == "Nobody pings"
 
 
 def test_every_shipped_rule_has_a_place_a_title_and_a_description(sandbox: Sandbox) -> None:
@@ -150,8 +150,8 @@ def test_every_shipped_rule_has_a_place_a_title_and_a_description(sandbox: Sandb
     for id_, source in sources.items():
         line = Path(source.file).read_text().splitlines()[source.row - 1]
         assert "contains" in line, id_
-        assert source.title
-        assert source.description
+        assert source.rule.title
+        assert source.rule.description
 
 
 def test_an_explanation_names_facts_rules_places_and_the_change(sandbox: Sandbox) -> None:

@@ -97,7 +97,8 @@ def test_a_file_without_inputs_says_what_to_set(tmp_path: Path) -> None:
 def test_a_name_that_is_no_rule_is_a_mistake(file: Path) -> None:
     done = run("learn", "--file", file, "--grant", "privileged.everything", fails=SettingsError)
     assert (
-        str(done.exception) == "--grant: privileged.everything is no rule; docs/reference/rules.md"
+        str(done.exception)
+        == "--grant: privileged.everything is no rule; docs/reference/rules lists them"
     )
 
 

@@ -38,8 +38,8 @@ def test_what_is_withheld_says_who_asked_and_how_often(sandbox: Sandbox) -> None
         sandbox, [create(Privileged=True)], user="alice"
     )
     proposal = propose(sandbox, lambda: iter(recordings), ())
-    ((_, wish), tally), *others = proposal.survey.withheld.items()
-    assert (wish.rule, wish.value, others) == ("privileged.container", "", [])
+    ((_, change), tally), *others = proposal.survey.withheld.items()
+    assert (change.rule, change.value, others) == ("privileged.container", "", [])
     assert (tally.requests, dict(tally.callers)) == (4, {"unknown": 3, "alice": 1})
     assert tally.examples == [r.record["decision_id"] for r in recordings[:3]]
 
@@ -48,7 +48,7 @@ def test_a_link_is_what_it_leads_to(sandbox: Sandbox, tmp_path: Any) -> None:
     (tmp_path / "link").symlink_to("/etc")
     request = create(Binds=[f"{tmp_path}/link:/x"])
     proposal = learned(sandbox, [request])
-    assert {wish.rule for _, wish in proposal.survey.withheld} == {
+    assert {change.rule for _, change in proposal.survey.withheld} == {
         "guard.mount", "mounts.protected", "mounts.source",
     }  # fmt: skip
     (tmp_path / "link").unlink()
@@ -75,7 +75,7 @@ def test_a_link_is_what_it_leads_to(sandbox: Sandbox, tmp_path: Any) -> None:
 def test_what_a_client_writes_is_never_a_pattern(sandbox: Sandbox, request_: Any) -> None:
     proposal = learned(sandbox, [request_])
     assert proposal.grants == []
-    assert len(proposal.survey.hopeless) == 1
+    assert len(proposal.survey.not_grantable) == 1
     assert not allows(sandbox, proposal.settings, request_)
 
 
@@ -89,7 +89,7 @@ def test_many_names_of_one_place_become_the_place(sandbox: Sandbox) -> None:
     assert not allows(sandbox, proposal.settings, create(Binds=["/srv/ci/secrets:/s"]))
 
 
-def test_more_wishes_than_can_be_noted_are_granted_by_the_next_walk(
+def test_more_changes_than_one_survey_counts_are_granted_by_the_next(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("authz_plugin.tools.learning.survey._MOST", 8)
@@ -110,7 +110,7 @@ def test_what_was_denied_or_has_no_input_is_not_learned_from(sandbox: Sandbox) -
     survey = proposal.survey
     assert proposal.settings["operations"] == {"system.info": "allow"}
     assert (survey.denied, survey.refused, survey.unrecorded) == (1, 1, 1)
-    assert [rule for rule, _ in survey.hopeless] == ["request.unknown-operation"]
+    assert [rule for rule, _ in survey.not_grantable] == ["request.unknown-operation"]
 
 
 def test_a_name_that_nothing_asked_for_is_told(sandbox: Sandbox) -> None:
@@ -187,7 +187,7 @@ def test_each_role_gets_what_it_used(roles: Sandbox) -> None:
 def test_a_caller_without_a_role_is_withheld_where_strangers_are(roles: Sandbox) -> None:
     recordings = day(roles, [get("/info")], user="mallory")
     proposal = propose(roles, lambda: iter(recordings), ())
-    assert {wish.rule for _, wish in proposal.survey.withheld} == {"identity.unmatched-caller"}
+    assert {change.rule for _, change in proposal.survey.withheld} == {"identity.unmatched-caller"}
     assert proposal.settings["unmatched_callers"] == "deny"
     named = propose(roles, lambda: iter(recordings), ["identity.unmatched-caller"])
     assert "unmatched_callers" not in named.settings
@@ -204,4 +204,4 @@ def test_rules_of_an_operators_own_have_the_last_word(tmp_path: Any) -> None:
     with open_sandbox(settings) as sandbox:
         proposal = learned(sandbox, [get("/volumes"), get("/info")])
     assert proposal.settings["operations"] == {"system.info": "allow"}
-    assert [*proposal.survey.hopeless] == [("custom.own", "not on a Friday")]
+    assert [*proposal.survey.not_grantable] == [("custom.own", "not on a Friday")]

@@ -9,10 +9,10 @@ from typing import Any, Final
 import pytest
 
 from authz_plugin import policy
+from authz_plugin.rules import RULES
 from authz_plugin.tools.docker_client import Request
-from authz_plugin.tools.explanation.sources import rule_sources
 from authz_plugin.tools.learning.proposal import Proposal, propose
-from authz_plugin.tools.learning.rules import ROWS, _nothing
+from authz_plugin.tools.rule_sources import rule_sources
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from tests.conftest import with_policy
 from tests.tools.learning.days import create, day, get, message, post, send
@@ -509,7 +509,7 @@ def test_what_is_dangerous_is_not_granted(
 def test_what_has_to_be_named_is_told_with_what_it_means(silent: Proposal, position: int) -> None:
     _, names = list(DANGERS.values())[position]
     assert withheld(silent, position) == names
-    assert all(wish.danger for _, wish in silent.survey.withheld)
+    assert all(change.danger for _, change in silent.survey.withheld)
 
 
 def test_what_is_dangerous_is_granted_once_it_is_named(sandbox: Sandbox) -> None:
@@ -539,8 +539,8 @@ def test_each_of_several_dangers_has_to_be_named(
 def withheld(proposal: Proposal, position: int | None = None) -> set[str]:
     """What has to be named to be granted: of the request at a position of the day, or at all."""
     return {
-        f"{wish.rule}={wish.value}" if wish.value else wish.rule
-        for (_, wish), tally in proposal.survey.withheld.items()
+        f"{change.rule}={change.value}" if change.value else change.rule
+        for (_, change), tally in proposal.survey.withheld.items()
         if position is None or str(position) in tally.examples
     }
 
@@ -663,13 +663,13 @@ def test_demands_stay_whatever_happened(demanding: Sandbox) -> None:
 
 
 def test_every_rule_has_a_row_and_every_row_that_grants_is_tried(sandbox: Sandbox) -> None:
-    assert set(ROWS) == policy.rule_ids()
+    assert set(RULES) == policy.rule_ids()
     tried = {name.partition("=")[0] for _, names in DANGERS.values() for name in names}
     tried |= {name.partition("=")[0] for _, name in DEMANDS.values()}
     day_ = [request for request, *_ in GRANTS.values()]
     grants = learned(sandbox, day_).grants
     tried |= {rule for grant in grants for rule in grant.rules}
-    granting = {rule for rule, row in ROWS.items() if row is not _nothing}
+    granting = {id_ for id_, rule in RULES.items() if rule.change is not None}
     elsewhere = {"containers.restart", "identity.unmatched-caller", "mounts.read-only"}
     assert granting - tried == elsewhere
 
@@ -678,8 +678,8 @@ def test_what_a_rule_is_granted_by_is_what_its_metadata_names(sandbox: Sandbox) 
     sources = rule_sources(sandbox.opa, sandbox.sources)
     requests = [request for request, *_ in GRANTS.values()]
     requests += [request for request, _ in DANGERS.values()]
-    for grant in learned(sandbox, requests, *ROWS).grants:
+    for grant in learned(sandbox, requests, *RULES).grants:
         key = ".".join(grant.key)
         for rule in grant.rules:
-            opened = sources[rule].settings
+            opened = sources[rule].rule.settings
             assert any(key == name or key.startswith(f"{name}.") for name in opened), (rule, key)

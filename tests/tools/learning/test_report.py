@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from authz_plugin.journal.recording import AuditedDecision
-from authz_plugin.tools.learning.config_changes import Wish
+from authz_plugin.tools.learning.config_changes import ConfigChange
 from authz_plugin.tools.learning.proposal import Grant, Proposal, propose
 from authz_plugin.tools.learning.report import to_document, to_text
 from authz_plugin.tools.learning.survey import Survey, Tally
@@ -52,9 +52,9 @@ def test_a_remark_stays_a_remark_whatever_a_client_writes(value: str, caller: st
     tally = Tally()
     record = {"user": caller, "certificate": "", "decision_id": "0" * 16}
     tally.count(AuditedDecision(1, record, None))
-    wish = Wish("mounts.source", value, (), f"danger of {value}")
-    asked = {("", wish): tally}
-    found = Survey(withheld=asked, granted=asked, hopeless={("a.b", value): tally})
+    change = ConfigChange("mounts.source", value, (), f"danger of {value}")
+    asked = {("", change): tally}
+    found = Survey(withheld=asked, granted=asked, not_grantable={("a.b", value): tally})
     grant = Grant("", ("networks", "join"), "shop", is_entry=True, tally=tally)
     grant.dangers, grant.of = {value}, {value, caller}
     settings = {"profile": "closed", "networks": {"join": ["shop"]}}

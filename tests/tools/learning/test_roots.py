@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_plugin.tools.learning import dangers
+from authz_plugin.tools.learning import paths
 from authz_plugin.tools.learning.config_changes import Bind, Ports
 from authz_plugin.tools.learning.roots import bind_roots, image_roots, port_ranges
 
@@ -67,10 +67,10 @@ def test_every_mount_lies_below_its_root_and_may_be_written_only_if_it_was(
 ) -> None:
     binds = {Bind(path, path, read_only) for path, read_only in mounts}
     for mount, root in bind_roots(binds, ()).items():
-        assert dangers.below(mount.path, root.path)
+        assert paths.below(mount.path, root.path)
         assert mount.read_only or not root.read_only
         written = [other.path for other in binds if not other.read_only]
-        assert root.read_only or any(dangers.below(path, root.path) for path in written)
+        assert root.read_only or any(paths.below(path, root.path) for path in written)
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_a_great_many_names_take_no_time() -> None:
 def test_paths_of_the_system_of_everybody_and_of_what_is_protected_are_dangerous(
     path: str, *, dangerous: bool
 ) -> None:
-    assert bool(dangers.of_path(path, PROTECTED)) is dangerous
+    assert bool(paths.danger(path, PROTECTED)) is dangerous

@@ -16,6 +16,13 @@ import data.docker.authz.effective
 #   id: build.network
 #   settings: [build.networks]
 #   remedy: Build without --network, or in one that the denial lists.
+#   change: {add: build.networks}
+#   danger:
+#     values:
+#       host: builds reach what only the host itself reaches
+#       container:*: builds are in another container's network
+#   records: [query.networkmode]
+#   controls: [docker Builds]
 denials contains denial.of(
 	"build.network", "query.networkmode", mode,
 	sprintf("building in network %s is not allowed", [mode]),

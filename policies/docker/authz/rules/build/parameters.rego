@@ -11,6 +11,10 @@ import data.docker.authz.pattern
 #   id: build.remote
 #   settings: [build.remotes]
 #   remedy: Fetch the sources yourself and build from a folder.
+#   change: {add: build.remotes}
+#   danger: dockerd fetches it, with the host's reach
+#   records: [query.remote]
+#   controls: [docker Builds]
 denials contains denial.of(
 	"build.remote", "query.remote", remote,
 	sprintf("building from %v is not allowed", [remote]),
@@ -29,6 +33,10 @@ denials contains denial.of(
 #   id: build.cgroup-parent
 #   settings: [build.cgroup_parents]
 #   remedy: Build without --cgroup-parent.
+#   change: {add: build.cgroup_parents}
+#   danger: has other limits than a build's
+#   records: [query.cgroupparent]
+#   controls: [docker Builds]
 denials contains denial.of(
 	"build.cgroup-parent", "query.cgroupparent", parent,
 	sprintf("parent cgroup %v is not allowed", [parent]),
@@ -46,6 +54,9 @@ denials contains denial.of(
 #   id: build.output
 #   settings: [build.outputs]
 #   remedy: Build without --output, and push or save the image in a step of its own.
+#   change: {set: build.outputs, to: true}
+#   danger: a build may send its result anywhere
+#   controls: [docker Builds]
 denials contains denial.of(
 	"build.output", "query.outputs", null,
 	"choosing a build's outputs is not allowed", "build.outputs is false",

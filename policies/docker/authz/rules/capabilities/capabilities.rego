@@ -14,6 +14,30 @@ import data.docker.authz.effective
 #   id: capabilities.add
 #   settings: [capabilities.allow]
 #   remedy: Leave --cap-add out, or add only what the denial lists.
+#   change: {add: capabilities.allow}
+#   danger:
+#     harmless: [AUDIT_WRITE, CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, MKNOD, NET_BIND_SERVICE,
+#       NET_RAW, SETFCAP, SETGID, SETPCAP, SETUID, SYS_CHROOT]
+#     values:
+#       ALL: "every capability there is: root on the host"
+#       BPF: loads programs into the kernel
+#       DAC_READ_SEARCH: opens any file of the host by its handle
+#       MAC_ADMIN: changes the host's AppArmor or SELinux rules
+#       MAC_OVERRIDE: passes the host's AppArmor or SELinux rules
+#       NET_ADMIN: changes interfaces, routes and firewalls; in the host's network, the host's
+#       PERFMON: watches the kernel and, through it, other processes
+#       SYSLOG: reads the kernel's log and addresses
+#       SYS_ADMIN: "mounts file systems and changes namespaces: root on the host"
+#       SYS_BOOT: restarts the host
+#       SYS_MODULE: "loads kernel modules: root on the host"
+#       SYS_PTRACE: reads and changes other processes' memory
+#       SYS_RAWIO: reads and writes the host's memory and disks
+#       SYS_TIME: sets the host's clock
+#     otherwise: is none of those that Docker gives every container
+#   baseline: {capabilities.allow: []}
+#   records: [capabilities]
+#   controls: [pod-security Capabilities, pod-security Capabilities dropped, cis 5.4,
+#     owasp Container breakout, "owasp #3", nist 4.4.3, portainer Capabilities]
 denials contains denial.of(
 	"capabilities.add", object.get(capability, "field", ""), object.get(capability, "name", null),
 	sprintf("capability %s is not allowed", [object.get(capability, "name", "unknown")]),

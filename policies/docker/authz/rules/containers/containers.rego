@@ -14,6 +14,10 @@ import data.docker.authz.pattern
 #   id: containers.runtime
 #   settings: [containers.runtimes]
 #   remedy: Run it without --runtime, or with one that the denial lists.
+#   change: {add: containers.runtimes}
+#   danger: a program of the host that runs as root
+#   records: [body.HostConfig.Runtime]
+#   controls: [owasp Container breakout, nist 4.4.3, docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.runtime", "HostConfig.Runtime", _host("Runtime"),
 	sprintf("runtime %v is not allowed", [_host("Runtime")]),
@@ -30,6 +34,10 @@ denials contains denial.of(
 #   id: containers.cgroup-parent
 #   settings: [containers.cgroup_parents]
 #   remedy: Run it without --cgroup-parent.
+#   change: {add: containers.cgroup_parents}
+#   danger: has other limits, and others' processes beside it
+#   records: [body.HostConfig.CgroupParent]
+#   controls: [cis 5.25, owasp Denial of service, docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.cgroup-parent", "HostConfig.CgroupParent", _host("CgroupParent"),
 	sprintf("parent cgroup %v is not allowed", [_host("CgroupParent")]),
@@ -46,6 +54,12 @@ denials contains denial.of(
 #   id: containers.group
 #   settings: [containers.groups]
 #   remedy: Run it without --group-add, or give what is mounted to the container's own user.
+#   change: {add: containers.groups}
+#   danger:
+#     function: system_group
+#     otherwise: may be a group of the host's own, and opens its files where they are mounted
+#   records: ["body.HostConfig.GroupAdd[]", "body.TaskTemplate.ContainerSpec.Groups[]"]
+#   controls: [docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.group", "groups", group,
 	sprintf("group %v is not allowed", [group]),
@@ -65,6 +79,9 @@ denials contains denial.of(
 #   id: containers.restart
 #   settings: [containers.restart]
 #   remedy: Run it with a --restart that the denial lists.
+#   change: {add: containers.restart}
+#   records: [restart]
+#   controls: [cis 5.15, "owasp #7"]
 denials contains denial.of(
 	"containers.restart", _restart_field, _restart_policy,
 	sprintf("restart policy %v is not allowed", [_restart_policy]),
@@ -82,6 +99,11 @@ denials contains denial.of(
 #   id: containers.restart-retries
 #   settings: [containers.restart_retries]
 #   remedy: Give the count, as in --restart on-failure:3, not above the limit.
+#   change: {function: restart_retries}
+#   danger: your configuration demands it, and would no longer
+#   baseline: {containers.restart_retries: configured}
+#   records: [restart]
+#   controls: [cis 5.15, owasp Denial of service, "owasp #7"]
 denials contains denial.of(
 	"containers.restart-retries", _restart_field, object.get(input, ["restart", "retries"], null),
 	"on-failure restarts without or above the limit are not allowed",
@@ -99,6 +121,9 @@ denials contains denial.of(
 #   id: containers.annotation
 #   settings: [containers.annotations]
 #   remedy: Run it without --annotation, or use labels, which no runtime reads.
+#   change: {add: containers.annotations}
+#   danger: the runtime reads it; some change how it isolates
+#   controls: [docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.annotation", "HostConfig.Annotations", name,
 	sprintf("annotation %v is not allowed", [name]),
@@ -116,6 +141,8 @@ denials contains denial.of(
 #   id: containers.storage-option
 #   settings: [containers.storage_options]
 #   remedy: Run it without --storage-opt.
+#   change: {add: containers.storage_options}
+#   controls: [docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.storage-option", "HostConfig.StorageOpt", name,
 	sprintf("storage option %v is not allowed", [name]),
@@ -135,6 +162,8 @@ denials contains denial.of(
 #   id: containers.command
 #   settings: [containers.deny_commands]
 #   remedy: Start another program; what this one would do may have a better place.
+#   baseline: {containers.deny_commands: configured}
+#   controls: [cis 5.7, nist 4.1.2]
 denials contains denial.of(
 	"containers.command", field, null,
 	"this command is not allowed", "its words are compared with containers.deny_commands",
@@ -155,6 +184,9 @@ denials contains denial.of(
 #   id: containers.ps-arguments
 #   settings: [containers.ps_arguments]
 #   remedy: Use docker top without arguments of ps, or with those that the denial lists.
+#   change: {add: containers.ps_arguments}
+#   danger: arguments of ps can show every process of the host
+#   records: [query.ps_args]
 denials contains denial.of(
 	"containers.ps-arguments", "query.ps_args", arguments,
 	sprintf("ps with %v is not allowed", [arguments]),

@@ -13,6 +13,10 @@ import data.docker.authz.effective
 #   id: devices.mapping
 #   settings: [devices.allow]
 #   remedy: Leave --device out, or name a device that the denial lists, itself and not its folder.
+#   change: {add: devices.allow}
+#   danger: a device of the host, past all file rights
+#   records: ["body.HostConfig.Devices[].PathOnHost"]
+#   controls: [cis 5.18, owasp Container breakout, nist 4.4.3, portainer Devices]
 denials contains denial.of(
 	"devices.mapping", sprintf("HostConfig.Devices[%d]", [i]), object.get(device, "PathOnHost", null),
 	sprintf("device %s is not allowed", [object.get(device, "PathOnHost", "unknown")]),
@@ -32,6 +36,9 @@ denials contains denial.of(
 #   id: devices.request
 #   settings: [devices.requests]
 #   remedy: Run it without --gpus, CDI devices and generic resources.
+#   change: {set: devices.requests, to: true}
+#   danger: GPUs, and CDI devices that bring mounts and hooks
+#   controls: [cis 5.18, owasp Container breakout, nist 4.4.3, portainer Devices]
 denials contains denial.of(
 	"devices.request", field, null,
 	"device requests (GPUs, CDI, generic resources) are not allowed",
@@ -50,6 +57,10 @@ denials contains denial.of(
 #   id: devices.environment
 #   settings: [devices.requests, devices.environment]
 #   remedy: Leave the variable out.
+#   change: {set: devices.requests, to: true}
+#   danger: devices of the host, and what CDI brings with them
+#   records: [environment]
+#   controls: [cis 5.18, owasp Container breakout, nist 4.4.3]
 denials contains denial.of(
 	"devices.environment", "Env", name,
 	sprintf("variable %s asks for devices, which is not allowed", [name]),
@@ -68,6 +79,9 @@ denials contains denial.of(
 #   id: devices.cgroup-rule
 #   settings: [devices.cgroup_rules]
 #   remedy: Run it without --device-cgroup-rule.
+#   change: {set: devices.cgroup_rules, to: true}
+#   danger: any device of the host, its disks too
+#   controls: [cis 5.18, owasp Container breakout, nist 4.4.3, portainer Devices]
 denials contains denial.of(
 	"devices.cgroup-rule", "HostConfig.DeviceCgroupRules", null,
 	"device cgroup rules are not allowed",

@@ -7,6 +7,7 @@ package docker.authz.rules.guard
 
 import data.docker.authz.denial
 import data.docker.authz.effective
+import data.docker.authz.path
 
 # METADATA
 # title: What guards must not be mounted
@@ -18,6 +19,11 @@ import data.docker.authz.effective
 #   id: guard.mount
 #   settings: [guard.unprotected_paths]
 #   remedy: Mount a folder that holds none of what the denial names.
+#   change: {function: guarded_path}
+#   danger: "no longer guards {entries}: who changes it switches off every rule"
+#   baseline: {guard.unprotected_paths: []}
+#   records: [mounts]
+#   controls: [owasp Container breakout, nist 4.5.5, docker The guard]
 denials contains denial.of(
 	"guard.mount", object.get(mount, "field", "mounts"), object.get(mount, "path", null),
 	sprintf("a mount of %v reaches %s", [object.get(mount, "path", "unknown"), concat(", ", sort(reached))]),
@@ -57,23 +63,20 @@ _pathless(mount) if {
 }
 
 _reached(mount) := {guarded |
-	some path in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
-	is_string(path)
-	some guarded in _guarded(path)
+	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	is_string(mounted)
+	some guarded in _guarded(mounted)
 }
 
-_guarded(path) := _near(path) | _like(path)
+_guarded(mounted) := _near(mounted) | _like(mounted)
 
-_near(path) := {guarded | some guarded in effective.config.guard.paths; _related(path, guarded)}
+_near(mounted) := {guarded |
+	some guarded in effective.config.guard.paths
+	path.related(mounted, guarded)
+}
 
-_like(path) := {guarded | some guarded in effective.config.guard.prefixes; _meets(path, guarded)}
+_like(mounted) := {prefix | some prefix in effective.config.guard.prefixes; _meets(mounted, prefix)}
 
-_related(path, guarded) if path == guarded
+_meets(mounted, prefix) if startswith(mounted, prefix)
 
-_related(path, guarded) if startswith(path, sprintf("%s/", [guarded]))
-
-_related(path, guarded) if startswith(guarded, sprintf("%s/", [trim_suffix(path, "/")]))
-
-_meets(path, prefix) if startswith(path, prefix)
-
-_meets(path, prefix) if startswith(prefix, sprintf("%s/", [trim_suffix(path, "/")]))
+_meets(mounted, prefix) if path.below(prefix, mounted)

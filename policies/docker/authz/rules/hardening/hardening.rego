@@ -13,6 +13,11 @@ import data.docker.authz.effective
 #   id: hardening.read-only-root
 #   settings: [hardening.read_only_root]
 #   remedy: Run it with --read-only, and with a tmpfs or volume where it writes.
+#   change: {set: hardening.read_only_root, to: false}
+#   danger: your configuration demands it, and would no longer
+#   baseline: {hardening.read_only_root: configured}
+#   records: [hardening]
+#   controls: [cis 5.13, "owasp #8", nist 4.4.4]
 denials contains denial.of(
 	"hardening.read-only-root", "HostConfig.ReadonlyRootfs", false,
 	"the root file system must be read-only", "run it with --read-only",
@@ -29,6 +34,11 @@ denials contains denial.of(
 #   id: hardening.no-new-privileges
 #   settings: [hardening.no_new_privileges]
 #   remedy: Run it with --security-opt no-new-privileges.
+#   change: {set: hardening.no_new_privileges, to: false}
+#   danger: your configuration demands it, and would no longer
+#   baseline: {hardening.no_new_privileges: configured}
+#   records: [hardening]
+#   controls: [pod-security Privilege escalation, cis 5.26, "owasp #4", nist 4.4.4]
 denials contains denial.of(
 	"hardening.no-new-privileges", "HostConfig.SecurityOpt", null,
 	"no-new-privileges must be set", "run it with --security-opt no-new-privileges",
@@ -45,6 +55,11 @@ denials contains denial.of(
 #   id: hardening.healthcheck
 #   settings: [hardening.healthcheck]
 #   remedy: Run it with --health-cmd.
+#   change: {set: hardening.healthcheck, to: false}
+#   danger: your configuration demands it, and would no longer
+#   baseline: {hardening.healthcheck: configured}
+#   records: [hardening]
+#   controls: [cis 5.27]
 denials contains denial.of(
 	"hardening.healthcheck", "Healthcheck", null,
 	"a health check must be given", "run it with --health-cmd",
@@ -61,6 +76,11 @@ denials contains denial.of(
 #   id: hardening.drop
 #   settings: [hardening.drop]
 #   remedy: Run it with the --cap-drop that the denial names.
+#   change: {function: dropped_capability}
+#   danger: your configuration demands it, and would no longer
+#   baseline: {hardening.drop: configured}
+#   records: [hardening]
+#   controls: [pod-security Capabilities dropped, "owasp #3"]
 denials contains denial.of(
 	"hardening.drop", "HostConfig.CapDrop", null,
 	"capabilities must be dropped",

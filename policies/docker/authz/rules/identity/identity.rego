@@ -14,6 +14,9 @@ import data.docker.authz.effective
 #   id: identity.unmatched-caller
 #   settings: [unmatched_callers, roles, default_role]
 #   remedy: Connect with a client certificate that has a role.
+#   change: {set: unmatched_callers, to: allow}
+#   danger: everybody without a role gets what stands outside of roles
+#   controls: [docker Tenants]
 denials contains denial.of(
 	"identity.unmatched-caller", "caller.user", object.get(input, ["caller", "user"], ""),
 	"this caller has no role",

@@ -16,6 +16,14 @@ import data.docker.authz.pattern
 #   id: images.source
 #   settings: [images.allow, images.ids]
 #   remedy: Name an image that the denial lists, with its registry and not by its id.
+#   change: {function: image}
+#   danger:
+#     function: image_id
+#     otherwise: any image that the host has may be run by its id, whatever it is called
+#   baseline: {images.allow: [], images.ids: false}
+#   records: [images]
+#   controls: [owasp Poisoned images, "owasp #13", nist 4.1.1, nist 4.1.5, nist 4.4.5,
+#     docker Images and registries]
 denials contains denial.of(
 	"images.source", object.get(image, "field", "Image"), _shown(image),
 	sprintf("image %v is not allowed", [_shown(image)]), _hint("allow"),
@@ -34,6 +42,11 @@ denials contains denial.of(
 #   id: images.digest
 #   settings: [images.digest]
 #   remedy: Name the image by its digest, as in app@sha256:…; docker pull shows it.
+#   change: {set: images.digest, to: any}
+#   danger: your configuration demands it, and would no longer
+#   baseline: {images.digest: configured}
+#   records: [images]
+#   controls: [cis 5.28]
 denials contains denial.of(
 	"images.digest", object.get(image, "field", "Image"), _shown(image),
 	sprintf("image %v is not named by digest", [_shown(image)]), "add @sha256:…",
@@ -53,6 +66,10 @@ denials contains denial.of(
 #   id: images.latest
 #   settings: [images.latest]
 #   remedy: Name a version, as in app:1.2.
+#   change: {set: images.latest, to: true}
+#   baseline: {images.latest: false}
+#   records: [images]
+#   controls: [cis 5.28, owasp Poisoned images, "owasp #13", nist 4.2.2]
 denials contains denial.of(
 	"images.latest", object.get(image, "field", "Image"), _shown(image),
 	"the tag latest is not allowed", "name a version",
@@ -72,6 +89,10 @@ denials contains denial.of(
 #   id: images.name
 #   settings: [images.names]
 #   remedy: Give the image a name that the denial lists.
+#   change: {function: image_name, key: images.names}
+#   baseline: {images.names: []}
+#   records: [images]
+#   controls: [docker Images and registries]
 denials contains denial.of(
 	"images.name", object.get(image, "field", "query.repo"), _shown(image),
 	sprintf("giving an image the name %v is not allowed", [_shown(image)]), _hint("names"),
@@ -89,6 +110,10 @@ denials contains denial.of(
 #   id: images.push
 #   settings: [images.push]
 #   remedy: Push under a name that the denial lists.
+#   change: {function: image_name, key: images.push}
+#   baseline: {images.push: []}
+#   records: [images]
+#   controls: [docker Images and registries]
 denials contains denial.of(
 	"images.push", object.get(image, "field", "path"), _shown(image),
 	sprintf("pushing %v is not allowed", [_shown(image)]), _hint("push"),
@@ -106,6 +131,10 @@ denials contains denial.of(
 #   id: images.url
 #   settings: [images.import_urls]
 #   remedy: Fetch the archive yourself and send it with docker import -.
+#   change: {set: images.import_urls, to: true}
+#   danger: dockerd fetches any URL, with the host's reach
+#   baseline: {images.import_urls: false}
+#   controls: [docker Images and registries]
 denials contains denial.of(
 	"images.url", "query.fromSrc", null,
 	"fetching an image from a URL is not allowed", "send the archive itself (docker import -)",

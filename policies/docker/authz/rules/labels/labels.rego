@@ -16,6 +16,11 @@ import data.docker.authz.pattern
 #   id: labels.required
 #   settings: [labels.required]
 #   remedy: Add the label, with a value that the denial lists.
+#   change: {remove: labels.required}
+#   danger: your configuration demands it, and would no longer
+#   baseline: {labels.required: configured}
+#   records: [body.Labels.*, body.TaskTemplate.ContainerSpec.Labels.*]
+#   controls: [docker Tenants]
 denials contains denial.of(
 	"labels.required", field, name,
 	sprintf("label %s is missing or has a value that is not allowed", [name]),
@@ -37,6 +42,11 @@ denials contains denial.of(
 #   settings: [labels.reserved]
 #   remedy: |
 #     Leave the label out, or take a name of your own; in changes write LABEL NAME=VALUE, a line each.
+#   change: {function: reserved_label}
+#   danger: your configuration demands it, and would no longer
+#   baseline: {labels.reserved: configured}
+#   records: [labels]
+#   controls: [docker Tenants]
 denials contains denial.of(
 	"labels.reserved", object.get(label, "field", "Labels"), object.get(label, "name", null),
 	sprintf("label %v is reserved", [object.get(label, "name", null)]),

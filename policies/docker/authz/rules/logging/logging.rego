@@ -16,6 +16,10 @@ import data.docker.authz.pattern
 #   id: logging.driver
 #   settings: [logging.drivers]
 #   remedy: Run it without --log-driver, or with one that the denial lists.
+#   change: {add: logging.drivers}
+#   danger: dockerd sends, as root, to wherever its options say
+#   records: [log_drivers]
+#   controls: [docker Log drivers]
 denials contains denial.of(
 	"logging.driver", object.get(driver, "field", "HostConfig.LogConfig"),
 	object.get(driver, "name", null),
@@ -34,6 +38,10 @@ denials contains denial.of(
 #   id: logging.option
 #   settings: [logging.options]
 #   remedy: Leave the option out of --log-opt.
+#   change: {add: logging.options}
+#   danger: addresses and files among such options are dockerd's to open
+#   records: [log_drivers]
+#   controls: [docker Log drivers]
 denials contains denial.of(
 	"logging.option", object.get(driver, "field", "HostConfig.LogConfig"), name,
 	sprintf("log option %v is not allowed", [name]),

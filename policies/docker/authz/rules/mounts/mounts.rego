@@ -7,6 +7,7 @@ package docker.authz.rules.mounts
 
 import data.docker.authz.denial
 import data.docker.authz.effective
+import data.docker.authz.path
 
 # METADATA
 # title: A bind mount must lie below an allowed path
@@ -17,6 +18,34 @@ import data.docker.authz.effective
 #   id: mounts.source
 #   settings: [mounts.allow, mounts.follow_symlinks]
 #   remedy: Mount a folder below a root that the denial lists, or use a named volume.
+#   change: {function: host_path}
+#   danger:
+#     function: host_path
+#     values:
+#       /bin: the host's programs
+#       /boot: the host's kernel
+#       /dev: the host's devices
+#       /etc: the host's settings and passwords
+#       /lib: the host's programs
+#       /lib32: the host's programs
+#       /lib64: the host's programs
+#       /libx32: the host's programs
+#       /proc: the host's processes and kernel
+#       /root: the home of the host's root
+#       /run: sockets and state of the host's services
+#       /sbin: the host's programs
+#       /sys: the host's kernel and devices
+#       /usr: the host's programs
+#       /var/lib/containerd: all containers and images of the host
+#       /var/lib/docker: all containers, images and volumes of the host
+#       /var/lib/kubelet: all pods of the host, and their secrets
+#       /var/log: the host's logs
+#       /var/run: sockets and state of the host's services
+#       /var/spool: the host's jobs and mail
+#   baseline: {mounts.allow: [], mounts.follow_symlinks: configured}
+#   records: [mounts]
+#   controls: [pod-security HostPath volumes, pod-security Volume types, cis 5.6,
+#     owasp Container breakout, nist 4.4.3, nist 4.5.5, portainer Bind mounts]
 denials contains denial.of(
 	"mounts.source", _field(mount), _shown(mount),
 	sprintf("bind mount of %s is not allowed", [_shown(mount)]),
@@ -40,6 +69,9 @@ denials contains denial.of(
 #     Mount it read-only, with :ro or readonly. Where something is mounted below it on the host:
 #     --mount type=bind,readonly,bind-propagation=rprivate,bind-recursive=readonly, or leave that
 #     out with bind-recursive=disabled.
+#   change: {function: host_path}
+#   danger: {function: host_path}
+#   records: [mounts]
 denials contains denial.of(
 	"mounts.read-only", _field(mount), _shown(mount),
 	sprintf("bind mount of %s is allowed read-only, with all that is mounted below it", [_shown(mount)]),
@@ -65,6 +97,7 @@ denials contains denial.of(
 #   remedy: |
 #     Put back the folder that was replaced by a link, or make the container anew. Where the denial
 #     says that dockerd's state is not known, set data_root to dockerd's own.
+#   records: [mounts]
 denials contains denial.of(
 	"mounts.moved", _field(mount), _shown(mount),
 	sprintf("%s is mounted in it and leads elsewhere now, or nobody knows where", [_shown(mount)]),
@@ -89,6 +122,10 @@ denials contains denial.of(
 #     type=none -o o=bind -o device=ROOT NAME, then --mount
 #     type=volume,src=NAME,dst=PATH,volume-subpath=FOLDER. With mounts.subfolders no-restart it is
 #     enough to leave --restart out.
+#   change: {set: mounts.subfolders, to: allow}
+#   danger: who writes to a root can lead a mount elsewhere
+#   baseline: {mounts.subfolders: configured}
+#   records: [mounts, restart]
 denials contains denial.of(
 	"mounts.subfolders", _field(mount), _shown(mount),
 	sprintf("%s lies in a writable root and could be replaced by a link", [_shown(mount)]),
@@ -107,6 +144,12 @@ denials contains denial.of(
 #   id: mounts.protected
 #   settings: [mounts.deny]
 #   remedy: Mount a folder that holds none of what the denial names.
+#   change: {function: protected_path}
+#   danger: "no longer protects {entries}: root on the host"
+#   baseline: {mounts.deny: union}
+#   records: [mounts]
+#   controls: [pod-security HostPath volumes, cis 5.6, cis 5.32, owasp Container breakout,
+#     "owasp #1", nist 4.4.3, nist 4.5.5, portainer Bind mounts]
 denials contains denial.of(
 	"mounts.protected", _field(mount), _shown(mount),
 	sprintf("bind mount of %s reaches %s", [_shown(mount), concat(", ", sort(reached))]),
@@ -126,6 +169,12 @@ denials contains denial.of(
 #   id: mounts.type
 #   settings: [mounts.types]
 #   remedy: Use a type of mount that the denial lists.
+#   change: {add: mounts.types}
+#   danger:
+#     harmless: [bind, image, tmpfs, volume]
+#     otherwise: no rule judges what such a mount reaches
+#   records: [mounts]
+#   controls: [pod-security Volume types]
 denials contains denial.of(
 	"mounts.type", _field(mount), object.get(mount, "type", null),
 	sprintf("mounts of type %s are not allowed", [object.get(mount, "type", "unknown")]),
@@ -143,6 +192,10 @@ denials contains denial.of(
 #   id: mounts.propagation
 #   settings: [mounts.propagation]
 #   remedy: Leave the propagation out.
+#   change: {add: mounts.propagation}
+#   danger: what is mounted in the container is mounted on the host
+#   records: [mounts]
+#   controls: [cis 5.20, owasp Container breakout]
 denials contains denial.of(
 	"mounts.propagation", _field(mount), object.get(mount, "propagation", null),
 	sprintf("mount propagation %s is not allowed", [object.get(mount, "propagation", "unknown")]),
@@ -160,6 +213,9 @@ denials contains denial.of(
 #   id: mounts.volumes-from
 #   settings: [mounts.volumes_from]
 #   remedy: Mount the volumes that you need by their names.
+#   change: {set: mounts.volumes_from, to: true}
+#   danger: every mount of any container, host paths too
+#   controls: [pod-security HostPath volumes, owasp Container breakout]
 denials contains denial.of(
 	"mounts.volumes-from", "HostConfig.VolumesFrom", null,
 	"taking volumes from another container is not allowed",
@@ -237,13 +293,13 @@ _keeps(config, mount) if not _has_root_above(config, mount)
 
 _keeps(config, mount) if {
 	some root in config.mounts.allow
-	_below(mount.path, root.path)
-	_below(mount.resolved, root.resolved)
+	path.below(mount.path, root.path)
+	path.below(mount.resolved, root.resolved)
 }
 
 _has_root_above(config, mount) if {
 	some root in config.mounts.allow
-	_below(mount.path, root.path)
+	path.below(mount.path, root.path)
 }
 
 # Whether links lead below a root to a protected path that the mount does not name.
@@ -251,8 +307,8 @@ _enters(mount) if {
 	some config in _everybody
 	_has_root_above(config, mount)
 	some protected in config.mounts.deny
-	_related(mount.resolved, protected)
-	not _related(mount.path, protected)
+	path.related(mount.resolved, protected)
+	not path.related(mount.path, protected)
 }
 
 _subfolder_allowed(_) if effective.config.mounts.subfolders == "allow"
@@ -265,11 +321,11 @@ _subfolder_allowed(_) if {
 _subfolder_allowed(mount) if not _in_writable_root(mount)
 
 _in_writable_root(mount) if {
-	some path in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
 	some root in _roots_writable
 	some end in {object.get(root, "path", ""), object.get(root, "resolved", "")}
-	_below(path, end)
-	path != end
+	path.below(mounted, end)
+	mounted != end
 }
 
 _restarts_by_itself if {
@@ -295,13 +351,13 @@ _harmless(mount) if mount.type in {"volume", "tmpfs", "image", "npipe", "cluster
 
 _placed(mount) if {
 	some root in effective.config.mounts.allow
-	_below(mount.path, root.path)
-	_leads_below(mount, root)
+	path.below(mount.path, root.path)
+	_leadspath.below(mount, root)
 }
 
-_leads_below(_, _) if effective.config.mounts.follow_symlinks == false
+_leadspath["below"](_, _) if effective.config.mounts.follow_symlinks == false
 
-_leads_below(mount, root) if _below(mount.resolved, root.resolved)
+_leadspath["below"](mount, root) if path.below(mount.resolved, root.resolved)
 
 _writable_enough(mount) if {
 	mount.read_only == true
@@ -311,8 +367,8 @@ _writable_enough(mount) if {
 _writable_enough(mount) if {
 	some root in effective.config.mounts.allow
 	root.read_only == false
-	_below(mount.path, root.path)
-	_leads_below(mount, root)
+	path.below(mount.path, root.path)
+	_leadspath.below(mount, root)
 }
 
 _no_writable_submounts(mount) if mount.submounts in {"none", "read-only"}
@@ -335,22 +391,10 @@ _pathless(mount) if {
 }
 
 _reached(mount) := {protected |
-	some path in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
-	is_string(path)
+	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	is_string(mounted)
 	some protected in effective.config.mounts.deny
-	_related(path, protected)
-}
-
-_related(path, protected) if _below(path, protected)
-
-_related(path, protected) if _below(protected, path)
-
-_below(path, root) if path == root
-
-_below(path, root) if {
-	is_string(path)
-	is_string(root)
-	startswith(path, concat("", [trim_suffix(root, "/"), "/"]))
+	path.related(mounted, protected)
 }
 
 _roots := [_root(root) | some root in effective.list(["mounts", "allow"])]

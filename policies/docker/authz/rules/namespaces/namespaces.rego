@@ -17,6 +17,19 @@ import data.docker.authz.effective
 #   id: namespaces.host
 #   settings: [namespaces.allow]
 #   remedy: Leave --network, --pid, --ipc, --uts, --userns and --cgroupns without host.
+#   change: {function: namespace}
+#   danger:
+#     values:
+#       cgroup:host: sees the host's control groups
+#       ipc:host: sees the host's shared memory
+#       network:host: sees the host's interfaces, and what listens on localhost
+#       pid:host: sees the host's processes, and through them their files
+#       user:host: "sees the host's users: root in it is root on the host"
+#       uts:host: sees the host's host name
+#     otherwise: sees what is the host's or other containers'
+#   records: [namespaces]
+#   controls: [pod-security Host namespaces, cis 5.10, cis 5.16, cis 5.17, cis 5.21, cis 5.31,
+#     owasp Container breakout, owasp Insecure network, nist 4.4.2, nist 4.4.3, portainer Host PID]
 denials contains denial.of(
 	"namespaces.host", object.get(namespace, "field", ""), "host",
 	sprintf("the host's %s namespace is not allowed", [object.get(namespace, "type", "unknown")]),
@@ -34,6 +47,19 @@ denials contains denial.of(
 #   id: namespaces.container
 #   settings: [namespaces.allow]
 #   remedy: Put both containers in a network, or mount what they share.
+#   change: {function: namespace}
+#   danger:
+#     values:
+#       cgroup:container: sees other containers' control groups
+#       ipc:container: sees other containers' shared memory
+#       network:container: sees other containers' interfaces, and what listens on localhost
+#       pid:container: sees other containers' processes, and through them their files
+#       user:container: "sees other containers' users: root in it is root on the host"
+#       uts:container: sees other containers' host name
+#     otherwise: sees what is the host's or other containers'
+#   records: [namespaces]
+#   controls: [pod-security Host namespaces, owasp Insecure network, "owasp #5", nist 4.3.3,
+#     nist 4.4.2, nist 4.4.3]
 denials contains denial.of(
 	"namespaces.container", object.get(namespace, "field", ""), object.get(namespace, "container", null),
 	sprintf("another container's %s namespace is not allowed", [object.get(namespace, "type", "unknown")]),
@@ -53,6 +79,13 @@ denials contains denial.of(
 #   id: namespaces.service-network
 #   settings: [networks.join, namespaces.allow]
 #   remedy: Have the name written out in networks.join, or give the network a name with - or _ in it.
+#   change: {function: namespace}
+#   danger:
+#     values:
+#       network:*: sees any interfaces, and what listens on localhost
+#     otherwise: sees what is the host's or other containers'
+#   records: [namespaces, endpoints]
+#   controls: [pod-security Host namespaces]
 denials contains denial.of(
 	"namespaces.service-network", object.get(namespace, "field", ""), null,
 	"this may be the host's network, by its id", "write the name out in networks.join, or use one with - or _ in it",
@@ -70,6 +103,18 @@ denials contains denial.of(
 #   id: namespaces.unknown
 #   settings: [namespaces.allow]
 #   remedy: Use private, host or container:NAME, as far as they are allowed.
+#   change: {function: namespace}
+#   danger:
+#     values:
+#       cgroup*: sees any control groups
+#       ipc*: sees any shared memory
+#       network*: sees any interfaces, and what listens on localhost
+#       pid*: sees any processes, and through them their files
+#       user*: "sees any users: root in it is root on the host"
+#       uts*: sees any host name
+#     otherwise: sees what is the host's or other containers'
+#   records: [namespaces]
+#   controls: [pod-security Host namespaces]
 denials contains denial.of(
 	"namespaces.unknown", object.get(namespace, "field", ""), object.get(namespace, "mode", null),
 	sprintf("this %s namespace mode is not known", [object.get(namespace, "type", "unknown")]),

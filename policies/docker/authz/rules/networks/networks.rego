@@ -18,6 +18,10 @@ import data.docker.authz.pattern
 #   id: networks.join
 #   settings: [networks.join]
 #   remedy: Join a network that the denial lists, by its name and not by its id.
+#   change: {add: networks.join}
+#   baseline: {networks.join: []}
+#   records: [endpoints]
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.join", object.get(endpoint, "field", "networks"), object.get(endpoint, "network", null),
 	sprintf("joining network %v is not allowed", [object.get(endpoint, "network", "unknown")]),
@@ -41,6 +45,10 @@ denials contains denial.of(
 #   remedy: |
 #     Run it with --network NAME, or with --network none. A name with a character that no id has, as
 #     - or _, is no id.
+#   change: {function: default_bridge}
+#   baseline: {networks.default_bridge: false}
+#   records: [endpoints]
+#   controls: [cis 5.30, owasp Insecure network, "owasp #5", nist 4.3.3, nist 4.4.2]
 denials contains denial.of(
 	"networks.default-bridge", object.get(endpoint, "field", "networks"),
 	object.get(endpoint, "network", "bridge"), _bridge_message(endpoint), _bridge_hint(endpoint),
@@ -60,6 +68,10 @@ denials contains denial.of(
 #   id: networks.alias
 #   settings: [networks.aliases]
 #   remedy: Name the container as others should call it, and leave --hostname out.
+#   change: {set: networks.aliases, to: true}
+#   baseline: {networks.aliases: false}
+#   records: [endpoints]
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.alias", object.get(endpoint, "field", "networks"), null,
 	"aliases in a network are not allowed, and a hostname is one", "networks.aliases is false",
@@ -77,6 +89,10 @@ denials contains denial.of(
 #   id: networks.link
 #   settings: [networks.links]
 #   remedy: Put both containers in a network of their own; there they find each other by name.
+#   change: {set: networks.links, to: true}
+#   baseline: {networks.links: false}
+#   records: [endpoints]
+#   controls: [owasp Insecure network, nist 4.3.3, docker Networks]
 denials contains denial.of(
 	"networks.link", object.get(endpoint, "field", "networks"), null,
 	"links are not allowed", "join a network instead",
@@ -94,6 +110,10 @@ denials contains denial.of(
 #   id: networks.address
 #   settings: [networks.static_addresses]
 #   remedy: Leave --ip and --ip6 out and call the container by its name.
+#   change: {set: networks.static_addresses, to: true}
+#   baseline: {networks.static_addresses: false}
+#   records: [endpoints]
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.address", object.get(endpoint, "field", "networks"), null,
 	"choosing an IP address is not allowed", "networks.static_addresses is false",
@@ -111,6 +131,10 @@ denials contains denial.of(
 #   id: networks.mac-address
 #   settings: [networks.mac_addresses]
 #   remedy: Leave --mac-address out.
+#   change: {set: networks.mac_addresses, to: true}
+#   danger: gets what is sent to a neighbour
+#   records: [endpoints]
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.mac-address", object.get(endpoint, "field", "networks"),
 	object.get(endpoint, "mac_address", null),
@@ -129,6 +153,10 @@ denials contains denial.of(
 #   id: networks.endpoint-option
 #   settings: [networks.endpoint_options]
 #   remedy: Leave the option out.
+#   change: {add: networks.endpoint_options}
+#   danger: sets kernel parameters and names of interfaces
+#   records: [endpoints]
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.endpoint-option", object.get(endpoint, "field", "networks"), name,
 	sprintf("endpoint option %v is not allowed", [name]),
@@ -147,6 +175,10 @@ denials contains denial.of(
 #   id: networks.extra-host
 #   settings: [networks.extra_hosts, networks.host_gateway]
 #   remedy: Leave --add-host out; containers of a network find each other by name.
+#   change: {function: extra_host}
+#   baseline: {networks.extra_hosts: false, networks.host_gateway: false}
+#   records: [hosts]
+#   controls: [owasp Insecure network, nist 4.4.2, docker Networks]
 denials contains denial.of(
 	"networks.extra-host", object.get(host, "field", "HostConfig.ExtraHosts"),
 	object.get(host, "address", null),
@@ -165,6 +197,9 @@ denials contains denial.of(
 #   id: networks.dns
 #   settings: [networks.dns]
 #   remedy: Leave --dns, --dns-option and --dns-search out.
+#   change: {set: networks.dns, to: true}
+#   baseline: {networks.dns: false}
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.dns", field, null,
 	"choosing DNS settings is not allowed", "networks.dns is false",
@@ -181,6 +216,12 @@ denials contains denial.of(
 #   id: networks.driver
 #   settings: [networks.drivers]
 #   remedy: Make the network with a driver that the denial lists.
+#   change: {add: networks.drivers}
+#   danger:
+#     harmless: ["", bridge, overlay]
+#     otherwise: may be the host's own network
+#   records: [body.Driver]
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.driver", "Driver", object.get(input, ["body", "Driver"], null),
 	sprintf("network driver %v is not allowed", [object.get(input, ["body", "Driver"], "unknown")]),
@@ -197,6 +238,9 @@ denials contains denial.of(
 #   id: networks.option
 #   settings: [networks.options]
 #   remedy: Leave the option out.
+#   change: {add: networks.options}
+#   danger: some adopt bridges of the host or open its addresses
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.option", "Options", name,
 	sprintf("network option %v is not allowed", [name]),
@@ -216,6 +260,10 @@ denials contains denial.of(
 #   id: networks.subnet
 #   settings: [networks.subnets]
 #   remedy: Leave --subnet, --gateway and --ip-range out; dockerd chooses.
+#   change: {set: networks.subnets, to: true}
+#   baseline: {networks.subnets: false}
+#   records: [body.IPAM.Driver]
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.subnet", field, null,
 	"choosing subnets is not allowed", "networks.subnets is false",
@@ -232,6 +280,9 @@ denials contains denial.of(
 #   id: networks.config
 #   settings: [networks.config_from]
 #   remedy: Give the network its options itself.
+#   change: {set: networks.config_from, to: true}
+#   danger: options of networks that no rule sees
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.config", "ConfigFrom", null,
 	"networks for or from configuration are not allowed", "networks.config_from is false",
@@ -248,6 +299,9 @@ denials contains denial.of(
 #   id: networks.ingress
 #   settings: [networks.ingress]
 #   remedy: Make the network without --ingress.
+#   change: {set: networks.ingress, to: true}
+#   danger: published ports of all services go through it
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.ingress", "Ingress", true,
 	"ingress networks are not allowed", "networks.ingress is false",
@@ -264,6 +318,9 @@ denials contains denial.of(
 #   id: networks.scope
 #   settings: [networks.scopes]
 #   remedy: Make the network without --scope.
+#   change: {add: networks.scopes}
+#   records: [body.Scope]
+#   controls: [docker Networks]
 denials contains denial.of(
 	"networks.scope", "Scope", object.get(input, ["body", "Scope"], null),
 	sprintf("network scope %v is not allowed", [object.get(input, ["body", "Scope"], "unknown")]),

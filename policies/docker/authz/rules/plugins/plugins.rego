@@ -17,6 +17,9 @@ import data.docker.authz.pattern
 #   id: plugins.change
 #   settings: [plugins.change]
 #   remedy: Name a plugin that the denial lists, by its name and not by its id.
+#   change: {add: plugins.change}
+#   danger: a plugin is a program that runs as root on the host
+#   controls: [docker The guard]
 denials contains denial.of(
 	"plugins.change", "path", object.get(input, ["operation", "resource", "ref"], null),
 	sprintf("changing plugin %v is not allowed", [object.get(input, ["operation", "resource", "ref"], "unknown")]),
@@ -34,6 +37,10 @@ denials contains denial.of(
 #   id: plugins.install
 #   settings: [plugins.install]
 #   remedy: Take a plugin that the denial lists, or ask the operator of this host.
+#   change: {function: image_name, key: plugins.install}
+#   danger: a plugin is a program that runs as root on the host
+#   records: [images]
+#   controls: [docker The guard]
 denials contains denial.of(
 	"plugins.install", object.get(image, "field", "query.remote"), object.get(image, "reference", null),
 	sprintf("installing plugin %v is not allowed", [object.get(image, "reference", "unknown")]),
@@ -53,6 +60,11 @@ denials contains denial.of(
 #   id: plugins.privilege
 #   settings: [plugins.privileges]
 #   remedy: Take a plugin that needs less, or ask the operator of this host.
+#   change: {function: plugin_privilege}
+#   danger: a plugin is a program that runs as root on the host
+#   records: ["body.[].Name", "body.[].Value[]", "body.TaskTemplate.PluginSpec.privileges[].name",
+#     "body.TaskTemplate.PluginSpec.privileges[].value[]"]
+#   controls: [docker The guard]
 denials contains denial.of(
 	"plugins.privilege", field, name,
 	sprintf("granting a plugin %v is not allowed", [name]),
@@ -72,6 +84,7 @@ denials contains denial.of(
 #   id: plugins.setting
 #   settings: [plugins.settings]
 #   remedy: Ask the operator of this host to set it.
+#   controls: [docker The guard]
 denials contains denial.of(
 	"plugins.setting", sprintf("[%d]", [i]), setting,
 	"this setting of a plugin is not allowed", denial.allowed(effective.list(["plugins", "settings"])),
@@ -88,6 +101,9 @@ denials contains denial.of(
 #   id: plugins.create
 #   settings: [plugins.create]
 #   remedy: Install a plugin that is made elsewhere.
+#   change: {set: plugins.create, to: true}
+#   danger: a plugin is a program that runs as root on the host
+#   controls: [docker The guard]
 denials contains denial.of(
 	"plugins.create", "operation", "plugin.create",
 	"making plugins is not allowed", "plugins.create is false",

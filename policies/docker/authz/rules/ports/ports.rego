@@ -14,6 +14,10 @@ import data.docker.authz.pattern
 #   id: ports.range
 #   settings: [ports.ranges, ports.random]
 #   remedy: Publish a port in a range that the denial lists.
+#   change: {function: port}
+#   baseline: {ports.ranges: [], ports.random: false}
+#   records: [ports]
+#   controls: [pod-security Host ports, cis 5.8]
 denials contains denial.of(
 	"ports.range", object.get(port, "field", "HostConfig.PortBindings"), _shown(port),
 	sprintf("host port %s is not allowed", [_shown(port)]),
@@ -31,6 +35,10 @@ denials contains denial.of(
 #   id: ports.address
 #   settings: [ports.addresses]
 #   remedy: Publish on an address that the denial lists, as in 127.0.0.1:8080:80.
+#   change: {add: ports.addresses}
+#   baseline: {ports.addresses: []}
+#   records: [ports]
+#   controls: [cis 5.14, "owasp #5a"]
 denials contains denial.of(
 	"ports.address", object.get(port, "field", "HostConfig.PortBindings"),
 	object.get(port, "host_ip", null),
@@ -49,6 +57,9 @@ denials contains denial.of(
 #   id: ports.publish-all
 #   settings: [ports.publish_all]
 #   remedy: Publish each port by its number, with -p and not with -P.
+#   change: {set: ports.publish_all, to: true}
+#   baseline: {ports.publish_all: false}
+#   controls: [pod-security Host ports, cis 5.9, "owasp #5a"]
 denials contains denial.of(
 	"ports.publish-all", "HostConfig.PublishAllPorts", true,
 	"publishing all ports is not allowed", "publish each by its number",

@@ -13,6 +13,10 @@ import data.docker.authz.effective
 #   id: privileged.container
 #   settings: [privileged.allow]
 #   remedy: Run it without --privileged; add the one capability or device that it needs.
+#   change: {set: privileged.allow, to: true}
+#   danger: a privileged container is the host
+#   controls: [pod-security Privileged containers, cis 5.5, owasp Container breakout, "owasp #3",
+#     nist 4.4.3, portainer Privileged]
 denials contains denial.of(
 	"privileged.container", "HostConfig.Privileged", true,
 	"privileged containers are not allowed",
@@ -30,6 +34,10 @@ denials contains denial.of(
 #   id: privileged.exec
 #   settings: [privileged.allow]
 #   remedy: Run it without --privileged.
+#   change: {set: privileged.allow, to: true}
+#   danger: "privileged containers, too: each is the host"
+#   controls: [pod-security Privileged containers, cis 5.23, owasp Container breakout, nist 4.4.3,
+#     portainer Privileged]
 denials contains denial.of(
 	"privileged.exec", "Privileged", true,
 	"privileged execs are not allowed",

@@ -16,6 +16,10 @@ import data.docker.authz.pattern
 #   id: registries.host
 #   settings: [registries.allow]
 #   remedy: Take the image from a registry that the denial lists.
+#   change: {add: registries.allow}
+#   baseline: {registries.allow: []}
+#   records: [images]
+#   controls: [docker Images and registries]
 denials contains denial.of(
 	"registries.host", object.get(image, "field", "path"), object.get(image, "registry", null),
 	sprintf("registry %v is not allowed", [object.get(image, "registry", "unknown")]),

@@ -17,6 +17,8 @@ import data.docker.authz.effective
 #   id: request.unknown-field
 #   settings: [request.unknown_fields]
 #   remedy: Correct the field's name, or leave the field out.
+#   change: {set: request.unknown_fields, to: ignore}
+#   danger: a newer dockerd may act on unseen fields
 denials contains denial.of(
 	"request.unknown-field", field, null,
 	sprintf("field %s is not known", [field]),
@@ -32,6 +34,7 @@ denials contains denial.of(
 # custom:
 #   id: request.incomplete
 #   remedy: Tell the operator of this host, whose plugin and policies do not belong together.
+#   records: [filters]
 denials contains denial.of(
 	"request.incomplete", "", null,
 	"the input document is not complete", "the plugin and its policies are of different versions",

@@ -13,6 +13,11 @@ import data.docker.authz.effective
 #   id: resources.required
 #   settings: [resources.required]
 #   remedy: Give the limit with --memory, --cpus or --pids-limit, or a tmpfs its size.
+#   change: {remove: resources.required, from: limits.resource}
+#   danger: your configuration demands it, and would no longer
+#   baseline: {resources.required: configured}
+#   records: [limits]
+#   controls: [cis 5.11, cis 5.12, cis 5.29, owasp Denial of service, "owasp #7"]
 denials contains denial.of(
 	"resources.required", object.get(limit, "field", "HostConfig"), object.get(limit, "value", null),
 	sprintf("a limit of %s must be given", [object.get(limit, "resource", "resources")]),
@@ -34,6 +39,11 @@ denials contains denial.of(
 #     Give a limit at or below the ceiling that the denial names. Without --memory-swap a container
 #     gets as much swap as memory. An update must give --cpu-period with --cpu-quota, and
 #     --memory-swap with --memory: what the container has already is not in the request.
+#   change: {function: limit}
+#   danger: raises a ceiling of your configuration
+#   baseline: {resources.max: configured}
+#   records: [limits]
+#   controls: [cis 5.11, cis 5.12, cis 5.29, owasp Denial of service, "owasp #7"]
 denials contains denial.of(
 	"resources.max", object.get(limit, "field", "HostConfig"), object.get(limit, "value", null),
 	sprintf("%s above the ceiling%s", [object.get(limit, "resource", "a resource"), _advice(limit)]),
@@ -51,6 +61,9 @@ denials contains denial.of(
 #   id: resources.ulimit
 #   settings: [resources.ulimits]
 #   remedy: Leave --ulimit out, or stay at or below the ceiling that the denial names.
+#   change: {function: ulimit}
+#   records: [ulimits]
+#   controls: [cis 5.19, owasp Denial of service, "owasp #7"]
 denials contains denial.of(
 	"resources.ulimit", object.get(ulimit, "field", "HostConfig.Ulimits"),
 	object.get(ulimit, "name", null),
@@ -72,6 +85,10 @@ denials contains denial.of(
 #   id: resources.oom-score
 #   settings: [resources.oom_score]
 #   remedy: Leave --oom-score-adj out.
+#   change: {function: oom_score}
+#   danger: the kernel kills others first when memory runs out, the host's own too
+#   baseline: {resources.oom_score: greater}
+#   controls: [owasp Denial of service, docker Resources]
 denials contains denial.of(
 	"resources.oom-score", "OomScoreAdj", _score,
 	sprintf("OOM score adjustment %v is not allowed", [_score]),
@@ -89,6 +106,9 @@ denials contains denial.of(
 #   id: resources.oom-kill
 #   settings: [resources.oom_kill_disable]
 #   remedy: Leave --oom-kill-disable out and give the container enough memory.
+#   change: {set: resources.oom_kill_disable, to: true}
+#   danger: stops the host when its memory runs out
+#   controls: [owasp Denial of service, docker Resources]
 denials contains denial.of(
 	"resources.oom-kill", "OomKillDisable", true,
 	"disabling the OOM killer is not allowed", "resources.oom_kill_disable is false",
@@ -105,6 +125,9 @@ denials contains denial.of(
 #   id: resources.realtime
 #   settings: [resources.realtime]
 #   remedy: Leave --cpu-rt-runtime and --cpu-rt-period out; --cpu-shares gives more weight.
+#   change: {set: resources.realtime, to: true}
+#   danger: goes before every process of the host
+#   controls: [docker Resources]
 denials contains denial.of(
 	"resources.realtime", "CpuRealtimeRuntime", null,
 	"CPU time with real-time priority is not allowed", "resources.realtime is false",
@@ -121,6 +144,9 @@ denials contains denial.of(
 #   id: resources.block-device
 #   settings: [resources.block_devices]
 #   remedy: Leave limits of single devices out; --blkio-weight holds for all.
+#   change: {set: resources.block_devices, to: true}
+#   danger: names block devices of the host
+#   controls: [docker Resources]
 denials contains denial.of(
 	"resources.block-device", name, null,
 	sprintf("%s is not allowed", [name]), "resources.block_devices is false",

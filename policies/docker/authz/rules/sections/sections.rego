@@ -15,6 +15,20 @@ import data.docker.authz.effective
 #   id: sections.operation
 #   settings: [operations, sections]
 #   remedy: Use what is open, or ask the operator of this host for the operation by its id.
+#   change: {function: operation}
+#   danger:
+#     harmless: [plugin.inspect, plugin.list, plugin.privileges]
+#     values:
+#       build.grpc: any build, which no rule sees
+#       container.checkpoint.*: makes, lists and removes directories of the host, as root
+#       debug.*: shows dockerd's memory
+#       node.remove: takes hosts out of the swarm
+#       plugin.*: a plugin is a program that runs as root on the host
+#       swarm.inspect: shows the tokens with which a host joins the swarm
+#       swarm.unlock-key: shows the key to the swarm's secrets
+#       swarm.*: gives this host, or its swarm, to somebody else
+#   controls: [cis 5.1, owasp Poisoned images, owasp Exposed secrets, owasp Insecure network,
+#     nist 4.1.1, nist 4.1.5, nist 4.2.3, nist 4.3.1, nist 4.3.5]
 denials contains denial.of(
 	"sections.operation", "operation", _id,
 	sprintf("not allowed in profile %s", [_profile]),

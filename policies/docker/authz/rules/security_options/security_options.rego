@@ -17,6 +17,12 @@ import data.docker.authz.effective
 #   id: security-options.value
 #   settings: [security_options.allow]
 #   remedy: Leave the --security-opt out, or use one that the denial lists.
+#   change: {function: security_option}
+#   danger: takes away, or changes, a wall around the container
+#   records: [security_options]
+#   controls: [pod-security AppArmor, pod-security SELinux, pod-security Seccomp,
+#     pod-security Privilege escalation, cis 5.2, cis 5.3, cis 5.22, owasp Container breakout,
+#     "owasp #4", "owasp #6", nist 4.4.3, portainer Security options]
 denials contains denial.of(
 	"security-options.value", object.get(option, "field", ""), object.get(option, "name", null),
 	sprintf("security option %s is not allowed", [_shown(option)]),
@@ -35,6 +41,10 @@ denials contains denial.of(
 #   id: security-options.paths
 #   settings: [security_options.paths]
 #   remedy: Leave --security-opt systempaths=unconfined out.
+#   change: {set: security_options.paths, to: true}
+#   danger: shows the kernel's memory and switches
+#   controls: [pod-security /proc mount type, owasp Container breakout, "owasp #6", nist 4.4.3,
+#     portainer Security options]
 denials contains denial.of(
 	"security-options.paths", sprintf("HostConfig.%s", [name]), null,
 	sprintf("changing %s is not allowed", [name]),

@@ -16,6 +16,10 @@ import data.docker.authz.pattern
 #   id: swarm.join
 #   settings: [swarm.join]
 #   remedy: Join by an address that the denial lists.
+#   change: {add: swarm.join}
+#   danger: gives this host, or its swarm, to somebody else
+#   records: ["body.RemoteAddrs[]"]
+#   controls: [docker Swarm]
 denials contains denial.of(
 	"swarm.join", "RemoteAddrs", address,
 	sprintf("joining the swarm of %v is not allowed", [address]),
@@ -33,6 +37,9 @@ denials contains denial.of(
 #   id: swarm.ca
 #   settings: [swarm.external_cas]
 #   remedy: Leave --external-ca, --ca-cert and --ca-key out; the swarm makes its own.
+#   change: {set: swarm.external_cas, to: true}
+#   danger: gives this host, or its swarm, to somebody else
+#   controls: [docker Swarm]
 denials contains denial.of(
 	"swarm.ca", "CAConfig", null,
 	"giving a swarm a certificate authority is not allowed", "swarm.external_cas is false",
@@ -50,6 +57,10 @@ denials contains denial.of(
 #   id: swarm.manager
 #   settings: [swarm.managers]
 #   remedy: Leave the node a worker.
+#   change: {set: swarm.managers, to: true}
+#   danger: gives this host, or its swarm, to somebody else
+#   records: [body.Role]
+#   controls: [docker Swarm]
 denials contains denial.of(
 	"swarm.manager", "Role", object.get(input, ["body", "Role"], null),
 	"making a node a manager is not allowed", "swarm.managers is false",
@@ -66,6 +77,10 @@ denials contains denial.of(
 #   id: swarm.runtime
 #   settings: [swarm.runtimes]
 #   remedy: Make a service of containers.
+#   change: {add: swarm.runtimes}
+#   danger: a task that is no container
+#   records: [body.TaskTemplate.Runtime]
+#   controls: [docker Swarm]
 denials contains denial.of(
 	"swarm.runtime", "TaskTemplate.Runtime", object.get(input, ["body", "TaskTemplate", "Runtime"], null),
 	"this task runtime is not allowed",
@@ -87,6 +102,10 @@ denials contains denial.of(
 #   remedy: |
 #     Update the service to what it was, with a whole specification, and leave --update-failure-action
 #     at pause.
+#   change: {set: swarm.rollback, to: true}
+#   danger: brings back a service that no rule sees
+#   records: [body.UpdateConfig.FailureAction]
+#   controls: [docker Swarm]
 denials contains denial.of(
 	"swarm.rollback", field, value,
 	"setting a service back is not allowed", "update it to what it was; pause when an update fails",
@@ -103,6 +122,9 @@ denials contains denial.of(
 #   id: swarm.driver
 #   settings: [swarm.drivers]
 #   remedy: Leave --driver and --template-driver out.
+#   change: {set: swarm.drivers, to: true}
+#   danger: a driver is a plugin, and templates read nodes' data
+#   controls: [docker Swarm]
 denials contains denial.of(
 	"swarm.driver", field, null,
 	sprintf("%s is not allowed", [field]), "swarm.drivers is false",

@@ -16,6 +16,9 @@ import data.docker.authz.pattern
 #   id: sysctls.name
 #   settings: [sysctls.allow]
 #   remedy: Leave the --sysctl out, or use one that the denial lists.
+#   change: {add: sysctls.allow}
+#   records: [sysctls]
+#   controls: [pod-security Sysctls, owasp Container breakout, nist 4.4.3, portainer Sysctls]
 denials contains denial.of(
 	"sysctls.name", object.get(sysctl, "field", "HostConfig.Sysctls"), object.get(sysctl, "name", null),
 	sprintf("sysctl %v is not allowed", [object.get(sysctl, "name", "unknown")]),

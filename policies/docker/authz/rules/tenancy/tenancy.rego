@@ -20,6 +20,11 @@ import data.docker.authz.pattern
 #   id: tenancy.name
 #   settings: [tenancy.names, tenancy.full_ids]
 #   remedy: Use a name that the denial lists, with - or _ in it, or the whole id of what is yours.
+#   change: {add: tenancy.names, from: references.name}
+#   danger: may be another tenant's
+#   baseline: {tenancy.names: configured, tenancy.full_ids: configured}
+#   records: [references, query.name]
+#   controls: [docker Tenants]
 denials contains denial.of(
 	"tenancy.name", object.get(reference, "field", "path"), object.get(reference, "name", null),
 	sprintf("%s %v is not this tenant's", [
@@ -41,6 +46,11 @@ denials contains denial.of(
 #   id: tenancy.label
 #   settings: [tenancy.labels]
 #   remedy: Add the label that the denial names.
+#   change: {remove: tenancy.labels}
+#   danger: what is made is no longer known as theirs
+#   baseline: {tenancy.labels: configured}
+#   records: [body.Labels.*, body.TaskTemplate.ContainerSpec.Labels.*]
+#   controls: [docker Tenants]
 denials contains denial.of(
 	"tenancy.label", "Labels", name,
 	sprintf("label %s=%s is missing", [name, value]),
@@ -60,6 +70,10 @@ denials contains denial.of(
 #   id: tenancy.filter
 #   settings: [tenancy.labels]
 #   remedy: Filter by the label that the denial names, with --filter label=NAME=VALUE.
+#   change: {remove: tenancy.labels}
+#   danger: shows what is other tenants'
+#   records: [label_filters]
+#   controls: [docker Tenants]
 denials contains denial.of(
 	"tenancy.filter", "query.filters", name,
 	sprintf("a filter label=%s=%s is missing, or not the only one for this label", [name, value]),
@@ -77,6 +91,7 @@ denials contains denial.of(
 #   id: tenancy.everybody
 #   settings: [tenancy.names, tenancy.labels]
 #   remedy: Ask for what is yours one by one.
+#   controls: [docker Tenants]
 denials contains denial.of(
 	"tenancy.everybody", "operation", input.operation.id,
 	"this shows what is other tenants'", "",

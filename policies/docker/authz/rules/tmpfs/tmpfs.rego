@@ -13,6 +13,13 @@ import data.docker.authz.effective
 #   id: tmpfs.option
 #   settings: [tmpfs.options]
 #   remedy: Leave the option out, or use one that the denial lists.
+#   change: {add: tmpfs.options}
+#   danger:
+#     values:
+#       dev: set-user-id programs or devices work in it
+#       suid: set-user-id programs or devices work in it
+#   records: [tmpfs]
+#   controls: [docker Resources]
 denials contains denial.of(
 	"tmpfs.option", object.get(mount, "field", "HostConfig.Tmpfs"), option,
 	sprintf("tmpfs option %v is not allowed", [option]),

@@ -15,6 +15,14 @@ import data.docker.authz.effective
 #   id: users.container
 #   settings: [users.containers]
 #   remedy: Run it with --user and a user of the sort that the denial lists, such as 1000:1000.
+#   change: {add: users.containers, from: users.sort}
+#   danger:
+#     function: not_configured
+#     otherwise: your configuration denies such users
+#   baseline: {users.containers: []}
+#   records: [users]
+#   controls: [pod-security Running as non-root, pod-security Running as non-root user, "owasp #2",
+#     nist 4.1.2]
 denials contains denial.of(
 	"users.container", object.get(user, "field", "User"), object.get(user, "name", ""),
 	sprintf("containers must not run as %s", [_shown(user)]),
@@ -33,6 +41,13 @@ denials contains denial.of(
 #   id: users.exec
 #   settings: [users.execs]
 #   remedy: Use --user with a user of the sort that the denial lists.
+#   change: {add: users.execs, from: users.sort}
+#   danger:
+#     function: not_configured
+#     otherwise: your configuration denies such users
+#   baseline: {users.execs: []}
+#   records: [users]
+#   controls: [pod-security Running as non-root, cis 5.24, "owasp #2"]
 denials contains denial.of(
 	"users.exec", object.get(user, "field", "User"), object.get(user, "name", ""),
 	sprintf("execs must not run as %s", [_shown(user)]),
@@ -53,6 +68,13 @@ denials contains denial.of(
 #   id: users.group
 #   settings: [users.groups]
 #   remedy: Give a group of the sort that the denial lists, as in --user 1000:1000.
+#   change: {add: users.groups, from: users.group}
+#   danger:
+#     function: not_configured
+#     otherwise: your configuration denies such users
+#   baseline: {users.groups: []}
+#   records: [users]
+#   controls: ["owasp #2"]
 denials contains denial.of(
 	"users.group", object.get(user, "field", "User"), object.get(user, "name", ""),
 	sprintf("processes must not run in this group: %s", [object.get(user, "name", "unknown")]),

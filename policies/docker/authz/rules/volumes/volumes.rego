@@ -17,6 +17,9 @@ import data.docker.authz.effective
 #   id: volumes.named
 #   settings: [volumes.named]
 #   remedy: Use an anonymous volume, or a bind mount below an allowed path.
+#   change: {set: volumes.named, to: true}
+#   baseline: {volumes.named: false}
+#   records: [mounts]
 denials contains denial.of(
 	"volumes.named", object.get(mount, "field", ""), object.get(mount, "volume", null),
 	sprintf("named volume %s is not allowed", [object.get(mount, "volume", "unknown")]),
@@ -35,6 +38,12 @@ denials contains denial.of(
 #   id: volumes.driver
 #   settings: [volumes.drivers]
 #   remedy: Use a driver that the denial lists.
+#   change: {add: volumes.drivers}
+#   danger:
+#     harmless: ["", local]
+#     otherwise: a program of the host decides what it mounts
+#   records: [mounts]
+#   controls: [pod-security Volume types]
 denials contains denial.of(
 	"volumes.driver", object.get(mount, "field", ""), object.get(mount, "driver", null),
 	sprintf("volume driver %s is not allowed", [object.get(mount, "driver", "unknown")]),
@@ -55,6 +64,10 @@ denials contains denial.of(
 #   id: volumes.options
 #   settings: [volumes.types, mounts.allow]
 #   remedy: Make the volume without options, or with those that the denial lists.
+#   change: {function: volume_type}
+#   danger: "what its options name is mounted: a disk, an overlay, a network share"
+#   records: [mounts]
+#   controls: [pod-security HostPath volumes, pod-security Volume types, portainer Bind mounts]
 denials contains denial.of(
 	"volumes.options", object.get(mount, "field", ""), null,
 	"these volume driver options are not allowed",

@@ -1,0 +1,213 @@
+"""What each rule states about itself: its METADATA in Rego, as typed records.
+
+``rules.json`` holds the annotations of the shipped rules. ``make generate`` writes it with
+``opa inspect --annotations``, and ``tests/test_generated.py`` compares both. A rule of the
+operator's own may have the same annotations; tools read them with OPA and ``annotated_rules``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+Key = tuple[str, ...]
+"""A key of the policy configuration: ``("capabilities", "allow")``."""
+
+CONFIGURED: Final = "configured"
+"""In ``Rule.baseline``: the value of the configuration in force."""
+
+UNION: Final = "union"
+"""In ``Rule.baseline``: the entries of the configuration in force and those of profile closed."""
+
+GREATER: Final = "greater"
+"""In ``Rule.baseline``: the greater value of the configuration in force and profile closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The change of the configuration that allows what a rule denies.
+
+    ``action`` is one of:
+
+    - ``add``: add the denied value to the list at ``key``;
+    - ``remove``: remove the denied value from the list or map at ``key``;
+    - ``set``: set ``key`` to ``to``;
+    - ``function``: call ``authz_plugin.tools.learning.denials.FUNCTIONS[function]``, which may
+      use ``key``.
+
+    ``source`` is ``(fact, part)``: not the denied value is added or removed, but that part of each
+    fact of the input document that has the denial's field.
+    """
+
+    action: str
+    key: Key = ()
+    to: bool | str | None = None
+    function: str = ""
+    source: tuple[str, str] | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Change:
+        """The change of an annotation such as ``{add: users.execs, from: users.sort}``.
+
+        Raises ``ValueError`` for any other shape.
+        """
+        actions = [name for name in _ACTIONS if name in given]
+        if len(actions) != 1 or not given.keys() <= {*actions, *_ACTIONS[actions[0]]}:
+            raise ValueError(f"a change has one of {', '.join(_ACTIONS)}: {dict(given)}")
+        action = actions[0]
+        if action == "function":
+            return cls(action, _key(given.get("key", "")), function=given[action])
+        fact, _, part = given.get("from", "").partition(".")
+        return cls(action, _key(given[action]), given.get("to"), "", (fact, part) if fact else None)
+
+
+_ACTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "add": frozenset({"from"}),
+    "remove": frozenset({"from"}),
+    "set": frozenset({"to"}),
+    "function": frozenset({"key"}),
+}
+"""The actions of a change, each with the other names that may be given beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """What it means to allow what a rule denies, as texts for whoever decides on it.
+
+    ``harmless`` are values without a danger, ``values`` a text for each dangerous value (or, with
+    a ``*`` at its end, for each value that begins so), ``otherwise`` the text for all others.
+    ``function`` names one of ``authz_plugin.tools.learning.denials.DANGERS``.
+    """
+
+    harmless: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+    otherwise: str = ""
+    function: str = ""
+
+    @classmethod
+    def of(cls, given: str | Mapping[str, Any]) -> Danger:
+        """The danger of an annotation; a text alone is the danger of every value.
+
+        Raises ``ValueError`` for an unknown name.
+        """
+        if isinstance(given, str):
+            return cls(otherwise=given)
+        if not given.keys() <= set(cls.__slots__):
+            raise ValueError(f"a danger has no more than {', '.join(cls.__slots__)}: {dict(given)}")
+        return cls(**{**given, "harmless": tuple(given.get("harmless", ()))})
+
+    def text(self, value: str) -> str:
+        """The danger of a value; empty if there is none.
+
+        A value itself counts before one with ``*``, and of these the longest that fits.
+        """
+        if value in self.harmless:
+            return ""
+        if value in self.values:
+            return self.values[value]
+        fitting = [name for name in self.values if _is_beginning(name, value)]
+        return self.values[max(fitting, key=len)] if fitting else self.otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The annotations of one rule.
+
+    ``package`` is the last part of the name of its Rego package. ``settings`` are the keys of the
+    policy configuration that open the rule, with dots. ``change`` is None for a rule that no
+    configuration opens, or of whose denials an audit input holds too little to know the change.
+    ``baseline`` are the values of settings with which ``learn`` starts; a setting that is not named
+    starts with what both the configuration in force and profile closed allow. ``records`` are the
+    parts of the input document that an audit input keeps for this rule: a fact (``mounts``),
+    ``query.NAME`` or ``body.PATH``. ``controls`` are pairs of a standard and a control's id.
+    """
+
+    package: str
+    id: str
+    title: str
+    description: str
+    settings: tuple[str, ...] = ()
+    remedy: str = ""
+    change: Change | None = None
+    danger: Danger = field(default_factory=Danger)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    records: tuple[str, ...] = ()
+    controls: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, package: str, annotations: Mapping[str, Any]) -> Rule:
+        """The record of a rule's annotations as OPA gives them.
+
+        Names in ``custom`` that are not known here are ignored: they are an operator's own.
+        """
+        custom = annotations.get("custom") or {}
+        return cls(
+            package=package,
+            id=custom.get("id", ""),
+            title=annotations.get("title", ""),
+            description=one_line(annotations.get("description", "")),
+            settings=tuple(custom.get("settings") or ()),
+            remedy=one_line(custom.get("remedy") or ""),
+            change=Change.of(custom["change"]) if custom.get("change") else None,
+            danger=Danger.of(custom.get("danger") or ""),
+            baseline=custom.get("baseline") or {},
+            records=tuple(custom.get("records") or ()),
+            controls=tuple(_control(text) for text in custom.get("controls") or ()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedRule:
+    """A rule with the file and the line that it is written at."""
+
+    rule: Rule
+    file: str
+    row: int
+
+    @property
+    def place(self) -> str:
+        """The place as ``file:row``."""
+        return f"{self.file}:{self.row}"
+
+
+def annotated_rules(inspected: Mapping[str, Any]) -> Iterator[AnnotatedRule]:
+    """The rules with an id in the output of ``opa inspect --annotations --format json``.
+
+    Raises ``ValueError`` for a ``change`` or ``danger`` of another shape.
+    """
+    for entry in inspected.get("annotations") or ():
+        annotations, location = entry["annotations"], entry["location"]
+        if (annotations.get("custom") or {}).get("id"):
+            package = str(entry["path"][-2]["value"])
+            yield AnnotatedRule(Rule.of(package, annotations), location["file"], location["row"])
+
+
+def one_line(text: str) -> str:
+    """A text with every run of white space as one space."""
+    return " ".join(text.split())
+
+
+def _key(text: str) -> Key:
+    return tuple(text.split(".")) if text else ()
+
+
+def _control(text: str) -> tuple[str, str]:
+    standard, _, control = text.partition(" ")
+    return standard, control
+
+
+def _is_beginning(pattern: str, value: str) -> bool:
+    return pattern.endswith("*") and value.startswith(pattern[:-1])
+
+
+def _shipped() -> Mapping[str, Rule]:
+    entries = json.loads(Path(__file__).with_name("rules.json").read_text())
+    rules = [Rule.of(entry["package"], entry) for entry in entries]
+    return {rule.id: rule for rule in rules}
+
+
+RULES: Final[Mapping[str, Rule]] = _shipped()
+"""The shipped rules by their ids, in the order of their files and lines."""
