@@ -14,7 +14,8 @@ from authz_plugin import policy, settings
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.hostpaths import LocalHostPaths
-from authz_plugin.settings import Key, OpaSettings, Settings
+from authz_plugin.settings import Key, Settings
+from tests.harness.policy_opa import PolicyOpa, running_policy_opa
 
 MakeEngine = Callable[..., OpaEngine]
 
@@ -50,13 +51,22 @@ def make_opa(opa: binary.Opa) -> Iterator[MakeOpa]:
 
 
 @pytest.fixture(scope="session")
-def make_engine(make_opa: MakeOpa) -> Iterator[MakeEngine]:
-    """Engines with a real OPA behind them."""
+def policy_opa(opa: binary.Opa, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PolicyOpa]:
+    """One real OPA for every policy configuration that is only asked for decisions."""
+    config = policy.configuration(with_policy(), LocalHostPaths())
+    folder = tmp_path_factory.mktemp("policy-opa")
+    with running_policy_opa(opa, folder, config) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def make_engine(policy_opa: PolicyOpa) -> Iterator[MakeEngine]:
+    """Engines that decide by policy configurations, all with the same real OPA behind them."""
     engines: list[OpaEngine] = []
 
     def make(**configuration: Any) -> OpaEngine:
-        opa = OpaSettings(url=f"unix:{make_opa(**configuration)}")
-        engines.append(OpaEngine(opa, policy.shipped_rules(), deadline=5))
+        config = policy.configuration(with_policy(**configuration), LocalHostPaths())
+        engines.append(policy_opa.engine(config))
         return engines[-1]
 
     yield make
