@@ -12,12 +12,11 @@ import pytest
 
 from authz_plugin import policy, settings
 from authz_plugin.engine import binary, child
-from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import Key, Settings
-from tests.harness.policy_opa import PolicyOpa, running_policy_opa
+from tests.harness.policy_opa import ConfiguredEngine, PolicyOpa, running_policy_opa
 
-MakeEngine = Callable[..., OpaEngine]
+MakeEngine = Callable[..., ConfiguredEngine]
 
 hypothesis.settings.register_profile("any-machine", deadline=None)
 hypothesis.settings.load_profile("any-machine")
@@ -62,9 +61,9 @@ def policy_opa(opa: binary.Opa, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="session")
 def make_engine(policy_opa: PolicyOpa) -> Iterator[MakeEngine]:
     """Engines that decide by policy configurations, all with the same real OPA behind them."""
-    engines: list[OpaEngine] = []
+    engines: list[ConfiguredEngine] = []
 
-    def make(**configuration: Any) -> OpaEngine:
+    def make(**configuration: Any) -> ConfiguredEngine:
         config = policy.configuration(with_policy(**configuration), LocalHostPaths())
         engines.append(policy_opa.engine(config))
         return engines[-1]
@@ -75,7 +74,7 @@ def make_engine(policy_opa: PolicyOpa) -> Iterator[MakeEngine]:
 
 
 @pytest.fixture(scope="session")
-def every_profile(make_engine: MakeEngine) -> OpaEngine:
+def every_profile(make_engine: MakeEngine) -> ConfiguredEngine:
     """An engine that decides for callers of a profile's name by that profile, for all others by
     ``closed``."""
     roles = {

@@ -8,8 +8,9 @@ millisecond.
 from __future__ import annotations
 
 import http
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +22,20 @@ from authz_plugin.decision import Decision, read_decision
 from authz_plugin.engine import binary, child
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import UnixTransport
+from authz_plugin.errors import EngineError
 from authz_plugin.settings import OpaSettings
 
 DEADLINE: Final = 10.0
 """Seconds that a decision may take on a machine that is busy with other tests."""
+
+POLICY_FAILED: Final = re.compile(
+    r"OPA answered with status 500: eval_|OPA has no decision|rule packages did not answer"
+)
+"""The errors of an OPA that answers and cannot compute the policy. Any other ``EngineError``, such
+as a timeout, says nothing about the policy."""
+
+_AT_ONCE: Final = 32
+"""Documents in one question: more save nothing, and an answer has its limit."""
 
 _PACKAGE: Final = "docker/authz/tested"
 _MODULE: Final = """\
@@ -34,6 +45,12 @@ decision := answer if {
 	answer := data.docker.authz.decision with input as input.document
 		with data.docker.authz.config as data.configurations[input.configuration]
 }
+
+decisions := [answer |
+	some document in input.documents
+	answer := data.docker.authz.decision with input as document
+		with data.docker.authz.config as data.configurations[input.configuration]
+]
 """
 _LOST: Final = """\
 
@@ -84,6 +101,32 @@ class ConfiguredEngine(OpaEngine):
     def decide(self, document: dict[str, Any]) -> Decision:
         question = {"document": document, "configuration": self._configuration}
         return read_decision(self.ask(self._rule, question), policy.shipped_rules())
+
+    def decide_or_fail(self, document: dict[str, Any]) -> Decision | None:
+        """The decision on a document, or None where the policy cannot be computed, which the plugin
+        denies; raises ``EngineError`` where OPA does not answer."""
+        try:
+            return self.decide(document)
+        except EngineError as error:
+            if POLICY_FAILED.search(str(error)):
+                return None
+            raise
+
+    def decide_each(self, documents: Sequence[dict[str, Any]]) -> list[Decision | None]:
+        """The decisions on documents, in their order and as ``decide_or_fail`` gives them."""
+        batches = [documents[i : i + _AT_ONCE] for i in range(0, len(documents), _AT_ONCE)]
+        return [decision for batch in batches for decision in self._decide_batch(batch)]
+
+    def _decide_batch(self, documents: Sequence[dict[str, Any]]) -> list[Decision | None]:
+        question = {"documents": documents, "configuration": self._configuration}
+        try:
+            answers = self.ask("decisions", question)
+            if len(answers) == len(documents):
+                return [read_decision(answer, policy.shipped_rules()) for answer in answers]
+        except EngineError as error:
+            if not POLICY_FAILED.search(str(error)):
+                raise
+        return [self.decide_or_fail(document) for document in documents]
 
 
 def without_package(name: str) -> str:
