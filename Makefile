@@ -6,7 +6,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The data of the policies' tests. It is a prerequisite of .dev, so every target that needs .dev has it.
 POLICY_DATA := policies/docker/authz/examples/data.json policies/docker/authz/profiles/data.json
-WORKERS := $(shell echo $$(( ($$(nproc) + 1) / 2 )))
+WORKERS := $(shell nproc)
+PYTEST := $(BIN)/pytest
+COVERED := 91
+
+# The tests start many short processes: Go programs (OPA, dockerd) need not save memory, and Python
+# keeps what it has compiled.
+test quick unit rego real check: export GOGC ?= 400
+test quick unit rego real check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
+test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run demo quick test unit rego real bench fuzz adversary soak audit ledger check fmt generate lock clean
 
@@ -19,8 +27,11 @@ run: $(BIN)/.run $(BIN)/opa $(POLICY_DATA) ## Start the plugin with its own OPA,
 demo: $(BIN)/.dev $(BIN)/opa ## Guard a scratch dockerd and show what is refused (needs root)
 	$(BIN)/python -m tests.demo $(ARGS)
 
-test: $(BIN)/.dev $(BIN)/opa ## Run every test
-	$(MAKE) --no-print-directory -j2 --output-sync=line unit-and-rego real
+test: $(BIN)/.dev $(BIN)/opa ## Run every test, and measure how much of the plugin they reach
+	rm -rf .cache/coverage && mkdir -p .cache/coverage
+	$(MAKE) --no-print-directory -j2 --output-sync=line PYTEST="$(BIN)/coverage run -m pytest" unit-and-rego real
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --precision=1 --fail-under=$(COVERED)
 
 quick: $(BIN)/.dev $(BIN)/opa ## What can be known in two minutes: style, types, layers, policies, pure parts
 	$(BIN)/ruff format --check --quiet
@@ -30,7 +41,7 @@ quick: $(BIN)/.dev $(BIN)/opa ## What can be known in two minutes: style, types,
 	$(BIN)/opa fmt --list --fail policies
 	$(BIN)/opa check --strict --schema policies/schemas policies/docker
 	$(BIN)/opa test --bundle policies
-	$(BIN)/pytest -q -n $(shell nproc) --dist worksteal $(PURE)
+	$(PYTEST) -q -n $(WORKERS) --dist worksteal $(PURE)
 # What starts no process and waits for nothing.
 PURE := tests/dockerd tests/test_annotations.py tests/test_caller.py tests/test_decision.py \
 	tests/test_document.py tests/test_enginestate.py tests/test_generated.py tests/test_hostpaths.py \
@@ -40,14 +51,14 @@ PURE := tests/dockerd tests/test_annotations.py tests/test_caller.py tests/test_
 unit-and-rego: rego unit
 
 unit: $(BIN)/.dev $(BIN)/opa ## Run the tests that need no dockerd
-	$(BIN)/pytest -m "not dockerd" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(PYTEST) -m "not dockerd" -n $(WORKERS) --dist worksteal $(ARGS)
 
 rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
 	$(BIN)/opa test --bundle policies
 	$(BIN)/opa test --bundle policies --coverage --threshold 100 --format json > /dev/null
 
 real: $(BIN)/.dev $(BIN)/opa ## Run the tests with real dockerds (needs root)
-	$(BIN)/pytest -m dockerd $(ARGS)
+	$(PYTEST) -m dockerd -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 bench: $(BIN)/.dev $(BIN)/opa ## Measure the plugin beside a Go plugin with OPA inside (needs Go)
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -3,31 +3,73 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import hypothesis
 import pytest
 
 from authz_plugin import policy, settings
 from authz_plugin.engine import binary, child
-from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import Key, Settings
+from tests.harness.policy_opa import ConfiguredEngine, PolicyOpa, running_policy_opa
 
-MakeEngine = Callable[..., OpaEngine]
+MakeEngine = Callable[..., ConfiguredEngine]
 
 hypothesis.settings.register_profile("any-machine", deadline=None)
 hypothesis.settings.load_profile("any-machine")
 MakeOpa = Callable[..., Path]
+
+_HERE: Final = Path(__file__).parent
+_SLOWEST_FIRST: Final = (
+    "test_adversary.py",
+    "tools/test_rule_authoring.py",
+    "test_plugin.py",
+    "test_silent_allows.py",
+    "test_policy_library.py",
+    "journal/test_plugin.py",
+    "test_oracle.py",
+    "faults/test_faults.py",
+    "test_corpus.py",
+    "tools/importer/test_equivalence.py",
+)
+"""The files that take the longest. Workers begin with them, so that they end at the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slowest files first."""
+
+    def turn(item: pytest.Item) -> int:
+        file = item.path.relative_to(_HERE).as_posix()
+        return _SLOWEST_FIRST.index(file) if file in _SLOWEST_FIRST else len(_SLOWEST_FIRST)
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")
 def opa() -> binary.Opa:
     """The OPA program that `make` installed."""
     return binary.find()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shipped_policies_checked_once() -> Iterator[None]:
+    """Have OPA check the shipped policies once: no test changes them, and many make a bundle."""
+    check = binary.Opa.check
+    checked: set[tuple[binary.Opa, Path]] = set()
+
+    def check_once(opa: binary.Opa, schemas: Path, policies: Sequence[Path]) -> None:
+        is_shipped = list(policies) == [policy.SHIPPED / policy.ROOT]
+        if not (is_shipped and (opa, schemas) in checked):
+            check(opa, schemas, policies)
+        if is_shipped:
+            checked.add((opa, schemas))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binary.Opa, "check", check_once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -51,13 +93,22 @@ def make_opa(opa: binary.Opa) -> Iterator[MakeOpa]:
 
 
 @pytest.fixture(scope="session")
-def make_engine(make_opa: MakeOpa) -> Iterator[MakeEngine]:
-    """Engines with a real OPA behind them."""
-    engines: list[OpaEngine] = []
+def policy_opa(opa: binary.Opa, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PolicyOpa]:
+    """One real OPA for every policy configuration that is only asked for decisions."""
+    config = policy.configuration(with_policy(), LocalHostPaths())
+    folder = tmp_path_factory.mktemp("policy-opa")
+    with running_policy_opa(opa, folder, config) as running:
+        yield running
 
-    def make(**configuration: Any) -> OpaEngine:
-        opa = OpaAddress(url=f"unix:{make_opa(**configuration)}")
-        engines.append(OpaEngine(opa, policy.shipped_rules(), deadline=5))
+
+@pytest.fixture(scope="session")
+def make_engine(policy_opa: PolicyOpa) -> Iterator[MakeEngine]:
+    """Engines that decide by policy configurations, all with the same real OPA behind them."""
+    engines: list[ConfiguredEngine] = []
+
+    def make(**configuration: Any) -> ConfiguredEngine:
+        config = policy.configuration(with_policy(**configuration), LocalHostPaths())
+        engines.append(policy_opa.engine(config))
         return engines[-1]
 
     yield make
@@ -66,7 +117,7 @@ def make_engine(make_opa: MakeOpa) -> Iterator[MakeEngine]:
 
 
 @pytest.fixture(scope="session")
-def every_profile(make_engine: MakeEngine) -> OpaEngine:
+def every_profile(make_engine: MakeEngine) -> ConfiguredEngine:
     """An engine that decides for callers of a profile's name by that profile, for all others by
     ``closed``."""
     roles = {

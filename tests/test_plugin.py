@@ -46,6 +46,15 @@ def plugin(tmp_path: Path, config: Path) -> Iterator[Plugin]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared_plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
+    """A plugin for the tests that neither stop nor change it."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "config.yaml").write_text("profile: production\n")
+    with running_plugin(folder, f"--config={folder / 'config.yaml'}") as running:
+        yield running
+
+
 def allowed(plugin: Plugin, message: dict[str, Any]) -> bool:
     answer: bool = plugin.post(REQUEST, message)["Allow"]
     return answer
@@ -74,17 +83,20 @@ def test_it_says_what_it_guards_with_and_what_to_do_next(tmp_path: Path, config:
             assert text in plugin.log
 
 
-def test_it_decides(plugin: Plugin) -> None:
-    assert plugin.post("/Plugin.Activate") == {"Implements": ["authz"]}
-    assert allowed(plugin, LIST)
-    assert not allowed(plugin, VOLUMES)
+def test_it_decides(shared_plugin: Plugin) -> None:
+    assert shared_plugin.post("/Plugin.Activate") == {"Implements": ["authz"]}
+    assert allowed(shared_plugin, LIST)
+    assert not allowed(shared_plugin, VOLUMES)
 
 
-def test_each_denial_is_logged_with_its_decision_id(plugin: Plugin) -> None:
-    message = plugin.post(REQUEST, VOLUMES)["Msg"]
-    wait_for(plugin.records, "the record")
-    (record,) = plugin.records()
-    assert record["decision_id"] in message
+def test_each_denial_is_logged_with_its_decision_id(shared_plugin: Plugin) -> None:
+    message = shared_plugin.post(REQUEST, VOLUMES)["Msg"]
+
+    def logged() -> list[dict[str, Any]]:
+        return [one for one in shared_plugin.records() if one["decision_id"] in message]
+
+    wait_for(logged, "the record")
+    (record,) = logged()
     assert record["rules"] == ["sections.operation operation"]
     assert record["operation"] == "volume.list"
 
@@ -107,25 +119,25 @@ def test_ctrl_c_stops_it_in_order(plugin: Plugin) -> None:
     assert "Traceback" not in plugin.log
 
 
-def test_a_second_one_does_not_take_the_socket_away(plugin: Plugin, config: Path) -> None:
-    second = run("serve", f"--config={config}", f"--socket={plugin.socket}")
+def test_a_second_one_does_not_take_the_socket_away(shared_plugin: Plugin, config: Path) -> None:
+    second = run("serve", f"--config={config}", f"--socket={shared_plugin.socket}")
     assert second.returncode == 1
     assert "another process serves" in second.stderr
-    assert allowed(plugin, LIST)
+    assert allowed(shared_plugin, LIST)
 
 
-def test_an_idle_connection_stays_open(plugin: Plugin) -> None:
-    with Connection(plugin.socket) as connection:
+def test_an_idle_connection_stays_open(shared_plugin: Plugin) -> None:
+    with Connection(shared_plugin.socket) as connection:
         connection.post(REQUEST, LIST)
         time.sleep(4)
         assert connection.post(REQUEST, LIST)["Allow"]
 
 
-def test_idle_connections_keep_nobody_waiting(plugin: Plugin) -> None:
+def test_idle_connections_keep_nobody_waiting(shared_plugin: Plugin) -> None:
     with ExitStack() as open_:
         for _ in range(50):
             started = time.monotonic()
-            open_.enter_context(Connection(plugin.socket)).post(REQUEST, LIST)
+            open_.enter_context(Connection(shared_plugin.socket)).post(REQUEST, LIST)
             assert time.monotonic() - started < 0.5
 
 
@@ -404,7 +416,7 @@ def test_what_a_killed_plugin_left_behind_is_removed_by_the_next(
             assert not left.exists()
 
 
-def test_garbage_on_the_socket_is_answered_and_harms_nobody(plugin: Plugin) -> None:
+def test_garbage_on_the_socket_is_answered_and_harms_nobody(shared_plugin: Plugin) -> None:
     for garbage in (
         b"\x00" * 1000,
         b"GET\r\n\r\n",
@@ -413,12 +425,12 @@ def test_garbage_on_the_socket_is_answered_and_harms_nobody(plugin: Plugin) -> N
     ):
         with socket.socket(socket.AF_UNIX) as raw:
             raw.settimeout(10)
-            raw.connect(str(plugin.socket))
+            raw.connect(str(shared_plugin.socket))
             raw.sendall(garbage)
             raw.shutdown(socket.SHUT_WR)
             assert b'"Allow":true' not in raw.recv(65536)
-    assert allowed(plugin, LIST)
-    assert "Traceback" not in plugin.log
+    assert allowed(shared_plugin, LIST)
+    assert "Traceback" not in shared_plugin.log
 
 
 def test_an_opa_of_the_operators_own_decides_with_a_bundle_that_the_plugin_made(

@@ -19,6 +19,7 @@ from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.tools.compliance.controls import TABLED, Control, standard
+from tests.harness.policy_opa import ConfiguredEngine
 from tests.sweep import poisoned, without_each_part
 
 _JSON: Final = {"content-type": "application/json"}
@@ -28,7 +29,7 @@ Request = tuple[str, str, Any]
 
 
 @pytest.fixture
-def engine(every_profile: OpaEngine) -> OpaEngine:
+def engine(every_profile: ConfiguredEngine) -> ConfiguredEngine:
     return every_profile
 
 
@@ -476,17 +477,20 @@ def test_a_container_as_the_benchmark_wants_it_runs(engine: OpaEngine) -> None:
 
 
 @pytest.mark.parametrize("attack", [*ATTACKS, *(f"harm: {name}" for name in HARM)])
-def test_no_field_can_be_left_out_to_be_allowed(engine: OpaEngine, attack: str) -> None:
+def test_no_field_can_be_left_out_to_be_allowed(engine: ConfiguredEngine, attack: str) -> None:
     request = ATTACKS[attack] if attack in ATTACKS else HARM[attack.removeprefix("harm: ")][0]
     whole = document("restricted", request)
-    for place, less in without_each_part(whole):
-        assert not engine.decide(less).allow, place
+    places, documents = zip(*without_each_part(whole), strict=True)
+    decided = zip(places, engine.decide_each(documents), strict=True)
+    assert [place for place, decision in decided if decision is None or decision.allow] == []
 
 
 HOSTILE: Final = '/etc"}],"allow":true,"q":[{"a":"\u202e\n*'
 
 
-def test_hostile_text_in_any_field_changes_no_denial_into_an_allow(engine: OpaEngine) -> None:
+def test_hostile_text_in_any_field_changes_no_denial_into_an_allow(
+    engine: ConfiguredEngine,
+) -> None:
     full = restricted(
         {
             "Privileged": True,
@@ -502,5 +506,6 @@ def test_hostile_text_in_any_field_changes_no_denial_into_an_allow(engine: OpaEn
         Cmd=["x"],
     )
     whole = document("restricted", full)
-    for place, changed in poisoned(whole, HOSTILE):
-        assert not engine.decide(changed).allow, place
+    places, documents = zip(*poisoned(whole, HOSTILE), strict=True)
+    decided = zip(places, engine.decide_each(documents), strict=True)
+    assert [place for place, decision in decided if decision is None or decision.allow] == []

@@ -9,17 +9,19 @@ import copy
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pytest
 
 from authz_plugin import dockerd, policy
 from authz_plugin.caller import Caller
+from authz_plugin.configuration import _merged
 from authz_plugin.dockerd import gojson
 from authz_plugin.document import input_document
 from authz_plugin.engine import binary, child
@@ -30,6 +32,7 @@ from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import MakeEngine, with_policy
 from tests.generate.schema import input_schema, shape_schema
+from tests.harness.policy_opa import DEADLINE, POLICY_FAILED, PolicyOpa, without_package
 
 UNCOMPUTABLE = """\
 package docker.authz.rules.custom_late
@@ -42,22 +45,39 @@ denials contains denial.of("custom.late", "", null, "too late", "") if {
 """
 
 Path_ = tuple[str | int, ...]
+Document = dict[str, Any]
 HOSTILE = '/etc"}],"allow":true,"q":[{"a":"'
+_JSON: Final = {"content-type": "application/json"}
 
 
-def create(**host_config: Any) -> dict[str, Any]:
+def create(caller: Caller = Caller("", "", ()), **host_config: Any) -> Document:  # noqa: B008
     """The input document of a container creation."""
-    body = json.dumps({"Image": "x", "HostConfig": host_config}).encode()
-    headers = {"content-type": "application/json"}
-    request = dockerd.read("POST", "/containers/create", headers, body)
-    return document(request)
+    return create_with({"HostConfig": host_config}, caller)
 
 
-def document(request: dockerd.CanonicalRequest) -> dict[str, Any]:
+def create_with(config: Mapping[str, Any], caller: Caller = Caller("", "", ())) -> Document:  # noqa: B008
+    """The input document of a container creation, with more than a host configuration."""
+    return post("/containers/create", {"Image": "x", **config}, caller)
+
+
+def post(uri: str, body: Mapping[str, Any], caller: Caller = Caller("", "", ())) -> Document:  # noqa: B008
+    """The input document of a request with a JSON body."""
+    return document(dockerd.read("POST", uri, _JSON, json.dumps(body).encode()), caller)
+
+
+def ask(method: str, uri: str, **headers: str) -> Document:
+    """The input document of a request without a JSON body."""
+    return document(dockerd.read(method, uri, headers, b""))
+
+
+def document(
+    request: dockerd.CanonicalRequest,
+    caller: Caller = Caller("", "", ()),  # noqa: B008
+) -> Document:
     built = input_document(
-        request, Caller("", "", ()), LocalHostPaths(), datetime.now(UTC), UnseenEngineState()
+        request, caller, LocalHostPaths(), datetime.now(UTC), UnseenEngineState()
     )
-    copied: dict[str, Any] = orjson.loads(orjson.dumps(built))
+    copied: Document = orjson.loads(orjson.dumps(built))
     return copied
 
 
@@ -76,7 +96,7 @@ def broken(tmp_path: Path, opa: binary.Opa) -> Iterator[Broken]:
         damage(bundle.folder / policy.ROOT)
         running.append(child.start(opa, bundle))
         url = f"unix:{running[0].socket}"
-        engines.append(OpaEngine(OpaAddress(url=url), policy.shipped_rules(), 2))
+        engines.append(OpaEngine(OpaAddress(url=url), policy.shipped_rules(), DEADLINE))
         return engines[0]
 
     yield start
@@ -93,91 +113,333 @@ def test_the_undamaged_policy_allows_what_the_damaged_ones_are_asked(
 
 
 @pytest.mark.parametrize("package", sorted(policy.shipped_rules()))
-def test_a_lost_rule_package_denies(broken: Broken, package: str) -> None:
-    engine = broken(lambda root: shutil.rmtree(root / "rules" / package))
-    with pytest.raises(EngineError, match=f"did not answer: {package}"):
+def test_a_lost_rule_package_denies(policy_opa: PolicyOpa, package: str) -> None:
+    config = policy.configuration(with_policy(), LocalHostPaths())
+    engine = policy_opa.engine(config, without_package(package))
+    with closing(engine), pytest.raises(EngineError, match=f"did not answer: {package}"):
+        engine.decide(create())
+
+
+def test_lost_files_of_a_rule_package_deny(broken: Broken) -> None:
+    engine = broken(lambda root: shutil.rmtree(root / "rules/capabilities"))
+    with pytest.raises(EngineError, match="did not answer: capabilities"):
         engine.decide(create())
 
 
 @pytest.mark.parametrize("lost", ["config", "bundle", "rules"])
 def test_lost_data_denies(broken: Broken, lost: str) -> None:
     engine = broken(lambda root: shutil.rmtree(root / lost))
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError, match=POLICY_FAILED):
         engine.decide(create())
 
 
-def ask(method: str, uri: str, **headers: str) -> dict[str, Any]:
-    """The input document of a request without a JSON body."""
-    return document(dockerd.read(method, uri, headers, b""))
-
-
-FORBIDDEN = {
-    "build": ask("POST", "/build?networkmode=host"),
-    "capabilities": create(CapAdd=["SYS_ADMIN"]),
-    "containers": create(CgroupParent="system.slice"),
-    "devices": create(Devices=[{"PathOnHost": "/dev/sda"}]),
-    "guard": create(Binds=["/etc/opa-authz:/x"]),
-    "images": ask("POST", "/images/x/push"),
-    "logging": create(LogConfig={"Type": "syslog"}),
-    "mounts": create(Binds=["/etc:/x"]),
-    "namespaces": create(NetworkMode="host"),
-    "networks": create(ExtraHosts=["host:host-gateway"]),
-    "operations": ask("GET", "/containers/x/export"),
-    "plugins": ask("POST", "/plugins/x/disable"),
-    "ports": create(PortBindings={"80/tcp": [{"HostPort": "80"}]}),
-    "resources": create(OomScoreAdj=-1000),
-    "sections": ask("GET", "/volumes"),
-    "security_options": create(SecurityOpt=["seccomp=unconfined"]),
-    "swarm": document(
-        dockerd.read(
-            "POST",
-            "/services/x/update?version=1&rollback=previous",
-            {"content-type": "application/json"},
-            b'{"Name": "x"}',
-        )
+BASE: Final[Mapping[str, Any]] = {
+    "profile": "closed",
+    "sections": dict.fromkeys(
+        policy.config_schema()["properties"]["sections"]["required"], "write"
     ),
-    "sysctls": create(Sysctls={"kernel.msgmax": "1"}),
-    "tmpfs": create(Tmpfs={"/x": "exec"}),
-    "request": create(Unheard=1),
-    "volumes": create(Binds=["named:/x"]),
 }
-"""For each key of the configuration, something that production forbids through it; where there is
-nothing, a privileged container."""
+"""The policy configuration that each case adds to: every section is open, so that an operation
+alone is no reason for a denial."""
+
+_MEMBER: Final = Caller("ci", "TLS", ())
+_REVOKED: Final = Caller("ci", "TLS", (), revoked=True)
+_SERVICE: Final = {"Name": "x", "TaskTemplate": {"ContainerSpec": {"Image": "x"}}}
 
 
-@pytest.mark.parametrize("key", policy.config_schema()["required"])
+@dataclass(frozen=True)
+class Case:
+    """A request that one rule alone denies, because of one fact and by one key of the policy
+    configuration.
+
+    ``request`` is denied by ``rule`` and nothing else under ``BASE`` with ``denying``, and allowed
+    under ``BASE`` with ``opening``, which gives another value to ``key`` or what is in it. ``fact``
+    is the key of the input document that the rule reads.
+    """
+
+    key: str
+    fact: str
+    rule: str
+    request: Document
+    opening: Mapping[str, Any]
+    denying: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.key}-{self.fact}-{self.rule}"
+
+
+_CAPABILITY: Final = create(CapAdd=["SYS_ADMIN"])
+_OPEN_CAPABILITY: Final = {"capabilities": {"allow": ["SYS_ADMIN"]}}
+_ROLE: Final = {"ci": {"callers": [{"user": "ci"}], "capabilities": {"allow": []}}}
+
+CASES: Final = [
+    # The keys of the configuration that one kind of rule reads, and the facts that it judges.
+    Case(
+        "sections", "operation", "sections.operation", ask("GET", "/volumes"),
+        {"sections": {"volumes": "read"}}, {"sections": {"volumes": "none"}},
+    ),
+    Case(
+        "operations", "operation", "sections.operation", ask("GET", "/containers/x/export"),
+        {}, {"operations": {"container.export": "deny"}},
+    ),
+    Case(
+        "privileged", "body", "privileged.container", create(Privileged=True),
+        {"privileged": {"allow": True}, **_OPEN_CAPABILITY},
+    ),
+    Case(
+        "namespaces", "namespaces", "namespaces.host", create(PidMode="host"),
+        {"namespaces": {"allow": ["pid"]}},
+    ),
+    Case("capabilities", "capabilities", "capabilities.add", _CAPABILITY, _OPEN_CAPABILITY),
+    Case(
+        "devices", "body", "devices.mapping", create(Devices=[{"PathOnHost": "/dev/sda"}]),
+        {"devices": {"allow": ["/dev/sda"]}},
+    ),
+    Case(
+        "devices", "environment", "devices.environment",
+        create_with({"Env": ["NVIDIA_VISIBLE_DEVICES=all"]}), {"devices": {"environment": []}},
+    ),
+    Case(
+        "security_options", "security_options", "security-options.value",
+        create(SecurityOpt=["seccomp=unconfined"]),
+        {"security_options": {"allow": {"seccomp": ["unconfined"]}}},
+    ),
+    Case(
+        "hardening", "hardening", "hardening.read-only-root", create(),
+        {}, {"hardening": {"read_only_root": True}},
+    ),
+    Case(
+        "users", "users", "users.container", create_with({"User": "0"}),
+        {}, {"users": {"containers": ["numeric"]}},
+    ),
+    Case(
+        "containers", "body", "containers.cgroup-parent", create(CgroupParent="system.slice"),
+        {"containers": {"cgroup_parents": ["", "system.slice"]}},
+    ),
+    Case(
+        "containers", "restart", "containers.restart", create(RestartPolicy={"Name": "always"}),
+        {}, {"containers": {"restart": ["", "no"]}},
+    ),
+    Case(
+        "resources", "body", "resources.oom-score", create(OomScoreAdj=-1000),
+        {"resources": {"oom_score": -1000}},
+    ),
+    Case(
+        "resources", "limits", "resources.max", create(Memory=1 << 30),
+        {}, {"resources": {"max": {"memory": "512m"}}},
+    ),
+    Case(
+        "resources", "ulimits", "resources.ulimit",
+        create(Ulimits=[{"Name": "nofile", "Soft": 2048, "Hard": 2048}]),
+        {}, {"resources": {"ulimits": {"nofile": 1024}}},
+    ),
+    Case(
+        "tmpfs", "tmpfs", "tmpfs.option", create(Tmpfs={"/x": "exec"}),
+        {"tmpfs": {"options": ["exec"]}},
+    ),
+    Case(
+        "sysctls", "sysctls", "sysctls.name", create(Sysctls={"kernel.msgmax": "1"}),
+        {"sysctls": {"allow": ["kernel.msgmax"]}},
+    ),
+    Case(
+        "mounts", "mounts", "mounts.source", create(Binds=["/srv:/x"]),
+        {"mounts": {"allow": [{"path": "/srv"}]}},
+    ),
+    Case(
+        "volumes", "mounts", "volumes.named", create(Binds=["named:/x"]),
+        {}, {"volumes": {"named": False}},
+    ),
+    Case(
+        "networks", "hosts", "networks.extra-host", create(ExtraHosts=["host:host-gateway"]),
+        {"networks": {"host_gateway": True}},
+    ),
+    Case(
+        "networks", "endpoints", "networks.join", create(NetworkMode="front"),
+        {}, {"networks": {"join": ["back"]}},
+    ),
+    Case(
+        "ports", "ports", "ports.range", create(PortBindings={"80/tcp": [{"HostPort": "80"}]}),
+        {"ports": {"ranges": [{"first": 80, "last": 80}]}},
+    ),
+    Case(
+        "logging", "log_drivers", "logging.driver", create(LogConfig={"Type": "syslog"}),
+        {"logging": {"drivers": ["syslog"]}},
+    ),
+    Case(
+        "images", "images", "images.push", ask("POST", "/images/x/push"),
+        {"images": {"push": ["x"]}},
+    ),
+    Case(
+        "registries", "images", "registries.host",
+        ask("POST", "/images/create?fromImage=registry.example/x&tag=1"),
+        {}, {"registries": {"allow": ["docker.io"]}},
+    ),
+    Case(
+        "labels", "labels", "labels.reserved", create_with({"Labels": {"reserved.x": ""}}),
+        {}, {"labels": {"reserved": ["reserved.*"]}},
+    ),
+    Case(
+        "tenancy", "references", "tenancy.name", ask("GET", "/containers/other-x/json"),
+        {}, {"tenancy": {"names": ["own-*"], "full_ids": False}},
+    ),
+    Case(
+        "tenancy", "label_filters", "tenancy.filter",
+        ask("GET", "/containers/json?filters=%7B%22label%22%3A%5B%22tenant%3Dother%22%5D%7D"),
+        {}, {"tenancy": {"labels": {"tenant": "own"}}},
+    ),
+    Case(
+        "build", "request", "build.network", ask("POST", "/build?networkmode=host"),
+        {"build": {"networks": ["host"]}},
+    ),
+    Case(
+        "swarm", "request", "swarm.rollback",
+        post("/services/x/update?version=1&rollback=previous", _SERVICE),
+        {"swarm": {"rollback": True}},
+    ),
+    Case(
+        "plugins", "operation", "plugins.change", ask("POST", "/plugins/x/disable"),
+        {"plugins": {"change": ["x"]}},
+    ),
+    Case(
+        "guard", "mounts", "guard.mount", create(Binds=["/etc/opa-authz:/x"]),
+        {
+            "guard": {"unprotected_paths": ["/etc/opa-authz"]},
+            "mounts": {"allow": [{"path": "/etc/opa-authz"}]},
+        },
+        {"mounts": {"allow": [{"path": "/etc/opa-authz"}]}},
+    ),
+    Case(
+        "request", "request", "request.unknown-field", create(Unheard=1),
+        {"request": {"unknown_fields": "ignore"}},
+    ),
+    # The keys that count for every rule: who is asked about, what only warns, what is excepted.
+    Case("profile", "capabilities", "capabilities.add", _CAPABILITY, _OPEN_CAPABILITY),
+    Case("mode", "capabilities", "capabilities.add", _CAPABILITY, {"mode": "warn"}),
+    Case(
+        "rules", "capabilities", "capabilities.add", _CAPABILITY,
+        {"mode": "enforce", "rules": {"capabilities.add": "warn"}},
+        {"mode": "warn", "rules": {"capabilities.add": "enforce"}},
+    ),
+    Case("ping", "capabilities", "capabilities.add", _CAPABILITY, _OPEN_CAPABILITY),
+    *(
+        Case(
+            key, "caller", "capabilities.add", create(_MEMBER, CapAdd=["SYS_ADMIN"]),
+            {**_OPEN_CAPABILITY, "roles": {}}, {**_OPEN_CAPABILITY, "roles": _ROLE},
+        )
+        for key in ("roles", "role_order")
+    ),
+    Case(
+        "default_role", "caller", "capabilities.add", _CAPABILITY,
+        {**_OPEN_CAPABILITY, "roles": _ROLE, "default_role": None},
+        {**_OPEN_CAPABILITY, "roles": _ROLE, "default_role": "ci"},
+    ),
+    Case(
+        "unmatched_callers", "caller", "identity.unmatched-caller", create(_MEMBER),
+        {}, {"unmatched_callers": "deny"},
+    ),
+    Case(
+        "unmatched_callers", "caller", "identity.revoked", create(_REVOKED),
+        {"rules": {"identity.revoked": "warn"}},
+    ),
+    Case(
+        "exceptions", "capabilities", "capabilities.add", _CAPABILITY,
+        {
+            "exceptions": [
+                {
+                    "rule": "capabilities.add", "value": "SYS_ADMIN", "when": {"image": "x"},
+                    "expires": "2099-01-31", "reason": "test",
+                }
+            ]
+        },
+    ),
+]  # fmt: skip
+
+_ONLY_COMPLETE: Final = ("version", "phase", "body_state", "filters")
+"""The facts that no rule compares: they must be there for the others to mean what they say."""
+
+_SWEPT: Final = [
+    case
+    for case in CASES
+    if case.key not in {"profile", "ping", "exceptions", "rules", "role_order"}
+]
+"""The cases whose requests are asked about again without each of their fields. The others repeat
+the request and the denial of one of these; under ``rules`` whatever is not enforced only warns, an
+incomplete input document too."""
+
+
+def configured(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The policy configuration that ``BASE`` with changes makes."""
+    return policy.configuration(with_policy(**_merged(BASE, changes)), LocalHostPaths())
+
+
+def denying_rules(engine: OpaEngine, asked: Document) -> set[str]:
+    """The ids of the rules that deny a request; raises ``EngineError`` where there is no
+    decision."""
+    return {denial.rule for denial in engine.decide(asked).denials}
+
+
+def test_every_key_of_the_configuration_has_a_case() -> None:
+    assert {case.key for case in CASES} == set(policy.config_schema()["required"])
+
+
+def test_every_fact_has_a_case() -> None:
+    unjudged = {*_ONLY_COMPLETE, "time"}  # exceptions alone read the time
+    assert {case.fact for case in CASES} | unjudged == set(input_schema()["properties"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_rule_alone_denies_a_request_that_the_configuration_can_allow(
+    policy_opa: PolicyOpa, case: Case
+) -> None:
+    with (
+        closing(policy_opa.engine(configured(case.denying))) as denying,
+        closing(policy_opa.engine(configured(case.opening))) as opening,
+    ):
+        assert denying_rules(denying, case.request) == {case.rule}
+        assert denying_rules(opening, case.request) == set()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_lost_key_of_the_configuration_never_allows_what_it_forbids(
-    broken: Broken, key: str
+    policy_opa: PolicyOpa, case: Case
 ) -> None:
-    def lose(root: Path) -> None:
-        file = root / "config/data.json"
-        config = json.loads(file.read_text())
-        config["sections"] |= dict.fromkeys(("build", "images", "plugins", "services"), "write")
-        del config[key]
-        file.write_text(json.dumps(config))
-
-    with suppress(EngineError):
-        assert not broken(lose).decide(FORBIDDEN.get(key, create(Privileged=True))).allow
+    config = configured(case.denying)
+    with closing(policy_opa.engine(config)) as engine:
+        assert denying_rules(engine, case.request) == {case.rule}
+    del config[case.key]
+    with closing(policy_opa.engine(config)) as engine:
+        decision = engine.decide_or_fail(case.request)
+    assert decision is None or not decision.allow
 
 
-@pytest.mark.parametrize("key", FORBIDDEN)
+@pytest.mark.parametrize("case", _SWEPT, ids=str)
 def test_a_lost_field_of_the_input_never_allows_what_was_denied(
-    make_engine: MakeEngine, key: str
+    policy_opa: PolicyOpa, case: Case
 ) -> None:
-    open_sections = dict.fromkeys(("build", "images", "plugins", "services"), "write")
-    engine = make_engine(profile="production", sections=open_sections)
-    whole = FORBIDDEN[key]
-    assert not engine.decide(whole).allow
-    paths = list(_fields(whole, _schema_of(whole)))
+    paths = list(_fields(case.request, _schema_of(case.request)))
     assert len(paths) > 40
-    for *outer, name in paths:
-        damaged = copy.deepcopy(whole)
-        place: Any = damaged
-        for step in outer:
-            place = place[step]
-        del place[name]
-        with suppress(EngineError):
-            assert not engine.decide(damaged).allow, (*outer, name)
+    with closing(policy_opa.engine(configured(case.denying))) as engine:
+        assert denying_rules(engine, case.request) == {case.rule}
+        decisions = engine.decide_each([_without(case.request, path) for path in paths])
+    found = zip(paths, decisions, strict=True)
+    assert [path for path, decision in found if decision is not None and decision.allow] == []
+
+
+@pytest.mark.parametrize("fact", _ONLY_COMPLETE)
+def test_a_fact_that_no_rule_compares_must_be_there(make_engine: MakeEngine, fact: str) -> None:
+    decision = make_engine(**BASE).decide(_without(create(), (fact,)))
+    assert {denial.rule for denial in decision.denials} == {"request.incomplete"}
+
+
+def _without(whole: Document, path: Path_) -> Document:
+    """An input document without the key that a path leads to."""
+    damaged = copy.deepcopy(whole)
+    *outer, name = path
+    place: Any = damaged
+    for step in outer:
+        place = place[step]
+    del place[name]
+    return damaged
 
 
 def _schema_of(document: dict[str, Any]) -> dict[str, Any]:

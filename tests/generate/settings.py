@@ -23,7 +23,7 @@ running policy stays in force. Changes of `server`, `opa`, `deadline`, `identiti
 The keys below are the plugin's own. All other keys of the file are the
 [policy configuration](policy-configuration.md).
 
-This page is made from `authz_plugin/settings.py`.
+This page is made from `authz_plugin/settings/schema.py`.
 
 | key | value | variable | |
 |---|---|---|---|"""

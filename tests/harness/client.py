@@ -23,7 +23,11 @@ def connect(socket_: Path) -> http.client.HTTPConnection:
     connection = http.client.HTTPConnection("docker", timeout=60)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.settimeout(60)
-    connection.sock.connect(str(socket_))
+    try:
+        connection.sock.connect(str(socket_))
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 

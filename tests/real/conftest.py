@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import ENGINES, prepare
 from tests.harness.plugin import Plugin, running_plugin, wait_for
 
 HERE: Final = Path(__file__).parent
@@ -58,10 +58,44 @@ class Guarded:
 Guard = Callable[..., Guarded]
 
 
+_SLOWEST_FIRST: Final = (
+    "test_attacks",
+    "test_operator_tools",
+    "test_operator_docs",
+    "test_clients",
+    "test_names",
+    "test_faults",
+    "test_attack_command",
+    "test_moved_mounts",
+)
+"""The files that take the longest. Workers begin with them, so that they end at the same time."""
+
+_DAEMON_PER_TEST: Final = frozenset({"test_attacks", "test_faults"})
+"""The files whose tests start a dockerd each, so that any worker can run any of them."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker("dockerd")
+    """Mark what needs a dockerd, and have one worker run what shares one."""
+    real = [item for item in items if item.path.is_relative_to(HERE)]
+    for item in real:
+        item.add_marker("dockerd")
+        if item.path.stem not in _DAEMON_PER_TEST:
+            item.add_marker(pytest.mark.xdist_group(_sharing(item)))
+    others = [item for item in items if not item.path.is_relative_to(HERE)]
+    items[:] = others + sorted(real, key=_turn)
+
+
+def _sharing(item: pytest.Item) -> str:
+    """The file of a test, and the engine if it has one."""
+    callspec = getattr(item, "callspec", None)
+    values = () if callspec is None else callspec.params.values()
+    engines = [value for value in values if isinstance(value, str) and value in ENGINES]
+    return "-".join([item.path.stem, *engines])
+
+
+def _turn(item: pytest.Item) -> int:
+    stem = item.path.stem
+    return _SLOWEST_FIRST.index(stem) if stem in _SLOWEST_FIRST else len(_SLOWEST_FIRST)
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +145,6 @@ def guard_with(dockerd: Dockerd, name: str) -> None:
     dockerd.reload({"authorization-plugins": [name]})
 
     def is_guarded() -> bool:
-        return "authorization denied" in dockerd.docker("plugin", "ls", check=False).stderr
+        return "authorization denied" in call(dockerd.socket, "GET", "/plugins").text
 
     wait_for(is_guarded, "dockerd to ask the plugin", 20)

@@ -1,4 +1,4 @@
-"""The rule authoring commands, run as an author of rules runs it."""
+"""Rule authoring by its commands: those of the tutorial in a shell, all others in this process."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from authz_plugin.errors import PolicyError
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.tools import rule_authoring
 from tests.conftest import with_policy
+from tests.harness.command import run_command as run
 from tests.harness.engines import prepare
 from tests.harness.pages import steps
 
@@ -25,7 +26,7 @@ TUTORIAL = Path(__file__).parents[2] / "docs/tutorial/policy-author.md"
 BIN = Path(sys.executable).parent
 
 
-def run(folder: Path, command: str, *programs: Path) -> subprocess.CompletedProcess[str]:
+def run_in_shell(folder: Path, command: str, *programs: Path) -> subprocess.CompletedProcess[str]:
     settings = folder / "etc/config.yaml"
     environment = {
         **os.environ,
@@ -45,7 +46,7 @@ def run(folder: Path, command: str, *programs: Path) -> subprocess.CompletedProc
 @pytest.fixture
 def rules(tmp_path: Path, opa: Opa) -> Path:
     """A folder with a first rule in it, and the test beside it."""
-    done = run(tmp_path, "opa-authz policy new named --into rules")
+    done = run(tmp_path, "policy", "new", "named", "--into", "rules")
     assert done.returncode == 0, done.stderr
     return tmp_path / "rules/custom_named"
 
@@ -61,7 +62,7 @@ def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path, o
     names, docker = [], prepare("28.5").docker.parent
     for step in steps(TUTORIAL):
         command = step.command.replace("/etc/opa-authz", f"{tmp_path}/etc")
-        done = run(tmp_path, command, docker)
+        done = run_in_shell(tmp_path, command, docker)
         assert done.returncode == step.status, f"{command}\n{done.stdout}{done.stderr}"
         assert step.shows(done.stdout), f"{command}\n{done.stdout}"
         names += re.findall(r"^opa-authz (?:policy )?\w+", command)
@@ -72,8 +73,8 @@ def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path, o
 
 
 def test_a_first_rule_is_sound_and_tested(rules: Path) -> None:
-    assert run(rules.parent, "opa-authz policy check .").stdout == "sound\n"
-    assert run(rules.parent, "opa-authz policy test .").stdout == "4 passed, 0 failed\n"
+    assert run(rules.parent, "policy", "check", ".").stdout == "sound\n"
+    assert run(rules.parent, "policy", "test", ".").stdout == "4 passed, 0 failed\n"
 
 
 def test_a_first_rule_goes_into_a_bundle(rules: Path, opa: Opa, tmp_path: Path) -> None:
@@ -84,20 +85,20 @@ def test_a_first_rule_goes_into_a_bundle(rules: Path, opa: Opa, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["Named", "a-b", "../x", "", "1a"])
 def test_a_name_that_is_no_package_is_refused(tmp_path: Path, name: str) -> None:
-    done = run(tmp_path, f"opa-authz policy new '{name}'")
+    done = run(tmp_path, "policy", "new", name)
     assert done.returncode == 1
     assert "is not a name" in done.stderr
 
 
 def test_a_rule_that_is_there_is_not_overwritten(rules: Path) -> None:
-    done = run(rules.parent, "opa-authz policy new named --into .")
+    done = run(rules.parent, "policy", "new", "named", "--into", ".")
     assert done.returncode == 1
     assert "is there already" in done.stderr
 
 
 def test_a_failing_case_is_named(rules: Path) -> None:
     change(rules / "custom_named_test.rego", '{"name": ["web"]}', '{"name": [""]}')
-    done = run(rules.parent, "opa-authz policy test .")
+    done = run(rules.parent, "policy", "test", ".")
     assert done.returncode == 3
     assert "failed: docker.authz.rules.custom_named_test.test_allowed: a name\n" in done.stdout
 
@@ -105,14 +106,14 @@ def test_a_failing_case_is_named(rules: Path) -> None:
 def test_a_line_that_no_test_reaches_is_named(rules: Path) -> None:
     with (rules / "custom_named.rego").open("a") as rule:
         rule.write('\n_named if {\n\tinput.request.method == "HEAD"\n\tinput.version == 1\n}\n')
-    done = run(rules.parent, "opa-authz policy test .")
+    done = run(rules.parent, "policy", "test", ".")
     assert done.returncode == 3
     assert "no test reaches " in done.stdout
 
 
 def test_a_folder_without_tests_does_not_pass(rules: Path) -> None:
     (rules / "custom_named_test.rego").unlink()
-    done = run(rules.parent, "opa-authz policy test .")
+    done = run(rules.parent, "policy", "test", ".")
     assert done.returncode == 3
     assert done.stdout.endswith("0 passed, 0 failed\n")
 
@@ -143,14 +144,14 @@ def test_without_the_example_requests_nothing_passes(
 )
 def test_a_rule_with_a_fault_is_not_sound(rules: Path, old: str, new: str, fault: str) -> None:
     change(rules / "custom_named.rego", old, new)
-    done = run(rules.parent, "opa-authz policy check .")
+    done = run(rules.parent, "policy", "check", ".")
     assert done.returncode == 3
     assert fault in done.stdout
 
 
 def test_a_rule_without_a_test_is_not_sound(rules: Path) -> None:
     (rules / "custom_named_test.rego").unlink()
-    done = run(rules.parent, "opa-authz policy check .")
+    done = run(rules.parent, "policy", "check", ".")
     assert done.returncode == 3
     assert "has no custom_named_test.rego beside it" in done.stdout
 
@@ -164,7 +165,7 @@ def test_a_rule_without_a_test_is_not_sound(rules: Path) -> None:
 )
 def test_a_rule_that_cannot_be_used_says_why(rules: Path, old: str, new: str, fault: str) -> None:
     change(rules / "custom_named.rego", old, new)
-    done = run(rules.parent, "opa-authz policy check .")
+    done = run(rules.parent, "policy", "check", ".")
     assert done.returncode == 1
     assert fault in done.stderr
     assert "Traceback" not in done.stderr

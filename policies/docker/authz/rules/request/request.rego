@@ -47,6 +47,8 @@ _unknown_ignored if effective.config.request.unknown_fields == "ignore"
 _complete if {
 	input.version == 1
 	input.phase == "request"
+	is_string(input.caller.user)
+	is_array(input.caller.certificates)
 	is_array(input.mounts)
 	is_array(input.capabilities)
 	is_array(input.namespaces)

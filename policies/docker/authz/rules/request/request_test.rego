@@ -38,7 +38,7 @@ test_a_document_that_lacks_a_key_is_denied[name] if {
 		"/body_state", "/body", "/users", "/limits", "/ulimits", "/sysctls", "/tmpfs",
 		"/log_drivers", "/images", "/ports", "/endpoints", "/hosts", "/references", "/filters",
 		"/request/unknown_fields", "/request/query_authoritative", "/operation/access", "/request",
-		"/operation",
+		"/operation", "/caller", "/caller/user", "/caller/certificates",
 	]
 	found := request.denials with input as json.remove(examples.container_create_full, [name])
 		with data.docker.authz.config as profiles.production

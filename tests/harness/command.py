@@ -1,0 +1,60 @@
+"""The command line within this process: what it prints and ends with, without another Python."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from unittest import mock
+
+from authz_plugin import cli
+
+_HANDLED: Final = (signal.SIGTERM, signal.SIGHUP)
+"""The signals that the command line handles in its own way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended, with what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_command(folder: Path, *arguments: str) -> Ended:
+    """Run ``opa-authz`` with arguments in a folder, as its program does."""
+    out, err = io.StringIO(), io.StringIO()
+    status: object = 0
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        mock.patch.object(sys, "argv", ["opa-authz", *arguments]),
+        _in_folder(folder),
+    ):
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+    code = status if isinstance(status, int) else int(status is not None)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def _in_folder(folder: Path) -> Iterator[None]:
+    """Change to a folder, and afterwards put back that and the signals' handlers."""
+    before = Path.cwd()
+    handlers = {number: signal.getsignal(number) for number in _HANDLED}
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
