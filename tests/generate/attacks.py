@@ -15,9 +15,9 @@ Every row is a request that [the tests](../../tests/real/test_attacks.py) send b
 three real daemons. First the daemon is unguarded: its answers prove that the attack works, or that
 this engine rejects it by itself. Then three policies guard the daemon: the rule named here must
 deny the attack, and an inventory of the daemon must be the same afterwards. The policies are the
-profiles `production` and `devcontainer`, and [a strict one](../../tests/real/attacks/strict.yaml) that opens
-every section, so that each denial is due to the content of the request. The requests are defined in
-[tables](../../tests/real/attacks).
+profiles `production` and `devcontainer`, and [a strict one](../../tests/real/attacks/strict.yaml)
+that opens every section, so that each denial is due to the content of the request. The requests are
+defined in [tables](../../tests/real/attacks).
 
 ```sh
 .venv/bin/pytest tests/real/test_attacks.py

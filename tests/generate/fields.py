@@ -16,9 +16,9 @@ _HEAD: Final = f"""\
 
 Every part of a request that Docker reads, and the [rule]({FOLDER}/README.md) that judges it: every
 field of every JSON body that Docker 20.10, 28.5 or 29 decodes, and every query parameter, filter,
-header, path reference and stream that these engines read. The list is complete: a test reads Docker's own
-Go types and routers and fails for each field that is missing here. Another test has each rule deny
-an example and checks that the rule reads the field.
+header, path reference and stream that these engines read. The list is complete: a test reads
+Docker's own Go types and routers and fails for each field that is missing here. Another test has
+each rule deny an example and checks that the rule reads the field.
 
 [The input document](input.md) describes what the rules read. `[]` stands for each item of a list,
 `{{}}` for each entry of a map, `**` for everything below. *Read by* names the engines that read the
