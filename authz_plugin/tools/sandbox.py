@@ -95,7 +95,7 @@ class Sandbox:
         self.sources = sources
         self._paths = host_paths(visible=settings.sees_host)
         self._state = _engine_state(settings)
-        self._opa = child.start(opa, bundle)
+        self._opa = child.start(opa, bundle.folder)
         address = OpaSettings(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/sandbox")
         self._askers = ThreadPoolExecutor(_QUESTIONS, "sandbox")
