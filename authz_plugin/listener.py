@@ -23,9 +23,8 @@ def open_listener(path: Path, group: str | None = None, listen: str | None = Non
     ``listen`` is ``host:port``; where it is None, a unix socket is made at ``path``, which root and
     the members of ``group`` may use.
 
-    A socket file that no process serves is replaced; for one that a process serves, or for an
-    address that cannot be opened, this raises
-    ``SetupError``.
+    A socket file that no process serves is replaced. Raises ``SetupError`` if a process serves it,
+    or if the address cannot be opened.
     """
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
         return socket.socket(fileno=_ACTIVATED_FD)

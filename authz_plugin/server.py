@@ -116,9 +116,9 @@ def serve(
     """Serve on the open socket ``listener`` (a file descriptor) until SIGTERM; never returns.
 
     ``make_app`` runs in the worker, ``when_serving`` as soon as it is ready, ``when_done`` in it
-    when it has answered its last request. ``threads`` is how many
-    messages are answered at the same time, ``tls`` is None for a unix socket, ``deadline`` is how
-    many seconds a decision may take.
+    when it has answered its last request. ``threads`` is how many messages are answered at the
+    same time, ``tls`` is None for a unix socket, ``deadline`` is how many seconds a decision may
+    take.
     """
     os.dup2(listener, _LISTEN_FD, inheritable=True)
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
