@@ -8,7 +8,10 @@ import socket
 
 
 def notify(state: str) -> None:
-    """Send a state to systemd if it started this process: ``READY=1``, ``WATCHDOG=1``, ``STOPPING=1``."""
+    """Send a state to systemd if it started this process.
+
+    ``state`` is ``READY=1``, ``WATCHDOG=1`` or ``STOPPING=1``.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
