@@ -20,10 +20,9 @@ from typing import Any, Final
 from authz_plugin.dockerd.mounts import clean
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.errors import SettingsError
-from authz_plugin.hostpaths import HostPaths
+from authz_plugin.hostpaths import GUARDED, GUARDED_PREFIXES, SHIPPED, HostPaths
 from authz_plugin.rules import RULES
 from authz_plugin.settings import (
-    DEFAULT_FILE,
     DEFAULT_PROFILE,
     Key,
     KeyOrigins,
@@ -51,24 +50,7 @@ _FOR_ALL: Final = frozenset(
 )
 
 
-def _shipped() -> Path:
-    inside = Path(__file__).with_name("policies")
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "policies"
-
-
-SHIPPED: Final = _shipped()
-"""The folder of the policies that come with this package."""
-
-_GUARDED: Final = (
-    "/etc/docker",
-    "/run/docker/plugins",
-    "/usr/lib/docker/plugins",
-    "/usr/local/lib/docker/plugins",
-    str(DEFAULT_FILE.parent),
-    str(SHIPPED),
-    str(Path(__file__).parent),
-)
-_GUARDED_PREFIXES: Final = ("/run/opa-authz-", "/run/.opa-authz-")
+_GUARDED: Final = (*GUARDED, str(SHIPPED), str(Path(__file__).parent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +134,7 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
 def complete_profile(name: str, host_paths: HostPaths) -> dict[str, Any]:
     """The configuration that a profile is by itself, without any operator."""
     profile = {**_profile(name), "profile": name, "role_order": []}
-    guarded = {"paths": sorted(_GUARDED[:5]), "prefixes": list(_GUARDED_PREFIXES)}
+    guarded = {"paths": sorted(GUARDED), "prefixes": list(GUARDED_PREFIXES)}
     return _completed(profile, guarded, host_paths, (), KeyOrigins(name))
 
 
@@ -232,7 +214,7 @@ def _guarded(settings: Settings, host_paths: HostPaths) -> dict[str, list[str]]:
     resolved = {host_paths.resolve(path).resolved for path in cleaned}
     return {
         "paths": sorted(cleaned | {path for path in resolved if path is not None}),
-        "prefixes": list(_GUARDED_PREFIXES),
+        "prefixes": list(GUARDED_PREFIXES),
     }
 
 

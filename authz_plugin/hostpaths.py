@@ -1,4 +1,4 @@
-"""Where a host path really leads, and what is mounted below it.
+"""The product's own host paths, where a host path leads, and what is mounted below it.
 
 dockerd follows symbolic links when it mounts a path, so a policy must judge where they end. That
 can change between the decision and the mount; what follows from it is in
@@ -10,9 +10,34 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+
+DEFAULT_FILE: Final = Path("/etc/opa-authz/config.yaml")
+"""The settings file where none is named."""
+
+DEFAULT_IDENTITIES: Final = DEFAULT_FILE.parent / "identities"
+"""The folder of ``opa-authz identity`` where none is named."""
+
+SYSTEM_SOCKET: Final = Path("/run/docker/plugins/opa-authz.sock")
+"""The plugin's socket where dockerd looks for it without being configured."""
+
+RUNTIME_PREFIX: Final = "opa-authz-"
+"""How the name of a running plugin's private folder begins."""
+
+GUARDED: Final = (
+    "/etc/docker",
+    "/run/docker/plugins",
+    "/usr/lib/docker/plugins",
+    "/usr/local/lib/docker/plugins",
+    str(DEFAULT_FILE.parent),
+)
+"""Folders that decide whether and how dockerd asks the plugin."""
+
+GUARDED_PREFIXES: Final = (f"/run/{RUNTIME_PREFIX}", f"/run/.{RUNTIME_PREFIX}")
+"""How the paths of private folders begin, finished and being made, where the plugin is root."""
 
 _MOUNTS: Final = Path("/proc/1/mountinfo")
 """What the host has mounted, as its first process sees it."""
@@ -21,6 +46,15 @@ _OCTAL: Final = re.compile(rb"\\([0-7]{3})")
 
 _PATH_MAX: Final = 4096
 """Bytes of a path, its end included, that Linux takes (``PATH_MAX``)."""
+
+
+def _shipped() -> Path:
+    inside = Path(__file__).with_name("policies")
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "policies"
+
+
+SHIPPED: Final = _shipped()
+"""The folder of the policies that come with this package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +140,18 @@ class UnseenHostPaths:
 def host_paths(*, visible: bool) -> HostPaths:
     """The host's file system: as this process sees it if that is dockerd's (``visible``)."""
     return LocalHostPaths() if visible else UnseenHostPaths()
+
+
+def default_socket(environment: Mapping[str, str], *, root: bool) -> Path:
+    """Return the plugin's socket where none is set: ``SYSTEM_SOCKET`` for root, else one below
+    ``XDG_RUNTIME_DIR`` or ~/.cache/opa-authz."""
+    if root:
+        return SYSTEM_SOCKET
+    return runtime_home(environment, root=False) / "docker/plugins/opa-authz.sock"
+
+
+def runtime_home(environment: Mapping[str, str], *, root: bool) -> Path:
+    """Return the folder in which running plugins make their private folders."""
+    if root:
+        return Path("/run")
+    return Path(environment.get("XDG_RUNTIME_DIR") or Path.home() / ".cache/opa-authz")

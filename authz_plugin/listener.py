@@ -12,23 +12,25 @@ from pathlib import Path
 from typing import Final
 
 from authz_plugin.errors import SetupError
-from authz_plugin.settings import Server
 
 _BACKLOG: Final = 512
 _ACTIVATED_FD: Final = 3
 
 
-def open_listener(server: Server) -> socket.socket:
-    """Open the socket that the settings name, or take the one that systemd passed.
+def open_listener(path: Path, group: str | None = None, listen: str | None = None) -> socket.socket:
+    """Return the socket that systemd passed, or open one.
 
-    A socket file that nobody serves any more is replaced; one that somebody serves is not.
-    Raises ``SetupError``.
+    ``listen`` is ``host:port``; where it is None, a unix socket is made at ``path``, which root and
+    the members of ``group`` may use.
+
+    A socket file that no process serves is replaced. Raises ``SetupError`` if a process serves it,
+    or if the address cannot be opened.
     """
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
         return socket.socket(fileno=_ACTIVATED_FD)
-    if server.listen is not None:
-        return _open_tcp(server.listen)
-    return _open_unix(server.socket, server.group)
+    if listen is not None:
+        return _open_tcp(listen)
+    return _open_unix(path, group)
 
 
 def open_address(address: str) -> socket.socket:

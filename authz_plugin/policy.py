@@ -20,7 +20,6 @@ from typing import Any, Final, Protocol
 from authz_plugin import renamed
 from authz_plugin.configuration import (
     ROOT,
-    SHIPPED,
     Exemption,
     config_schema,
     configuration,
@@ -29,6 +28,7 @@ from authz_plugin.configuration import (
     rule_ids,
 )
 from authz_plugin.errors import PolicyError
+from authz_plugin.hostpaths import SHIPPED
 
 __all__ = [
     "ROOT",

@@ -1,7 +1,7 @@
 """The gunicorn application: one worker with threads, on a socket that is already open.
 
-dockerd keeps its connections for as long as it likes and loses a second or more when the plugin
-hangs up first, so idle connections stay.
+The worker does not close idle connections: dockerd keeps its connections open without limit, and
+waits a second or more before it tries again when the plugin closes one first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import gunicorn.glogging
@@ -25,7 +27,6 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
 from authz_plugin.processes import die_with_parent
-from authz_plugin.settings import Server
 
 _MOMENT: Final = 10
 """Milliseconds."""
@@ -37,12 +38,23 @@ _FOREVER: Final = 10 * 365 * 24 * 3600
 _LISTEN_FD: Final = 3  # systemd's socket activation protocol, which gunicorn speaks
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The PEM files of mutual TLS: the server's certificate and key, and the authority whose
+    certificates clients must present."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+
+
 class Application(BaseApplication):
     """gunicorn around a Flask application."""
 
     def __init__(
         self,
-        server: Server,
+        threads: int,
+        tls: Tls | None,
         make_app: Callable[[], Flask],
         when_serving: Callable[[], None],
         when_done: Callable[[], None],
@@ -50,7 +62,8 @@ class Application(BaseApplication):
         deadline: float,
     ) -> None:
         self.patience = deadline + _TRANSFER
-        self._server = server
+        self._threads = threads
+        self._tls = tls
         self._make_app = make_app
         self._when_serving = when_serving
         self._when_done = when_done
@@ -60,7 +73,7 @@ class Application(BaseApplication):
         options: dict[str, Any] = {
             "worker_class": Worker,
             "workers": 1,
-            "threads": self._server.threads,
+            "threads": self._threads,
             "worker_connections": 1024,
             "keepalive": _FOREVER,
             "timeout": 30,
@@ -75,11 +88,11 @@ class Application(BaseApplication):
             "worker_exit": lambda _arbiter, _worker: self._when_done(),
             "when_ready": lambda _: _stay_one(),
         }
-        if self._server.listen is not None:
+        if self._tls is not None:
             options |= {
-                "certfile": str(self._server.certificate),
-                "keyfile": str(self._server.key),
-                "ca_certs": str(self._server.client_ca),
+                "certfile": str(self._tls.certificate),
+                "keyfile": str(self._tls.key),
+                "ca_certs": str(self._tls.client_ca),
                 "cert_reqs": ssl.CERT_REQUIRED,
                 "ssl_context": _ssl_context,
             }
@@ -91,23 +104,26 @@ class Application(BaseApplication):
 
 
 def serve(
-    server: Server,
     listener: int,
     make_app: Callable[[], Flask],
     when_serving: Callable[[], None],
     when_done: Callable[[], None],
     *,
+    threads: int,
+    tls: Tls | None,
     deadline: float,
 ) -> None:
-    """Serve on the open socket ``listener`` (a file descriptor) until told to stop; never returns.
+    """Serve on the open socket ``listener`` (a file descriptor) until SIGTERM; never returns.
 
     ``make_app`` runs in the worker, ``when_serving`` as soon as it is ready, ``when_done`` in it
-    when it has answered its last request. ``deadline`` is how many seconds a decision may take.
+    when it has answered its last request. ``threads`` is how many messages are answered at the
+    same time, ``tls`` is None for a unix socket, ``deadline`` is how many seconds a decision may
+    take.
     """
     os.dup2(listener, _LISTEN_FD, inheritable=True)
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
     os.environ.pop("NOTIFY_SOCKET", None)
-    Application(server, make_app, when_serving, when_done, deadline=deadline).run()
+    Application(threads, tls, make_app, when_serving, when_done, deadline=deadline).run()
 
 
 class Worker(ThreadWorker):

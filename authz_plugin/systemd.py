@@ -1,4 +1,4 @@
-"""What systemd is told: that the plugin serves, lives, and stops (sd_notify(3))."""
+"""Notifications to systemd: ready, alive, stopping (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import socket
 
 
 def notify(state: str) -> None:
-    """Tell the service manager, if there is one: ``READY=1``, ``WATCHDOG=1``, ``STOPPING=1``."""
+    """Send a state to systemd if it started this process.
+
+    ``state`` is ``READY=1``, ``WATCHDOG=1`` or ``STOPPING=1``.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

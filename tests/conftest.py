@@ -84,7 +84,7 @@ def make_opa(opa: binary.Opa) -> Iterator[MakeOpa]:
                 home = Path(folder) / str(len(running))
                 config = policy.configuration(with_policy(**configuration), LocalHostPaths())
                 bundle = policy.assemble(home / "bundle", config, None, opa)
-                running[key] = child.start(opa, bundle)
+                running[key] = child.start(opa, bundle.folder)
             return running[key].socket
 
         yield make

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import pytest
 
-from authz_plugin.configuration import ROOT, SHIPPED, config_schema
+from authz_plugin.configuration import ROOT, config_schema
 from authz_plugin.engine import binary
+from authz_plugin.hostpaths import SHIPPED
 from authz_plugin.journal import recording
 from authz_plugin.own_rules import DECISION_RULES, OWN_RULES, PLUGIN_RULES
 from authz_plugin.rules import RULES, Change, Danger

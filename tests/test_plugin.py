@@ -271,7 +271,7 @@ def test_a_defect_after_a_policy_is_in_force_leaves_it_its_files(
         with pytest.raises(KeyError):
             engine.start(loaded)
         assert engine._running is not None
-        assert engine._running.bundle.folder.is_dir()
+        assert engine._running.bundle.is_dir()
         assert engine._running.is_healthy()
     finally:
         engine.close()

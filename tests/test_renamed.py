@@ -14,8 +14,10 @@ from authz_plugin.cli import cli
 from authz_plugin.decision import read_decision
 from authz_plugin.errors import EngineError, SettingsError
 from authz_plugin.hostpaths import UnseenHostPaths
-from authz_plugin.journal.chain import Link
+from authz_plugin.journal.chain import Link, Position, forge
 from authz_plugin.journal.recording import read_recordings, recorded, restored
+from authz_plugin.tools.explanation.subjects import find_record
+from tests.harness.plugin import running_plugin
 from tools.policy_data import examples
 
 OLD = """\
@@ -256,3 +258,49 @@ def test_decisions_of_an_older_bundle_are_read_under_the_new_names() -> None:
     assert decision.denials[0].rule == "hardening.drop"
     with pytest.raises(EngineError, match="hardening"):
         read_decision(_answer(["mounts"], "walls.drop"), frozenset({"hardening"}))
+
+
+def _audit_line(rule: str) -> bytes:
+    document = {
+        "timestamp": "2026-11-01T10:00:00.000+00:00", "source": "opa-authz",
+        "event": "blocked_operation", "decision_id": "0" * 16, "operation": "container.create",
+        "status": 403, "details": "", "verdict": "deny", "user": "", "certificate": "",
+        "method": "POST", "resource": None, "rules": [rule], "warnings": [],
+    }  # fmt: skip
+    return forge(document, Position(0, "0" * 64))[0]
+
+
+def test_serve_logs_the_warning_at_start_and_at_each_reload(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("walls: {healthcheck: true}\n")
+    with running_plugin(tmp_path, f"--config={file}") as plugin:
+        assert plugin.log.count(f"{file}:1: walls is now called hardening") == 1
+
+        file.write_text("hardening: {healthcheck: true}\n")
+        plugin.reload()
+        assert plugin.log.count("is now called") == 1
+
+        file.write_text("mode: warn\nstrangers: deny\n")
+        plugin.reload()
+        assert plugin.log.count(f"{file}:2: strangers is now called unmatched_callers") == 1
+
+
+def test_audit_show_finds_an_old_rule_id_under_both_names(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_bytes(_audit_line("walls.drop HostConfig.CapDrop"))
+
+    old = run("audit", "show", "--file", str(file), "--rule", "walls.*", "--json")
+    new = run("audit", "show", "--file", str(file), "--rule", "hardening.drop", "--json")
+
+    assert json.loads(new.stdout)["rules"] == ["hardening.drop HostConfig.CapDrop"]
+    assert old.stdout == new.stdout
+    assert "--rule: walls.* is now called hardening.*" in old.stderr
+    assert new.stderr == ""
+
+
+def test_explain_reads_the_record_of_an_older_version(tmp_path: Path) -> None:
+    record = {"decision_id": "0" * 16, "verdict": "deny", "rules": ["walls.drop"]}
+
+    found = find_record("0" * 16, [json.dumps(record)])
+
+    assert found["rules"] == ["hardening.drop"]

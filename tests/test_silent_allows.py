@@ -94,7 +94,7 @@ def broken(tmp_path: Path, opa: binary.Opa) -> Iterator[Broken]:
         config = policy.configuration(with_policy(), LocalHostPaths())
         bundle = policy.assemble(tmp_path / "bundle", config, None, opa)
         damage(bundle.folder / policy.ROOT)
-        running.append(child.start(opa, bundle))
+        running.append(child.start(opa, bundle.folder))
         url = f"unix:{running[0].socket}"
         engines.append(OpaEngine(OpaAddress(url=url), policy.shipped_rules(), DEADLINE))
         return engines[0]
@@ -507,7 +507,7 @@ def test_a_decision_that_is_asked_for_elsewhere_is_none(tmp_path: Path, opa: bin
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle/other.rego").write_text("package other\n\nallow := true\n")
     bundle = policy.Bundle(tmp_path / "bundle", "", "", frozenset())
-    started = child.start(opa, bundle)
+    started = child.start(opa, bundle.folder)
     try:
         engine = OpaEngine(OpaAddress(url=f"unix:{started.socket}"), frozenset(), 2)
         with closing(engine), pytest.raises(EngineError, match="is the policy loaded"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from authz_plugin import __version__, supervisor
 from authz_plugin.cli.options import load_settings, policy_options, warn_of_old_names
+from authz_plugin.hostpaths import SYSTEM_SOCKET
 from authz_plugin.journal import log
 from authz_plugin.settings import Settings
 
@@ -88,7 +88,7 @@ Next, have dockerd ask it: put this into /etc/docker/daemon.json and run `system
     server = settings.server
     if server.listen is not None:
         return f"{enable}\nand install plugin.json as /etc/docker/plugins/opa-authz.json."
-    if server.socket == Path("/run/docker/plugins/opa-authz.sock"):
+    if server.socket == SYSTEM_SOCKET:
         return enable
     return f"""\
 dockerd does not look for this socket by itself: tell it, as root, with

@@ -1,47 +1,29 @@
-"""The OPA program: where it is, how it is had, and what it says of policies.
+"""The OPA program: where it is found, and what it says of policies.
 
-Looks on PATH and beside the Python that runs this; ``install`` brings the pinned official release,
-checked against its SHA-256, or builds the same version with Go's toolchain, which checks its
-sources against Go's checksum database.
+``find`` looks on PATH and beside the Python that runs this. ``opa-authz install-opa`` installs it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import requests
-
 from authz_plugin.errors import EngineSetupError, PolicyError
 
 VERSION: Final = "1.21.1"
-"""The version that is installed and tested."""
+"""The version that this product is tested with and that ``install-opa`` installs."""
 
 OLDEST: Final = (1, 7, 0)
 """The oldest version that may be used: the one whose semantics the rules were checked against."""
 
-_RELEASE: Final = f"https://github.com/open-policy-agent/opa/releases/download/v{VERSION}/"
-_RELEASES: Final = {
-    ("Linux", "x86_64"): (
-        "opa_linux_amd64_static",
-        "668506eb17a2eaa1fce6cc0d1f42ef85125d4ac5bda5fc74d1152d0c77145031",
-    ),
-    ("Linux", "aarch64"): (
-        "opa_linux_arm64_static",
-        "9a1f3625529c6f01240fe68286dde06aa0b23c5253da700ac48f4d943ff8a4de",
-    ),
-}
-_MODULE: Final = f"github.com/open-policy-agent/opa@v{VERSION}"
 _TIMEOUT: Final = 60
 
 
@@ -93,13 +75,13 @@ def find(preferred: Path | None = None) -> Opa:
     Raises ``EngineSetupError`` that says what to install.
     """
     if preferred is not None:
-        return _use(preferred)
+        return use(preferred)
     problems = []
     for candidate in (shutil.which("opa"), str(Path(sys.executable).with_name("opa"))):
         if candidate is None or not os.access(candidate, os.X_OK):
             continue
         try:
-            return _use(Path(candidate))
+            return use(Path(candidate))
         except EngineSetupError as problem:
             problems.append(f"{problem}; ")
     raise EngineSetupError(
@@ -110,70 +92,9 @@ def find(preferred: Path | None = None) -> Opa:
     )
 
 
-def install(folder: Path, say: Callable[[str], None]) -> Opa:
-    """Bring OPA ``VERSION`` into a folder, saying what is done; raises ``EngineSetupError``."""
-    target = folder / "opa"
-    on_path = shutil.which("opa")
-    if on_path is not None and _version(Path(on_path)) == VERSION:
-        say(f"OPA {VERSION} is on PATH: {on_path}")
-        if not (target.exists() and target.samefile(on_path)):
-            shutil.copy2(on_path, target)
-        return _use(target)
-    try:
-        _download(target, say)
-    except EngineSetupError as problem:
-        say(str(problem))
-        _build(folder, say)
-    return _use(target)
-
-
-def _download(target: Path, say: Callable[[str], None]) -> None:
-    release = _RELEASES.get((platform.system(), platform.machine()))
-    if release is None:
-        raise EngineSetupError(
-            f"no pinned OPA release for {platform.system()} {platform.machine()}"
-        )
-    name, expected = release
-    say(f"downloading OPA {VERSION} from {_RELEASE}{name}")
-    partial = target.with_suffix(".part")
-    digest = hashlib.sha256()
-    try:
-        with (
-            requests.get(_RELEASE + name, stream=True, timeout=30) as response,
-            partial.open("wb") as file,
-        ):
-            response.raise_for_status()
-            for chunk in response.iter_content(1 << 20):
-                digest.update(chunk)
-                file.write(chunk)
-        if digest.hexdigest() != expected:
-            raise EngineSetupError(
-                f"the download of {name} has SHA-256 {digest.hexdigest()}, not {expected}"
-            )
-        partial.chmod(0o755)
-        partial.replace(target)
-    except (requests.RequestException, OSError) as error:
-        raise EngineSetupError(f"OPA cannot be downloaded: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _build(folder: Path, say: Callable[[str], None]) -> None:
-    go = shutil.which("go")
-    if go is None:
-        raise EngineSetupError(
-            "and there is no Go to build it with: install OPA by hand "
-            "(https://www.openpolicyagent.org/docs/#1-download-opa)"
-        )
-    say(f"building OPA {VERSION} with {go}: this takes a few minutes, once")
-    environment = {**os.environ, "GOBIN": str(folder.resolve()), "GOFLAGS": ""}
-    built = subprocess.run([go, "install", _MODULE], env=environment, check=False)
-    if built.returncode != 0:
-        raise EngineSetupError(f"`go install {_MODULE}` failed")
-
-
-def _use(path: Path) -> Opa:
-    version = _version(path)
+def use(path: Path) -> Opa:
+    """Return the OPA program at a path; raises ``EngineSetupError`` if it may not be used."""
+    version = version_of(path)
     if version is None:
         raise EngineSetupError(f"{path} is not an OPA program that runs")
     if tuple(map(int, version.split("."))) < OLDEST:
@@ -182,7 +103,8 @@ def _use(path: Path) -> Opa:
     return Opa(path, version)
 
 
-def _version(path: Path) -> str | None:
+def version_of(path: Path) -> str | None:
+    """Return the version that an OPA program prints, or None if it is no OPA that runs."""
     try:
         done = subprocess.run(
             [str(path), "version"],

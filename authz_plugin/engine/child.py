@@ -1,8 +1,8 @@
 """A private OPA: one process that serves one bundle on a unix socket of its own.
 
-It reads hostile input, so it runs as a user of its own that owns nothing, where this process is
-root. Its socket lies below a folder that only this process's user can enter. It dies with the
-process that started it.
+Where this process is root, OPA runs as a user id that no account and no other process has,
+because it reads hostile input. Its socket is in a folder that only this process's user can enter.
+The kernel kills it when the process that started it ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from authz_plugin.engine.binary import Opa
 from authz_plugin.engine.opa import DECISION_ID_HEADER
 from authz_plugin.engine.transport import UnixTransport
 from authz_plugin.errors import EngineError, EngineSetupError
-from authz_plugin.policy import Bundle
 from authz_plugin.processes import begin_child
 
 _SOCKET: Final = "opa.sock"
@@ -38,7 +37,7 @@ _DECISION_LOG: Final = (
 class ChildOpa:
     """A running OPA process. Make one with ``start``."""
 
-    def __init__(self, process: subprocess.Popen[bytes], socket: Path, bundle: Bundle) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], socket: Path, bundle: Path) -> None:
         self._process = process
         self._transport = UnixTransport(socket, {})
         self.socket = socket
@@ -49,11 +48,11 @@ class ChildOpa:
         return self._process.pid
 
     def is_running(self) -> bool:
-        """Whether the process is there, in whatever state."""
+        """Whether the process has not ended; it may hang."""
         return self._process.poll() is None
 
     def is_healthy(self) -> bool:
-        """Whether OPA answers who connects anew, and has its bundle."""
+        """Whether OPA accepts a new connection and says that it is healthy (``/health``)."""
         try:
             status, _ = self._transport.exchange(
                 "GET", "/health", b"", time.monotonic() + _HEALTH_LIMIT
@@ -65,12 +64,12 @@ class ChildOpa:
         return status == http.HTTPStatus.OK
 
     def kill(self) -> None:
-        """End OPA now."""
+        """Send SIGKILL and wait until the process has ended."""
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
-        """Let OPA finish what it is doing, then make sure that it is gone."""
+        """Send SIGTERM, and SIGKILL if OPA has not ended within five seconds."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_LIMIT)
@@ -79,14 +78,15 @@ class ChildOpa:
             self._process.wait()
 
 
-def start(opa: Opa, bundle: Bundle, *, decision_log: bool = False) -> ChildOpa:
-    """Start OPA on a bundle and wait until it answers; raises ``EngineSetupError``.
+def start(opa: Opa, bundle: Path, *, decision_log: bool = False) -> ChildOpa:
+    """Start OPA on the bundle in a folder and wait until it is healthy.
 
     ``decision_log`` has it log its decisions on standard error, as far as the policy's mask lets
     it (``docker.authz.journal``), with our decision ids.
-    Its socket stands beside the bundle's folder, in a folder that must hold nothing else.
+    Its socket is made beside the bundle's folder, in a folder that must hold nothing else.
+    Raises ``EngineSetupError``.
     """
-    socket = bundle.folder.parent / _SOCKET
+    socket = bundle.parent / _SOCKET
     try:
         process = _spawn(opa, bundle, decision_log=decision_log)
     except OSError as error:
@@ -103,8 +103,8 @@ def start(opa: Opa, bundle: Bundle, *, decision_log: bool = False) -> ChildOpa:
     return child
 
 
-def _spawn(opa: Opa, bundle: Bundle, *, decision_log: bool) -> subprocess.Popen[bytes]:
-    home = bundle.folder.parent
+def _spawn(opa: Opa, bundle: Path, *, decision_log: bool) -> subprocess.Popen[bytes]:
+    home = bundle.parent
     (home / _SOCKET).unlink(missing_ok=True)
     program = os.open(opa.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -122,7 +122,7 @@ def _spawn(opa: Opa, bundle: Bundle, *, decision_log: bool) -> subprocess.Popen[
                 "--shutdown-grace-period=2",
                 *(_DECISION_LOG if decision_log else ()),
                 "--bundle",
-                bundle.folder.name,
+                bundle.name,
             ],
             cwd=home,
             pass_fds=[program],

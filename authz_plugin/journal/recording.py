@@ -15,9 +15,9 @@ from typing import Any, Final
 import orjson
 
 from authz_plugin import renamed
-from authz_plugin.configuration import SHIPPED
 from authz_plugin.dockerd.gojson import Array, Bytes, Map, Pointer, Shape, Slice, String, Struct
 from authz_plugin.dockerd.routes import OPERATIONS, STREAM
+from authz_plugin.hostpaths import SHIPPED
 from authz_plugin.journal.chain import Link
 from authz_plugin.journal.masking import HIDDEN, masked_text
 from authz_plugin.journal.record import DecisionRecord

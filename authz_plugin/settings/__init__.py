@@ -6,13 +6,8 @@ of the settings file; this package passes it on unread, with the origin of each 
 
 from __future__ import annotations
 
-from authz_plugin.settings.load import (
-    DEFAULT_FILE,
-    DEFAULT_PROFILE,
-    ENVIRONMENT_PREFIX,
-    default_socket,
-    load,
-)
+from authz_plugin.hostpaths import DEFAULT_FILE, default_socket
+from authz_plugin.settings.load import DEFAULT_PROFILE, ENVIRONMENT_PREFIX, load
 from authz_plugin.settings.model import Audit, Log, Metrics, OpaSettings, Server, Settings
 from authz_plugin.settings.origins import Key, KeyOrigins, show
 from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, without_required

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from authz_plugin import renamed
 from authz_plugin.errors import SettingsError
+from authz_plugin.hostpaths import DEFAULT_FILE, default_socket
 from authz_plugin.settings.model import Audit, Log, Metrics, OpaSettings, Server, Settings
 from authz_plugin.settings.origins import Key, KeyOrigins, show
 from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, without_required
 from authz_plugin.settings.validation import suggest, validate
 from authz_plugin.settings.yaml_file import read_yaml
 
-DEFAULT_FILE: Final = Path("/etc/opa-authz/config.yaml")
 DEFAULT_PROFILE: Final = "production"
 ENVIRONMENT_PREFIX: Final = "OPA_AUTHZ_"
 
@@ -56,15 +56,6 @@ def load(
         message = "is for the plugin's own OPA; the one at opa.url has a configuration of its own"
         raise SettingsError(where, "opa.decision_log", message)
     return settings
-
-
-def default_socket(environment: Mapping[str, str], *, root: bool) -> Path:
-    """Where dockerd looks for the plugin, or for a user without root a place of his own."""
-    if root:
-        return Path("/run/docker/plugins/opa-authz.sock")
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    folder = Path(runtime) if runtime else Path.home() / ".cache/opa-authz"
-    return folder / "docker/plugins/opa-authz.sock"
 
 
 def _file(flags: Mapping[Key, Any], environment: Mapping[str, str]) -> tuple[Path, bool]:

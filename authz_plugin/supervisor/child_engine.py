@@ -66,7 +66,7 @@ class ChildEngine:
             folder.mkdir()
             return self._start_in(folder, settings)
         except Exception as error:
-            if self._running is None or self._running.bundle.folder.parent != folder:
+            if self._running is None or self._running.bundle.parent != folder:
                 shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError):
                 raise SetupError(f"the policy cannot be laid out: {error}") from error
@@ -78,7 +78,7 @@ class ChildEngine:
         custom = policy.rule_ids(settings.policies) if settings.policies else ()
         ends = [datetime.fromisoformat(item["until"]) for item in config["exceptions"]]
         self._decision_log = settings.opa.decision_log
-        status = self._serve(bundle, settings.deadline)
+        status = self._serve(bundle.folder, settings.deadline)
         self._shared_status.update(
             **status_facts(status),
             engine=f"opa {self._opa.version}",
@@ -112,9 +112,9 @@ class ChildEngine:
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._lock)
 
-    def _restart(self, bundle: policy.Bundle) -> None:
-        if not bundle.folder.is_dir():
-            raise SetupError(f"{bundle.folder} was removed: start the plugin again")
+    def _restart(self, bundle: Path) -> None:
+        if not bundle.is_dir():
+            raise SetupError(f"{bundle} was removed: start the plugin again")
         self._say("OPA ended: it is started again")
         self._restarts += 1
         self._shared_status.update(engine_up=False, engine_restarts=self._restarts)
@@ -125,7 +125,7 @@ class ChildEngine:
         self._next_start = time.monotonic() + self._delay
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
 
-    def _serve(self, bundle: policy.Bundle, deadline: float) -> PolicyStatus:
+    def _serve(self, bundle: Path, deadline: float) -> PolicyStatus:
         started = child.start(self._opa, bundle, decision_log=self._decision_log)
         try:
             status = probe(OpaAddress(url=f"unix:{started.socket}"), deadline)
@@ -141,8 +141,8 @@ class ChildEngine:
         self._shared_status.update(engine_up=True)
         if previous is not None:
             previous.stop()
-            if previous.bundle.folder != bundle.folder:
-                shutil.rmtree(previous.bundle.folder.parent, ignore_errors=True)
+            if previous.bundle != bundle:
+                shutil.rmtree(previous.bundle.parent, ignore_errors=True)
         return status
 
     def _point_socket_at(self, opa: child.ChildOpa) -> None:

@@ -32,7 +32,7 @@ from authz_plugin.journal.metrics import Figures
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.processes import begin_child
 from authz_plugin.revocations import Revocations
-from authz_plugin.settings import Audit, Log, Settings
+from authz_plugin.settings import Audit, Log, Server, Settings
 
 _STOP_LIMIT: Final = 15.0
 
@@ -136,17 +136,28 @@ def serve_plugin(
     status: object = 1
     try:
         server.serve(
-            settings.server,
             listener.detach(),
             make_app,
             when_serving,
             when_done,
+            threads=settings.server.threads,
+            tls=_tls(settings.server),
             deadline=settings.deadline,
         )
     except SystemExit as end:
         status = end.code
     finally:
         os._exit(status if isinstance(status, int) else status is not None)
+
+
+def _tls(listens: Server) -> server.Tls | None:
+    """The files of mutual TLS, or None for a unix socket; loading the settings checked them."""
+    if listens.listen is None:
+        return None
+    assert listens.certificate is not None
+    assert listens.key is not None
+    assert listens.client_ca is not None
+    return server.Tls(listens.certificate, listens.key, listens.client_ca)
 
 
 def log_options(log: Log) -> LogOptions:

@@ -58,7 +58,9 @@ def run(
         metrics_listener = _open_metrics(settings.metrics, say)
         if metrics_listener is not None:
             cleanup.callback(_close_listener, metrics_listener)
-        listener = open_listener(settings.server)
+        listener = open_listener(
+            settings.server.socket, settings.server.group, settings.server.listen
+        )
         cleanup.callback(_close_listener, listener)
         opa = engine.address(settings)
         gunicorn = GunicornProcess(

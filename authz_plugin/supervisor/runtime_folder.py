@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-_FOLDER_PREFIX: Final = "opa-authz-"
+from authz_plugin.hostpaths import RUNTIME_PREFIX, runtime_home
+
 _LOCK_NAME: Final = "plugin.lock"
 
 
@@ -20,15 +21,13 @@ def open_runtime_folder() -> tuple[Path, int]:
     Folders of plugins that were killed are removed: nobody holds their locks. The folder is below
     /run for root, else below ``XDG_RUNTIME_DIR`` or ~/.cache/opa-authz.
     """
-    home = Path("/run")
-    if os.geteuid() != 0:
-        home = Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache/opa-authz")
+    home = runtime_home(os.environ, root=os.geteuid() == 0)
     home.mkdir(parents=True, exist_ok=True)
-    for lock_file in home.glob(f"{_FOLDER_PREFIX}*/{_LOCK_NAME}"):
+    for lock_file in home.glob(f"{RUNTIME_PREFIX}*/{_LOCK_NAME}"):
         with contextlib.suppress(OSError):
             os.close(_lock(lock_file))
             shutil.rmtree(lock_file.parent)
-    folder = Path(tempfile.mkdtemp(prefix=f".{_FOLDER_PREFIX}", dir=home))
+    folder = Path(tempfile.mkdtemp(prefix=f".{RUNTIME_PREFIX}", dir=home))
     (folder / _LOCK_NAME).touch()
     lock = _lock(folder / _LOCK_NAME)
     return folder.rename(home / folder.name.removeprefix(".")), lock

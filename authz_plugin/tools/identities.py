@@ -26,7 +26,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from authz_plugin.errors import SetupError
 from authz_plugin.revocations import REVOKED, read_revoked
 
-DEFAULT_FOLDER: Final = Path("/etc/opa-authz/identities")
 ORGANIZATION: Final = "opa-authz"
 """O of every client's certificate; OU is the role."""
 

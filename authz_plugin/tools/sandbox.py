@@ -110,7 +110,7 @@ class Sandbox:
         self.sources = sources
         self._paths = host_paths(visible=settings.sees_host)
         self._state = _engine_state(settings)
-        self._opa = child.start(opa, bundle)
+        self._opa = child.start(opa, bundle.folder)
         address = OpaAddress(url=f"unix:{self._opa.socket}")
         self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/sandbox")
         self._executor = ThreadPoolExecutor(_PARALLEL_BATCHES, "sandbox")

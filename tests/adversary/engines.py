@@ -26,7 +26,9 @@ def profiles_engine(profiles: Iterable[str]) -> Iterator[Engine]:
     opa = binary.find()
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         config = policy.configuration(settings, HOST)
-        started = child.start(opa, policy.assemble(Path(folder) / "bundle", config, None, opa))
+        started = child.start(
+            opa, policy.assemble(Path(folder) / "bundle", config, None, opa).folder
+        )
         try:
             url = OpaAddress(url=f"unix:{started.socket}")
             with closing(OpaEngine(url, policy.shipped_rules(), _DEADLINE)) as engine:

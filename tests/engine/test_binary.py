@@ -14,6 +14,7 @@ import responses
 from authz_plugin import policy
 from authz_plugin.engine import binary
 from authz_plugin.errors import EngineSetupError, PolicyError
+from authz_plugin.tools import opa_installation
 
 
 def fake_opa(folder: Path, version: str) -> Path:
@@ -60,12 +61,12 @@ def test_install_takes_the_right_version_from_path(nothing_installed: Path) -> N
     fake_opa(nothing_installed, binary.VERSION)
     target = nothing_installed / "target"
     target.mkdir()
-    assert binary.install(target, lambda _: None).path == target / "opa"
+    assert opa_installation.install(target, lambda _: None).path == target / "opa"
 
 
 def test_install_leaves_the_right_version_where_it_is(nothing_installed: Path) -> None:
     program = fake_opa(nothing_installed, binary.VERSION)
-    assert binary.install(nothing_installed, lambda _: None).path == program
+    assert opa_installation.install(nothing_installed, lambda _: None).path == program
 
 
 @responses.activate
@@ -74,12 +75,12 @@ def test_install_downloads_the_pinned_release(
 ) -> None:
     content = b"#!/bin/sh\necho 'Version: " + binary.VERSION.encode() + b"'\n"
     digest = hashlib.sha256(content).hexdigest()
-    key = next(iter(binary._RELEASES))
+    key = next(iter(opa_installation._RELEASES))
     monkeypatch.setattr(platform, "system", lambda: key[0])
     monkeypatch.setattr(platform, "machine", lambda: key[1])
-    monkeypatch.setitem(binary._RELEASES, key, ("opa_release", digest))
-    responses.get(f"{binary._RELEASE}opa_release", body=content)
-    assert binary.install(nothing_installed, lambda _: None).version == binary.VERSION
+    monkeypatch.setitem(opa_installation._RELEASES, key, ("opa_release", digest))
+    responses.get(f"{opa_installation._RELEASE}opa_release", body=content)
+    assert opa_installation.install(nothing_installed, lambda _: None).version == binary.VERSION
 
 
 @responses.activate
@@ -88,11 +89,11 @@ def test_a_download_with_another_checksum_is_thrown_away(
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    name, _ = binary._RELEASES["Linux", "x86_64"]
-    responses.get(binary._RELEASE + name, body=b"#!/bin/sh\necho evil\n")
+    name, _ = opa_installation._RELEASES["Linux", "x86_64"]
+    responses.get(opa_installation._RELEASE + name, body=b"#!/bin/sh\necho evil\n")
     said: list[str] = []
     with pytest.raises(EngineSetupError, match="no Go"):
-        binary.install(nothing_installed, said.append)
+        opa_installation.install(nothing_installed, said.append)
     assert any("SHA-256" in line for line in said)
     assert not list(nothing_installed.iterdir())
 

@@ -26,7 +26,7 @@ def bundle(tmp_path: Path, opa: binary.Opa) -> policy.Bundle:
 
 
 def test_it_answers_once_it_is_started(opa: binary.Opa, bundle: policy.Bundle) -> None:
-    started = child.start(opa, bundle)
+    started = child.start(opa, bundle.folder)
     try:
         assert started.is_running()
         assert started.is_healthy()
@@ -35,7 +35,7 @@ def test_it_answers_once_it_is_started(opa: binary.Opa, bundle: policy.Bundle) -
 
 
 def test_its_socket_is_for_this_user_alone(opa: binary.Opa, bundle: policy.Bundle) -> None:
-    started = child.start(opa, bundle)
+    started = child.start(opa, bundle.folder)
     try:
         assert started.socket.stat().st_mode & 0o777 == 0o600
     finally:
@@ -45,7 +45,7 @@ def test_its_socket_is_for_this_user_alone(opa: binary.Opa, bundle: policy.Bundl
 def test_it_runs_as_a_user_of_its_own_where_its_parent_is_root(
     opa: binary.Opa, bundle: policy.Bundle
 ) -> None:
-    started = child.start(opa, bundle)
+    started = child.start(opa, bundle.folder)
     try:
         owner = Path(f"/proc/{started.pid}").stat().st_uid
     finally:
@@ -55,14 +55,14 @@ def test_it_runs_as_a_user_of_its_own_where_its_parent_is_root(
 
 
 def test_nothing_is_left_when_it_is_stopped(opa: binary.Opa, bundle: policy.Bundle) -> None:
-    started = child.start(opa, bundle)
+    started = child.start(opa, bundle.folder)
     started.stop()
     assert not started.is_running()
     assert not started.socket.exists()
 
 
 def test_one_that_hangs_is_running_but_not_healthy(opa: binary.Opa, bundle: policy.Bundle) -> None:
-    started = child.start(opa, bundle)
+    started = child.start(opa, bundle.folder)
     try:
         os.kill(started.pid, signal.SIGSTOP)
         wait_for(lambda: not started.is_healthy(), "OPA to stop answering")
@@ -75,7 +75,7 @@ def test_one_that_hangs_is_running_but_not_healthy(opa: binary.Opa, bundle: poli
 def test_a_broken_bundle_stops_the_start(opa: binary.Opa, bundle: policy.Bundle) -> None:
     (bundle.folder / "docker/authz/decision.rego").write_text("package docker.authz\n\nallow if")
     with pytest.raises(EngineSetupError, match="ended at its start"):
-        child.start(opa, bundle)
+        child.start(opa, bundle.folder)
 
 
 def test_it_dies_with_the_process_that_started_it(opa: binary.Opa, bundle: policy.Bundle) -> None:
@@ -84,7 +84,7 @@ def test_it_dies_with_the_process_that_started_it(opa: binary.Opa, bundle: polic
         "from authz_plugin.engine import binary, child\n"
         "from authz_plugin.policy import Bundle\n"
         "bundle = Bundle(pathlib.Path(sys.argv[1]), '', '', frozenset())\n"
-        "started = child.start(binary.find(), bundle)\n"
+        "started = child.start(binary.find(), bundle.folder)\n"
         "print(started.pid, flush=True)\n"
         "sys.stdin.read()\n"
     )

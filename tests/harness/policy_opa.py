@@ -145,7 +145,7 @@ def running_policy_opa(
     module.parent.mkdir()
     lost = (_LOST.format(name=name) for name in sorted(policy.shipped_rules()))
     module.write_text(_MODULE + "".join(lost))
-    started = child.start(opa, bundle)
+    started = child.start(opa, bundle.folder)
     shared = PolicyOpa(started.socket)
     try:
         yield shared

@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from authz_plugin.cli.terminal import json_option, tell
-from authz_plugin.tools.identities import DEFAULT_FOLDER, ORGANIZATION, Identities, Identity
+from authz_plugin.hostpaths import DEFAULT_IDENTITIES
+from authz_plugin.tools.identities import ORGANIZATION, Identities, Identity
 
 _identities = click.option(
     "--identities",
     "folder",
     metavar="FOLDER",
-    default=DEFAULT_FOLDER,
+    default=DEFAULT_IDENTITIES,
     show_default=True,
     type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
     help="Where the authority and its certificates are kept.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from authz_plugin.engine import binary
+from authz_plugin.tools.opa_installation import install
 
 
 @click.command()
@@ -21,5 +21,5 @@ from authz_plugin.engine import binary
 )
 def install_opa(into: Path) -> None:
     """Install OPA: the pinned release, checked, or built from source with Go."""
-    opa = binary.install(into, lambda text: click.echo(text, err=True))
+    opa = install(into, lambda text: click.echo(text, err=True))
     click.echo(f"{opa.path}: OPA {opa.version}")

@@ -83,7 +83,7 @@ def open_decider(opa: Opa) -> Iterator[Decider]:
         module = bundle.folder / policy.ROOT / "many/many.rego"
         module.parent.mkdir()
         module.write_text(_MODULE)
-        running = child.start(opa, bundle)
+        running = child.start(opa, bundle.folder)
         settings = OpaAddress(url=f"unix:{running.socket}")
         engine = OpaEngine(settings, frozenset(), 120, "docker/authz/many")
         try:
