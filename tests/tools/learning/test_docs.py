@@ -67,6 +67,8 @@ def test_every_exit_status_that_help_names_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["learn", "replay"])
 def test_help_says_what_every_option_does(name: str) -> None:
-    for parameter in cli.commands[name].params:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help
