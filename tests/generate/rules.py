@@ -14,6 +14,9 @@ from tests.generate.annotations import inspected
 FOLDER: Final = "rules"
 """The folder of the pages, below docs/reference."""
 
+_UP: Final = "/".join([".."] * (FOLDER.count("/") + 1))
+"""From a page to the folder that holds ``FOLDER``."""
+
 _OWN_PAGE: Final = "before-and-after"
 
 _HEAD: Final = """\
@@ -75,7 +78,7 @@ def rules_pages() -> Mapping[str, str]:
 
 
 def _index(found: Iterable[Rule]) -> str:
-    lines = [_HEAD.format(up="/".join([".."] * (FOLDER.count("/") + 1)), own=_OWN_PAGE)]
+    lines = [_HEAD.format(up=_UP, own=_OWN_PAGE)]
     for rule in found:
         settings = ", ".join(f"`{key}`" for key in rule.settings)
         lines.append(f"| {_index_link(rule.id)} | {rule.title} | {settings} |")
@@ -114,7 +117,8 @@ def _of_rule(rule: Rule) -> str:
 
 
 def _of_own_rule(own: OwnRule) -> str:
-    return f"{f'Setting: {own.opens}.' if own.opens else 'No setting opens it.'} {own.remedy}"
+    remedy = own.remedy.replace("](", f"]({_UP}/")
+    return f"{f'Setting: {own.opens}.' if own.opens else 'No setting opens it.'} {remedy}"
 
 
 @cache

@@ -352,12 +352,12 @@ _harmless(mount) if mount.type in {"volume", "tmpfs", "image", "npipe", "cluster
 _placed(mount) if {
 	some root in effective.config.mounts.allow
 	path.below(mount.path, root.path)
-	_leadspath.below(mount, root)
+	_leads_below(mount, root)
 }
 
-_leadspath["below"](_, _) if effective.config.mounts.follow_symlinks == false
+_leads_below(_, _) if effective.config.mounts.follow_symlinks == false
 
-_leadspath["below"](mount, root) if path.below(mount.resolved, root.resolved)
+_leads_below(mount, root) if path.below(mount.resolved, root.resolved)
 
 _writable_enough(mount) if {
 	mount.read_only == true
@@ -368,7 +368,7 @@ _writable_enough(mount) if {
 	some root in effective.config.mounts.allow
 	root.read_only == false
 	path.below(mount.path, root.path)
-	_leadspath.below(mount, root)
+	_leads_below(mount, root)
 }
 
 _no_writable_submounts(mount) if mount.submounts in {"none", "read-only"}
