@@ -14,7 +14,7 @@ from authz_plugin import policy
 from authz_plugin.engine.binary import Opa
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import with_policy
-from tests.harness.command import run_command as run
+from tests.harness.in_process import run_command as run
 
 GUIDE = Path(__file__).parents[2] / "docs/own-rules.md"
 BIN = Path(sys.executable).parent
