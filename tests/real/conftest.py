@@ -63,6 +63,7 @@ _SLOWEST_FIRST: Final = (
     "test_operator_tools",
     "test_operator_docs",
     "test_clients",
+    "test_soak",
     "test_names",
     "test_faults",
     "test_attack_command",

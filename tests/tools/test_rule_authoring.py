@@ -18,7 +18,7 @@ from authz_plugin.errors import PolicyError
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.tools import rule_authoring
 from tests.conftest import with_policy
-from tests.harness.command import run_command as run
+from tests.harness.in_process import run_command as run
 from tests.harness.engines import prepare
 from tests.harness.pages import steps
 
