@@ -128,7 +128,7 @@ COMMON_GUARANTEES: Final = (
         ),
     ),
     Guarantee(
-        "No device of the host, GPU or CDI device gets into a container.",
+        "No container gets a device of the host, a GPU or a CDI device.",
         ("devices.mapping", "devices.request", "devices.cgroup-rule"),
         (
             create({"Devices": [{"PathOnHost": "/dev/sda"}]}),
@@ -137,7 +137,7 @@ COMMON_GUARANTEES: Final = (
         ),
     ),
     Guarantee(
-        "seccomp, AppArmor, SELinux, masked and read-only paths stay as dockerd sets them.",
+        "seccomp, AppArmor, SELinux, masked and read-only paths are as dockerd sets them.",
         ("security-options.value", "security-options.paths"),
         (
             create({"SecurityOpt": ["seccomp=unconfined"]}),
@@ -146,8 +146,9 @@ COMMON_GUARANTEES: Final = (
         ),
     ),
     Guarantee(
-        "No host path is mounted but those below the roots in `mounts.allow`, however the mount is "
-        "written: as a bind, as a mount, by a volume's options or by another container's volumes.",
+        "Only host paths below the roots in `mounts.allow` are mounted, however the request "
+        "states the mount: as a bind, as a mount, by a volume's options or by another container's "
+        "volumes.",
         ("mounts.source", "mounts.volumes-from", "volumes.options"),
         (
             create({"Binds": ["/srv/other:/x"]}),
@@ -157,8 +158,8 @@ COMMON_GUARANTEES: Final = (
         ),
     ),
     Guarantee(
-        "The Docker socket, dockerd's state and settings, and this plugin's are never mounted, nor "
-        "is a folder above them.",
+        "The Docker socket, the state and settings of dockerd and of this plugin, and folders "
+        "above them are never mounted.",
         ("mounts.protected", "guard.mount"),
         (
             create({"Binds": ["/var/run/docker.sock:/s"]}),
@@ -167,9 +168,9 @@ COMMON_GUARANTEES: Final = (
         ),
     ),
     Guarantee(
-        "A folder that was replaced by a link after it was judged is not mounted: not at a start, "
-        "a restart or a copy of files, and not by dockerd itself, since what starts by itself has "
-        "no folder of a writable root.",
+        "A folder that was replaced by a symbolic link after the decision is not mounted at a "
+        "start, a restart or a copy of files. Nor does dockerd mount it by itself, because "
+        "containers that it restarts may not mount a folder of a writable root.",
         ("mounts.moved", "mounts.subfolders"),
         (
             ("POST", f"/containers/{MOVED}/start", None),
@@ -179,7 +180,7 @@ COMMON_GUARANTEES: Final = (
         ),
     ),
     Guarantee(
-        "A health check has a form that Docker documents.",
+        "Health checks have a form that Docker documents.",
         ("request.healthcheck",),
         (create(Healthcheck={"Test": ["none"]}),),
     ),
@@ -189,7 +190,7 @@ COMMON_GUARANTEES: Final = (
         (create({"Binds": ["/srv/other:/x:rshared"]}),),
     ),
     Guarantee(
-        "A container runs with dockerd's runtime, in dockerd's cgroup, without groups of the host, "
+        "A container runs with dockerd's default runtime and parent cgroup, and without groups, "
         "annotations, storage options and kernel parameters that are not listed.",
         (
             "containers.runtime",
@@ -217,7 +218,8 @@ COMMON_GUARANTEES: Final = (
         ),
     ),
     Guarantee(
-        "No container is made harder to stop than the host's own processes.",
+        "No container sets an OOM score below 0, disables the OOM killer or gets real-time CPU "
+        "time.",
         ("resources.oom-score", "resources.oom-kill", "resources.realtime"),
         (
             create({"OomScoreAdj": -1000}),
@@ -226,7 +228,7 @@ COMMON_GUARANTEES: Final = (
         ),
     ),
     Guarantee(
-        "Nobody changes, installs or makes managed plugins.",
+        "Managed plugins cannot be changed, installed or created.",
         ("sections.operation", "plugins.change", "plugins.create"),
         _PLUGINS,
     ),
@@ -238,14 +240,14 @@ _DENIED: Final = ("sections.operation",)
 GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
     "closed": (
         Guarantee(
-            "Nothing but ping and version is answered.",
+            "Only ping and version are allowed.",
             _DENIED,
             (create(), _EXEC, *_FILES, *_SWARM, *_BUILDS, *_NETWORKS, *_VOLUMES),
         ),
     ),
     "production": (
         Guarantee(
-            "Networks, volumes, images and swarms are not changed, and volumes not even listed.",
+            "Networks, volumes, images and swarms cannot be changed; volumes cannot be listed.",
             _DENIED,
             (
                 *_NETWORKS,
@@ -258,28 +260,29 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
         ),
         Guarantee("Nothing is built, committed or run by exec.", _DENIED, (*_BUILDS, _EXEC)),
         Guarantee(
-            "No file goes into a container or comes out of one, and no image is exported.",
+            "No files are copied into or out of a container, and no image is exported.",
             _DENIED,
             (*_FILES, ("GET", "/containers/web/export", None), *_IMAGES_OUT),
         ),
         Guarantee(
-            "Containers share no volume.",
+            "Containers cannot share volumes.",
             ("volumes.named", "mounts.volumes-from"),
             (create({"Binds": ["data:/data"]}), create({"VolumesFrom": ["db"]})),
         ),
         Guarantee(
-            "Ports of the host below 1024 stay closed, and no image opens all that it exposes.",
+            "Host ports below 1024 cannot be published, nor can all exposed ports of an image at "
+            "once.",
             ("ports.range", "ports.publish-all"),
             (
                 create({"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}),
                 create({"PublishAllPorts": True}),
             ),
         ),
-        Guarantee("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
+        Guarantee("No checkpoint is created, listed, removed or restored.", _DENIED, _CHECKPOINTS),
     ),
     "devcontainer": (
         Guarantee(
-            "A bind mount leads to /workspace and nowhere else.",
+            "Bind mounts are limited to /workspace.",
             ("mounts.source",),
             (
                 create({"Binds": ["/home:/x"]}),
@@ -293,21 +296,21 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
             ),
         ),
         Guarantee(
-            "The swarm, secrets, configs, plugins and BuildKit's own protocol are closed.",
+            "The swarm, secrets, configs, plugins and BuildKit's own protocol are denied.",
             _DENIED,
             (*_SWARM, *_PLUGINS, _BUILDS[1], _BUILDS[2]),
         ),
         Guarantee(
-            "docker top shows the container's processes and not the host's.",
+            "docker top shows processes of the container only.",
             ("containers.ps-arguments",),
             (("GET", "/containers/web/top?ps_args=-o%20pid%20--unknown", None),),
         ),
-        Guarantee("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
+        Guarantee("No checkpoint is created, listed, removed or restored.", _DENIED, _CHECKPOINTS),
     ),
     "agent": (
         Guarantee(
-            "Every container has limits of memory, CPUs and processes, below a ceiling; restarts "
-            "are counted.",
+            "Every container has limits of memory, CPUs and processes, below a ceiling, and a "
+            "limited number of restarts.",
             (
                 "resources.required",
                 "resources.max",
@@ -323,23 +326,23 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
             ),
         ),
         Guarantee(
-            "No request that could not be held to a ceiling: nothing is built.",
+            "Builds are denied, because their resources cannot be limited.",
             _DENIED,
             _BUILDS,
         ),
         Guarantee(
-            "No process gets privileges that it did not start with.",
+            "No process gets more privileges than it started with.",
             ("hardening.no-new-privileges",),
             (create(_WITH_LIMITS),),
         ),
         Guarantee(
-            "A bind mount leads to /workspace itself; a folder of it is mounted as a volume's "
-            "subpath.",
+            "Only /workspace itself is bind-mounted; a folder of it is mounted as the subpath of a "
+            "volume.",
             ("mounts.source", "mounts.subfolders"),
             (create({"Binds": ["/home:/x"]}), create({"Binds": ["/workspace/data:/x"]})),
         ),
         Guarantee(
-            "Ports are opened on localhost only, and none below 1024.",
+            "Ports are published on localhost only, and none below 1024.",
             ("ports.address", "ports.range"),
             (
                 create({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}),
@@ -364,16 +367,16 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
             (create({"CapAdd": ["NET_RAW"]}), create({"CapAdd": ["all"]})),
         ),
         Guarantee(
-            "No port of the host is opened that the operator has not named.",
+            "Only host ports that the operator has listed are published.",
             ("ports.range",),
             (create({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}),),
         ),
         Guarantee(
-            "No archive is taken: neither images nor files in containers.",
+            "Archives are denied: of images and of files in containers.",
             _DENIED,
             (*_IMAGES_IN, _FILES[1]),
         ),
-        Guarantee("No checkpoint is made, listed, removed or restored.", _DENIED, _CHECKPOINTS),
+        Guarantee("No checkpoint is created, listed, removed or restored.", _DENIED, _CHECKPOINTS),
     ),
     "restricted": (
         Guarantee(
@@ -382,8 +385,8 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
             (create(User=""), create(User="0"), create(User="app"), create(User="1000:0")),
         ),
         Guarantee(
-            "A container drops all capabilities, and no process gets privileges that it did not "
-            "start with.",
+            "A container drops all capabilities, and no process gets more privileges than it "
+            "started with.",
             ("hardening.drop", "hardening.no-new-privileges", "capabilities.add"),
             (create(), create({"CapAdd": ["CHOWN"]})),
         ),
@@ -398,8 +401,8 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
             ),
         ),
         Guarantee(
-            "A container speaks for nobody else: not on the default bridge, without further "
-            "names, chosen addresses, hosts entries and DNS settings.",
+            "A container cannot use the name or address of another one: no default bridge, no "
+            "additional names, chosen addresses, hosts entries or DNS settings.",
             (
                 "networks.default-bridge",
                 "networks.alias",
@@ -420,26 +423,24 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
             ),
         ),
         Guarantee(
-            "An image is run by its name and version.",
+            "Images are run by name and version.",
             ("images.latest", "images.source"),
             (create(Image="registry.example/app"), create(Image="sha256:" + "0a" * 32)),
         ),
         Guarantee(
-            "Nothing is bind-mounted, and nothing is run in, copied into or taken out of a "
-            "container.",
+            "Bind mounts, execs, and copying into and out of containers are denied.",
             ("mounts.source", "mounts.type", "sections.operation"),
             (create({"Binds": ["/srv:/x"]}), _EXEC, *_FILES, *_IMAGES_OUT),
         ),
     ),
     "cis": (
         Guarantee(
-            "A container has a read-only root file system, a health check and no growing "
-            "privileges.",
+            "A container has a read-only root file system, a health check and no new privileges.",
             ("hardening.read-only-root", "hardening.healthcheck", "hardening.no-new-privileges"),
             (create(), create(Healthcheck={"Test": ["NONE"]})),
         ),
         Guarantee(
-            "A container has limits, counted restarts and no process limits above the host's.",
+            "A container has limits, a limited number of restarts and no ulimits above the host's.",
             (
                 "resources.required",
                 "containers.restart",
@@ -458,7 +459,7 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
             (create({"Binds": ["/usr/lib:/x"]}), create({"Binds": ["/proc:/x"]})),
         ),
         Guarantee(
-            "No ssh server is started, no exec runs as root, and ports are opened on localhost.",
+            "No ssh server is started, no exec runs as root, and ports are published on localhost.",
             ("containers.command", "users.exec", "ports.address"),
             (
                 create(Cmd=["/usr/sbin/sshd", "-D"]),
@@ -474,7 +475,7 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
     ),
     "read-only": (
         Guarantee(
-            "Nothing is made, changed, started, stopped or removed.",
+            "Nothing is created, changed, started, stopped or removed.",
             _DENIED,
             (
                 create(),

@@ -16,24 +16,24 @@ Medians = Mapping[tuple[str, int], Mapping[str, Mapping[str, float]]]
 _HEAD: Final = """\
 # Benchmarks
 
-How long dockerd waits for an answer. Made by `make bench`. Ratios count, so they come first, each
-in proportion to opa-authz; microseconds depend on the machine, which also runs the load generator.
+How long dockerd waits for an answer, measured by `make bench`. The first columns are ratios to
+opa-authz. Microseconds depend on the machine, which also runs the load generator.
 
 ![AuthZReq, median microseconds](benchmarks.svg)
 """
 
 _THROUGH: Final = """\
-Median microseconds that a client of the Docker API waits for an answer of dockerd 28.5, alone and
-guarded, in turns. dockerd asks the plugin before the request, and tells it the outcome before the
-client has it."""
+Median microseconds that a client of the Docker API waits for an answer of dockerd 28.5, without and
+with the plugin, measured in turns. dockerd asks the plugin before it carries out the request, and
+reports the outcome to the plugin before it answers the client."""
 
 _GROWTH: Final = """\
-Median microseconds of an AuthZReq on one connection; none is the same twice, so each is decided by
-OPA."""
+Median microseconds of an AuthZReq on one connection. No request is repeated, so OPA decides every
+one."""
 
 _POLICIES: Final = """\
-The same for a small create, with more in the policy. An exception depends on the time, so where
-there are any, no denial is remembered."""
+The same for a small create, with larger policies. Exceptions depend on the time, so with exceptions
+no denial is cached."""
 
 _EVALUATION: Final = """\
 Microseconds that OPA takes for one decision of the full library, without any transport:
@@ -49,9 +49,9 @@ policy library, profile `devcontainer`, decision log on. OPA {opa}, Python {pyth
 - **list**: `GET /containers/json`. **create**: a container of 2 KB with binds, a volume,
   capabilities and ceilings; *repeated*: the same each time; *never the same*: another name each
   time.
-- **opa-authz**: this plugin as `opa-authz serve` runs it. Decisions that depend on nothing but the
-  request and the policy are remembered until the policy changes, so *list* and *create, repeated*
-  show that, and *create, never the same* shows a decision of OPA each time.
+- **opa-authz**: this plugin as `opa-authz serve` runs it. Decisions that depend only on the request
+  and the policy are cached until the policy changes. *list* and *create, repeated* show the cache;
+  *create, never the same* shows decisions of OPA.
 - **Go, OPA's SDK** and **Go, policy compiled per request**: a plugin in Go with OPA as a library
   ([tools/bench/peer](../../tools/bench/peer/main.go)), in the two ways in which opa-docker-authz
   works (its bundle mode and its policy-file mode). It evaluates *our* policy, and is given the
@@ -63,7 +63,8 @@ policy library, profile `devcontainer`, decision log on. OPA {opa}, Python {pyth
   deny privileged mode and one security option and can be bypassed by spelling; as much as the
   tutorials of such plugins have. Nothing that decides by policy is quicker in that way.
 
-What each step towards this gained: [where the time goes](decisions/0008-where-the-time-goes.md).
+[Where the time goes](decisions/0008-where-the-time-goes.md) describes the optimizations and what
+each gained.
 """
 
 

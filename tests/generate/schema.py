@@ -26,21 +26,21 @@ def input_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Input document",
-        "description": "The facts of one request to the Docker API, version 1. Every key is there.",
+        "description": "The facts of one request to the Docker API. Every key is always present.",
         **_object(
             {
                 "version": _said("The version of this document.", {"type": "integer", "const": 1}),
-                "phase": _said("When the question is asked.", {**_STRING, "enum": ["request"]}),
-                "time": _said("When the request came, RFC 3339.", _STRING),
-                "caller": _said("Who asks, as far as dockerd knows.", _object(_CALLER)),
+                "phase": _said("The phase of authorization.", {**_STRING, "enum": ["request"]}),
+                "time": _said("When the plugin received the request, RFC 3339.", _STRING),
+                "caller": _said("The caller, as far as dockerd tells.", _object(_CALLER)),
                 "request": _said("The request as it was sent.", _object(_REQUEST)),
                 "operation": _said("What the request does.", _object(_OPERATION)),
                 "body": _said(
-                    "The body as dockerd holds it, with Docker's own names and Go's zero values.",
+                    "The body as dockerd decodes it, with Docker's names and Go's zero values.",
                     body,
                 ),
                 "body_state": _said(
-                    "none: the operation reads none; invisible: a stream that no plugin sees.",
+                    "none: the operation reads no body; invisible: a stream, not sent to plugins.",
                     {**_STRING, "enum": ["none", "present", "invisible"]},
                 ),
                 "mounts": _said("Every mount that the request asks for.", _list(_MOUNT)),
@@ -49,14 +49,17 @@ def input_schema() -> dict[str, Any]:
                     "Namespaces that are not the container's own.", _list(_NAMESPACE)
                 ),
                 "security_options": _said("Security options.", _list(_OPTION)),
-                "users": _said("Whom processes run as.", _list(_USER)),
-                "limits": _said("Ceilings of resources.", _list(_LIMIT)),
+                "users": _said("Users as whom processes run.", _list(_USER)),
+                "limits": _said("Limits of resources.", _list(_LIMIT)),
                 "ulimits": _said("Limits of processes.", _list(_ULIMIT)),
                 "sysctls": _said("Kernel parameters.", _list(_SYSCTL)),
                 "tmpfs": _said("File systems in memory.", _list(_TMPFS)),
-                "log_drivers": _said("Where output goes, if said.", _list(_LOG_DRIVER)),
+                "log_drivers": _said(
+                    "Log drivers, where the request names one.", _list(_LOG_DRIVER)
+                ),
                 "hardening": _said(
-                    "What a new container or service does without.", _or_null(_object(_HARDENING))
+                    "Hardening that the request asks for, for a new container or service.",
+                    _or_null(_object(_HARDENING)),
                 ),
                 "walls": {
                     **_said(
@@ -66,7 +69,7 @@ def input_schema() -> dict[str, Any]:
                     "deprecated": True,
                 },
                 "restart": _said(
-                    "When a container is started again without a request.",
+                    "When dockerd restarts the container without a request.",
                     _or_null(_object(_RESTART)),
                 ),
                 "environment": _said("Names of environment variables.", _STRINGS),
@@ -141,7 +144,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 _CALLER: Final = {
     "user": _said("The common name of the client certificate, or empty.", _STRING),
     "method": _said("TLS, or empty on the unix socket.", _STRING),
-    "revoked": _said("Whether a certificate of the caller's was taken back.", _BOOLEAN),
+    "revoked": _said("Whether a certificate of the caller is revoked.", _BOOLEAN),
     "certificates": _said(
         "The client's certificate chain.",
         _list(
@@ -164,10 +167,10 @@ _REQUEST: Final = {
         {"type": "object", "additionalProperties": _STRINGS},
     ),
     "query_authoritative": _said(
-        "false where a form that no plugin sees could override the query.", _BOOLEAN
+        "false if a form that plugins do not get could override the query.", _BOOLEAN
     ),
     "headers": _said(
-        "Headers with lower-case names; of a repeated one the last value.",
+        "Headers with lower-case names; the last value of a repeated header.",
         {"type": "object", "additionalProperties": _STRING},
     ),
     "unknown_fields": _said("Body fields that no known engine reads.", _STRINGS),
@@ -177,16 +180,16 @@ _OPERATION: Final = {
         "docs/reference/operations.md lists them.", {**_STRING, "enum": sorted(OPERATIONS)}
     ),
     "section": _said(
-        "The switch that the operation hangs on.",
+        "The section that allows or denies the operation.",
         {**_STRING, "enum": sorted({operation.section for operation in OPERATIONS.values()})},
     ),
     "access": _said("The operation's effect.", {**_STRING, "enum": ["read", "write"]}),
     "resource": _said(
-        "What the path names.",
+        "The object that the path names.",
         _or_null(
             _object(
                 {
-                    "kind": _said("The sort of thing.", _STRING),
+                    "kind": _said("The kind of object.", _STRING),
                     "ref": _said("Its name or id, as given.", _STRING),
                 }
             )
@@ -202,53 +205,53 @@ _MOUNT: Final = {
     "source": _said("As written.", _STRING),
     "path": _said("The host path that it names, lexically clean.", _or_null(_STRING)),
     "resolved": _said("That path after symbolic links, if it can be known.", _or_null(_STRING)),
-    "exists": _said("Whether the resolved path is there.", _BOOLEAN),
+    "exists": _said("Whether the resolved path exists.", _BOOLEAN),
     "target": _said("Path in the container.", _STRING),
     "read_only": _BOOLEAN,
     "submounts": _said(
-        "What is mounted below a bind's source: none (or left out), read-only or writable.",
+        "Mounts below a bind's source: none (or left out), read-only or writable.",
         {**_STRING, "enum": ["none", "read-only", "writable"]},
     ),
-    "propagation": _said("Empty where dockerd's default applies.", _STRING),
+    "propagation": _said("Empty for dockerd's default.", _STRING),
     "driver": _said("Volume driver.", _STRING),
     "options": _said("Volume driver options.", {"type": "object", "additionalProperties": _STRING}),
     "volume": _said(
-        "Name of the volume that is made or used, also of one that is a bind.", _STRING
+        "Name of the volume that is created or used, also if it binds a path.", _STRING
     ),
     "origin": _said(
-        "request: asked for; volume: what a named volume is already; container: what a container "
-        "that is started or opened has already.",
+        "request: in the request; volume: of an existing volume; container: of a container "
+        "that exists and is started or opened.",
         {**_STRING, "enum": ["request", "volume", "container"]},
     ),
-    "field": _said("Where it stands in the request.", _STRING),
+    "field": _said("The field of the request.", _STRING),
 }
 _CAPABILITY: Final = {
     "name": _said("Upper case, without CAP_.", _STRING),
-    "field": _said("Where it stands in the request.", _STRING),
+    "field": _said("The field of the request.", _STRING),
 }
 _NAMESPACE: Final = {
     "type": _said("network, pid, ipc, uts, user or cgroup.", _STRING),
     "mode": _said(
         "host, container, named (a network), unresolved (by what may be an id) or unknown.", _STRING
     ),
-    "container": _said("Whose namespace.", _or_null(_STRING)),
-    "field": _said("Where it stands in the request.", _STRING),
+    "container": _said("The container whose namespace it is.", _or_null(_STRING)),
+    "field": _said("The field of the request.", _STRING),
 }
 _OPTION: Final = {
     "name": _said("seccomp, apparmor, label, no-new-privileges and so on.", _STRING),
     "value": _said("Its value; a bare word has true.", _STRING),
-    "field": _said("Where it stands in the request.", _STRING),
+    "field": _said("The field of the request.", _STRING),
 }
-_FIELD: Final = _said("Where it stands in the request.", _STRING)
+_FIELD: Final = _said("The field of the request.", _STRING)
 _USER: Final = {
     "process": _said("container or exec.", {**_STRING, "enum": ["container", "exec"]}),
     "name": _said("As written, with a group behind a colon.", _STRING),
     "sort": _said(
-        "default: the image's; named: a name that the image gives a uid, maybe root's.",
+        "default: the image's; named: a name whose uid the image defines, possibly root's.",
         {**_STRING, "enum": ["default", "root", "numeric", "named"]},
     ),
     "group": _said(
-        "Likewise; default: what the image says of the user, root's for a uid that it lacks.",
+        "The same for the group; default: the user's in the image, or root's for an unknown uid.",
         {**_STRING, "enum": ["default", "root", "numeric", "named"]},
     ),
     "field": _FIELD,
@@ -257,7 +260,9 @@ _LIMIT: Final = {
     "resource": _said("memory, swap, cpus, pids, shm, tmpfs or stop.", _STRING),
     "value": _said("Bytes, CPUs, processes or seconds; -1 for no limit.", {"type": "number"}),
     "field": _FIELD,
-    "advice": _said("What to give with it, where it depends on what a container has.", _STRING),
+    "advice": _said(
+        "What to set with it, if the limit depends on what the container has.", _STRING
+    ),
 }
 _ULIMIT: Final = {
     "name": _said("nofile, nproc and so on.", _STRING),
@@ -278,16 +283,16 @@ _LOG_DRIVER: Final = {
 }
 _HARDENING: Final = {
     "read_only_root": _BOOLEAN,
-    "no_new_privileges": _said("Whether the last such option says so.", _BOOLEAN),
+    "no_new_privileges": _said("Whether the last such option sets it.", _BOOLEAN),
     "dropped": _said("Capabilities, upper case, without CAP_.", _STRINGS),
-    "healthcheck": _said("Whether the request brings one; an image may have its own.", _BOOLEAN),
+    "healthcheck": _said("Whether the request has one; an image may have its own.", _BOOLEAN),
 }
 _RESTART: Final = {
     "policy": _said(
         "no, on-failure, always or unless-stopped, for services too; empty for none, or as it was.",
         _STRING,
     ),
-    "retries": _said("0 where they are not counted.", {"type": "integer"}),
+    "retries": _said("0 if they are not limited.", {"type": "integer"}),
     "field": _FIELD,
 }
 _IMAGE: Final = {
@@ -297,19 +302,20 @@ _IMAGE: Final = {
     ),
     "field": _FIELD,
     "reference": _said("As written.", _STRING),
-    "registry": _said("docker.io where none is written.", _STRING),
+    "registry": _said("docker.io if the reference names none.", _STRING),
     "repository": _said("library/alpine for alpine.", _STRING),
-    "name": _said("Registry and repository; empty for no valid reference.", _STRING),
-    "tag": _said("Empty where none is given, except that what runs is latest.", _STRING),
-    "digest": _said("Empty where none is given.", _STRING),
+    "name": _said("Registry and repository; empty if the reference is not valid.", _STRING),
+    "tag": _said("If none is given: latest for an image that is run, else empty.", _STRING),
+    "digest": _said("Empty if none is given.", _STRING),
     "names": _said(
-        "What a pattern is compared with: the name, and with digest or else tag.", _STRINGS
+        "The texts that patterns are compared with: the name, and the name with digest or tag.",
+        _STRINGS,
     ),
     "may_be_id": _said("Whether dockerd could take it for an image's id.", _BOOLEAN),
 }
 _PORT: Final = {
-    "host_ip": _said("0.0.0.0 where none is written.", _STRING),
-    "first": _said("0: dockerd picks one; null: unreadable.", _or_null({"type": "integer"})),
+    "host_ip": _said("0.0.0.0 if the request has none.", _STRING),
+    "first": _said("0: dockerd chooses one; null: not readable.", _or_null({"type": "integer"})),
     "last": _said("End of the range.", _or_null({"type": "integer"})),
     "protocol": _said("tcp, udp, sctp or unknown.", _STRING),
     "field": _FIELD,
@@ -318,14 +324,14 @@ _ENDPOINT: Final = {
     "network": _said("Name or id; bridge is the default network.", _STRING),
     "field": _FIELD,
     "namespace": _said(
-        "Whether it is the host's or another container's network namespace, see namespaces.",
+        "Whether it joins the network namespace of the host or a container, see namespaces.",
         _BOOLEAN,
     ),
     "may_be_id": _said("Whether dockerd could take it for an id or the start of one.", _BOOLEAN),
-    "may_be_bridge": _said("Whether that could be the default bridge's.", _BOOLEAN),
+    "may_be_bridge": _said("Whether that could be the id of the default bridge.", _BOOLEAN),
     "addresses": _said("Addresses that the client chose.", _STRINGS),
-    "mac_address": _said("Empty where dockerd picks one.", _STRING),
-    "aliases": _said("Further names in the network, a hostname among them.", _STRINGS),
+    "mac_address": _said("Empty if dockerd chooses one.", _STRING),
+    "aliases": _said("Additional names in the network, including a hostname.", _STRINGS),
     "links": _said("Links to other containers.", _STRINGS),
     "options": _said(
         "Network driver options.", {"type": "object", "additionalProperties": _STRING}
@@ -333,7 +339,7 @@ _ENDPOINT: Final = {
 }
 _HOST: Final = {
     "name": _STRING,
-    "address": _said("host-gateway is the host.", _STRING),
+    "address": _said("host-gateway stands for the host.", _STRING),
     "field": _FIELD,
 }
 _REFERENCE: Final = {
@@ -346,11 +352,11 @@ _REFERENCE: Final = {
 }
 _LABEL_FILTER: Final = {
     "name": _said("The label's name.", _STRING),
-    "value": _said("null where only the name is asked for.", _or_null(_STRING)),
-    "excluded": _said("Whether things must not have it (label!).", _BOOLEAN),
+    "value": _said("null if the filter has only the name.", _or_null(_STRING)),
+    "excluded": _said("Whether objects with it are excluded (label!).", _BOOLEAN),
 }
 _LABEL: Final = {
-    "name": _said("null where it cannot be read.", _or_null(_STRING)),
-    "folded": _said("Without upper case.", _STRING),
+    "name": _said("null if it cannot be read.", _or_null(_STRING)),
+    "folded": _said("In lower case.", _STRING),
     "field": _FIELD,
 }

@@ -18,8 +18,8 @@ from authz_plugin.errors import PolicyError
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.tools import rule_authoring
 from tests.conftest import with_policy
-from tests.harness.in_process import run_command as run
 from tests.harness.engines import prepare
+from tests.harness.in_process import run_command as run
 from tests.harness.pages import steps
 
 TUTORIAL = Path(__file__).parents[2] / "docs/tutorial/policy-author.md"
