@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from authz_plugin import policy
+from authz_plugin import policy, renamed
 from authz_plugin.engine import binary
 from authz_plugin.errors import PolicyError, SettingsError
 from authz_plugin.hostpaths import LocalHostPaths
@@ -90,7 +90,7 @@ def test_a_bundle_holds_rules_configuration_and_revision_but_no_tests(
     assert "docker/authz/decision.rego" in files
     assert not [file for file in files if file.endswith("_test.rego") or "examples" in file]
     written = json.loads((bundle.folder / "docker/authz/config/data.json").read_text())
-    assert written == config
+    assert written == renamed.with_old_settings(config)
     about = json.loads((bundle.folder / "docker/authz/bundle/data.json").read_text())
     assert about == {"revision": bundle.revision, "packages": sorted(policy.shipped_rules())}
 
