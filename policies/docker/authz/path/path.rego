@@ -6,19 +6,26 @@ package docker.authz.path
 # METADATA
 # title: Whether a path is a root or lies below it
 # description: |
-#   Undefined where it does not. Of values that are no texts, only equal ones are below each other.
+#   Undefined if it does not. A value that is not a string is only below an equal value.
 # scope: document
 below(path, root) if path == root
 
-below(path, root) if startswith(path, _inside(root))
+below(path, root) if {
+	is_string(path)
+	startswith(path, _inside(root))
+}
 
 # METADATA
 # title: Whether one of two paths is the other or lies below it
-# description: Undefined where neither does.
+# description: Undefined if neither does.
 # scope: document
 related(path, other) if below(path, other)
 
-related(path, other) if startswith(other, _inside(path))
+related(path, other) if {
+	is_string(other)
+	startswith(other, _inside(path))
+}
 
-# A function of one argument: OPA computes it once a decision for each path.
-_inside(path) := concat("", [trim_suffix(path, "/"), "/"])
+# A function of one argument: OPA computes it once a decision for each path. Decisions are asked for
+# with strict builtin errors, so a value that is no text must not reach a builtin.
+_inside(path) := concat("", [trim_suffix(path, "/"), "/"]) if is_string(path)
