@@ -75,8 +75,8 @@ _related_paths(mounted) := {guarded |
 	path.related(mounted, guarded)
 }
 
-_related_prefixes(mounted) := {prefix | some prefix in effective.config.guard.prefixes; _related_to_prefix(mounted, prefix)}
+_related_prefixes(mounted) := {prefix | some prefix in effective.config.guard.prefixes; _reaches(mounted, prefix)}
 
-_related_to_prefix(mounted, prefix) if startswith(mounted, prefix)
+_reaches(mounted, prefix) if startswith(mounted, prefix)
 
-_related_to_prefix(mounted, prefix) if path.below(prefix, mounted)
+_reaches(mounted, prefix) if path.below(prefix, mounted)
