@@ -87,7 +87,7 @@ def _rules(attack: AttackCase) -> str:
     else:
         shown = rules
     if None in shown.values():
-        return "no rule: dockerd asks nobody"
+        return "no rule: dockerd asks no plugin"
     grouped = {rule: [e for e in ENGINES if shown[e] == rule] for rule in shown.values()}
     text = ", ".join(
         _link(rule) if len(grouped) == 1 else f"{_link(rule)} ({', '.join(engines)})"

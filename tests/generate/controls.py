@@ -11,13 +11,14 @@ from authz_plugin.tools.compliance.controls import REPORTED, TABLED, Control, St
 _HEAD: Final = """\
 # Controls
 
-Which rules stand for which control of the standards that people ask for. Tests hold these tables to
-the policies: every rule exists, and a request that breaks the control is denied by one of them.
+Which rules support which control of the standards that are often required. Tests compare these
+tables with the policies: every rule exists, and one of the rules of a control denies a request that
+violates the control.
 
 For the CIS Docker Benchmark, OWASP and NIST SP 800-190 the tables also name the checks of
-[validate](../how-to/validate.md) and the findings of [doctor](../how-to/doctor.md) that prove it on
-a host, which [`opa-authz report`](../how-to/compliance.md) gathers; `*` stands for any text.
-*Partly* and *outside* say what no plugin reaches.
+[validate](../how-to/validate.md) and the findings of [doctor](../how-to/doctor.md) that prove the
+control on a host. [`opa-authz report`](../how-to/compliance.md) collects them; `*` stands for any
+text. *Partly* and *outside* name what no authorization plugin can enforce.
 
 This page is made from
 [authz_plugin/tools/compliance/standards](../../authz_plugin/tools/compliance/standards).
@@ -38,7 +39,7 @@ def _standard(one: Standard) -> Iterator[str]:
     for number, part in enumerate(one.parts):
         yield from (f"## {part.title}", "")
         if not number:
-            furthest = f" Profile `{one.profile}` goes furthest." if proven else ""
+            furthest = f" Profile `{one.profile}` meets the most of them." if proven else ""
             yield from (textwrap.fill(one.about + furthest, 100), "")
         yield f"| {' | '.join(columns)} |"
         yield f"|{'---|' * len(columns)}"

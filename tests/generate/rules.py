@@ -30,24 +30,24 @@ each concern.
 
 Settings that a rule names are keys of the
 [policy configuration]({up}/policy-configuration.md). Beside them, `rules: {{mounts.source: warn}}`
-makes any one rule warn instead of deny, and an exception lets one value pass until a date. Neither
+makes a single rule warn instead of deny, and an exception allows one value until a date. Neither
 is possible for the ids on the page [Before and after the policy]({own}.md).
 
 These pages are made from the policies' annotations and `authz_plugin/own_rules.py`.
 
-| rule | what it demands | settings |
+| rule | what it requires | settings |
 |---|---|---|"""
 _BACK: Final = "[All rules](README.md)"
 _OWN_HEAD: Final = """\
 # Before and after the policy
 
-These come from the plugin itself or are about the policy as a whole.
+The plugin itself denies by these rules, or they are about the policy as a whole.
 
 [All rules](README.md)
 """
 _UNREADABLE: Final = (
-    "No setting opens it: it keeps the other rules of its family from passing what they could not "
-    "look at, and does not deny while plugin, settings and policies belong together. Tell the "
+    "No setting opens it: it denies a request that the other rules of its concern could not judge. "
+    "It denies nothing while plugin, settings and policies are of the same version. Tell the "
     "operator of this host."
 )
 

@@ -1,8 +1,8 @@
 # METADATA
 # title: opa-authz
 # description: |
-#   Whether dockerd may do what it was asked to do. The plugin asks for `decision`; the packages
-#   below `rules` say no, each to its own concern, and this file alone says yes.
+#   Decides whether dockerd may execute a request. The plugin queries `decision`. Each package below
+#   `rules` returns the denials of its own concern; only this file allows.
 # scope: subpackages
 # schemas:
 #   - input: schema.input
@@ -17,7 +17,7 @@ import data.docker.authz.pattern
 # title: The decision
 # description: |
 #   Everything that the plugin needs to answer dockerd. The plugin refuses a decision in which a
-#   rule package did not answer, so a lost file cannot open the door.
+#   rule package is missing, so the loss of a file never allows a request.
 # entrypoint: true
 decision := {
 	"allow": _allow,
@@ -30,12 +30,13 @@ decision := {
 	"repeatable": _repeatable,
 }
 
-# Exceptions come and go with time, and rules of the operator's own may look at anything.
+# A decision is not repeatable if an exception may apply, because exceptions depend on the time, or
+# if the operator has own rules, because these may depend on anything.
 default _repeatable := false
 
 _repeatable if {
 	not _own_rules
-	_timeless
+	_independent_of_time
 }
 
 _own_rules if {
@@ -43,9 +44,9 @@ _own_rules if {
 	startswith(name, "custom_")
 }
 
-_timeless if count(_found) == 0
+_independent_of_time if count(_found) == 0
 
-_timeless if count(effective.exceptions) == 0
+_independent_of_time if count(effective.exceptions) == 0
 
 default _allow := false
 
@@ -91,7 +92,7 @@ _found contains found if {
 
 _evaluated := object.keys(_answers)
 
-# Anything but a set is no answer: of a Boolean nobody could tell what it denies.
+# Only a set counts as an answer: a Boolean would not say what is denied.
 _answers[name] := denials if {
 	some name
 	denials := data.docker.authz.rules[name].denials
@@ -116,13 +117,13 @@ _excepts(exception, found) if {
 	object.get(exception, "field", found.field) == found.field
 	object.get(exception.when, "role", effective.role) == effective.role
 	_for_image(exception.when)
-	_readable(input.time)
+	_parsable(input.time)
 	time.parse_rfc3339_ns(input.time) < time.parse_rfc3339_ns(exception.until)
 }
 
 _for_image(when) if not "image" in object.keys(when)
 
-# A reference that may be an id may be an image of any name.
+# A reference that may be an id can stand for an image of any name, so no exception applies to it.
 _for_image(when) if {
 	some image in input.images
 	image.action == "run"
@@ -131,7 +132,7 @@ _for_image(when) if {
 	pattern.fits([when.image], name)
 }
 
-# A moment that cannot be read excepts nothing.
-_readable(moment) if {
+# If the time cannot be parsed, no exception applies.
+_parsable(moment) if {
 	regex.match(`^20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`, moment)
 }

@@ -80,7 +80,7 @@ def test_what_is_withheld_and_refused_stands_below_with_what_it_means(sandbox: S
     text = to_text(propose(sandbox, lambda: iter(recordings), ()))
     below = text.partition("# Withheld")[2]
     assert "--grant privileged.container" in below
-    assert "a privileged container is the host" in below
+    assert "a privileged container has full control of the host" in below
     assert f"once, by alice, e.g. {recordings[0].record['decision_id']}" in below
     assert "networks.join: joining network * is not allowed" in below
     assert "1 of 3 requests would be allowed; the others stand at the end." in text
@@ -100,7 +100,10 @@ def test_what_was_named_says_so_where_it_stands(sandbox: Sandbox) -> None:
     text = to_text(propose(sandbox, lambda: iter(recordings), named))
     lines = [line.strip() for line in text.splitlines()]
     switch = next(i for i, line in enumerate(lines) if line.startswith("allow: true"))
-    assert lines[switch - 1] == "# named with --grant: a privileged container is the host"
+    assert (
+        lines[switch - 1]
+        == "# named with --grant: a privileged container has full control of the host"
+    )
     assert any(line.startswith("# without /var/run/docker.sock, named with") for line in lines)
 
 

@@ -1,13 +1,13 @@
 # METADATA
 # title: Denials
-# description: The one shape of a no.
+# description: The form that all denials have.
 package docker.authz.denial
 
 # METADATA
 # title: A denial
 # description: |
-#   `rule` is the rule's id, `field` the part of the request it is about, `value` what stands
-#   there, `message` what is not allowed, `hint` what would be.
+#   `rule` is the rule's id, `field` the part of the request that is denied, `value` the value of
+#   that part, `message` what is not allowed, `hint` what would be allowed.
 of(rule, field, value, message, hint) := {
 	"rule": rule,
 	"field": field,
@@ -17,8 +17,8 @@ of(rule, field, value, message, hint) := {
 }
 
 # METADATA
-# title: What would be allowed
-# description: A hint that lists allowed values.
+# title: A hint that lists allowed values
+# description: The values are sorted. An empty list gives a hint that none is allowed.
 # scope: document
 allowed(values) := sprintf("allowed: %s", [concat(", ", sort(values))]) if count(values) > 0
 

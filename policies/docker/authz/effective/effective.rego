@@ -1,16 +1,18 @@
 # METADATA
 # title: The policy configuration in force
 # description: |
-#   The only reader of `data.docker.authz.config`, which the plugin writes: a profile with the
-#   operator's changes, complete and checked against `policies/schemas/config.json`; for each role
-#   another such one.
+#   Reads `data.docker.authz.config`, which the plugin writes: a profile with the operator's
+#   changes, complete and checked against `policies/schemas/config.json`, and one more such
+#   configuration for each role. The other packages get the caller's configuration from here.
+#   `mounts` also reads the configurations of all roles.
 package docker.authz.effective
 
 import data.docker.authz.pattern
 
 # METADATA
 # title: The configuration for this caller
-# description: The caller's role's, or the one for everybody; undefined where any of it is lost.
+# description: |
+#   That of the caller's role, or the one outside of roles. Undefined if any part is missing.
 # scope: document
 config := data.docker.authz.config if {
 	role == ""
@@ -22,8 +24,8 @@ config := data.docker.authz.config.roles[role] if role != ""
 # METADATA
 # title: The caller's role
 # description: |
-#   The first role that fits the caller, or for a caller without certificate the default role;
-#   empty for unmatched callers.
+#   The first role that matches the caller, or the default role for a caller without a certificate.
+#   Empty for unmatched callers.
 # scope: document
 default role := ""
 
@@ -31,11 +33,11 @@ role := _roles[0] if {
 	count(_roles) > 0
 } else := data.docker.authz.config.default_role if {
 	is_string(data.docker.authz.config.default_role)
-	_nameless
+	_anonymous
 }
 
 # METADATA
-# title: What unmatched callers get
+# title: Whether unmatched callers are allowed
 unmatched_callers := data.docker.authz.config.unmatched_callers
 
 # METADATA
@@ -45,8 +47,8 @@ exceptions := data.docker.authz.config.exceptions
 # METADATA
 # title: A list of the configuration
 # description: |
-#   Empty where there is none. A denial whose text cannot be made would be no denial, so texts are
-#   made of this and never of the configuration itself.
+#   Empty if the list is missing. If the text of a denial were undefined, the denial would be
+#   undefined too. Texts therefore use this function and never the configuration itself.
 # scope: document
 default list(_) := []
 
@@ -100,7 +102,7 @@ _fits_field(certificate, field, text) if {
 	text == certificate.sha256
 }
 
-_nameless if {
+_anonymous if {
 	input.caller.user == ""
 	input.caller.certificates == []
 }

@@ -1,18 +1,18 @@
 # METADATA
 # title: OPA's decision log
 # description: |
-#   What OPA may write down of a decision when its own log is on: who, which operation, which rules.
-#   The plugin's log has the rest, under the same decision id. The input here is an event of that
-#   log, not a request.
+#   What OPA may write to its decision log, if that log is on: the caller, the operation and the
+#   rules. The plugin's log has the rest, under the same decision id. The input of this package is
+#   an event of the decision log, not a request.
 # schemas:
 #   - input: {type: object}
 package docker.authz.journal
 
 # METADATA
-# title: What is taken out of an event
+# title: What is removed from an event
 # description: |
-#   All of the input document that is not named here, so that a fact which is added to it stays out
-#   of the log until somebody lets it in; and of denials everything but rule and field.
+#   Every key of the input document that is not listed here, so that a new fact is not logged until
+#   it is listed; and of each denial everything except rule and field.
 # scope: document
 mask contains {"op": "remove", "path": sprintf("/input/%s", [name])} if {
 	some name in (object.keys(input.input) - _kept)

@@ -12,7 +12,7 @@ below(path, root) if path == root
 
 below(path, root) if {
 	is_string(path)
-	startswith(path, _inside(root))
+	startswith(path, _with_slash(root))
 }
 
 # METADATA
@@ -23,9 +23,9 @@ related(path, other) if below(path, other)
 
 related(path, other) if {
 	is_string(other)
-	startswith(other, _inside(path))
+	startswith(other, _with_slash(path))
 }
 
-# A function of one argument: OPA computes it once a decision for each path. Decisions are asked for
-# with strict builtin errors, so a value that is no text must not reach a builtin.
-_inside(path) := concat("", [trim_suffix(path, "/"), "/"]) if is_string(path)
+# A function of one argument, so that OPA computes it once for each path in a decision. The plugin
+# queries OPA with strict builtin errors, so a value that is not a string must not reach a builtin.
+_with_slash(path) := concat("", [trim_suffix(path, "/"), "/"]) if is_string(path)

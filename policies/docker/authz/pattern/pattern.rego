@@ -1,11 +1,11 @@
 # METADATA
 # title: Patterns
-# description: Texts of the configuration in which * stands for any text.
+# description: Strings of the configuration in which * matches any text.
 package docker.authz.pattern
 
 # METADATA
-# title: Whether a value fits one of the patterns
-# description: Undefined where it does not, or where there are no patterns or no value.
+# title: Whether a value matches one of the patterns
+# description: Undefined if it matches none, or if the patterns or the value are missing.
 # scope: document
 fits(patterns, value) if {
 	"*" in patterns

@@ -1,9 +1,9 @@
 # METADATA
 # title: Image builds
 # description: |
-#   What a build request says beside its Dockerfile, which no plugin ever sees. A hostile client
-#   can hide these parameters from every plugin (see docs/explanation/limits.md), so a build that may not use
-#   the host's network must not be allowed to hostile clients at all.
+#   The parameters of a build request. No plugin sees the Dockerfile. A hostile client can hide
+#   these parameters from every plugin (see docs/explanation/limits.md). Where builds must not use
+#   the host's network, hostile clients must therefore not be allowed to build at all.
 package docker.authz.rules.build
 
 import data.docker.authz.denial
@@ -11,7 +11,7 @@ import data.docker.authz.effective
 
 # METADATA
 # title: A build must use an allowed network
-# description: On the host's network a build reaches services on localhost.
+# description: In the host's network a build reaches services on localhost.
 # custom:
 #   id: build.network
 #   settings: [build.networks]
@@ -19,8 +19,8 @@ import data.docker.authz.effective
 #   change: {add: build.networks}
 #   danger:
 #     values:
-#       host: builds reach what only the host itself reaches
-#       container:*: builds are in another container's network
+#       host: builds reach addresses that only the host can reach
+#       container:*: builds run in another container's network
 #   records: [query.networkmode]
 #   controls: [docker Builds]
 denials contains denial.of(

@@ -5,14 +5,15 @@ import data.docker.authz.effective
 import data.docker.authz.pattern
 
 # METADATA
-# title: A build must be fetched from an allowed place
-# description: dockerd asks the URL itself, so it reaches what only the host can reach.
+# title: A build must be fetched from an allowed URL
+# description: |
+#   dockerd itself sends the request, so it reaches addresses that only the host can reach.
 # custom:
 #   id: build.remote
 #   settings: [build.remotes]
 #   remedy: Fetch the sources yourself and build from a folder.
 #   change: {add: build.remotes}
-#   danger: dockerd fetches it, with the host's reach
+#   danger: dockerd fetches it, also from addresses that only the host can reach
 #   records: [query.remote]
 #   controls: [docker Builds]
 denials contains denial.of(
@@ -27,14 +28,14 @@ denials contains denial.of(
 }
 
 # METADATA
-# title: A build must be below an allowed parent cgroup
+# title: A build must use an allowed parent cgroup
 # description: Another parent has other limits.
 # custom:
 #   id: build.cgroup-parent
 #   settings: [build.cgroup_parents]
 #   remedy: Build without --cgroup-parent.
 #   change: {add: build.cgroup_parents}
-#   danger: has other limits than a build's
+#   danger: has other limits than those for builds
 #   records: [query.cgroupparent]
 #   controls: [docker Builds]
 denials contains denial.of(
@@ -48,14 +49,14 @@ denials contains denial.of(
 }
 
 # METADATA
-# title: Saying where a build's result goes needs permission
-# description: An exporter pushes to registries or sends the image away.
+# title: Choosing the outputs of a build needs permission
+# description: An exporter can push the image to a registry or send it elsewhere.
 # custom:
 #   id: build.output
 #   settings: [build.outputs]
 #   remedy: Build without --output, and push or save the image in a step of its own.
 #   change: {set: build.outputs, to: true}
-#   danger: a build may send its result anywhere
+#   danger: a build can send its result to any destination
 #   controls: [docker Builds]
 denials contains denial.of(
 	"build.output", "query.outputs", null,

@@ -1,7 +1,8 @@
 # METADATA
 # title: Linux capabilities
 # description: |
-#   Added capabilities, in containers and services; names come in upper case and without CAP_.
+#   Capabilities that are added to containers and services. Their names are in upper case and
+#   without CAP_.
 package docker.authz.rules.capabilities
 
 import data.docker.authz.denial
@@ -9,7 +10,8 @@ import data.docker.authz.effective
 
 # METADATA
 # title: An added capability must be an allowed one
-# description: SYS_ADMIN, SYS_PTRACE, SYS_MODULE, DAC_READ_SEARCH and others are ways to the host.
+# description: |
+#   SYS_ADMIN, SYS_PTRACE, SYS_MODULE, DAC_READ_SEARCH and others allow an escape to the host.
 # custom:
 #   id: capabilities.add
 #   settings: [capabilities.allow]
@@ -19,21 +21,21 @@ import data.docker.authz.effective
 #     harmless: [AUDIT_WRITE, CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, MKNOD, NET_BIND_SERVICE,
 #       NET_RAW, SETFCAP, SETGID, SETPCAP, SETUID, SYS_CHROOT]
 #     values:
-#       ALL: "every capability there is: root on the host"
+#       ALL: "every capability: root on the host"
 #       BPF: loads programs into the kernel
 #       DAC_READ_SEARCH: opens any file of the host by its handle
 #       MAC_ADMIN: changes the host's AppArmor or SELinux rules
-#       MAC_OVERRIDE: passes the host's AppArmor or SELinux rules
+#       MAC_OVERRIDE: bypasses the host's AppArmor or SELinux rules
 #       NET_ADMIN: changes interfaces, routes and firewalls; in the host's network, the host's
-#       PERFMON: watches the kernel and, through it, other processes
-#       SYSLOG: reads the kernel's log and addresses
+#       PERFMON: observes the kernel and, through it, other processes
+#       SYSLOG: reads the kernel's log and memory addresses
 #       SYS_ADMIN: "mounts file systems and changes namespaces: root on the host"
 #       SYS_BOOT: restarts the host
 #       SYS_MODULE: "loads kernel modules: root on the host"
 #       SYS_PTRACE: reads and changes other processes' memory
 #       SYS_RAWIO: reads and writes the host's memory and disks
 #       SYS_TIME: sets the host's clock
-#     otherwise: is none of those that Docker gives every container
+#     otherwise: is not one of the capabilities that Docker gives every container
 #   baseline: {capabilities.allow: []}
 #   records: [capabilities]
 #   controls: [pod-security Capabilities, pod-security Capabilities dropped, cis 5.4,

@@ -9,13 +9,13 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A runtime must be an allowed one
-# description: A runtime is a program of the host that dockerd runs as root.
+# description: A runtime is a program on the host that dockerd runs as root.
 # custom:
 #   id: containers.runtime
 #   settings: [containers.runtimes]
 #   remedy: Run it without --runtime, or with one that the denial lists.
 #   change: {add: containers.runtimes}
-#   danger: a program of the host that runs as root
+#   danger: a program on the host that runs as root
 #   records: [body.HostConfig.Runtime]
 #   controls: [owasp Container breakout, nist 4.4.3, docker Runtimes and cgroups]
 denials contains denial.of(
@@ -29,13 +29,13 @@ denials contains denial.of(
 
 # METADATA
 # title: A parent cgroup must be an allowed one
-# description: Another parent has other limits, or the host's services beside it.
+# description: Another parent has other limits, or holds services of the host.
 # custom:
 #   id: containers.cgroup-parent
 #   settings: [containers.cgroup_parents]
 #   remedy: Run it without --cgroup-parent.
 #   change: {add: containers.cgroup_parents}
-#   danger: has other limits, and others' processes beside it
+#   danger: has other limits, and holds processes of others
 #   records: [body.HostConfig.CgroupParent]
 #   controls: [cis 5.25, owasp Denial of service, docker Runtimes and cgroups]
 denials contains denial.of(
@@ -49,15 +49,17 @@ denials contains denial.of(
 
 # METADATA
 # title: A supplementary group must be an allowed one
-# description: The groups docker, disk and shadow open files of the host that are mounted.
+# description: |
+#   A group of the host, such as docker, disk or shadow, gives access to its files where they are
+#   mounted.
 # custom:
 #   id: containers.group
 #   settings: [containers.groups]
-#   remedy: Run it without --group-add, or give what is mounted to the container's own user.
+#   remedy: Run it without --group-add, or make the container's user the owner of what is mounted.
 #   change: {add: containers.groups}
 #   danger:
 #     function: system_group
-#     otherwise: may be a group of the host's own, and opens its files where they are mounted
+#     otherwise: may be a group of the host, which gives access to its files where they are mounted
 #   records: ["body.HostConfig.GroupAdd[]", "body.TaskTemplate.ContainerSpec.Groups[]"]
 #   controls: [docker Runtimes and cgroups]
 denials contains denial.of(
@@ -73,8 +75,8 @@ denials contains denial.of(
 # METADATA
 # title: A restart policy must be an allowed one
 # description: |
-#   A container that always starts again outlives whoever started it. A service's tasks always do
-#   unless it says otherwise.
+#   A container that dockerd always restarts keeps running after whoever started it has left. The
+#   tasks of a service are always restarted unless the service says otherwise.
 # custom:
 #   id: containers.restart
 #   settings: [containers.restart]
@@ -94,13 +96,14 @@ denials contains denial.of(
 
 # METADATA
 # title: Restarts on failure must be few enough
-# description: A container that fails at once and starts again for ever wears the host down.
+# description: |
+#   A container that fails at once and is restarted without end uses up the host's resources.
 # custom:
 #   id: containers.restart-retries
 #   settings: [containers.restart_retries]
 #   remedy: Give the count, as in --restart on-failure:3, not above the limit.
 #   change: {function: restart_retries}
-#   danger: your configuration demands it, and would no longer
+#   danger: your configuration now requires it and would no longer require it
 #   baseline: {containers.restart_retries: configured}
 #   records: [restart]
 #   controls: [cis 5.15, owasp Denial of service, "owasp #7"]
@@ -116,13 +119,14 @@ denials contains denial.of(
 
 # METADATA
 # title: An annotation must be an allowed one
-# description: Annotations go to the OCI runtime; some change how it isolates.
+# description: |
+#   dockerd passes annotations to the OCI runtime; some change how it isolates the container.
 # custom:
 #   id: containers.annotation
 #   settings: [containers.annotations]
 #   remedy: Run it without --annotation, or use labels, which no runtime reads.
 #   change: {add: containers.annotations}
-#   danger: the runtime reads it; some change how it isolates
+#   danger: the runtime reads it; some annotations change how it isolates the container
 #   controls: [docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.annotation", "HostConfig.Annotations", name,
@@ -136,7 +140,7 @@ denials contains denial.of(
 
 # METADATA
 # title: A storage option must be an allowed one
-# description: Storage options lift quotas.
+# description: Storage options can raise or remove quotas.
 # custom:
 #   id: containers.storage-option
 #   settings: [containers.storage_options]
@@ -156,12 +160,12 @@ denials contains denial.of(
 # METADATA
 # title: A command must hold no denied word
 # description: |
-#   Looks at the words of commands, entrypoints, health checks and execs as they are sent; what an
-#   image starts by itself is not known to any plugin.
+#   Compares the words of commands, entrypoints, health checks and execs as the request gives them.
+#   No plugin knows what an image starts by itself.
 # custom:
 #   id: containers.command
 #   settings: [containers.deny_commands]
-#   remedy: Start another program; what this one would do may have a better place.
+#   remedy: Start another program. What this one does may belong outside of the container.
 #   baseline: {containers.deny_commands: configured}
 #   controls: [cis 5.7, nist 4.1.2]
 denials contains denial.of(
@@ -178,8 +182,9 @@ denials contains denial.of(
 # METADATA
 # title: Arguments of ps must be allowed ones
 # description: |
-#   dockerd runs ps on the host, as root, with what container.top says, and looks for the
-#   container's processes in its output. Arguments of the client's choice show it those of the host.
+#   For `container.top`, dockerd runs ps on the host, as root, with the arguments of the request,
+#   and looks for the container's processes in the output. Arguments that the client chooses can
+#   show the client the processes of the host.
 # custom:
 #   id: containers.ps-arguments
 #   settings: [containers.ps_arguments]
@@ -199,7 +204,7 @@ denials contains denial.of(
 
 # METADATA
 # title: A container's settings must be readable
-# description: Denies what the rules above could not look at.
+# description: Denies what the rules above could not judge.
 # custom:
 #   id: containers.unreadable
 denials contains denial.of(
@@ -212,20 +217,20 @@ denials contains denial.of(
 
 _readable if {
 	is_array(effective.config.containers.deny_commands)
-	not _lost
+	not _fields_missing
 }
 
-_lost if {
+_fields_missing if {
 	input.operation.id == "container.create"
-	not _whole
+	not _create_complete
 }
 
-_lost if {
+_fields_missing if {
 	input.operation.id == "exec.create"
 	not is_array(object.get(input, ["body", "Cmd"], null))
 }
 
-_whole if {
+_create_complete if {
 	is_array(input.body.HostConfig.GroupAdd)
 	is_object(input.body.HostConfig.Annotations)
 	is_object(input.body.HostConfig.StorageOpt)
@@ -278,7 +283,7 @@ _restarts if input.operation.id in {"container.create", "container.update", "ser
 
 _restart_allowed if input.restart.policy in effective.config.containers.restart
 
-# An update that does not speak of restarts leaves them as they are.
+# An update without a restart policy leaves the policy as it is.
 _restart_allowed if {
 	input.operation.id == "container.update"
 	input.restart.policy == ""

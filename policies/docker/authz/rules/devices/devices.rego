@@ -1,6 +1,6 @@
 # METADATA
 # title: Host devices
-# description: A raw disk is the host's file system, /dev/mem its memory.
+# description: A raw disk holds the host's file system; /dev/mem is the host's memory.
 package docker.authz.rules.devices
 
 import data.docker.authz.denial
@@ -14,7 +14,7 @@ import data.docker.authz.effective
 #   settings: [devices.allow]
 #   remedy: Leave --device out, or name a device that the denial lists, itself and not its folder.
 #   change: {add: devices.allow}
-#   danger: a device of the host, past all file rights
+#   danger: gives access to a device of the host, whatever its file permissions
 #   records: ["body.HostConfig.Devices[].PathOnHost"]
 #   controls: [cis 5.18, owasp Container breakout, nist 4.4.3, portainer Devices]
 denials contains denial.of(
@@ -30,14 +30,14 @@ denials contains denial.of(
 # METADATA
 # title: Device requests need permission
 # description: |
-#   A request names GPUs or CDI devices, a service generic resources of a node; a CDI device may bring
-#   mounts and hooks.
+#   A container's device request names GPUs or CDI devices; a service's names generic resources of a
+#   node. A CDI device may add mounts and hooks.
 # custom:
 #   id: devices.request
 #   settings: [devices.requests]
 #   remedy: Run it without --gpus, CDI devices and generic resources.
 #   change: {set: devices.requests, to: true}
-#   danger: GPUs, and CDI devices that bring mounts and hooks
+#   danger: gives access to GPUs and to CDI devices, which may add mounts and hooks
 #   controls: [cis 5.18, owasp Container breakout, nist 4.4.3, portainer Devices]
 denials contains denial.of(
 	"devices.request", field, null,
@@ -50,15 +50,16 @@ denials contains denial.of(
 }
 
 # METADATA
-# title: Variables by which a runtime gives devices need permission
+# title: Environment variables that request devices from a runtime need permission
 # description: |
-#   Where such a runtime is the default, an environment variable is enough to get the host's GPUs.
+#   If a runtime that reads such variables is the default runtime, an environment variable is enough
+#   to get the host's GPUs.
 # custom:
 #   id: devices.environment
 #   settings: [devices.requests, devices.environment]
 #   remedy: Leave the variable out.
 #   change: {set: devices.requests, to: true}
-#   danger: devices of the host, and what CDI brings with them
+#   danger: gives access to devices of the host, and to what CDI adds with them
 #   records: [environment]
 #   controls: [cis 5.18, owasp Container breakout, nist 4.4.3]
 denials contains denial.of(
@@ -69,18 +70,20 @@ denials contains denial.of(
 	input.operation.access == "write"
 	not _requests_allowed
 	some name in object.get(input, "environment", ["an unknown variable"])
-	not _plain(name)
+	not _requests_no_device(name)
 }
 
 # METADATA
 # title: Device cgroup rules need permission
-# description: A rule for every block device lets a container make and read the host's disks.
+# description: |
+#   With a rule for every block device, a container can create device files for the host's disks and
+#   read them.
 # custom:
 #   id: devices.cgroup-rule
 #   settings: [devices.cgroup_rules]
 #   remedy: Run it without --device-cgroup-rule.
 #   change: {set: devices.cgroup_rules, to: true}
-#   danger: any device of the host, its disks too
+#   danger: gives access to any device of the host, its disks included
 #   controls: [cis 5.18, owasp Container breakout, nist 4.4.3, portainer Devices]
 denials contains denial.of(
 	"devices.cgroup-rule", "HostConfig.DeviceCgroupRules", null,
@@ -94,7 +97,7 @@ denials contains denial.of(
 
 # METADATA
 # title: Devices must be readable
-# description: Denies what the rules above could not look at.
+# description: Denies what the rules above could not judge.
 # custom:
 #   id: devices.unreadable
 denials contains denial.of(
@@ -107,8 +110,8 @@ denials contains denial.of(
 
 _allowed(device) if device.PathOnHost in effective.config.devices.allow
 
-# Of variables that are not known none is plain.
-_plain(name) if {
+# If the variables are not known, each may request devices.
+_requests_no_device(name) if {
 	is_array(input.environment)
 	is_array(effective.config.devices.environment)
 	not name in effective.list(["devices", "environment"])

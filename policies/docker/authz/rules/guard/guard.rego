@@ -1,8 +1,8 @@
 # METADATA
-# title: The guard guards itself
+# title: Protection of the plugin itself
 # description: |
-#   Whoever can write dockerd's settings, the policies or a plugin's socket can switch every other
-#   rule off.
+#   Whoever can write dockerd's settings, the policies or a plugin's socket can turn off every other
+#   rule.
 package docker.authz.rules.guard
 
 import data.docker.authz.denial
@@ -10,17 +10,17 @@ import data.docker.authz.effective
 import data.docker.authz.path
 
 # METADATA
-# title: What guards must not be mounted
+# title: Guarded paths must not be mounted
 # description: |
-#   dockerd's settings and plugin sockets, this plugin's settings, policies and program, and OPA's
-#   socket: neither they, nor a directory above them, nor anything below. A path that
-#   `guard.unprotected_paths` names may be mounted where `mounts` allows it.
+#   Applies to dockerd's settings and plugin sockets, to this plugin's settings, policies and
+#   program, and to OPA's socket: each path itself, every directory above it and everything below
+#   it. A path that `guard.unprotected_paths` names may be mounted where `mounts` allows it.
 # custom:
 #   id: guard.mount
 #   settings: [guard.unprotected_paths]
-#   remedy: Mount a folder that holds none of what the denial names.
+#   remedy: Mount a folder that contains none of the paths that the denial names.
 #   change: {function: guarded_path}
-#   danger: "no longer guards {entries}: who changes it switches off every rule"
+#   danger: "no longer guards {entries}: whoever changes it can turn off every rule"
 #   baseline: {guard.unprotected_paths: []}
 #   records: [mounts]
 #   controls: [owasp Container breakout, nist 4.5.5, docker The guard]
@@ -31,14 +31,14 @@ denials contains denial.of(
 ) if {
 	some mount in input.mounts
 	not _in_container(mount)
-	not _pathless(mount)
+	not _path_unknown(mount)
 	reached := _reached(mount)
 	count(reached) > 0
 }
 
 # METADATA
 # title: Mounts and guarded paths must be readable
-# description: Denies what the rule above could not look at.
+# description: Denies what the rule above could not judge.
 # custom:
 #   id: guard.unreadable
 denials contains denial.of(
@@ -54,10 +54,10 @@ _readable if {
 	is_array(effective.config.guard.prefixes)
 }
 
-# What a container has already was judged when it was made.
+# The mounts of an existing container were judged when it was created.
 _in_container(mount) if mount.origin == "container"
 
-_pathless(mount) if {
+_path_unknown(mount) if {
 	is_null(mount.path)
 	is_null(mount.resolved)
 }
@@ -68,15 +68,15 @@ _reached(mount) := {guarded |
 	some guarded in _guarded(mounted)
 }
 
-_guarded(mounted) := _near(mounted) | _like(mounted)
+_guarded(mounted) := _related_paths(mounted) | _related_prefixes(mounted)
 
-_near(mounted) := {guarded |
+_related_paths(mounted) := {guarded |
 	some guarded in effective.config.guard.paths
 	path.related(mounted, guarded)
 }
 
-_like(mounted) := {prefix | some prefix in effective.config.guard.prefixes; _meets(mounted, prefix)}
+_related_prefixes(mounted) := {prefix | some prefix in effective.config.guard.prefixes; _reaches(mounted, prefix)}
 
-_meets(mounted, prefix) if startswith(mounted, prefix)
+_reaches(mounted, prefix) if startswith(mounted, prefix)
 
-_meets(mounted, prefix) if path.below(prefix, mounted)
+_reaches(mounted, prefix) if path.below(prefix, mounted)

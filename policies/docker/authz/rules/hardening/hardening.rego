@@ -1,6 +1,8 @@
 # METADATA
 # title: Hardening
-# description: What every new container and service must do without, where the configuration says so.
+# description: |
+#   Restrictions that every new container and service must have if the configuration requires
+#   them.
 package docker.authz.rules.hardening
 
 import data.docker.authz.denial
@@ -8,13 +10,13 @@ import data.docker.authz.effective
 
 # METADATA
 # title: The root file system must be read-only
-# description: What cannot be changed in a container cannot be made to stay there.
+# description: What cannot be changed in the root file system of a container cannot remain in it.
 # custom:
 #   id: hardening.read-only-root
 #   settings: [hardening.read_only_root]
 #   remedy: Run it with --read-only, and with a tmpfs or volume where it writes.
 #   change: {set: hardening.read_only_root, to: false}
-#   danger: your configuration demands it, and would no longer
+#   danger: your configuration now requires it and would no longer require it
 #   baseline: {hardening.read_only_root: configured}
 #   records: [hardening]
 #   controls: [cis 5.13, "owasp #8", nist 4.4.4]
@@ -24,18 +26,18 @@ denials contains denial.of(
 ) if {
 	input.operation.access == "write"
 	_makes
-	not _enough("read_only_root")
+	not _fulfilled("read_only_root")
 }
 
 # METADATA
-# title: Privileges must not grow
-# description: Without no-new-privileges a set-user-id program in the image makes anybody root.
+# title: Processes must not gain privileges
+# description: Without no-new-privileges, a set-user-id program in the image can make any user root.
 # custom:
 #   id: hardening.no-new-privileges
 #   settings: [hardening.no_new_privileges]
 #   remedy: Run it with --security-opt no-new-privileges.
 #   change: {set: hardening.no_new_privileges, to: false}
-#   danger: your configuration demands it, and would no longer
+#   danger: your configuration now requires it and would no longer require it
 #   baseline: {hardening.no_new_privileges: configured}
 #   records: [hardening]
 #   controls: [pod-security Privilege escalation, cis 5.26, "owasp #4", nist 4.4.4]
@@ -45,18 +47,18 @@ denials contains denial.of(
 ) if {
 	input.operation.access == "write"
 	_makes
-	not _enough("no_new_privileges")
+	not _fulfilled("no_new_privileges")
 }
 
 # METADATA
 # title: A health check must be given
-# description: The image's own is not known to any plugin.
+# description: No plugin knows the health check of the image.
 # custom:
 #   id: hardening.healthcheck
 #   settings: [hardening.healthcheck]
 #   remedy: Run it with --health-cmd.
 #   change: {set: hardening.healthcheck, to: false}
-#   danger: your configuration demands it, and would no longer
+#   danger: your configuration now requires it and would no longer require it
 #   baseline: {hardening.healthcheck: configured}
 #   records: [hardening]
 #   controls: [cis 5.27]
@@ -66,18 +68,18 @@ denials contains denial.of(
 ) if {
 	input.operation.access == "write"
 	_makes
-	not _enough("healthcheck")
+	not _fulfilled("healthcheck")
 }
 
 # METADATA
 # title: Capabilities must be dropped
-# description: dockerd gives a container fourteen capabilities that few programs need.
+# description: By default, dockerd gives a container fourteen capabilities, which few programs need.
 # custom:
 #   id: hardening.drop
 #   settings: [hardening.drop]
 #   remedy: Run it with the --cap-drop that the denial names.
 #   change: {function: dropped_capability}
-#   danger: your configuration demands it, and would no longer
+#   danger: your configuration now requires it and would no longer require it
 #   baseline: {hardening.drop: configured}
 #   records: [hardening]
 #   controls: [pod-security Capabilities dropped, "owasp #3"]
@@ -97,9 +99,9 @@ _makes if input.operation.id == "service.create"
 
 _makes if input.operation.id == "service.update"
 
-_enough(demand) if input.hardening[demand] == true
+_fulfilled(demand) if input.hardening[demand] == true
 
-_enough(demand) if effective.config.hardening[demand] == false
+_fulfilled(demand) if effective.config.hardening[demand] == false
 
 _dropped if {
 	every name in effective.config.hardening.drop { _drops(name) }

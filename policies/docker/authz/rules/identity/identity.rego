@@ -1,7 +1,8 @@
 # METADATA
-# title: Who asks
+# title: Callers
 # description: |
-#   Callers are known by their TLS certificate alone; on the unix socket everybody is the same.
+#   Callers are identified by their TLS certificate only. On the unix socket, dockerd does not tell
+#   callers apart.
 package docker.authz.rules.identity
 
 import data.docker.authz.denial
@@ -9,13 +10,15 @@ import data.docker.authz.effective
 
 # METADATA
 # title: A caller must have a role where unmatched callers are denied
-# description: A stranger is whoever no role fits and, without a certificate, no default role is for.
+# description: |
+#   A caller is unmatched if no role matches and, for a caller without a certificate, no default
+#   role is set.
 # custom:
 #   id: identity.unmatched-caller
 #   settings: [unmatched_callers, roles, default_role]
 #   remedy: Connect with a client certificate that has a role.
 #   change: {set: unmatched_callers, to: allow}
-#   danger: everybody without a role gets what stands outside of roles
+#   danger: every caller without a role gets what the configuration outside of roles allows
 #   controls: [docker Tenants]
 denials contains denial.of(
 	"identity.unmatched-caller", "caller.user", object.get(input, ["caller", "user"], ""),
@@ -26,8 +29,8 @@ denials contains denial.of(
 }
 
 # METADATA
-# title: A certificate must not have been taken back
-# description: "`opa-authz identity revoke` takes a certificate back, from the next request on."
+# title: A certificate must not be revoked
+# description: "`opa-authz identity revoke` revokes a certificate, from the next request on."
 # custom:
 #   id: identity.revoked
 #   remedy: Ask the operator of this host for another certificate.
@@ -36,10 +39,10 @@ denials contains denial.of(
 	"this certificate was revoked",
 	"ask the operator of this host for another",
 ) if {
-	not _in_good_standing
+	not _not_revoked
 }
 
-_in_good_standing if input.caller.revoked == false
+_not_revoked if input.caller.revoked == false
 
 _known if effective.role != ""
 

@@ -1,8 +1,8 @@
 # METADATA
 # title: Images
 # description: |
-#   Images by the reference that the request gives. Whoever may tag, load, import, commit or build
-#   images can put anything behind a name; a digest alone cannot be taken by another image.
+#   Judges images by the reference in the request. Whoever may tag, load, import, commit or build
+#   images can give any content a name; only a digest cannot refer to another image.
 package docker.authz.rules.images
 
 import data.docker.authz.denial
@@ -11,7 +11,7 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: An image that is run, mounted or pulled must be an allowed one
-# description: alpine is docker.io/library/alpine here as everywhere.
+# description: The name alpine stands for docker.io/library/alpine, as in Docker.
 # custom:
 #   id: images.source
 #   settings: [images.allow, images.ids]
@@ -19,7 +19,7 @@ import data.docker.authz.pattern
 #   change: {function: image}
 #   danger:
 #     function: image_id
-#     otherwise: any image that the host has may be run by its id, whatever it is called
+#     otherwise: any image on the host may be run by its id, whatever its name
 #   baseline: {images.allow: [], images.ids: false}
 #   records: [images]
 #   controls: [owasp Poisoned images, "owasp #13", nist 4.1.1, nist 4.1.5, nist 4.4.5,
@@ -37,13 +37,13 @@ denials contains denial.of(
 
 # METADATA
 # title: An image must be named by digest where that is required
-# description: A tag may stand for another image tomorrow.
+# description: A tag can be moved to another image later.
 # custom:
 #   id: images.digest
 #   settings: [images.digest]
 #   remedy: Name the image by its digest, as in app@sha256:…; docker pull shows it.
 #   change: {set: images.digest, to: any}
-#   danger: your configuration demands it, and would no longer
+#   danger: your configuration now requires it and would no longer require it
 #   baseline: {images.digest: configured}
 #   records: [images]
 #   controls: [cis 5.28]
@@ -60,8 +60,10 @@ denials contains denial.of(
 }
 
 # METADATA
-# title: latest needs permission
-# description: A container without tag or digest runs latest, whatever that is today.
+# title: The tag latest needs permission
+# description: |
+#   A reference without a tag or digest means latest, and latest is whatever image has that tag at
+#   the time.
 # custom:
 #   id: images.latest
 #   settings: [images.latest]
@@ -84,7 +86,9 @@ denials contains denial.of(
 
 # METADATA
 # title: A name must be an allowed one to be given to an image
-# description: By tag, build, commit or import; who gives a trusted name makes an image trusted.
+# description: |
+#   Applies to tag, build, commit and import. Whoever gives an image a trusted name makes that image
+#   trusted.
 # custom:
 #   id: images.name
 #   settings: [images.names]
@@ -105,7 +109,7 @@ denials contains denial.of(
 
 # METADATA
 # title: An image must be an allowed one to be pushed
-# description: A push takes data out.
+# description: A push sends data out of the host.
 # custom:
 #   id: images.push
 #   settings: [images.push]
@@ -126,13 +130,14 @@ denials contains denial.of(
 
 # METADATA
 # title: Fetching an image from a URL needs permission
-# description: dockerd asks the URL itself, so it reaches what only the host can reach.
+# description: |
+#   dockerd itself sends the request, so it reaches addresses that only the host can reach.
 # custom:
 #   id: images.url
 #   settings: [images.import_urls]
 #   remedy: Fetch the archive yourself and send it with docker import -.
 #   change: {set: images.import_urls, to: true}
-#   danger: dockerd fetches any URL, with the host's reach
+#   danger: dockerd fetches any URL, also from addresses that only the host can reach
 #   baseline: {images.import_urls: false}
 #   controls: [docker Images and registries]
 denials contains denial.of(
@@ -147,7 +152,7 @@ denials contains denial.of(
 
 # METADATA
 # title: Images must be readable
-# description: Denies what the rules above could not look at.
+# description: Denies what the rules above could not judge.
 # custom:
 #   id: images.unreadable
 denials contains denial.of("images.unreadable", "images", null, "the request's images cannot be read", "") if {
@@ -158,10 +163,10 @@ denials contains denial.of("images.unreadable", "images", null, "the request's i
 _readable if {
 	is_array(input.images)
 	is_object(input.request.query)
-	not _image_lost
+	not _image_missing
 }
 
-_image_lost if {
+_image_missing if {
 	input.operation.id in {"container.create", "image.pull", "image.push"}
 	count(input.images) == 0
 }
@@ -179,7 +184,7 @@ _allowed(image, key) if {
 	pattern.fits(effective.config.images[key], name)
 }
 
-# dockerd may take such a reference for an id, and so for an image of any name.
+# dockerd may read such a reference as an id, which can belong to an image of any name.
 _runs_by_id(image) if {
 	object.get(image, "action", "run") in {"run", "mount"}
 	object.get(image, "may_be_id", true) == true

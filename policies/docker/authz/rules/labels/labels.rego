@@ -1,6 +1,6 @@
 # METADATA
 # title: Labels
-# description: Whatever reads labels (proxies, updaters, people) does what they say.
+# description: Programs such as proxies and updaters, and people, act on labels.
 package docker.authz.rules.labels
 
 import data.docker.authz.denial
@@ -8,16 +8,16 @@ import data.docker.authz.effective
 import data.docker.authz.pattern
 
 # METADATA
-# title: A required label must be there
+# title: A required label must be set
 # description: |
-#   On new containers, services and their containers, networks and volumes, and on secrets and
-#   configs, new and changed.
+#   Applies to new containers, services and their containers, networks and volumes, and to secrets
+#   and configs that are created or updated.
 # custom:
 #   id: labels.required
 #   settings: [labels.required]
 #   remedy: Add the label, with a value that the denial lists.
 #   change: {remove: labels.required}
-#   danger: your configuration demands it, and would no longer
+#   danger: your configuration now requires it and would no longer require it
 #   baseline: {labels.required: configured}
 #   records: [body.Labels.*, body.TaskTemplate.ContainerSpec.Labels.*]
 #   controls: [docker Tenants]
@@ -35,15 +35,17 @@ denials contains denial.of(
 # METADATA
 # title: A reserved label must not be set
 # description: |
-#   Labels that others act on, in any case, on whatever is made or changed, in a build's labels and
-#   in the changes of commit and import. Labels that an image brings are out of sight.
+#   Applies to labels that other programs act on, in upper and lower case, on every object that is
+#   created or updated, in the labels of a build and in the changes of commit and import. The
+#   labels of an image are not visible.
 # custom:
 #   id: labels.reserved
 #   settings: [labels.reserved]
 #   remedy: |
-#     Leave the label out, or take a name of your own; in changes write LABEL NAME=VALUE, a line each.
+#     Leave the label out, or use another name. In changes, write LABEL NAME=VALUE, one on each
+#     line.
 #   change: {function: reserved_label}
-#   danger: your configuration demands it, and would no longer
+#   danger: your configuration now requires it and would no longer require it
 #   baseline: {labels.reserved: configured}
 #   records: [labels]
 #   controls: [docker Tenants]
@@ -59,8 +61,8 @@ denials contains denial.of(
 }
 
 # METADATA
-# title: What labels must be must be readable
-# description: Denies what the rules above could not look at.
+# title: The settings of labels must be readable
+# description: Denies what the rules above could not judge.
 # custom:
 #   id: labels.unreadable
 denials contains denial.of("labels.unreadable", "Labels", null, "what labels must be cannot be read", "") if {

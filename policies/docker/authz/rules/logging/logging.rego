@@ -1,8 +1,8 @@
 # METADATA
 # title: Log drivers
 # description: |
-#   dockerd itself, as root, sends what a container writes to where the driver's options say, and
-#   reads the files that they name.
+#   dockerd itself, as root, sends the output of a container to the destination that the driver's
+#   options name, and reads the files that they name.
 package docker.authz.rules.logging
 
 import data.docker.authz.denial
@@ -17,7 +17,7 @@ import data.docker.authz.pattern
 #   settings: [logging.drivers]
 #   remedy: Run it without --log-driver, or with one that the denial lists.
 #   change: {add: logging.drivers}
-#   danger: dockerd sends, as root, to wherever its options say
+#   danger: dockerd sends the output, as root, to any destination that the options name
 #   records: [log_drivers]
 #   controls: [docker Log drivers]
 denials contains denial.of(
@@ -33,13 +33,13 @@ denials contains denial.of(
 
 # METADATA
 # title: A log driver's option must be an allowed one
-# description: Addresses and files among them are opened by dockerd.
+# description: dockerd opens the addresses and files that such options name.
 # custom:
 #   id: logging.option
 #   settings: [logging.options]
 #   remedy: Leave the option out of --log-opt.
 #   change: {add: logging.options}
-#   danger: addresses and files among such options are dockerd's to open
+#   danger: dockerd opens the addresses and files that such options name
 #   records: [log_drivers]
 #   controls: [docker Log drivers]
 denials contains denial.of(

@@ -1,8 +1,9 @@
 # METADATA
 # title: Mounts
 # description: |
-#   A bind mount of /, /etc or the Docker socket is root on the host. Paths arrive cleaned and
-#   with their symbolic links resolved, whichever way the request names them.
+#   A bind mount of /, /etc or the Docker socket gives root on the host. The input document holds
+#   each path in clean form and with its symbolic links resolved, in whatever form the request
+#   names it.
 package docker.authz.rules.mounts
 
 import data.docker.authz.denial
@@ -12,8 +13,8 @@ import data.docker.authz.path
 # METADATA
 # title: A bind mount must lie below an allowed path
 # description: |
-#   Lexically, and after symbolic links where `mounts.follow_symlinks` is on. Where the links
-#   cannot be resolved, the mount is denied.
+#   Compares the path as it is written and, if `mounts.follow_symlinks` is true, also the path to
+#   which its symbolic links lead. If the links cannot be resolved, the mount is denied.
 # custom:
 #   id: mounts.source
 #   settings: [mounts.allow, mounts.follow_symlinks]
@@ -31,7 +32,7 @@ import data.docker.authz.path
 #       /lib64: the host's programs
 #       /libx32: the host's programs
 #       /proc: the host's processes and kernel
-#       /root: the home of the host's root
+#       /root: the home directory of the host's root
 #       /run: sockets and state of the host's services
 #       /sbin: the host's programs
 #       /sys: the host's kernel and devices
@@ -41,7 +42,7 @@ import data.docker.authz.path
 #       /var/lib/kubelet: all pods of the host, and their secrets
 #       /var/log: the host's logs
 #       /var/run: sockets and state of the host's services
-#       /var/spool: the host's jobs and mail
+#       /var/spool: the host's scheduled jobs and mail
 #   baseline: {mounts.allow: [], mounts.follow_symlinks: configured}
 #   records: [mounts]
 #   controls: [pod-security HostPath volumes, pod-security Volume types, cis 5.6,
@@ -52,16 +53,16 @@ denials contains denial.of(
 	denial.allowed(_roots),
 ) if {
 	some mount in input.mounts
-	not _there_already(mount)
-	not _harmless(mount)
-	not _placed(mount)
+	not _existing(mount)
+	not _without_host_path(mount)
+	not _below_allowed_root(mount)
 }
 
 # METADATA
 # title: A mount that is allowed read-only must be read-only
 # description: |
-#   Applies to roots with `read_only`. What is mounted below the path on the host can stay writable
-#   in the container unless dockerd is made to refuse that.
+#   Applies to roots with `read_only`. File systems that are mounted below the path on the host can
+#   stay writable in the container unless the request makes dockerd refuse that.
 # custom:
 #   id: mounts.read-only
 #   settings: [mounts.allow]
@@ -78,24 +79,25 @@ denials contains denial.of(
 	_read_only_hint(mount),
 ) if {
 	some mount in input.mounts
-	not _there_already(mount)
-	_placed(mount)
-	not _writable_enough(mount)
+	not _existing(mount)
+	_below_allowed_root(mount)
+	not _access_allowed(mount)
 }
 
 # METADATA
-# title: A mount must lead where it was allowed to when dockerd follows it again
+# title: A mounted path must still lead to an allowed place when dockerd resolves it again
 # description: |
-#   dockerd follows the links of a path again whenever a container starts and files are copied to or
-#   from it. What such a container has mounted, and what a named volume binds, must still lead below
-#   a root of `mounts.allow` in each configuration, everybody's and each role's, that has one above
-#   its path, and to nothing of `mounts.deny`, so that nobody's restart completes what somebody else
-#   prepared.
+#   dockerd resolves the links of a path again whenever a container starts and whenever files are
+#   copied to or from it. Applies to the mounts of such a container and to the path that a named
+#   volume binds. In each configuration (the one outside of roles and that of each role) that has
+#   a root of `mounts.allow` above the path, the path must still lead below such a root, and not
+#   to a path of `mounts.deny`. A caller's restart therefore cannot complete an attack that
+#   another caller prepared.
 # custom:
 #   id: mounts.moved
 #   settings: [mounts.allow, mounts.follow_symlinks, mounts.deny]
 #   remedy: |
-#     Put back the folder that was replaced by a link, or make the container anew. Where the denial
+#     Restore the folder that was replaced by a link, or create the container again. If the denial
 #     says that dockerd's state is not known, set data_root to dockerd's own.
 #   records: [mounts]
 denials contains denial.of(
@@ -104,16 +106,16 @@ denials contains denial.of(
 	"put back what was replaced by a link (mounts.allow, data_root)",
 ) if {
 	some mount in input.mounts
-	_there_already(mount)
-	not _stays(mount)
+	_existing(mount)
+	not _still_allowed(mount)
 }
 
 # METADATA
-# title: A folder of a writable root is not mounted where it could be replaced unseen
+# title: A folder of a writable root must not be mounted if it could be replaced without a request
 # description: |
-#   Whoever can write to a root can replace a folder in it by a link. A container that dockerd
-#   starts again by itself follows the link without any request to judge. The root itself cannot
-#   be replaced, and a volume's subpath is looked up without leaving the volume (engines from 26).
+#   Whoever can write to a root can replace a folder in it by a link. When dockerd restarts a
+#   container by itself, it follows the link, and there is no request to judge. The root itself
+#   cannot be replaced, and engines from 26 look up a volume's subpath without leaving the volume.
 # custom:
 #   id: mounts.subfolders
 #   settings: [mounts.subfolders, mounts.allow]
@@ -123,7 +125,7 @@ denials contains denial.of(
 #     type=volume,src=NAME,dst=PATH,volume-subpath=FOLDER. With mounts.subfolders no-restart it is
 #     enough to leave --restart out.
 #   change: {set: mounts.subfolders, to: allow}
-#   danger: who writes to a root can lead a mount elsewhere
+#   danger: whoever can write to a root can make a mount lead to another path
 #   baseline: {mounts.subfolders: configured}
 #   records: [mounts, restart]
 denials contains denial.of(
@@ -138,12 +140,12 @@ denials contains denial.of(
 # METADATA
 # title: A protected path must not be mounted
 # description: |
-#   The Docker socket under each of its names, and whatever `mounts.deny` adds: neither the path
-#   itself, nor a directory above it, nor anything below it.
+#   Applies to the Docker socket under each of its names and to the paths that `mounts.deny` adds:
+#   the path itself, every directory above it and everything below it.
 # custom:
 #   id: mounts.protected
 #   settings: [mounts.deny]
-#   remedy: Mount a folder that holds none of what the denial names.
+#   remedy: Mount a folder that contains none of the paths that the denial names.
 #   change: {function: protected_path}
 #   danger: "no longer protects {entries}: root on the host"
 #   baseline: {mounts.deny: union}
@@ -157,14 +159,14 @@ denials contains denial.of(
 ) if {
 	some mount in input.mounts
 	not _in_container(mount)
-	not _pathless(mount)
+	not _path_unknown(mount)
 	reached := _reached(mount)
 	count(reached) > 0
 }
 
 # METADATA
 # title: A mount must be of an allowed type
-# description: bind, volume, tmpfs, image, npipe or cluster.
+# description: The types are bind, volume, tmpfs, image, npipe and cluster.
 # custom:
 #   id: mounts.type
 #   settings: [mounts.types]
@@ -181,13 +183,13 @@ denials contains denial.of(
 	denial.allowed(effective.list(["mounts", "types"])),
 ) if {
 	some mount in input.mounts
-	not _there_already(mount)
+	not _existing(mount)
 	not _allowed_type(mount)
 }
 
 # METADATA
 # title: A mount must not propagate to the host
-# description: With shared propagation a mount made in the container appears on the host.
+# description: With shared propagation, a mount that is made in the container appears on the host.
 # custom:
 #   id: mounts.propagation
 #   settings: [mounts.propagation]
@@ -202,19 +204,19 @@ denials contains denial.of(
 	denial.allowed(effective.list(["mounts", "propagation"])),
 ) if {
 	some mount in input.mounts
-	not _there_already(mount)
+	not _existing(mount)
 	not _allowed_propagation(mount)
 }
 
 # METADATA
 # title: Volumes must not be taken from another container
-# description: VolumesFrom inherits every mount of the other container, host paths included.
+# description: VolumesFrom adds every mount of the other container, host paths included.
 # custom:
 #   id: mounts.volumes-from
 #   settings: [mounts.volumes_from]
 #   remedy: Mount the volumes that you need by their names.
 #   change: {set: mounts.volumes_from, to: true}
-#   danger: every mount of any container, host paths too
+#   danger: gives access to every mount of any container, host paths included
 #   controls: [pod-security HostPath volumes, owasp Container breakout]
 denials contains denial.of(
 	"mounts.volumes-from", "HostConfig.VolumesFrom", null,
@@ -228,7 +230,7 @@ denials contains denial.of(
 
 # METADATA
 # title: Mounts must be readable
-# description: Denies what the rules above could not look at.
+# description: Denies what the rules above could not judge.
 # custom:
 #   id: mounts.unreadable
 denials contains denial.of(
@@ -240,11 +242,12 @@ denials contains denial.of(
 
 _listed if {
 	is_array(input.mounts)
-	every config in _everybody { _has_roots(config) }
+	every config in _configurations { _has_roots(config) }
 }
 
-# The configuration of everybody and of each role: what one may write to, another may start.
-_everybody := {data.docker.authz.config} | {config | some config in data.docker.authz.config.roles}
+# The configuration outside of roles and that of each role: a caller may start a container whose
+# mounts another caller can write to.
+_configurations := {data.docker.authz.config} | {config | some config in data.docker.authz.config.roles}
 
 _has_roots(config) if {
 	is_array(config.mounts.allow)
@@ -252,13 +255,13 @@ _has_roots(config) if {
 	is_boolean(config.mounts.follow_symlinks)
 }
 
-_there_already(mount) if mount.origin in {"container", "volume"}
+_existing(mount) if mount.origin in {"container", "volume"}
 
 _in_container(mount) if mount.origin == "container"
 
-# Roots under which links count: where they do not, nothing can be said of where a path leads.
+# The roots of the configurations that follow links. The others do not say where a path may lead.
 _roots_followed contains root if {
-	some config in _everybody
+	some config in _configurations
 	not _lexical(config)
 	some root in config.mounts.allow
 }
@@ -272,26 +275,26 @@ _lexical(config) if config.mounts.follow_symlinks == false
 
 _read_only(root) if root.read_only == true
 
-_stays(_) if count(_roots_followed) == 0
+_still_allowed(_) if count(_roots_followed) == 0
 
-_stays(mount) if {
+_still_allowed(mount) if {
 	is_null(mount.path)
-	_harmless(mount)
+	_without_host_path(mount)
 }
 
-_stays(mount) if {
+_still_allowed(mount) if {
 	is_string(mount.path)
-	not _enters(mount)
-	every config in _everybody { _keeps(config, mount) }
+	not _leads_to_protected(mount)
+	every config in _configurations { _still_allows(config, mount) }
 }
 
-# Each configuration that has a root above the path must still allow where it leads: with a wider
-# root of somebody else's alone, one could be led into another's folder.
-_keeps(config, _) if _lexical(config)
+# Each configuration that has a root above the path must still allow the path to which it leads. If
+# the wider root of another role were enough, a link could lead into another caller's folder.
+_still_allows(config, _) if _lexical(config)
 
-_keeps(config, mount) if not _has_root_above(config, mount)
+_still_allows(config, mount) if not _has_root_above(config, mount)
 
-_keeps(config, mount) if {
+_still_allows(config, mount) if {
 	some root in config.mounts.allow
 	path.below(mount.path, root.path)
 	path.below(mount.resolved, root.resolved)
@@ -303,8 +306,8 @@ _has_root_above(config, mount) if {
 }
 
 # Whether links lead below a root to a protected path that the mount does not name.
-_enters(mount) if {
-	some config in _everybody
+_leads_to_protected(mount) if {
+	some config in _configurations
 	_has_root_above(config, mount)
 	some protected in config.mounts.deny
 	path.related(mount.resolved, protected)
@@ -330,15 +333,15 @@ _in_writable_root(mount) if {
 
 _restarts_by_itself if {
 	_sets_restarts
-	not _starts_once
+	not _never_restarts
 }
 
-# A swarm starts a service's tasks again, on any of its nodes, whatever the service says.
+# A swarm restarts a service's tasks, on any of its nodes, whatever the service says.
 _restarts_by_itself if input.operation.id in {"service.create", "service.update"}
 
 _sets_restarts if input.operation.id in {"container.create", "container.update"}
 
-_starts_once if input.restart.policy in {"", "no"}
+_never_restarts if input.restart.policy in {"", "no"}
 
 _subfolders_hint := sprintf("mount the root itself, or a volume on it with a subpath: %s", [denial.allowed(_roots)])
 
@@ -346,10 +349,10 @@ _volumes_from_allowed if effective.config.mounts.volumes_from == true
 
 _no_volumes_from if input.body.HostConfig.VolumesFrom == []
 
-# Mounts that name no host path. A volume that does is one of a driver's, judged by `volumes`.
-_harmless(mount) if mount.type in {"volume", "tmpfs", "image", "npipe", "cluster"}
+# Mounts that name no host path. A volume whose driver options name one is judged by `volumes`.
+_without_host_path(mount) if mount.type in {"volume", "tmpfs", "image", "npipe", "cluster"}
 
-_placed(mount) if {
+_below_allowed_root(mount) if {
 	some root in effective.config.mounts.allow
 	path.below(mount.path, root.path)
 	_leads_below(mount, root)
@@ -359,12 +362,12 @@ _leads_below(_, _) if effective.config.mounts.follow_symlinks == false
 
 _leads_below(mount, root) if path.below(mount.resolved, root.resolved)
 
-_writable_enough(mount) if {
+_access_allowed(mount) if {
 	mount.read_only == true
 	_no_writable_submounts(mount)
 }
 
-_writable_enough(mount) if {
+_access_allowed(mount) if {
 	some root in effective.config.mounts.allow
 	root.read_only == false
 	path.below(mount.path, root.path)
@@ -385,7 +388,7 @@ _allowed_propagation(mount) if mount.propagation == ""
 
 _allowed_propagation(mount) if mount.propagation in effective.config.mounts.propagation
 
-_pathless(mount) if {
+_path_unknown(mount) if {
 	is_null(mount.path)
 	is_null(mount.resolved)
 }

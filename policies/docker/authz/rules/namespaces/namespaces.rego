@@ -1,8 +1,8 @@
 # METADATA
 # title: Namespaces of the host and of other containers
 # description: |
-#   A container in a namespace of the host sees the host's processes, network or memory; in
-#   another container's, that container's.
+#   A container in a namespace of the host sees the host's processes, network or shared memory. In a
+#   namespace of another container, it sees those of that container.
 package docker.authz.rules.namespaces
 
 import data.docker.authz.denial
@@ -11,8 +11,9 @@ import data.docker.authz.effective
 # METADATA
 # title: A container must not join the host's namespaces
 # description: |
-#   Host network reaches services on localhost and abstract sockets, host PID every process and
-#   its root directory, host user namespace undoes userns-remap.
+#   The host's network namespace gives access to services on localhost and to abstract sockets. The
+#   PID namespace gives access to every process and its root directory. The user namespace undoes
+#   userns-remap.
 # custom:
 #   id: namespaces.host
 #   settings: [namespaces.allow]
@@ -26,7 +27,7 @@ import data.docker.authz.effective
 #       pid:host: sees the host's processes, and through them their files
 #       user:host: "sees the host's users: root in it is root on the host"
 #       uts:host: sees the host's host name
-#     otherwise: sees what is the host's or other containers'
+#     otherwise: sees what belongs to the host or to other containers
 #   records: [namespaces]
 #   controls: [pod-security Host namespaces, cis 5.10, cis 5.16, cis 5.17, cis 5.21, cis 5.31,
 #     owasp Container breakout, owasp Insecure network, nist 4.4.2, nist 4.4.3, portainer Host PID]
@@ -42,11 +43,11 @@ denials contains denial.of(
 
 # METADATA
 # title: A container must not join another container's namespaces
-# description: Joining gives the joined container's network, processes or memory.
+# description: Joining gives access to the network, processes or shared memory of that container.
 # custom:
 #   id: namespaces.container
 #   settings: [namespaces.allow]
-#   remedy: Put both containers in a network, or mount what they share.
+#   remedy: Connect both containers to one network, or mount a volume that they share.
 #   change: {function: namespace}
 #   danger:
 #     values:
@@ -56,7 +57,7 @@ denials contains denial.of(
 #       pid:container: sees other containers' processes, and through them their files
 #       user:container: "sees other containers' users: root in it is root on the host"
 #       uts:container: sees other containers' host name
-#     otherwise: sees what is the host's or other containers'
+#     otherwise: sees what belongs to the host or to other containers
 #   records: [namespaces]
 #   controls: [pod-security Host namespaces, owasp Insecure network, "owasp #5", nist 4.3.3,
 #     nist 4.4.2, nist 4.4.3]
@@ -73,17 +74,19 @@ denials contains denial.of(
 # METADATA
 # title: A service must not join a network by what may be an id
 # description: |
-#   dockerd finds a service's network by the beginning of an id, too, and the host's network has
-#   one. A name in networks.join, or with a character that no id has, is none.
+#   dockerd also finds a service's network by the beginning of an id, and so also the network of
+#   the host. A name that `networks.join` lists in full, or that contains a character that no id
+#   has, does not count as an id.
 # custom:
 #   id: namespaces.service-network
 #   settings: [networks.join, namespaces.allow]
-#   remedy: Have the name written out in networks.join, or give the network a name with - or _ in it.
+#   remedy: |
+#     Have the name listed in full in networks.join, or give the network a name with - or _ in it.
 #   change: {function: namespace}
 #   danger:
 #     values:
 #       network:*: sees any interfaces, and what listens on localhost
-#     otherwise: sees what is the host's or other containers'
+#     otherwise: sees what belongs to the host or to other containers
 #   records: [namespaces, endpoints]
 #   controls: [pod-security Host namespaces]
 denials contains denial.of(
@@ -98,7 +101,7 @@ denials contains denial.of(
 
 # METADATA
 # title: A namespace mode must be a known one
-# description: A mode that no engine has today may mean anything tomorrow.
+# description: An engine that is newer than this version may give an unknown mode any meaning.
 # custom:
 #   id: namespaces.unknown
 #   settings: [namespaces.allow]
@@ -112,7 +115,7 @@ denials contains denial.of(
 #       pid*: sees any processes, and through them their files
 #       user*: "sees any users: root in it is root on the host"
 #       uts*: sees any host name
-#     otherwise: sees what is the host's or other containers'
+#     otherwise: sees what belongs to the host or to other containers
 #   records: [namespaces]
 #   controls: [pod-security Host namespaces]
 denials contains denial.of(

@@ -1,8 +1,8 @@
 # METADATA
 # title: Networks
 # description: |
-#   Which networks may be made and joined, and how. The host's and another container's network are
-#   judged by `namespaces`.
+#   Which networks may be created and joined, and how. The network of the host and that of another
+#   container are judged by `namespaces`.
 package docker.authz.rules.networks
 
 import data.docker.authz.denial
@@ -12,8 +12,9 @@ import data.docker.authz.pattern
 # METADATA
 # title: A network must be an allowed one to be joined
 # description: |
-#   By the name that the request gives. What may be an id fits no pattern but *; it must be written
-#   out. The host's and another container's network are judged by namespaces.
+#   Compares the name that the request gives. A name that may be an id matches no pattern except *,
+#   so the configuration must list it in full. The network of the host and that of another container
+#   are judged by `namespaces`.
 # custom:
 #   id: networks.join
 #   settings: [networks.join]
@@ -36,15 +37,15 @@ denials contains denial.of(
 # METADATA
 # title: The default bridge needs permission
 # description: |
-#   On the default bridge every container reaches every other. It may be called by its id or the
-#   beginning of it, so a network that is called by what may be one must be written out in
-#   networks.join.
+#   On the default bridge every container reaches every other. A request can name it by its id or by
+#   the beginning of its id, so a network name that may be an id must be listed in full in
+#   `networks.join`.
 # custom:
 #   id: networks.default-bridge
 #   settings: [networks.default_bridge, networks.join]
 #   remedy: |
-#     Run it with --network NAME, or with --network none. A name with a character that no id has, as
-#     - or _, is no id.
+#     Run it with --network NAME, or with --network none. A name that contains a character that no
+#     id has, such as - or _, cannot be an id.
 #   change: {function: default_bridge}
 #   baseline: {networks.default_bridge: false}
 #   records: [endpoints]
@@ -60,14 +61,14 @@ denials contains denial.of(
 }
 
 # METADATA
-# title: Further names in a network need permission
+# title: Aliases in a network need permission
 # description: |
-#   Another container may have the name already and then loses part of its connections. A
-#   container's id and its own name are no further names; a hostname that is another is one.
+#   If another container already has the name, it loses part of its connections. The container's id
+#   and its own name do not count as aliases; a hostname that differs from them does.
 # custom:
 #   id: networks.alias
 #   settings: [networks.aliases]
-#   remedy: Name the container as others should call it, and leave --hostname out.
+#   remedy: Give the container the name by which others connect to it, and leave --hostname out.
 #   change: {set: networks.aliases, to: true}
 #   baseline: {networks.aliases: false}
 #   records: [endpoints]
@@ -84,11 +85,11 @@ denials contains denial.of(
 
 # METADATA
 # title: Links need permission
-# description: A link makes names for another container, by which it can then be called.
+# description: A link creates names by which the container can reach another container.
 # custom:
 #   id: networks.link
 #   settings: [networks.links]
-#   remedy: Put both containers in a network of their own; there they find each other by name.
+#   remedy: Put both containers in a network of their own; there they reach each other by name.
 #   change: {set: networks.links, to: true}
 #   baseline: {networks.links: false}
 #   records: [endpoints]
@@ -105,11 +106,11 @@ denials contains denial.of(
 
 # METADATA
 # title: Addresses must not be chosen without permission
-# description: A chosen address may be one that others expect somebody else at.
+# description: Other containers may expect another container at the chosen address.
 # custom:
 #   id: networks.address
 #   settings: [networks.static_addresses]
-#   remedy: Leave --ip and --ip6 out and call the container by its name.
+#   remedy: Leave --ip and --ip6 out and connect to the container by its name.
 #   change: {set: networks.static_addresses, to: true}
 #   baseline: {networks.static_addresses: false}
 #   records: [endpoints]
@@ -126,13 +127,13 @@ denials contains denial.of(
 
 # METADATA
 # title: MAC addresses must not be chosen without permission
-# description: A container with a neighbour's MAC address gets the neighbour's packets.
+# description: A container with the MAC address of another container gets that container's packets.
 # custom:
 #   id: networks.mac-address
 #   settings: [networks.mac_addresses]
 #   remedy: Leave --mac-address out.
 #   change: {set: networks.mac_addresses, to: true}
-#   danger: gets what is sent to a neighbour
+#   danger: gets packets that are sent to another container
 #   records: [endpoints]
 #   controls: [docker Networks]
 denials contains denial.of(
@@ -154,7 +155,7 @@ denials contains denial.of(
 #   settings: [networks.endpoint_options]
 #   remedy: Leave the option out.
 #   change: {add: networks.endpoint_options}
-#   danger: sets kernel parameters and names of interfaces
+#   danger: such options set kernel parameters and interface names
 #   records: [endpoints]
 #   controls: [docker Networks]
 denials contains denial.of(
@@ -170,11 +171,12 @@ denials contains denial.of(
 
 # METADATA
 # title: Entries for the hosts file need permission
-# description: In containers, services and builds; the host itself needs a permission of its own.
+# description: |
+#   In containers, services and builds. An entry for the host itself needs another permission.
 # custom:
 #   id: networks.extra-host
 #   settings: [networks.extra_hosts, networks.host_gateway]
-#   remedy: Leave --add-host out; containers of a network find each other by name.
+#   remedy: Leave --add-host out; containers of a network reach each other by name.
 #   change: {function: extra_host}
 #   baseline: {networks.extra_hosts: false, networks.host_gateway: false}
 #   records: [hosts]
@@ -192,7 +194,8 @@ denials contains denial.of(
 
 # METADATA
 # title: DNS settings need permission
-# description: A DNS server of the client's choice answers for every name that the container asks.
+# description: |
+#   A DNS server that the client chooses answers for every name that the container looks up.
 # custom:
 #   id: networks.dns
 #   settings: [networks.dns]
@@ -211,15 +214,15 @@ denials contains denial.of(
 
 # METADATA
 # title: A new network must have an allowed driver
-# description: macvlan and ipvlan put containers on the host's own network.
+# description: macvlan and ipvlan connect containers directly to the host's physical network.
 # custom:
 #   id: networks.driver
 #   settings: [networks.drivers]
-#   remedy: Make the network with a driver that the denial lists.
+#   remedy: Create the network with a driver that the denial lists.
 #   change: {add: networks.drivers}
 #   danger:
 #     harmless: ["", bridge, overlay]
-#     otherwise: may be the host's own network
+#     otherwise: may connect containers directly to the host's network
 #   records: [body.Driver]
 #   controls: [docker Networks]
 denials contains denial.of(
@@ -233,13 +236,14 @@ denials contains denial.of(
 
 # METADATA
 # title: A new network's driver options must be allowed ones
-# description: Options adopt bridges of the host, open addresses and switch address translation off.
+# description: |
+#   Options use existing bridges of the host, bind addresses and turn address translation off.
 # custom:
 #   id: networks.option
 #   settings: [networks.options]
 #   remedy: Leave the option out.
 #   change: {add: networks.options}
-#   danger: some adopt bridges of the host or open its addresses
+#   danger: some options use existing bridges of the host or bind its addresses
 #   controls: [docker Networks]
 denials contains denial.of(
 	"networks.option", "Options", name,
@@ -254,8 +258,8 @@ denials contains denial.of(
 # METADATA
 # title: Subnets need permission
 # description: |
-#   A subnet that shadows a route of the host takes its traffic, in a network or in the pool that a
-#   new swarm takes its networks from.
+#   A subnet that overlaps a route of the host takes the traffic of that route. This applies to the
+#   subnet of a network and to the address pool of a new swarm's networks.
 # custom:
 #   id: networks.subnet
 #   settings: [networks.subnets]
@@ -275,13 +279,13 @@ denials contains denial.of(
 
 # METADATA
 # title: Options of another network need permission
-# description: They are hidden in a network that exists for its configuration alone.
+# description: The options stand in a network that only holds configuration, and no rule sees them.
 # custom:
 #   id: networks.config
 #   settings: [networks.config_from]
 #   remedy: Give the network its options itself.
 #   change: {set: networks.config_from, to: true}
-#   danger: options of networks that no rule sees
+#   danger: the network gets options that no rule sees
 #   controls: [docker Networks]
 denials contains denial.of(
 	"networks.config", "ConfigFrom", null,
@@ -294,13 +298,13 @@ denials contains denial.of(
 
 # METADATA
 # title: A swarm's ingress network needs permission
-# description: It is the one that published ports of services go through.
+# description: The traffic of all published ports of services passes through it.
 # custom:
 #   id: networks.ingress
 #   settings: [networks.ingress]
-#   remedy: Make the network without --ingress.
+#   remedy: Create the network without --ingress.
 #   change: {set: networks.ingress, to: true}
-#   danger: published ports of all services go through it
+#   danger: the traffic of all published ports of services passes through it
 #   controls: [docker Networks]
 denials contains denial.of(
 	"networks.ingress", "Ingress", true,
@@ -317,7 +321,7 @@ denials contains denial.of(
 # custom:
 #   id: networks.scope
 #   settings: [networks.scopes]
-#   remedy: Make the network without --scope.
+#   remedy: Create the network without --scope.
 #   change: {add: networks.scopes}
 #   records: [body.Scope]
 #   controls: [docker Networks]
@@ -332,7 +336,7 @@ denials contains denial.of(
 
 # METADATA
 # title: Networks must be readable
-# description: Denies what the rules above could not look at.
+# description: Denies what the rules above could not judge.
 # custom:
 #   id: networks.unreadable
 denials contains denial.of("networks.unreadable", "endpoints", null, "the request's networks cannot be read", "") if {
@@ -343,10 +347,10 @@ denials contains denial.of("networks.unreadable", "endpoints", null, "the reques
 _readable if {
 	is_array(input.endpoints)
 	is_array(input.hosts)
-	not _body_lost
+	not _body_missing
 }
 
-_body_lost if {
+_body_missing if {
 	input.operation.id == "network.create"
 	not is_object(object.get(input, "body", null))
 }
@@ -357,14 +361,14 @@ _builtin(endpoint) if endpoint.namespace == true
 
 _joinable(_) if "*" in effective.config.networks.join
 
-_joinable(endpoint) if _written_out(endpoint)
+_joinable(endpoint) if _listed_in_full(endpoint)
 
 _joinable(endpoint) if {
 	endpoint.may_be_id == false
 	_fits("join", endpoint.network)
 }
 
-_written_out(endpoint) if endpoint.network in effective.config.networks.join
+_listed_in_full(endpoint) if endpoint.network in effective.config.networks.join
 
 _bridge_allowed if effective.config.networks.default_bridge == true
 
@@ -375,7 +379,7 @@ _not_bridge(endpoint) if {
 
 _not_bridge(endpoint) if {
 	endpoint.network != "bridge"
-	_written_out(endpoint)
+	_listed_in_full(endpoint)
 }
 
 _bridge_message(endpoint) := "this may be the default bridge network, by its id" if {

@@ -1,9 +1,9 @@
 # METADATA
 # title: Managed plugins
 # description: |
-#   A plugin is a program that dockerd runs as root with the privileges that the request grants,
-#   and an authorization plugin is what stands between everybody and root. dockerd does not say of
-#   what kind a plugin is, so each that may be changed is named.
+#   A plugin is a program that dockerd runs as root with the privileges that the request grants.
+#   Without an authorization plugin, every caller can become root. dockerd does not show the kind
+#   of a plugin, so each plugin that may be changed must be listed by name.
 package docker.authz.rules.plugins
 
 import data.docker.authz.denial
@@ -12,7 +12,8 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A plugin must be an allowed one to be changed
-# description: Enabled, disabled, removed, set or upgraded; an id is no name.
+# description: |
+#   To change is to enable, disable, remove, set or upgrade. An id does not count as a name.
 # custom:
 #   id: plugins.change
 #   settings: [plugins.change]
@@ -32,11 +33,11 @@ denials contains denial.of(
 
 # METADATA
 # title: A plugin must be an allowed one to be installed
-# description: By pull, upgrade and services.
+# description: Applies to pull, upgrade and services.
 # custom:
 #   id: plugins.install
 #   settings: [plugins.install]
-#   remedy: Take a plugin that the denial lists, or ask the operator of this host.
+#   remedy: Install a plugin that the denial lists, or ask the operator of this host.
 #   change: {function: image_name, key: plugins.install}
 #   danger: a plugin is a program that runs as root on the host
 #   records: [images]
@@ -55,11 +56,11 @@ denials contains denial.of(
 
 # METADATA
 # title: A plugin must get allowed privileges only
-# description: Networks, devices, capabilities and paths of the host.
+# description: Privileges are networks, devices, capabilities and paths of the host.
 # custom:
 #   id: plugins.privilege
 #   settings: [plugins.privileges]
-#   remedy: Take a plugin that needs less, or ask the operator of this host.
+#   remedy: Install a plugin that needs fewer privileges, or ask the operator of this host.
 #   change: {function: plugin_privilege}
 #   danger: a plugin is a program that runs as root on the host
 #   records: ["body.[].Name", "body.[].Value[]", "body.TaskTemplate.PluginSpec.privileges[].name",
@@ -78,8 +79,8 @@ denials contains denial.of(
 # METADATA
 # title: A plugin's setting must be an allowed one
 # description: |
-#   Settings change the mounts, devices and environment that a plugin declares to be settable, each
-#   as it is sent: NAME=VALUE or NAME.FIELD=VALUE.
+#   Settings change the mounts, devices and environment that a plugin declares to be settable.
+#   Each is compared as it is sent: NAME=VALUE or NAME.FIELD=VALUE.
 # custom:
 #   id: plugins.setting
 #   settings: [plugins.settings]
@@ -95,12 +96,12 @@ denials contains denial.of(
 }
 
 # METADATA
-# title: Making plugins needs permission
-# description: The archive that a plugin is made of is never shown.
+# title: Creating plugins needs permission
+# description: dockerd never shows the archive from which a plugin is created.
 # custom:
 #   id: plugins.create
 #   settings: [plugins.create]
-#   remedy: Install a plugin that is made elsewhere.
+#   remedy: Install a plugin that was created elsewhere.
 #   change: {set: plugins.create, to: true}
 #   danger: a plugin is a program that runs as root on the host
 #   controls: [docker The guard]
@@ -114,7 +115,7 @@ denials contains denial.of(
 
 # METADATA
 # title: Plugins must be readable
-# description: Denies what the rules above could not look at.
+# description: Denies what the rules above could not judge.
 # custom:
 #   id: plugins.unreadable
 denials contains denial.of("plugins.unreadable", "body", null, "what the plugin is granted cannot be read", "") if {

@@ -1,6 +1,6 @@
 # METADATA
 # title: Ports of the host
-# description: A port that a container opens on the host is open to whoever reaches the host.
+# description: A port that a container opens on the host is open to everyone who can reach the host.
 package docker.authz.rules.ports
 
 import data.docker.authz.denial
@@ -9,7 +9,7 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A port must be in an allowed range
-# description: Ports that dockerd picks need permission of their own.
+# description: A port that dockerd chooses needs another permission, `ports.random`.
 # custom:
 #   id: ports.range
 #   settings: [ports.ranges, ports.random]
@@ -30,7 +30,7 @@ denials contains denial.of(
 
 # METADATA
 # title: A port must be opened on an allowed address
-# description: Without an address it is opened on every one.
+# description: Without an address, dockerd opens the port on every address of the host.
 # custom:
 #   id: ports.address
 #   settings: [ports.addresses]
@@ -52,7 +52,7 @@ denials contains denial.of(
 
 # METADATA
 # title: Publishing all ports needs permission
-# description: What an image exposes is not known to any plugin.
+# description: No plugin knows which ports an image exposes.
 # custom:
 #   id: ports.publish-all
 #   settings: [ports.publish_all]

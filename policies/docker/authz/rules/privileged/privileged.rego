@@ -1,6 +1,8 @@
 # METADATA
 # title: Privileged mode
-# description: A privileged container has every capability and device of the host, so it is the host.
+# description: |
+#   A privileged container has every capability and every device of the host, so its root is root on
+#   the host.
 package docker.authz.rules.privileged
 
 import data.docker.authz.denial
@@ -8,13 +10,13 @@ import data.docker.authz.effective
 
 # METADATA
 # title: A container must not be privileged
-# description: Privileged lifts seccomp, AppArmor, masked paths and device rules at once.
+# description: Privileged mode removes seccomp, AppArmor, masked paths and device rules together.
 # custom:
 #   id: privileged.container
 #   settings: [privileged.allow]
 #   remedy: Run it without --privileged; add the one capability or device that it needs.
 #   change: {set: privileged.allow, to: true}
-#   danger: a privileged container is the host
+#   danger: a privileged container has full control of the host
 #   controls: [pod-security Privileged containers, cis 5.5, owasp Container breakout, "owasp #3",
 #     nist 4.4.3, portainer Privileged]
 denials contains denial.of(
@@ -29,13 +31,13 @@ denials contains denial.of(
 
 # METADATA
 # title: An exec must not be privileged
-# description: A privileged exec gets every capability inside a container that has few.
+# description: A privileged exec has every capability, even in a container that has few.
 # custom:
 #   id: privileged.exec
 #   settings: [privileged.allow]
 #   remedy: Run it without --privileged.
 #   change: {set: privileged.allow, to: true}
-#   danger: "privileged containers, too: each is the host"
+#   danger: "also allows privileged containers, which have full control of the host"
 #   controls: [pod-security Privileged containers, cis 5.23, owasp Container breakout, nist 4.4.3,
 #     portainer Privileged]
 denials contains denial.of(

@@ -1,8 +1,9 @@
 # METADATA
 # title: Registries
 # description: |
-#   Hosts that dockerd connects to because a request says so, with the client's credentials. Where
-#   a log-in goes is never shown, so `sections.auth` decides on log-ins as a whole.
+#   Hosts that dockerd connects to because a request names them, with the client's credentials.
+#   dockerd does not show a plugin the registry of a log-in, so `sections.auth` allows or denies all
+#   log-ins.
 package docker.authz.rules.registries
 
 import data.docker.authz.denial
@@ -11,7 +12,8 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A registry must be an allowed one
-# description: For pull, push, search, look-up, plugins and the images that a build takes steps from.
+# description: |
+#   Applies to pull, push, search, look-up, plugins and the images from which a build reuses steps.
 # custom:
 #   id: registries.host
 #   settings: [registries.allow]

@@ -1,8 +1,8 @@
 # METADATA
 # title: The request itself
 # description: |
-#   Requests whose meaning is not certain. Most are refused by the plugin before any policy is
-#   asked; these are the ones that an operator may want to see differently.
+#   Requests whose meaning is not certain. The plugin refuses most of them before it queries the
+#   policy. The rules here judge those about which the operator decides.
 package docker.authz.rules.request
 
 import data.docker.authz.denial
@@ -11,14 +11,14 @@ import data.docker.authz.effective
 # METADATA
 # title: A body must hold known fields only
 # description: |
-#   A field that no engine known to this version reads is either a mistake or new: then a newer
-#   engine may act on what no rule has looked at.
+#   A field that no engine known to this version reads is either a mistake or new. If it is new, a
+#   newer engine may act on a value that no rule has judged.
 # custom:
 #   id: request.unknown-field
 #   settings: [request.unknown_fields]
 #   remedy: Correct the field's name, or leave the field out.
 #   change: {set: request.unknown_fields, to: ignore}
-#   danger: a newer dockerd may act on unseen fields
+#   danger: a newer dockerd may act on fields that no rule judges
 denials contains denial.of(
 	"request.unknown-field", field, null,
 	sprintf("field %s is not known", [field]),
@@ -30,10 +30,10 @@ denials contains denial.of(
 
 # METADATA
 # title: The input document must be complete
-# description: Denies what the other rules could not look at.
+# description: Denies what the other rules could not judge.
 # custom:
 #   id: request.incomplete
-#   remedy: Tell the operator of this host, whose plugin and policies do not belong together.
+#   remedy: Tell the operator of this host that its plugin and policies are of different versions.
 #   records: [filters]
 denials contains denial.of(
 	"request.incomplete", "", null,

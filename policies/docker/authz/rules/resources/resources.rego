@@ -1,6 +1,6 @@
 # METADATA
 # title: Resources
-# description: A container without limits can take the whole host from its neighbours.
+# description: A container without limits can use up the resources of the whole host.
 package docker.authz.rules.resources
 
 import data.docker.authz.denial
@@ -8,13 +8,13 @@ import data.docker.authz.effective
 
 # METADATA
 # title: A required limit must be given
-# description: Memory, CPUs, processes, and the size of tmpfs.
+# description: Applies to memory, CPUs, processes and the size of a tmpfs.
 # custom:
 #   id: resources.required
 #   settings: [resources.required]
 #   remedy: Give the limit with --memory, --cpus or --pids-limit, or a tmpfs its size.
 #   change: {remove: resources.required, from: limits.resource}
-#   danger: your configuration demands it, and would no longer
+#   danger: your configuration now requires it and would no longer require it
 #   baseline: {resources.required: configured}
 #   records: [limits]
 #   controls: [cis 5.11, cis 5.12, cis 5.29, owasp Denial of service, "owasp #7"]
@@ -31,16 +31,18 @@ denials contains denial.of(
 
 # METADATA
 # title: A limit must be at or below its ceiling
-# description: No limit is above every ceiling. Limits count as dockerd counts, its defaults included.
+# description: |
+#   A missing limit counts as above every ceiling. Limits are computed as dockerd computes them, its
+#   defaults included.
 # custom:
 #   id: resources.max
 #   settings: [resources.max]
 #   remedy: |
 #     Give a limit at or below the ceiling that the denial names. Without --memory-swap a container
 #     gets as much swap as memory. An update must give --cpu-period with --cpu-quota, and
-#     --memory-swap with --memory: what the container has already is not in the request.
+#     --memory-swap with --memory, because the request does not show the current limits.
 #   change: {function: limit}
-#   danger: raises a ceiling of your configuration
+#   danger: raises a ceiling that your configuration sets
 #   baseline: {resources.max: configured}
 #   records: [limits]
 #   controls: [cis 5.11, cis 5.12, cis 5.29, owasp Denial of service, "owasp #7"]
@@ -56,7 +58,7 @@ denials contains denial.of(
 
 # METADATA
 # title: A process limit must be an allowed one
-# description: Each name has its own ceiling; -1 is above every one.
+# description: Each name has its own ceiling; the value -1 is above every ceiling.
 # custom:
 #   id: resources.ulimit
 #   settings: [resources.ulimits]
@@ -80,13 +82,14 @@ denials contains denial.of(
 
 # METADATA
 # title: The OOM score must not be too low
-# description: The kernel kills processes of a higher score first, the host's own among them.
+# description: |
+#   The kernel first kills processes with a higher score, and these can be processes of the host.
 # custom:
 #   id: resources.oom-score
 #   settings: [resources.oom_score]
 #   remedy: Leave --oom-score-adj out.
 #   change: {function: oom_score}
-#   danger: the kernel kills others first when memory runs out, the host's own too
+#   danger: when memory runs out, the kernel kills other processes first, also those of the host
 #   baseline: {resources.oom_score: greater}
 #   controls: [owasp Denial of service, docker Resources]
 denials contains denial.of(
@@ -101,13 +104,13 @@ denials contains denial.of(
 
 # METADATA
 # title: The OOM killer must not be disabled
-# description: A container that may not be killed stops the host when its memory runs out.
+# description: If the kernel cannot kill the container, the host stops when its memory runs out.
 # custom:
 #   id: resources.oom-kill
 #   settings: [resources.oom_kill_disable]
 #   remedy: Leave --oom-kill-disable out and give the container enough memory.
 #   change: {set: resources.oom_kill_disable, to: true}
-#   danger: stops the host when its memory runs out
+#   danger: the host can stop when its memory runs out
 #   controls: [owasp Denial of service, docker Resources]
 denials contains denial.of(
 	"resources.oom-kill", "OomKillDisable", true,
@@ -120,13 +123,15 @@ denials contains denial.of(
 
 # METADATA
 # title: CPU time with real-time priority needs permission
-# description: It goes before every ordinary process of the host.
+# description: Real-time processes run before every ordinary process of the host.
 # custom:
 #   id: resources.realtime
 #   settings: [resources.realtime]
-#   remedy: Leave --cpu-rt-runtime and --cpu-rt-period out; --cpu-shares gives more weight.
+#   remedy: |
+#     Leave --cpu-rt-runtime and --cpu-rt-period out; --cpu-shares gives a container more CPU
+#     time.
 #   change: {set: resources.realtime, to: true}
-#   danger: goes before every process of the host
+#   danger: runs before every ordinary process of the host
 #   controls: [docker Resources]
 denials contains denial.of(
 	"resources.realtime", "CpuRealtimeRuntime", null,
@@ -143,9 +148,9 @@ denials contains denial.of(
 # custom:
 #   id: resources.block-device
 #   settings: [resources.block_devices]
-#   remedy: Leave limits of single devices out; --blkio-weight holds for all.
+#   remedy: Leave limits of single devices out; --blkio-weight applies to all devices.
 #   change: {set: resources.block_devices, to: true}
-#   danger: names block devices of the host
+#   danger: limits may name block devices of the host, which dockerd looks up as root
 #   controls: [docker Resources]
 denials contains denial.of(
 	"resources.block-device", name, null,
@@ -157,12 +162,12 @@ denials contains denial.of(
 		"BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps",
 		"BlkioDeviceWriteIOps",
 	}
-	not _nameless(name)
+	not _names_no_device(name)
 }
 
 # METADATA
 # title: Limits must be readable
-# description: Denies what the rules above could not look at.
+# description: Denies what the rules above could not judge.
 # custom:
 #   id: resources.unreadable
 denials contains denial.of("resources.unreadable", "limits", null, "the request's limits cannot be read", "") if {
@@ -244,9 +249,9 @@ _ordinary_priority if {
 	_field("CpuRealtimePeriod") == 0
 }
 
-_nameless(_) if effective.config.resources.block_devices == true
+_names_no_device(_) if effective.config.resources.block_devices == true
 
-_nameless(name) if _field(name) == []
+_names_no_device(name) if _field(name) == []
 
 _field(name) := object.get(input, ["body", "HostConfig", name], "absent") if {
 	input.operation.id == "container.create"

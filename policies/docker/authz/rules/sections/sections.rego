@@ -7,26 +7,26 @@ import data.docker.authz.denial
 import data.docker.authz.effective
 
 # METADATA
-# title: An operation must be switched on
+# title: An operation must be open
 # description: |
-#   An operation is open if it is allowed by name, or not denied by name and its section is open
-#   for its access.
+#   An operation is open if `operations` allows it, or if `operations` does not deny it and its
+#   section is open for its access (read or write).
 # custom:
 #   id: sections.operation
 #   settings: [operations, sections]
-#   remedy: Use what is open, or ask the operator of this host for the operation by its id.
+#   remedy: Use an open operation, or ask the operator of this host to open this one by its id.
 #   change: {function: operation}
 #   danger:
 #     harmless: [plugin.inspect, plugin.list, plugin.privileges]
 #     values:
-#       build.grpc: any build, which no rule sees
-#       container.checkpoint.*: makes, lists and removes directories of the host, as root
+#       build.grpc: allows any build; no rule sees it
+#       container.checkpoint.*: creates, lists and removes directories of the host, as root
 #       debug.*: shows dockerd's memory
-#       node.remove: takes hosts out of the swarm
+#       node.remove: removes hosts from the swarm
 #       plugin.*: a plugin is a program that runs as root on the host
 #       swarm.inspect: shows the tokens with which a host joins the swarm
-#       swarm.unlock-key: shows the key to the swarm's secrets
-#       swarm.*: gives this host, or its swarm, to somebody else
+#       swarm.unlock-key: shows the key that the swarm's secrets are encrypted with
+#       swarm.*: can give others control of this host or its swarm
 #   controls: [cis 5.1, owasp Poisoned images, owasp Exposed secrets, owasp Insecure network,
 #     nist 4.1.1, nist 4.1.5, nist 4.2.3, nist 4.3.1, nist 4.3.5]
 denials contains denial.of(

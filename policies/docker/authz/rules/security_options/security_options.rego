@@ -1,8 +1,8 @@
 # METADATA
 # title: Security options
 # description: |
-#   seccomp, AppArmor, SELinux labels, no-new-privileges and masked paths: what confines a
-#   container beyond its namespaces. Options that loosen them need permission.
+#   seccomp, AppArmor, SELinux labels, no-new-privileges and masked paths confine a container in
+#   addition to its namespaces. Options that weaken them need permission.
 package docker.authz.rules.security_options
 
 import data.docker.authz.denial
@@ -11,14 +11,14 @@ import data.docker.authz.effective
 # METADATA
 # title: A security option must be an allowed one
 # description: |
-#   seccomp=unconfined, apparmor=unconfined, label=disable and no-new-privileges=false each take
-#   a wall away. A seccomp profile given inline cannot be judged.
+#   seccomp=unconfined, apparmor=unconfined, label=disable and no-new-privileges=false each remove
+#   one protection. A seccomp profile that is given inline cannot be judged.
 # custom:
 #   id: security-options.value
 #   settings: [security_options.allow]
 #   remedy: Leave the --security-opt out, or use one that the denial lists.
 #   change: {function: security_option}
-#   danger: takes away, or changes, a wall around the container
+#   danger: removes or changes a protection that confines the container
 #   records: [security_options]
 #   controls: [pod-security AppArmor, pod-security SELinux, pod-security Seccomp,
 #     pod-security Privilege escalation, cis 5.2, cis 5.3, cis 5.22, owasp Container breakout,
@@ -42,7 +42,7 @@ denials contains denial.of(
 #   settings: [security_options.paths]
 #   remedy: Leave --security-opt systempaths=unconfined out.
 #   change: {set: security_options.paths, to: true}
-#   danger: shows the kernel's memory and switches
+#   danger: exposes the kernel's memory and control files
 #   controls: [pod-security /proc mount type, owasp Container breakout, "owasp #6", nist 4.4.3,
 #     portainer Security options]
 denials contains denial.of(

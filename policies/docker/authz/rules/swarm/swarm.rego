@@ -1,8 +1,8 @@
 # METADATA
 # title: Swarm mode
 # description: |
-#   What gives the host, or its swarm, to somebody else. Services' containers are judged by the
-#   rules that containers are judged by.
+#   Requests that can give others control of the host or of its swarm. The containers of services
+#   are judged by the same rules as other containers.
 package docker.authz.rules.swarm
 
 import data.docker.authz.denial
@@ -11,13 +11,13 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A swarm must be an allowed one to be joined
-# description: A foreign manager runs what it likes on this host.
+# description: A manager of the swarm can run any service on this host.
 # custom:
 #   id: swarm.join
 #   settings: [swarm.join]
 #   remedy: Join by an address that the denial lists.
 #   change: {add: swarm.join}
-#   danger: gives this host, or its swarm, to somebody else
+#   danger: can give others control of this host or its swarm
 #   records: ["body.RemoteAddrs[]"]
 #   controls: [docker Swarm]
 denials contains denial.of(
@@ -32,13 +32,13 @@ denials contains denial.of(
 
 # METADATA
 # title: A swarm's certificate authority needs permission
-# description: Who has its key can be any node of the swarm.
+# description: Whoever has the authority's key can act as any node of the swarm.
 # custom:
 #   id: swarm.ca
 #   settings: [swarm.external_cas]
-#   remedy: Leave --external-ca, --ca-cert and --ca-key out; the swarm makes its own.
+#   remedy: Leave --external-ca, --ca-cert and --ca-key out; the swarm creates its own authority.
 #   change: {set: swarm.external_cas, to: true}
-#   danger: gives this host, or its swarm, to somebody else
+#   danger: can give others control of this host or its swarm
 #   controls: [docker Swarm]
 denials contains denial.of(
 	"swarm.ca", "CAConfig", null,
@@ -52,13 +52,13 @@ denials contains denial.of(
 
 # METADATA
 # title: Making a node a manager needs permission
-# description: A manager runs what it likes on every node.
+# description: A manager can run any service on every node.
 # custom:
 #   id: swarm.manager
 #   settings: [swarm.managers]
-#   remedy: Leave the node a worker.
+#   remedy: Keep the node a worker.
 #   change: {set: swarm.managers, to: true}
-#   danger: gives this host, or its swarm, to somebody else
+#   danger: can give others control of this host or its swarm
 #   records: [body.Role]
 #   controls: [docker Swarm]
 denials contains denial.of(
@@ -72,13 +72,13 @@ denials contains denial.of(
 
 # METADATA
 # title: A task's runtime must be an allowed one
-# description: Runtime plugin installs a plugin with the privileges that the request names.
+# description: The runtime plugin installs a plugin with the privileges that the request names.
 # custom:
 #   id: swarm.runtime
 #   settings: [swarm.runtimes]
-#   remedy: Make a service of containers.
+#   remedy: Create a service of containers.
 #   change: {add: swarm.runtimes}
-#   danger: a task that is no container
+#   danger: the task is not a container
 #   records: [body.TaskTemplate.Runtime]
 #   controls: [docker Swarm]
 denials contains denial.of(
@@ -88,22 +88,22 @@ denials contains denial.of(
 ) if {
 	input.operation.access == "write"
 	input.operation.id in {"service.create", "service.update"}
-	not _runs_allowed
+	not _runtime_allowed
 }
 
 # METADATA
-# title: Setting a service back needs permission
+# title: Rolling back a service needs permission
 # description: |
-#   dockerd then takes an older specification, which no rule sees, and not the body; likewise when a
-#   failed update sets the service back by itself.
+#   dockerd then uses the previous specification, which no rule sees, and not the body. The same
+#   happens if a failed update rolls the service back automatically.
 # custom:
 #   id: swarm.rollback
 #   settings: [swarm.rollback]
 #   remedy: |
-#     Update the service to what it was, with a whole specification, and leave --update-failure-action
-#     at pause.
+#     Update the service with the whole previous specification, and leave --update-failure-action at
+#     pause.
 #   change: {set: swarm.rollback, to: true}
-#   danger: brings back a service that no rule sees
+#   danger: restores a specification that no rule sees
 #   records: [body.UpdateConfig.FailureAction]
 #   controls: [docker Swarm]
 denials contains denial.of(
@@ -112,18 +112,18 @@ denials contains denial.of(
 ) if {
 	input.operation.access == "write"
 	not _rollback_allowed
-	some [field, value] in _set_back
+	some [field, value] in _rollbacks
 }
 
 # METADATA
 # title: Drivers and templates of secrets and configs need permission
-# description: A driver is a plugin; a template reads the node's and the service's data.
+# description: A driver is a plugin; a template reads data of the node and of the service.
 # custom:
 #   id: swarm.driver
 #   settings: [swarm.drivers]
 #   remedy: Leave --driver and --template-driver out.
 #   change: {set: swarm.drivers, to: true}
-#   danger: a driver is a plugin, and templates read nodes' data
+#   danger: a driver is a plugin, and a template reads data of the node
 #   controls: [docker Swarm]
 denials contains denial.of(
 	"swarm.driver", field, null,
@@ -153,7 +153,7 @@ _managers_allowed if effective.config.swarm.managers == true
 
 _worker if input.body.Role == "worker"
 
-_runs_allowed if {
+_runtime_allowed if {
 	template := input.body.TaskTemplate
 	template.Runtime in effective.config.swarm.runtimes
 	template.Runtime in {"", "container"}
@@ -161,26 +161,26 @@ _runs_allowed if {
 	is_null(template.NetworkAttachmentSpec)
 }
 
-_runs_allowed if {
+_runtime_allowed if {
 	runtime := input.body.TaskTemplate.Runtime
 	runtime in effective.config.swarm.runtimes
 	not runtime in {"", "container"}
 }
 
-_set_back contains ["query.rollback", value] if {
+_rollbacks contains ["query.rollback", value] if {
 	input.operation.id == "service.update"
 	some value in object.get(input, ["request", "query", "rollback"], [""])
 	value != ""
 }
 
-_set_back contains ["UpdateConfig.FailureAction", "rollback"] if {
+_rollbacks contains ["UpdateConfig.FailureAction", "rollback"] if {
 	input.operation.id in {"service.create", "service.update"}
-	not _stays_as_updated
+	not _no_automatic_rollback
 }
 
-_stays_as_updated if is_null(input.body.UpdateConfig)
+_no_automatic_rollback if is_null(input.body.UpdateConfig)
 
-_stays_as_updated if input.body.UpdateConfig.FailureAction in {"", "pause", "continue"}
+_no_automatic_rollback if input.body.UpdateConfig.FailureAction in {"", "pause", "continue"}
 
 _rollback_allowed if effective.config.swarm.rollback == true
 

@@ -1,8 +1,8 @@
 # METADATA
 # title: Kernel parameters
 # description: |
-#   runc sets those of the container's own namespaces; in a namespace of the host they are the
-#   host's.
+#   runc sets the parameters of the container's own namespaces. In a namespace of the host they are
+#   the parameters of the host.
 package docker.authz.rules.sysctls
 
 import data.docker.authz.denial
@@ -11,7 +11,7 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A kernel parameter must be an allowed one
-# description: In containers, services and the options of a network's driver.
+# description: Applies to containers, services and the options of a network driver.
 # custom:
 #   id: sysctls.name
 #   settings: [sysctls.allow]

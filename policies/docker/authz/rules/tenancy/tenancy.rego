@@ -1,9 +1,10 @@
 # METADATA
 # title: Tenancy
 # description: |
-#   Several callers on one dockerd that do not meet, without any memory of who made what: a
-#   tenant's things have names and labels of its own, and a tenant names nothing else. Ids are a way
-#   around names, so a list must filter by the tenant's labels, and only whole ids may be used.
+#   Separates several callers on one dockerd without a record of who created what. The objects of
+#   a tenant have names and labels that belong to it, and a tenant can name no other objects.
+#   Because an id can replace a name, a list must be filtered by the tenant's labels, and only
+#   whole ids may be used.
 package docker.authz.rules.tenancy
 
 import data.docker.authz.denial
@@ -11,17 +12,18 @@ import data.docker.authz.effective
 import data.docker.authz.pattern
 
 # METADATA
-# title: A thing must have one of the tenant's names
+# title: An object must have one of the tenant's names
 # description: |
-#   Containers, networks, volumes, services, secrets and configs, made or used. A slash is a link's
-#   alias and names another container. What may be an id or the beginning of one fits no pattern: a
-#   tenant's names hold a character that no id has, as - or _, or are written out.
+#   Applies to containers, networks, volumes, services, secrets and configs that are created or
+#   used. A name with a slash is the alias of a link and names another container. A name that may
+#   be an id or the beginning of one matches no pattern: a tenant's names must contain a character
+#   that no id has, such as - or _, or be listed in full.
 # custom:
 #   id: tenancy.name
 #   settings: [tenancy.names, tenancy.full_ids]
-#   remedy: Use a name that the denial lists, with - or _ in it, or the whole id of what is yours.
+#   remedy: Use a name that the denial lists, with - or _ in it, or the whole id of your own object.
 #   change: {add: tenancy.names, from: references.name}
-#   danger: may be another tenant's
+#   danger: may belong to another tenant
 #   baseline: {tenancy.names: configured, tenancy.full_ids: configured}
 #   records: [references, query.name]
 #   controls: [docker Tenants]
@@ -33,21 +35,22 @@ denials contains denial.of(
 	]),
 	denial.allowed(effective.list(["tenancy", "names"])),
 ) if {
-	not _open
+	not _unrestricted
 	some reference in input.references
 	not _own(reference)
 }
 
 # METADATA
-# title: What a tenant makes must have its labels
+# title: What a tenant creates must have its labels
 # description: |
-#   Lists are filtered by them. An update of a secret, a config or a service sets all labels anew.
+#   Lists are filtered by these labels. An update of a secret, a config or a service replaces all
+#   labels.
 # custom:
 #   id: tenancy.label
 #   settings: [tenancy.labels]
 #   remedy: Add the label that the denial names.
 #   change: {remove: tenancy.labels}
-#   danger: what is made is no longer known as theirs
+#   danger: new objects are no longer marked as the tenant's
 #   baseline: {tenancy.labels: configured}
 #   records: [body.Labels.*, body.TaskTemplate.ContainerSpec.Labels.*]
 #   controls: [docker Tenants]
@@ -64,14 +67,14 @@ denials contains denial.of(
 # METADATA
 # title: What a tenant lists must be filtered by its labels
 # description: |
-#   Lists, events and prunes show or remove what is everybody's. Of several values for one label
-#   a swarm's lists keep any one, so the tenant's value must be the only one.
+#   Without a filter, lists, events and prunes show or remove the objects of all tenants. Lists of a
+#   swarm accept any one of several values for a label, so the tenant's value must be the only one.
 # custom:
 #   id: tenancy.filter
 #   settings: [tenancy.labels]
 #   remedy: Filter by the label that the denial names, with --filter label=NAME=VALUE.
 #   change: {remove: tenancy.labels}
-#   danger: shows what is other tenants'
+#   danger: shows objects of other tenants
 #   records: [label_filters]
 #   controls: [docker Tenants]
 denials contains denial.of(
@@ -85,24 +88,25 @@ denials contains denial.of(
 }
 
 # METADATA
-# title: What shows everybody's things is no tenant's
-# description: Disk usage has no filter.
+# title: A tenant must not use operations that show the objects of all tenants
+# description: |
+#   Disk usage has no filter. The swarm and its tasks are not limited to one tenant either.
 # custom:
 #   id: tenancy.everybody
 #   settings: [tenancy.names, tenancy.labels]
-#   remedy: Ask for what is yours one by one.
+#   remedy: Inspect your own objects one by one.
 #   controls: [docker Tenants]
 denials contains denial.of(
 	"tenancy.everybody", "operation", input.operation.id,
 	"this shows what is other tenants'", "",
 ) if {
 	input.operation.id in {"system.df", "swarm.inspect", "task.list", "task.inspect", "task.logs"}
-	not _alone
+	not _no_tenancy
 }
 
 # METADATA
 # title: References must be readable
-# description: Denies what the rules above could not look at.
+# description: Denies what the rules above could not judge.
 # custom:
 #   id: tenancy.unreadable
 denials contains denial.of("tenancy.unreadable", "references", null, "what the request names cannot be read", "") if {
@@ -116,10 +120,10 @@ _readable if {
 	is_object(effective.config.tenancy.labels)
 }
 
-_open if "*" in effective.config.tenancy.names
+_unrestricted if "*" in effective.config.tenancy.names
 
-_alone if {
-	_open
+_no_tenancy if {
+	_unrestricted
 	effective.config.tenancy.labels == {}
 }
 
@@ -146,7 +150,8 @@ _named(reference) if {
 	pattern.fits(effective.config.tenancy.names, reference.name)
 }
 
-# A container or volume without name gets a random one; a service's secret has a name or an id.
+# A container or volume without a name gets a random name. A service refers to a secret or config by
+# a name or an id, and the other one is empty.
 _may_be_empty(reference) if {
 	reference.use == "make"
 	effective.config.tenancy.full_ids == true

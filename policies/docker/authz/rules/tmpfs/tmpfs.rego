@@ -1,6 +1,6 @@
 # METADATA
 # title: File systems in memory
-# description: Their sizes are judged as limits by `resources`.
+# description: The rules of `resources` judge their sizes as limits.
 package docker.authz.rules.tmpfs
 
 import data.docker.authz.denial
@@ -8,7 +8,8 @@ import data.docker.authz.effective
 
 # METADATA
 # title: A tmpfs option must be an allowed one
-# description: exec, suid and dev undo what dockerd mounts a tmpfs with.
+# description: |
+#   The options exec, suid and dev undo the restrictive options with which dockerd mounts a tmpfs.
 # custom:
 #   id: tmpfs.option
 #   settings: [tmpfs.options]
@@ -16,8 +17,8 @@ import data.docker.authz.effective
 #   change: {add: tmpfs.options}
 #   danger:
 #     values:
-#       dev: set-user-id programs or devices work in it
-#       suid: set-user-id programs or devices work in it
+#       dev: device files work in it
+#       suid: set-user-id programs work in it
 #   records: [tmpfs]
 #   controls: [docker Resources]
 denials contains denial.of(

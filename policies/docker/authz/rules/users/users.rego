@@ -1,8 +1,8 @@
 # METADATA
 # title: Users
 # description: |
-#   Root in a container is root on the host as soon as a wall breaks, unless user namespaces are
-#   on. What an image's own user or a name stands for is not known to any plugin.
+#   Without user namespaces, root in a container is root on the host once the isolation of the
+#   container fails. No plugin knows which uid an image's own user or a user name stands for.
 package docker.authz.rules.users
 
 import data.docker.authz.denial
@@ -10,11 +10,11 @@ import data.docker.authz.effective
 
 # METADATA
 # title: A container must run as an allowed user
-# description: Judges the sort of user, not its number.
+# description: Judges the kind of user (default, root, numeric or named), not the uid.
 # custom:
 #   id: users.container
 #   settings: [users.containers]
-#   remedy: Run it with --user and a user of the sort that the denial lists, such as 1000:1000.
+#   remedy: Run it with --user and a user of a kind that the denial lists, such as 1000:1000.
 #   change: {add: users.containers, from: users.sort}
 #   danger:
 #     function: not_configured
@@ -36,11 +36,11 @@ denials contains denial.of(
 
 # METADATA
 # title: An exec must run as an allowed user
-# description: Without a user an exec runs as the container's own.
+# description: An exec without a user runs as the container's user.
 # custom:
 #   id: users.exec
 #   settings: [users.execs]
-#   remedy: Use --user with a user of the sort that the denial lists.
+#   remedy: Use --user with a user of a kind that the denial lists.
 #   change: {add: users.execs, from: users.sort}
 #   danger:
 #     function: not_configured
@@ -62,12 +62,12 @@ denials contains denial.of(
 # METADATA
 # title: A container or an exec must run in an allowed group
 # description: |
-#   The group that is given with the user, as in 1000:0. Files of the host that are mounted are often
-#   open to root's group.
+#   Judges the group that is given with the user, as in 1000:0. Mounted files of the host are often
+#   accessible to root's group.
 # custom:
 #   id: users.group
 #   settings: [users.groups]
-#   remedy: Give a group of the sort that the denial lists, as in --user 1000:1000.
+#   remedy: Give a group of a kind that the denial lists, as in --user 1000:1000.
 #   change: {add: users.groups, from: users.group}
 #   danger:
 #     function: not_configured

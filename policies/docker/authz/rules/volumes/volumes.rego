@@ -1,8 +1,8 @@
 # METADATA
 # title: Volumes
 # description: |
-#   Named volumes outlive their container and are shared by name; a volume driver's options can
-#   mount anything.
+#   A named volume remains when its container is removed, and every container can mount it by its
+#   name. The options of a volume driver can mount anything.
 package docker.authz.rules.volumes
 
 import data.docker.authz.denial
@@ -11,8 +11,8 @@ import data.docker.authz.effective
 # METADATA
 # title: Named volumes need permission
 # description: |
-#   A named volume that does not exist is made; one that does is shared. A name counts also where the
-#   volume's options bind a path.
+#   dockerd creates a named volume that does not exist, and shares one that exists. A volume with a
+#   name counts as named even if its options bind a path.
 # custom:
 #   id: volumes.named
 #   settings: [volumes.named]
@@ -27,13 +27,13 @@ denials contains denial.of(
 ) if {
 	not _named_allowed
 	some mount in input.mounts
-	not _there_already(mount)
+	not _existing(mount)
 	not _anonymous(mount)
 }
 
 # METADATA
 # title: A volume driver must be an allowed one
-# description: A volume plugin runs on the host and decides itself what it mounts.
+# description: A volume plugin runs on the host and itself decides what it mounts.
 # custom:
 #   id: volumes.driver
 #   settings: [volumes.drivers]
@@ -41,7 +41,7 @@ denials contains denial.of(
 #   change: {add: volumes.drivers}
 #   danger:
 #     harmless: ["", local]
-#     otherwise: a program of the host decides what it mounts
+#     otherwise: a program on the host decides what is mounted
 #   records: [mounts]
 #   controls: [pod-security Volume types]
 denials contains denial.of(
@@ -50,22 +50,22 @@ denials contains denial.of(
 	denial.allowed(effective.list(["volumes", "drivers"])),
 ) if {
 	some mount in input.mounts
-	not _there_already(mount)
+	not _existing(mount)
 	not _another_type(mount)
 	not _allowed_driver(mount)
 }
 
 # METADATA
-# title: Volume driver options must be harmless
+# title: Volume driver options must be allowed ones
 # description: |
-#   The local driver mounts what its options say: a disk, an overlay of host directories, a
-#   network share. A bind among them is judged as a bind mount.
+#   The local driver mounts what its options name: a disk, an overlay of host directories, a
+#   network share. Options that bind a path are judged as a bind mount.
 # custom:
 #   id: volumes.options
 #   settings: [volumes.types, mounts.allow]
-#   remedy: Make the volume without options, or with those that the denial lists.
+#   remedy: Create the volume without options, or with those that the denial lists.
 #   change: {function: volume_type}
-#   danger: "what its options name is mounted: a disk, an overlay, a network share"
+#   danger: "dockerd mounts what the options name: a disk, an overlay, a network share"
 #   records: [mounts]
 #   controls: [pod-security HostPath volumes, pod-security Volume types, portainer Bind mounts]
 denials contains denial.of(
@@ -74,15 +74,15 @@ denials contains denial.of(
 	denial.allowed({"size"} | {sprintf("type=%s", [type]) | some type in effective.config.volumes.types}),
 ) if {
 	some mount in input.mounts
-	not _there_already(mount)
+	not _existing(mount)
 	not _another_type(mount)
 	not _allowed_options(mount)
 }
 
 _named_allowed if effective.config.volumes.named == true
 
-# What is there already was judged when it was made.
-_there_already(mount) if mount.origin in {"container", "volume"}
+# A mount of an existing container or volume was judged when that was created.
+_existing(mount) if mount.origin in {"container", "volume"}
 
 _another_type(mount) if mount.type in {"bind", "tmpfs", "image", "npipe", "cluster"}
 
