@@ -16,6 +16,7 @@ import pytest
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import ENGINES, prepare
+from tests.harness.namespace import hide_plugins
 from tests.harness.plugin import Plugin, running_plugin, wait_for
 
 HERE: Final = Path(__file__).parent
@@ -61,6 +62,7 @@ Guard = Callable[..., Guarded]
 _SLOWEST_FIRST: Final = (
     "test_attacks",
     "test_operator_tools",
+    "test_operator_tutorial",
     "test_operator_docs",
     "test_clients",
     "test_soak",
@@ -97,6 +99,13 @@ def _sharing(item: pytest.Item) -> str:
 def _turn(item: pytest.Item) -> int:
     stem = item.path.stem
     return _SLOWEST_FIRST.index(stem) if stem in _SLOWEST_FIRST else len(_SLOWEST_FIRST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_plugins() -> None:
+    """Keep the dockerds of other workers from the plugins of this one."""
+    if os.geteuid() == 0:
+        hide_plugins()
 
 
 @pytest.fixture(scope="session")

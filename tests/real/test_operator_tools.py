@@ -28,6 +28,7 @@ from tests.harness.certificates import Authority
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
 from tests.harness.inventory import take_stored_inventory
+from tests.harness.prometheus import free_port
 from tests.real.conftest import TESTED, Guard, Guarded, prepare_content
 
 
@@ -303,11 +304,12 @@ def test_doctor_finds_a_plugin_that_only_the_flag_names(guard: Guard) -> None:
 
 def test_doctor_finds_an_open_tcp_listener_and_a_misspelt_key() -> None:
     config = {"authorization-plugin": ["opa-authz"]}
-    with scratch_dockerd(prepare("20.10"), {}, "--host=tcp://127.0.0.1:23751") as dockerd:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with scratch_dockerd(prepare("20.10"), {}, f"--host={address}") as dockerd:
         dockerd.config_file.write_text(json.dumps(config))
         found = findings(opa_authz("doctor", f"--host=unix://{dockerd.socket}", "--json"))
     assert found["dockerd.tcp-open"]["severity"] == "warning"
-    assert "tcp://127.0.0.1:23751" in found["dockerd.tcp-open"]["what"]
+    assert address in found["dockerd.tcp-open"]["what"]
     assert found["dockerd.key-misspelt"]["severity"] == "critical"
 
 

@@ -107,6 +107,7 @@ class Load:
             try:
                 status, text = connection.send(request)
             except (OSError, http.client.HTTPException) as error:
+                connection.close()
                 connection = _Connection(self._docker)
                 status, text = 0, type(error).__name__
             taken = time.monotonic() - started
