@@ -55,7 +55,7 @@ unit: $(BIN)/.dev $(BIN)/opa ## Run the tests that need no dockerd
 
 rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
 	$(BIN)/opa test --bundle policies
-	$(BIN)/opa test --bundle policies --coverage --threshold 100 --format json > /dev/null
+	$(BIN)/opa test --bundle policies --coverage --format json | $(BIN)/python -m tests.uncovered
 
 real: $(BIN)/.dev $(BIN)/opa ## Run the tests with real dockerds (needs root)
 	$(PYTEST) -m dockerd -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
