@@ -13,8 +13,12 @@ from typing import Any
 
 
 def uncovered(report: Mapping[str, Any]) -> Iterator[str]:
-    """The ranges of lines that are not covered, from OPA's report."""
-    for file, lines in report["files"].items():
+    """The ranges of lines that are not covered, from OPA's report.
+
+    OPA puts the bundle's folder before a path that begins with it.
+    """
+    for named, lines in report["files"].items():
+        file = named.replace("policies/policies/", "policies/", 1)
         for found in lines.get("not_covered", ()):
             first, last = found["start"]["row"], found["end"]["row"]
             yield f"{file}:{first}" if first == last else f"{file}:{first}-{last}"
@@ -24,7 +28,7 @@ def main() -> int:
     """Read OPA's report from standard input."""
     try:
         report = json.load(sys.stdin)
-        coverage, found = report["coverage"], list(uncovered(report))
+        coverage, found = report["coverage"], list(dict.fromkeys(uncovered(report)))
     except (ValueError, KeyError, TypeError) as error:
         print(f"opa test gave no report of coverage: {error!r}", file=sys.stderr)
         return 1
