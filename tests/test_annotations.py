@@ -106,7 +106,7 @@ _WRONG: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
     "no settings": ({"settings": []}, "settings must name a key"),
     "an unknown setting": (
         {"settings": ["containers.runtime"], "change": {"add": "containers.runtime"}},
-        "settings: containers.runtime is no key of schemas/config.json; .*: runtimes, cgroup_",
+        "settings: containers.runtime is no key of schemas/config.json; .*: .*runtimes, cgroup_",
     ),
     "an unknown section": ({"settings": ["container.x"]}, "settings: container.x .*, containers,"),
     "a change that is none": (
