@@ -88,7 +88,7 @@ def profiles() -> list[str]:
 
 @cache
 def _profile(name: str) -> Mapping[str, Any]:
-    profile, origins = read_yaml(SHIPPED / "profiles" / f"{name}.yaml")
+    profile, origins = read_yaml(_profile_file(name))
     base = profile.pop("extends", None)
     validate(profile, without_required(config_schema()), origins)
     return profile if base is None else _merged(_profile(base), profile)
@@ -124,7 +124,11 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
             _exception(exception, i, origins) for i, exception in enumerate(changed["exceptions"])
         ],
     }
-    validate(config, config_schema(), origins)
+    try:
+        validate(config, config_schema(), origins)
+    except SettingsError:
+        complete_profile(name, host_paths)  # raises if the fault is in a file of the profile
+        raise
     _check_roles(config, origins)
     for i, exception in enumerate(config["exceptions"]):
         _check_names([exception["rule"]], rule_ids(), ("exceptions", i, "rule"), origins)
@@ -132,10 +136,28 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
 
 
 def complete_profile(name: str, host_paths: HostPaths) -> dict[str, Any]:
-    """The configuration that a profile is by itself, without any operator."""
+    """The configuration that a profile is by itself, without any operator.
+
+    Raises ``SettingsError`` if the schema refuses it, which names the file of the profile that the
+    others extend: a key that the schema requires is missing there.
+    """
     profile = {**_profile(name), "profile": name, "role_order": []}
     guarded = {"paths": sorted(GUARDED), "prefixes": list(GUARDED_PREFIXES)}
-    return _completed(profile, guarded, host_paths, (), KeyOrigins(name))
+    origins = KeyOrigins(str(_profile_file(_root(name))))
+    completed = _completed(profile, guarded, host_paths, (), origins)
+    validate(completed, config_schema(), origins)
+    return completed
+
+
+def _profile_file(name: str) -> Path:
+    return SHIPPED / "profiles" / f"{name}.yaml"
+
+
+@cache
+def _root(name: str) -> str:
+    """The profile at the end of the chain of ``extends`` that begins at a profile."""
+    base = read_yaml(_profile_file(name))[0].get("extends")
+    return name if base is None else _root(base)
 
 
 def _role(

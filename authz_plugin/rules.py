@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,10 +55,22 @@ class Change:
 
         Raises ``ValueError`` for any other shape.
         """
+        if not isinstance(given, Mapping):
+            raise ValueError(  # noqa: TRY004 - a fault of a file, not of a caller
+                f"change has one of {', '.join(_ACTIONS)}; found {given!r}"
+            )
         actions = [name for name in _ACTIONS if name in given]
-        if len(actions) != 1 or not given.keys() <= {*actions, *_ACTIONS[actions[0]]}:
-            raise ValueError(f"a change has one of {', '.join(_ACTIONS)}: {dict(given)}")
+        if len(actions) != 1:
+            raise ValueError(f"change has one of {', '.join(_ACTIONS)}; found {dict(given)}")
         action = actions[0]
+        beside = sorted(given.keys() - {action, *_ACTIONS[action]})
+        if beside:
+            allowed = ", ".join(sorted(_ACTIONS[action]))
+            raise ValueError(f"change: {action} has {allowed} beside it; found {', '.join(beside)}")
+        if any(not isinstance(value, str) for name, value in given.items() if name != "to"):
+            raise ValueError(f"change: {action} has texts as its values; found {dict(given)}")
+        if action == "set" and not isinstance(given.get("to"), bool | str):
+            raise ValueError(f"change: set needs to, a text or a Boolean; found {dict(given)}")
         if action == "function":
             return cls(action, _key(given.get("key", "")), function=given[action])
         fact, _, part = given.get("from", "").partition(".")
@@ -95,8 +108,13 @@ class Danger:
         """
         if isinstance(given, str):
             return cls(otherwise=given)
+        if not isinstance(given, Mapping):
+            raise ValueError(  # noqa: TRY004 - a fault of a file, not of a caller
+                f"danger is a text or a map; found {given!r}"
+            )
         if not given.keys() <= set(cls.__slots__):
-            raise ValueError(f"a danger has no more than {', '.join(cls.__slots__)}: {dict(given)}")
+            known = ", ".join(cls.__slots__)
+            raise ValueError(f"danger has no more than {known}; found {', '.join(given)}")
         return cls(**{**given, "harmless": tuple(given.get("harmless", ()))})
 
     def text(self, value: str) -> str:
@@ -176,13 +194,19 @@ class AnnotatedRule:
 def annotated_rules(inspected: Mapping[str, Any]) -> Iterator[AnnotatedRule]:
     """The rules with an id in the output of ``opa inspect --annotations --format json``.
 
-    Raises ``ValueError`` for a ``change`` or ``danger`` of another shape.
+    Raises ``ValueError`` for a ``change`` or ``danger`` of another shape; its message begins with
+    the file and the rule's id.
     """
     for entry in inspected.get("annotations") or ():
         annotations, location = entry["annotations"], entry["location"]
         if (annotations.get("custom") or {}).get("id"):
             package = str(entry["path"][-2]["value"])
-            yield AnnotatedRule(Rule.of(package, annotations), location["file"], location["row"])
+            try:
+                rule = Rule.of(package, annotations)
+            except ValueError as error:
+                id_ = annotations["custom"]["id"]
+                raise ValueError(f"{location['file']}: {id_}: {error}") from None
+            yield AnnotatedRule(rule, location["file"], location["row"])
 
 
 def one_line(text: str) -> str:
@@ -203,11 +227,19 @@ def _is_beginning(pattern: str, value: str) -> bool:
     return pattern.endswith("*") and value.startswith(pattern[:-1])
 
 
+@cache
 def _shipped() -> Mapping[str, Rule]:
     entries = json.loads(Path(__file__).with_name("rules.json").read_text())
     rules = [Rule.of(entry["package"], entry) for entry in entries]
     return {rule.id: rule for rule in rules}
 
 
-RULES: Final[Mapping[str, Rule]] = _shipped()
-"""The shipped rules by their ids, in the order of their files and lines."""
+RULES: Mapping[str, Rule]
+"""The shipped rules by their ids, in the order of their files and lines. Read at the first use, so
+that ``tests.generate.annotations`` can import this module and replace a damaged rules.json."""
+
+
+def __getattr__(name: str) -> Mapping[str, Rule]:
+    if name == "RULES":
+        return _shipped()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
+SETTING: Final = '  hostnames: [""]\n'
+REGO: Final = "policies/docker/authz/rules/containers/containers.rego"
 RULE: Final = """
 # METADATA
 # title: A host name must be an allowed one
@@ -44,44 +47,74 @@ _hostname := object.get(input, ["body", "Hostname"], "unknown")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of plugin and policies with one rule more: its Rego, its schema, its profile."""
     copy = tmp_path_factory.mktemp("copy")
-    for folder in ("authz_plugin", "policies", "tests"):
+    for folder in ("authz_plugin", "policies", "tests", "tools"):
         ignored = shutil.ignore_patterns("__pycache__", "go")
         shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
-    rego = copy / "policies/docker/authz/rules/containers/containers.rego"
+    rego = copy / REGO
     rego.write_text(rego.read_text() + RULE)
-    replace(
-        copy / "policies/schemas/config.json",
-        '"ps_arguments"\n      ],',
-        '"ps_arguments", "hostnames"\n      ],',
-        '"cgroup_parents": {"$ref": "#/$defs/strings", "description": "Parent cgroups; ',
-        '"hostnames": {"$ref": "#/$defs/strings"},\n        '
-        '"cgroup_parents": {"$ref": "#/$defs/strings", "description": "Parent cgroups; ',
-    )
-    replace(
-        copy / "policies/profiles/closed.yaml",
-        "  storage_options:",
-        '  hostnames: [""]\n  storage_options:',
-    )
+    schema_file = copy / "policies/schemas/config.json"
+    schema = json.loads(schema_file.read_text())
+    containers = schema["properties"]["containers"]
+    containers["required"].append("hostnames")
+    containers["properties"]["hostnames"] = {"$ref": "#/$defs/strings"}
+    schema_file.write_text(json.dumps(schema))
+    profile_file = copy / "policies/profiles/closed.yaml"
+    before, section, after = profile_file.read_text().partition("\ncontainers:\n")
+    profile_file.write_text(f"{before}{section}{SETTING}{after}")
     return copy
 
 
-def replace(file: Path, *pairs: str) -> None:
-    text = file.read_text()
-    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    file.write_text(text)
-
-
-def run(copy: Path, module: str) -> None:
+def run(copy: Path, module: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(copy)}
     command = [sys.executable, "-m", module]
-    done = subprocess.run(
+    return subprocess.run(
         command, cwd=copy, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def succeeds(copy: Path, module: str) -> None:
+    done = run(copy, module)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_rule_is_known_everywhere_by_its_metadata(copy: Path) -> None:
-    run(copy, "tests.generate.annotations")
-    run(copy, "tests.added_rule")
+    succeeds(copy, "tests.generate.annotations")
+    succeeds(copy, "tests.added_rule")
+
+
+def test_a_damaged_rules_file_is_written_anew(copy: Path) -> None:
+    rules = copy / "authz_plugin/rules.json"
+    rules.write_text("[{")
+    succeeds(copy, "tests.generate.annotations")
+    assert "containers.hostname" in {rule["custom"]["id"] for rule in json.loads(rules.read_text())}
+
+
+def test_faulty_metadata_is_not_written(copy: Path) -> None:
+    rules = copy / "authz_plugin/rules.json"
+    rego = copy / REGO
+    before, text = rules.read_text(), rego.read_text()
+    rego.write_text(text.replace("{add: containers.hostnames}", "{allow: containers.hostnames}"))
+    try:
+        for module in ("tests.generate.annotations", "tests.generate"):
+            done = run(copy, module)
+            assert done.returncode == 1
+            assert done.stderr == (
+                "containers.rego: containers.hostname: change has one of add, remove, set, "
+                "function; found {'allow': 'containers.hostnames'}\n"
+            )
+    finally:
+        rego.write_text(text)
+    assert rules.read_text() == before
+
+
+def test_a_profile_without_the_new_key_is_named(copy: Path) -> None:
+    profile = copy / "policies/profiles/closed.yaml"
+    text = profile.read_text()
+    profile.write_text(text.replace(SETTING, ""))
+    try:
+        for module in ("tools.policy_data", "tests.generate"):
+            done = run(copy, module)
+            assert done.returncode == 1
+            assert f"{profile}: containers: needs hostnames" in done.stderr
+    finally:
+        profile.write_text(text)

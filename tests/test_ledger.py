@@ -16,6 +16,7 @@ from authz_plugin.dockerd import routes
 from authz_plugin.dockerd.routes import STREAM
 from authz_plugin.engine import binary
 from authz_plugin.own_rules import OWN_RULES
+from authz_plugin.rules import Rule
 from tests import ledger, oracle
 from tests.generate.rules import rules
 from tests.ledger import Row, walk
@@ -132,6 +133,22 @@ def test_every_rule_that_a_row_names_exists() -> None:
         f"{row.where}: {rule}" for row in ROWS for rule in row.rules.split() if rule not in known
     ]
     assert wrong == [], "name the rule as docs/reference/rules has it"
+
+
+@pytest.mark.parametrize("rule", [rule for rule in rules() if rule.records], ids=lambda r: r.id)
+def test_what_a_rule_records_of_a_request_has_a_row_that_names_the_rule(rule: Rule) -> None:
+    """A rule compares what it records, so no such field is harmless in the rule's operations. No
+    metadata names these operations: they are those of the rows that name the rule."""
+    for place in rule.records:
+        part, dot, name = place.partition(".")
+        path = name.removesuffix(".*") + "{}" if name.endswith(".*") else name
+        named = any(
+            rule.id in row.rules.split() and row.place == part and row.covers(path) for row in ROWS
+        )
+        assert not dot or named, (
+            f"{rule.id} records {place}: correct the field's row in {ledger.BODIES.name} or "
+            f"{ledger.PARAMETERS.name}: judged, with this rule, its facts and a witness"
+        )
 
 
 def test_every_witness_is_denied_by_the_rules_of_its_row_which_read_its_facts(

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from authz_plugin import policy, renamed
+from authz_plugin.configuration import complete_profile
 from authz_plugin.engine import binary
 from authz_plugin.errors import PolicyError, SettingsError
 from authz_plugin.hostpaths import LocalHostPaths
@@ -396,3 +397,14 @@ def _undescribed(schema: dict[str, Any], key: str) -> Iterator[str]:
         yield from _undescribed(schema["items"], f"{key}[]")
     for name, inner in schema.get("$defs", {}).items():
         yield from _undescribed(inner, f"*{name}")
+
+
+def test_an_incomplete_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = policy.config_schema()
+    schema["properties"]["containers"]["required"].append("domainname")
+    monkeypatch.setattr("authz_plugin.configuration.config_schema", lambda: schema)
+    missing = r"profiles/closed\.yaml: containers: needs .*domainname"
+    with pytest.raises(SettingsError, match=missing):
+        configuration(profile="dozzle-actions")
+    with pytest.raises(SettingsError, match=missing):
+        complete_profile("dozzle-actions", LocalHostPaths())

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.generate.annotations import RULES_FILE, rules_file
+from tests.generate.annotations import RULES_FILE, faults, inspected, rules_file
 from tests.generate.attacks import attacks_page
 from tests.generate.clients import clients_page
 from tests.generate.configuration import configuration_page
@@ -47,6 +47,10 @@ def made() -> dict[Path, str]:
 def main() -> int:
     """Write the files, or with ``--check`` compare them."""
     check = "--check" in sys.argv[1:]
+    wrong = list(faults(inspected()))
+    if wrong:
+        print("\n".join(wrong), file=sys.stderr)
+        return 1
     stale = [f for f, text in made().items() if not f.exists() or f.read_text() != text]
     for file in stale:
         print(

@@ -63,7 +63,7 @@ def input_schema() -> dict[str, Any]:
                 ),
                 "walls": {
                     **_said(
-                        "The former name of hardening; removed in 0.3.",
+                        "Deprecated: use `hardening`. Removed in 0.3.",
                         _or_null(_object(_HARDENING)),
                     ),
                     "deprecated": True,
