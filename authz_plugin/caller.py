@@ -1,4 +1,4 @@
-"""Who asks: what dockerd knows of its client, which is a TLS certificate or nothing."""
+"""The caller of a request. dockerd knows a client by its TLS certificate, or not at all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Certificate:
 class Caller:
     """A client of dockerd. On the unix socket all fields are empty: dockerd does not say who.
 
-    ``revoked`` says that one of the certificates was taken back.
+    ``revoked`` is true if one of the certificates is revoked.
     """
 
     user: str
@@ -50,8 +50,8 @@ class Caller:
 def read_caller(request: AuthZReq, revoked: Callable[[], frozenset[str]] = frozenset) -> Caller:
     """The caller of a request; raises ``Refused`` for a certificate that cannot be read.
 
-    ``revoked`` gives the fingerprints that were taken back; a caller without certificate needs
-    none of them.
+    ``revoked`` returns the SHA-256 fingerprints, in hex, of the revoked certificates. It is not
+    called for a caller without certificate.
     """
     if not request.certificates:
         return Caller(request.user, request.user_authn_method, ())

@@ -1,8 +1,7 @@
 """The policy configuration in force: a profile, the operator's changes, roles and exceptions.
 
-Everything that can be worked out before a request comes is worked out here: profiles are complete,
-roles are complete configurations of their own, links of paths are followed, dates are moments.
-Rules then only compare.
+What does not depend on a request is computed here once: profiles and roles are completed, symbolic
+links of paths are followed, dates become times. The rules then only compare values.
 """
 
 from __future__ import annotations
@@ -183,7 +182,8 @@ def _completed(
     prefix: Key,
     origins: KeyOrigins,
 ) -> dict[str, Any]:
-    """A configuration of which rules need to work nothing out."""
+    """A configuration in the form that rules compare: paths resolved, sizes in bytes, images
+    complete."""
     _check_each(config["operations"], OPERATIONS, (*prefix, "operations"), origins)
     _check_each(config["rules"], rule_ids(), (*prefix, "rules"), origins)
     unprotected_paths = config["guard"]["unprotected_paths"]
@@ -229,7 +229,7 @@ def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> di
 
 
 def _guarded(settings: Settings, host_paths: HostPaths) -> dict[str, list[str]]:
-    """What must not be mounted lest the guard is switched off, under each of its names."""
+    """The paths whose mount could switch the plugin off, under each of their names."""
     paths = {*_GUARDED, str(settings.server.socket)}
     paths |= {str(path.absolute()) for path in (settings.file, settings.policies) if path}
     cleaned = {clean(path) or path for path in paths}
@@ -261,7 +261,7 @@ def _image(text: str) -> str:
 
 
 def _exception(exception: Any, position: int, origins: KeyOrigins) -> Any:
-    """An exception with the moments of its end and of the first warning."""
+    """An exception with the times at which it ends and is first warned about."""
     if not isinstance(exception, Mapping) or not isinstance(exception.get("expires"), str):
         return exception  # the schema says what is wrong
     try:
@@ -299,7 +299,7 @@ def _check_profile(name: str, key: Key, origins: KeyOrigins) -> None:
 
 
 def _check_roles(config: Mapping[str, Any], origins: KeyOrigins) -> None:
-    """Names of roles must be those of roles."""
+    """Check that each role that is named exists."""
     named: list[tuple[Key, str]] = [
         (("exceptions", i, "when", "role"), exception["when"]["role"])
         for i, exception in enumerate(config["exceptions"])

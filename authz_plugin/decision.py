@@ -1,7 +1,7 @@
-"""A decision: what the policies say of one request, read strictly, and told to a person.
+"""The decision of the policies on one request, and the message of a denial.
 
-Owns the decision document (``data.docker.authz.decision``) and the text of a denial. It never
-decides: whatever is not a complete decision is an ``EngineError``, and that denies.
+This module reads the decision document (``data.docker.authz.decision``) strictly. A document that
+is not a complete decision raises ``EngineError``, and the request is denied.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Denial:
 
     @classmethod
     def from_refusal(cls, refusal: Refused) -> Denial:
-        """The denial that a refusal of this plugin (not of a policy) stands for."""
+        """The denial for a request that the plugin itself refuses."""
         return cls(refusal.rule, refusal.field, None, refusal.message, refusal.hint)
 
 
@@ -97,9 +97,9 @@ _CLOSED: Final = "sections.operation"
 def denial_message(operation: str, denials: Sequence[Denial], decision_id: str) -> str:
     """What the person reads behind "authorization denied by plugin opa-authz:".
 
-    All denials, each with its rule, its field and what is allowed; at most ``DENIAL_LIMIT``
-    bytes, of which the decision id is never cut off; no control characters. That the operation is
-    closed as a whole stands first: no other change would help.
+    It lists all denials, each with its rule, its field and what is allowed. It has at most
+    ``DENIAL_LIMIT`` bytes, always ends with the decision id and contains no control characters. A
+    denial of the whole operation comes first, because no other change would allow the request.
     """
     reference = f" (decision {decision_id})"
     lines = [_line(denial) for denial in sorted(denials, key=lambda one: one.rule != _CLOSED)]
@@ -124,8 +124,8 @@ def _line(denial: Denial) -> str:
 
 
 def visible(text: str) -> str:
-    """A text in one line, in which what nobody can see is written out: nobody's terminal is at
-    the mercy of a container's name."""
+    """A text as one line, with control characters and invisible characters as escape sequences, so
+    that a name in a request cannot control a terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

@@ -1,7 +1,7 @@
 """The input document: the facts of one request, as the policies see them.
 
 Version 1, described by ``policies/schemas/input.json``. It is total: every key of the schema is
-there, empty or null but never missing, so that a rule cannot fail to fire because a key is absent.
+present, if necessary as an empty value or null, so that no denial is undefined for lack of a key.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What dockerd keeps on disk of the containers and volumes that a request names.
 
-A request that starts a container says nothing of its mounts, and a container that uses a volume
-says nothing of the path that the volume binds. Beside ``hostpaths`` this is the only thing of the
-host that a decision reads, and like there, what cannot be read is unknown. Sources: moby 20.10.24
+A request that starts a container does not contain its mounts, and a request that mounts a volume
+does not contain the path that the volume binds. Except for ``hostpaths``, a decision reads nothing
+else of the host. What cannot be read is unknown. Sources: moby 20.10.24
 and 28.5.2 ``container/container.go`` (``config.v2.json``, ``hostconfig.json``),
 ``volume/local/local.go`` (``opts.json``), ``daemon/container.go`` (GetContainer),
 ``cmd/dockerd/daemon.go`` (a folder for each remapped user namespace).
@@ -72,7 +72,7 @@ class UnseenEngineState:
 
 
 class NoEngineState:
-    """A machine on which there is no dockerd: no container has a mount, no volume has options."""
+    """A host without dockerd: no container has a mount, no volume has options."""
 
     is_seen = True
 

@@ -1,13 +1,13 @@
-"""Every error that this package raises on purpose, from general to exact.
+"""The exceptions that this package raises on purpose.
 
-Each carries what the person who can act on it needs: what is wrong, where, and what to do.
+Each message says what is wrong, where, and what the person who can correct it should do.
 """
 
 from __future__ import annotations
 
 
 class AuthzError(Exception):
-    """The root: catch it to tell "this product said no" from a defect."""
+    """The base class; every other exception is a defect."""
 
 
 class Refused(AuthzError):  # noqa: N818 - a request is refused, nothing went wrong
@@ -31,7 +31,7 @@ class EngineError(AuthzError):
 
 
 class SetupError(AuthzError):
-    """The plugin cannot start, or cannot take over a change, until a person mends something."""
+    """The plugin cannot start, or cannot reload, until the operator corrects something."""
 
 
 class SettingsError(SetupError):
@@ -60,8 +60,8 @@ class EndpointError(SetupError):
 
 
 def defect(error: Exception) -> str:
-    """An exception that nobody foresaw, as ``KeyError at module:line``: where it came from, without
-    its text, which may quote what was sent."""
+    """An unexpected exception as ``KeyError at module:line``. Its message is left out,
+    because it may quote the request."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

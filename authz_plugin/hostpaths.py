@@ -111,8 +111,8 @@ def _unescaped(point: bytes) -> bytes:
 
 
 def _holds_link(path: str) -> bool:
-    """Whether there is a link in a path that is not there as a whole: a loop through something
-    missing, which the kernel does not call a loop."""
+    """Whether a path that does not exist contains a symbolic link: part of a loop of links
+    that goes through a missing file, which the kernel does not report as a loop."""
     prefix = ""
     for part in path.split("/")[1:]:
         prefix += f"/{part}"

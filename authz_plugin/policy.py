@@ -1,7 +1,8 @@
 """The policy in force: shipped rules, the operator's rules and the configuration, as one bundle.
 
-A bundle is a folder that OPA loads whole. It is checked before it is used, so that a policy or a
-configuration with a mistake stops the start, or leaves the running one in place.
+A bundle is a folder that OPA loads as a whole. It is checked before OPA loads it: if the policy or
+the configuration has a mistake, the plugin does not start, or keeps the policy in force on a
+reload.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A checked policy: ``folder`` is what OPA loads, ``revision`` names its content, ``ending``
-    are the exceptions that ended when it was made, or will soon."""
+    are the exceptions that have ended when it is made or end soon."""
 
     folder: Path
     revision: str
@@ -66,7 +67,7 @@ class Bundle:
 
 
 class Compiler(Protocol):
-    """What making a bundle needs of OPA; ``engine.binary.Opa`` is one."""
+    """The functions of OPA with which a bundle is made; ``engine.binary.Opa`` has them."""
 
     def check(self, schemas: Path, policies: Sequence[Path]) -> None:
         """Compile policies strictly; raises ``PolicyError`` with file, line and reason."""
@@ -146,8 +147,8 @@ def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:
 
 
 def _check_files(custom: Path) -> None:
-    """Refuse data beside rules: tests would find it there, the served rules would not, and a denial
-    that lacks its data is no denial."""
+    """Refuse data files beside rules. Tests would read them, but the bundle leaves them out: a
+    denial that depends on them would be undefined, and the request allowed."""
     for file in sorted(custom.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(custom).parts)
         if file.suffix in _DATA and not hidden:
@@ -155,7 +156,8 @@ def _check_files(custom: Path) -> None:
 
 
 def _check_inner(package: str, files: Sequence[str]) -> None:
-    """Refuse denials in a package below a rule package: nobody collects them."""
+    """Refuse denials in a package below a rule package, because ``decision`` does not collect
+    them."""
     for file in files:
         if _DENIALS.search(Path(file).read_text()):
             raise PolicyError(

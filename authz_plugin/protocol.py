@@ -1,8 +1,8 @@
 """Docker's AuthZ plugin messages: bytes to messages and answers to bytes.
 
-Owns the wire format of moby ``pkg/authorization/api.go`` (20.10 to 29) and nothing of what a
-message means. The field is ``RequestUri``, bodies are standard base64, and Go leaves out every
-field that is empty.
+This module implements the wire format of moby ``pkg/authorization/api.go`` (20.10 to 29). It does
+not interpret requests. The field is ``RequestUri``, bodies are standard base64, and Go leaves out
+every field that is empty.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class AuthZRes:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What dockerd is told. ``message`` reaches the person whose request was denied."""
+    """The answer to dockerd. dockerd sends ``message`` to the client whose request was denied."""
 
     allow: bool
     message: str = ""

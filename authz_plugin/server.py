@@ -129,12 +129,12 @@ def serve(
 class Worker(ThreadWorker):
     """A worker whose threads wait a moment for the next message before they hand a connection back.
 
-    dockerd tells the outcome of most requests milliseconds after it asked about them; the way
-    through the worker's poller and queue would cost as much as the answer. As long as there is a
-    thread for each connection, waiting takes none from anybody.
+    dockerd reports the outcome of most requests milliseconds after it asked about them. Passing the
+    connection through the worker's poller and queue again would take as long as the answer. The
+    thread waits only while there is a thread for each connection.
 
-    No connection has a thread for long: it gets one when it has something to say, and is cut off
-    if the message is not there, decided on and answered in time.
+    A connection gets a thread when it is readable. It is closed if its message is not received,
+    decided on and answered in time.
     """
 
     app: Application
@@ -164,7 +164,7 @@ class Worker(ThreadWorker):
         return stays
 
     def murder_pending(self) -> None:
-        """What gunicorn does about connections that take too long, at least once a second."""
+        """Close connections that take too long; gunicorn calls this at least once a second."""
         super().murder_pending()
         latest = time.monotonic() - self.app.patience
         for conn, begun in list(self._begun.items()):
@@ -187,7 +187,7 @@ def _is_readable(connection: socket.socket) -> bool:
 
 
 class _Logger(gunicorn.glogging.Logger):
-    """gunicorn's events go where all others go."""
+    """Sends gunicorn's log events to the log of the plugin."""
 
     def setup(self, cfg: Any) -> None:
         self.cfg = cfg
@@ -196,8 +196,8 @@ class _Logger(gunicorn.glogging.Logger):
 
 
 def _stay_one() -> None:
-    """Have gunicorn ignore the signals by which it would run two workers, for a moment or longer:
-    open requests, counters and the audit file belong to one process."""
+    """Make gunicorn ignore the signals after which two workers could run at the same time. Pending
+    requests, counters and the audit file belong to one process."""
     for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
 

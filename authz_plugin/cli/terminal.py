@@ -1,4 +1,4 @@
-"""How the operator's tools talk: colour and progress on a terminal, plain text elsewhere."""
+"""Output of the operator's tools: colour and progress on a terminal, plain text elsewhere."""
 
 from __future__ import annotations
 

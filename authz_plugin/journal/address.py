@@ -1,5 +1,4 @@
-"""Where the journal can be asked: ``/metrics``, ``/healthz`` and ``/readyz``, apart from dockerd's
-socket."""
+"""The HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``, on a socket of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +24,8 @@ def serve(listener: socket.socket, journal: Journal) -> None:
 
 
 class _Server(ThreadingMixIn, HTTPServer):
-    """At most a few connections at a time: whoever asks too much waits, dockerd does not."""
+    """Answers a limited number of connections at a time; further ones wait. dockerd is not
+    affected."""
 
     daemon_threads = True
 
@@ -47,7 +47,7 @@ class _Server(ThreadingMixIn, HTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no event."""
+        """Do not log a client that closes its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, b"/metrics, /healthz, /readyz\n", "text/plain")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Scrapes are no events."""
+        """Do not log requests."""
 
     def _tell(self, health: Health, *, is_good: bool) -> None:
         document = {"status": "ok" if is_good else "failing", "faults": dict(health.faults)}

@@ -1,4 +1,5 @@
-"""The audit file's lines: each carries the hash of the one before, so that none can go unnoticed.
+"""The lines of the audit file. Each holds the hash of the line before it, so that a line that is
+changed or removed is detected.
 
 A line is ``{"hash":"H","prev":"P","seq":N,…}``: H is the SHA-256 of everything behind it up to the
 end of the line, P the hash of the line before (zeros for the first), N counts from 1, across files.
@@ -31,7 +32,7 @@ _BLOCK: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A sound line: its place in the chain, and what it tells."""
+    """A valid line: its position in the chain, and the document in it."""
 
     hash: str
     prev: str
@@ -41,7 +42,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The end of a chain: what the next line goes on from."""
+    """The number and hash of the last line of a chain, from which the next line is made."""
 
     seq: int = 0
     hash: str = GENESIS
@@ -58,7 +59,7 @@ class End:
 
     @property
     def torn(self) -> bytes:
-        """What is left of a line that was being written when everything stopped."""
+        """The bytes of a line whose writing was interrupted."""
         return b"" if b"\n" in self.residue else self.residue
 
 
@@ -73,7 +74,7 @@ class Finding:
 
 
 def forge(document: Mapping[str, Any], end: Position) -> tuple[bytes, Position]:
-    """The line that tells a document, and the end of the chain after it."""
+    """The line that holds a document, and the end of the chain after that line."""
     seq = end.seq + 1
     rest = b'"prev":"%s","seq":%d,%s' % (end.hash.encode(), seq, orjson.dumps(document)[1:])
     digest = hashlib.sha256(rest).hexdigest()

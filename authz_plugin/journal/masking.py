@@ -1,8 +1,7 @@
-"""Secrets in texts: what a denial says of a request, without what only its sender may know.
+"""Removes secrets from the texts of denials.
 
-The shipped rules name fields and never quote what stands in a secret one. This is the second lock:
-for rules of an operator's own, and for secrets inside values that rules do quote (an address with a
-password, a volume's options).
+The shipped rules never quote the value of a secret field. This module also covers an operator's own
+rules, and secrets inside values that rules do quote (a URL with a password, options of a volume).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The metrics: what is counted and measured, under which names.
 
-Labels hold only what this product or its operator named: operations, verdicts, and the ids of rules
-that the bundle states. Whatever else a rule of an operator's own may come up with is ``other``.
+The values of labels are operations, verdicts and the ids of the rules in the bundle. Any other rule
+id is counted as ``other``, so that the number of time series is bounded.
 
-One process with threads answers dockerd (``server``), so one registry in it has everything; what
-the supervisor knows comes from the shared_status.
+One process with threads answers dockerd (``server``), so one registry holds all metrics. The values
+that the supervisor knows come from the shared status.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A page of memory that the plugin's processes share: what the one knows and the other shows.
+"""Shared memory of the plugin's processes: the status of OPA and the policy, and a heartbeat.
 
-The supervisor posts what it knows of OPA and the policy; the server, which answers for metrics and
-health, reads it, and beats to show that it lives. The page is made before the processes part.
+The supervisor writes the status; the server process reads it for metrics and health, and writes a
+heartbeat that the supervisor reads. The memory is mapped before the server process is forked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FACTS_AT: Final = _HEAD.size + _BEAT.size
 
 
 class SharedStatus:
-    """One process posts facts, others read them; one beats, others see when it did last."""
+    """The status, which one process updates and others read, and the time of the last heartbeat."""
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, _SIZE)
@@ -44,7 +44,7 @@ class SharedStatus:
         )
 
     def update(self, **facts: Any) -> None:
-        """Change facts; others stay. Only the process that made the shared_status may.
+        """Change some facts. Only the process that created the object may call this.
 
         Raises ``SetupError`` if they are too many, and changes nothing.
         """
@@ -68,9 +68,9 @@ class SharedStatus:
                 return facts
 
     def heartbeat(self) -> None:
-        """Show a sign of life."""
+        """Record that this process works."""
         _BEAT.pack_into(self._page, _BEAT_AT, time.monotonic())
 
     def seconds_since_heartbeat(self) -> float:
-        """Seconds since the last sign of life."""
+        """Seconds since the last heartbeat."""
         return time.monotonic() - float(_BEAT.unpack_from(self._page, _BEAT_AT)[0])

@@ -1,7 +1,6 @@
-"""A queue and the thread that empties it, so that nobody waits for a disk or a terminal.
+"""A queue and the thread that writes its items, so that no request waits for a disk or a terminal.
 
-``put`` costs a request next to nothing and never blocks: when the queue is full, what is put into
-it is dropped and counted.
+``put`` never blocks. If the queue is full, the item is dropped and counted.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _STOP_LIMIT: Final = 5.0
 
 
 class Writer(Generic[T]):
-    """Hands what is put into it to ``write``, in order, in batches, in a thread of its own.
+    """Calls ``write`` with the queued items in order, in batches, in a thread of its own.
 
-    ``write`` is also called with nothing, once a second, for what has to be done from time to
-    time. It returns whether the batch is done with; one that is not is tried again, and what
-    comes meanwhile waits in the queue. It must not raise.
+    ``write`` is also called once a second with an empty batch, for periodic work. It returns
+    whether the batch is written; if not, it is called again with the same batch, while new items
+    wait in the queue. It must not raise.
     """
 
     def __init__(self, name: str, write: Callable[[list[T]], bool], limit: int) -> None:
