@@ -20,16 +20,16 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
 
 json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-NO: Final = 3
+EXIT_NO: Final = 3
 """The exit status where the answer is no: denied, not sound, a check failed."""
 
 
-def tell(**fields: Any) -> None:
+def print_json(**fields: Any) -> None:
     """Print one JSON document, for programs."""
     click.echo(json.dumps({"version": 1, **fields}, indent=2))
 
 
-def say(text: str, style: str = "", *, err: bool = False) -> None:
+def print_line(text: str, style: str = "", *, err: bool = False) -> None:
     """Print a line in one of the styles: good, bad, warning, dim, head, or none."""
     click.echo(click.style(text, **_STYLES[style]) if style else text, err=err)
 

@@ -1,7 +1,7 @@
-"""What dockerd will do with a request: the one door to this package is ``read``.
+"""What dockerd will do with a request. Other packages call ``read``.
 
-Pure: nothing here touches a file, a socket, the clock or a log, so a request always reads the
-same. A request whose meaning is not certain is refused, never guessed.
+The package is pure: it uses no file, socket, clock or log, so that the same request always gives
+the same result. A request whose meaning is not certain is refused.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from authz_plugin.dockerd.workload import SecurityOptions, Workload
 class Readers:
     """The functions that read the facts of one operation.
 
-    Each field has the name of the fact (see ``CanonicalRequest``). None stands for an operation
-    that has no such fact. ``references`` reads the object in the path unless a row says otherwise.
+    Each field has the name of the fact (see ``CanonicalRequest``). It is None if the operation
+    has no such fact. ``references`` reads the object in the path unless a row says otherwise.
     """
 
     mounts: Callable[[Parts], Iterator[Mount]] | None = None

@@ -38,12 +38,12 @@ def may_be_id(kind: str, text: str) -> bool:
 
 
 def may_be_engine_id(text: str) -> bool:
-    """Whether dockerd may take a text for the id of an engine's own thing, as the default bridge
-    is one for containers."""
+    """Whether dockerd may take a text for the id of an object that the engine itself makes, such
+    as the default bridge network."""
     return _ENGINE_PREFIX.fullmatch(text) is not None
 
 
 def is_whole_id(kind: str, text: str) -> bool:
-    """Whether a text has the form of a whole id of a kind of thing. A volume without a name gets
-    one of 64 characters of 0-9 and a-f, which nobody guesses either."""
+    """Whether a text has the form of a whole id of a kind of object. The name of an anonymous
+    volume, 64 random hexadecimal digits, counts as one."""
     return _WHOLE[kind].fullmatch(text) is not None

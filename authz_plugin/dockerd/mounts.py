@@ -210,7 +210,7 @@ def is_named_volume(mount: Mount) -> bool:
 
 
 def unknown_mount(field: str, source: str, *, taken_over: bool) -> Mount:
-    """What stands for mounts that cannot be known."""
+    """A mount of type ``unknown``, in place of mounts that cannot be known."""
     origin: Literal["request", "container"] = "request" if taken_over else "container"
     return Mount(type="unknown", field=field, source=source, origin=origin)
 

@@ -25,11 +25,11 @@ _KINDS: Final = frozenset({"config", "container", "network", "secret", "service"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A thing that a request makes (``use`` is ``make``) or works on (``use``).
+    """An object that a request creates (``use`` is ``make``) or uses (``use``).
 
-    ``name`` is without a leading slash; empty for a thing that is made and gets a random name.
-    ``full_id`` says that it is a whole id of its kind, which nobody guesses, ``may_be_id`` that
-    dockerd may take it for an id or the beginning of one.
+    ``name`` is without a leading slash; empty for an object that is created with a random
+    name. ``full_id`` is true if it is a whole id of its kind, ``may_be_id`` if dockerd may take it
+    for an id or the beginning of one.
     """
 
     kind: str

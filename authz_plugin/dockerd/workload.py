@@ -416,8 +416,7 @@ def _volume_tmpfs(mounts: tuple[Mount, ...]) -> Iterator[tuple[Tmpfs, Limit]]:
 
 
 def _written_tmpfs(target: str, text: str, field: str) -> tuple[Tmpfs, Limit]:
-    """A tmpfs with its options as words; the last size counts, and blocks are a size that nobody
-    reads here."""
+    """A tmpfs from its options as a text. The last size counts; a size in blocks is not read."""
     options = [option.partition("=") for option in text.split(",") if option]
     names = tuple(name for name, _, _ in options)
     size = next((value for name, _, value in reversed(options) if name == "size"), "")

@@ -129,7 +129,7 @@ def _spawn(opa: Opa, bundle: Path, *, decision_log: bool) -> subprocess.Popen[by
             stdin=subprocess.DEVNULL,
             preexec_fn=begin_child,  # noqa: PLW1509 - the supervisor has one thread
             start_new_session=True,
-            **_as_nobody_else(home),
+            **_unused_user(home),
         )
     finally:
         os.close(program)
@@ -141,8 +141,10 @@ def _link_program(link: Path, program: int) -> None:
     link.symlink_to(f"/proc/self/fd/{program}")
 
 
-def _as_nobody_else(home: Path) -> dict[str, Any]:
-    """Where this is root: run as a user that no account and no process has, who owns ``home``."""
+def _unused_user(home: Path) -> dict[str, Any]:
+    """For root: the arguments with which OPA runs as a user that no account and no process has.
+
+    That user becomes the owner of ``home``."""
     if os.geteuid() != 0:
         return {}
     uid = next(_spare_uids())

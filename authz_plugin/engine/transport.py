@@ -60,8 +60,8 @@ class Transport(Protocol):
         """Send a question and return status and answer.
 
         ``headers`` go beside those of every question; ``end`` is the ``time.monotonic()`` by
-        which the answer must be there. Raises ``EngineError``, and ``UnreachableError`` where
-        nobody answered.
+        which the answer must be there. Raises ``EngineError``, and ``UnreachableError`` if
+        no connection could be made.
         """
 
     def close(self) -> None:

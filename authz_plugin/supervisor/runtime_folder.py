@@ -18,7 +18,7 @@ _LOCK_NAME: Final = "plugin.lock"
 def open_runtime_folder() -> tuple[Path, int]:
     """Make a private folder and lock it; return it and the file descriptor of the lock.
 
-    Folders of plugins that were killed are removed: nobody holds their locks. The folder is below
+    Folders of plugins that were killed are removed: their locks are free. The folder is below
     /run for root, else below ``XDG_RUNTIME_DIR`` or ~/.cache/opa-authz.
     """
     home = runtime_home(os.environ, root=os.geteuid() == 0)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from authz_plugin.cli.options import current_name_option
-from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
+from authz_plugin.cli.terminal import EXIT_NO, Progress, json_option, print_json, print_line
 from authz_plugin.renamed import current_attack
 from authz_plugin.tools.attack.campaign import Campaign
 from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, select
@@ -122,7 +122,7 @@ def attack(
         junit.write_text(report.to_junit())
     _tell(report, as_json=as_json)
     if report.succeeded:
-        sys.exit(NO)
+        sys.exit(EXIT_NO)
     if not report.proven:
         sys.exit(UNPROVEN)
 
@@ -132,7 +132,7 @@ def _tell(report: Report, *, as_json: bool) -> None:
         click.echo(json.dumps(report.to_document(), indent=2))
         return
     for style, text in lines(report):
-        say(text, style)
+        print_line(text, style)
 
 
 @contextmanager
@@ -175,11 +175,11 @@ def _show_catalogue(attacks: Sequence[CatalogueAttack], *, as_json: bool) -> Non
              "request": f"{a.request.method} {a.request.target}", "means": a.impact}
             for a in attacks
         ]  # fmt: skip
-        tell(attacks=rows)
+        print_json(attacks=rows)
         return
     for family in FAMILIES:
         rows_ = [attack for attack in attacks if attack.family == family]
         if rows_:
-            say(f"{family.title} ({len(rows_)})", "head")
+            print_line(f"{family.title} ({len(rows_)})", "head")
         for row in rows_:
-            say(f"  {row.id:<28} {row.title}{f'  ({row.command})' if row.command else ''}")
+            print_line(f"  {row.id:<28} {row.title}{f'  ({row.command})' if row.command else ''}")

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from authz_plugin.cli.options import current_rule_option, load_settings
-from authz_plugin.cli.terminal import NO, json_option, tell
+from authz_plugin.cli.terminal import EXIT_NO, json_option, print_json
 from authz_plugin.errors import SetupError
 from authz_plugin.journal import chain, log
 from authz_plugin.journal.chain import Position
@@ -72,14 +72,16 @@ def verify(
         raise SetupError(f"{error.filename}: {error.strerror}") from error
     faults = sum(finding.is_fault for finding in findings)
     if as_json:
-        tell(faults=faults, end=asdict(end), findings=[asdict(finding) for finding in findings])
+        print_json(
+            faults=faults, end=asdict(end), findings=[asdict(finding) for finding in findings]
+        )
     else:
         for finding in findings:
             kind = "fault" if finding.is_fault else "note"
             click.echo(f"{kind}: {finding.place}: {finding.message}")
         click.echo(f"{faults} faults; the last sound line is {end.seq}:{end.hash}")
     if faults:
-        sys.exit(NO)
+        sys.exit(EXIT_NO)
 
 
 @audit.command()

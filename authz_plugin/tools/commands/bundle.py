@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from authz_plugin.cli.options import assembled, policy_options
-from authz_plugin.cli.terminal import json_option, tell
+from authz_plugin.cli.terminal import json_option, print_json
 
 
 @click.command()
@@ -28,6 +28,6 @@ def bundle(*, output: Path, as_json: bool, **options: Any) -> None:
     with assembled(options) as (_, made), tarfile.open(output, "w:gz") as archive:
         archive.add(made.folder, arcname="/")
     if as_json:
-        tell(file=str(output), profile=made.profile, policy_revision=made.revision)
+        print_json(file=str(output), profile=made.profile, policy_revision=made.revision)
         return
     click.echo(f"{output}: profile {made.profile}, policy revision {made.revision}")

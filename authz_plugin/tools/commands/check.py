@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from authz_plugin.cli.options import assembled, policy_options
-from authz_plugin.cli.terminal import json_option, tell
+from authz_plugin.cli.terminal import json_option, print_json
 
 
 @click.command()
@@ -18,7 +18,7 @@ def check(*, as_json: bool, **options: Any) -> None:
     """Check settings and policies without running anything."""
     with assembled(options) as (_, bundle):
         if as_json:
-            tell(
+            print_json(
                 profile=bundle.profile,
                 policy_revision=bundle.revision,
                 packages=sorted(bundle.packages),

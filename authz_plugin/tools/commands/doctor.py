@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import json_option, say
+from authz_plugin.cli.terminal import json_option, print_line
 from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoint_options
 from authz_plugin.tools.docker_client import Endpoint
 from authz_plugin.tools.doctor.examination import examine
@@ -93,7 +93,7 @@ def doctor(as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(examination.to_document(), indent=2))
     else:
         for style, text in _lines(examination.findings):
-            say(text, style)
+            print_line(text, style)
     sys.exit(STATUS[examination.findings[0].severity])
 
 

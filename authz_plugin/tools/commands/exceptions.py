@@ -10,7 +10,7 @@ import click
 
 from authz_plugin import policy
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import json_option, tell
+from authz_plugin.cli.terminal import json_option, print_json
 from authz_plugin.hostpaths import host_paths
 
 
@@ -23,7 +23,7 @@ def exceptions(*, as_json: bool, **options: Any) -> None:
     config = policy.configuration(settings, host_paths(visible=settings.sees_host))
     found = policy.exceptions(config, datetime.now(UTC))
     if as_json:
-        tell(exceptions=[asdict(exemption) for exemption in found])
+        print_json(exceptions=[asdict(exemption) for exemption in found])
         return
     for exemption in found:
         click.echo(str(exemption))

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from authz_plugin.cli.options import edited_option, load_settings, policy_options
-from authz_plugin.cli.terminal import NO, json_option, say, tell
+from authz_plugin.cli.terminal import EXIT_NO, json_option, print_json, print_line
 from authz_plugin.errors import SettingsError
 from authz_plugin.journal.recording import restored
 from authz_plugin.tools import sandbox
@@ -97,10 +97,10 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
         else:
             for record in records:
                 _print_lines(report.record_lines(record, explainer.sources))
-                say("")
+                print_line("")
             _print(explained, denied, change)
     if denied or any(record.get("verdict") != "allow" for record in records):
-        sys.exit(NO)
+        sys.exit(EXIT_NO)
 
 
 def _print_json(
@@ -108,7 +108,7 @@ def _print_json(
     records: Sequence[Mapping[str, Any]],
     change: Sequence[Change] | None,
 ) -> None:
-    tell(
+    print_json(
         requests=[report.to_document(explanation) for explanation in explained],
         records=[{k: v for k, v in record.items() if k != "input"} for record in records],
         change_for_all=report.change_document(change),
@@ -118,17 +118,17 @@ def _print_json(
 def _print(explained: Sequence[Explanation], denied: int, change: Sequence[Change] | None) -> None:
     for explanation in explained:
         _print_lines(report.lines(explanation))
-        say("")
+        print_line("")
     if denied > 1:
         _print_lines(report.change_lines(change, "all of this"))
-        say("")
+        print_line("")
     if len(explained) > 1:
-        say(f"{len(explained)} requests, {denied} denied", "bad" if denied else "good")
+        print_line(f"{len(explained)} requests, {denied} denied", "bad" if denied else "good")
 
 
 def _print_lines(lines: Iterator[report.Line]) -> None:
     for style, text in lines:
-        say(text, style)
+        print_line(text, style)
 
 
 def _client(user: str | None, cert: Path | None) -> Client:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from authz_plugin.cli.terminal import json_option, tell
+from authz_plugin.cli.terminal import json_option, print_json
 from authz_plugin.hostpaths import DEFAULT_IDENTITIES
 from authz_plugin.tools.identities import ORGANIZATION, Identities, Identity
 
@@ -62,7 +62,7 @@ def list_(folder: Path, *, as_json: bool) -> None:
     now = datetime.now(UTC)
     found = Identities(folder).list()
     if as_json:
-        tell(identities=[_document(one, now) for one in found])
+        print_json(identities=[_document(one, now) for one in found])
         return
     for one in found:
         click.echo(

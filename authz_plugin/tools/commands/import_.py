@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from authz_plugin.cli.terminal import json_option, say
+from authz_plugin.cli.terminal import json_option, print_line
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.tools.importer import (
     DIALECTS,
@@ -90,9 +90,9 @@ def import_(
     if as_json:
         click.echo(json.dumps(to_document(imported, origin), indent=2))
         return
-    say(origin, "head", err=True)
+    print_line(origin, "head", err=True)
     for style, line in lines(imported):
-        say(line, style, err=True)
+        print_line(line, style, err=True)
     if output is None:
         click.echo(text, nl=False)
 

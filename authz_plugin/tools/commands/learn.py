@@ -10,7 +10,7 @@ import click
 
 from authz_plugin import policy
 from authz_plugin.cli.options import current_rule_option, load_settings, policy_options
-from authz_plugin.cli.terminal import Progress, json_option, say, tell
+from authz_plugin.cli.terminal import Progress, json_option, print_json, print_line
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.tools.commands.audit_options import (
     AuditSpan,
@@ -81,11 +81,11 @@ def learn(
         proposal = propose(sandbox, span.decisions, named)
     _check(proposal, file)
     if as_json:
-        tell(**to_document(proposal))
+        print_json(**to_document(proposal))
     else:
         click.echo(to_text(proposal), nl=False)
     for name in proposal.unmet:
-        say(f"nothing asked for {name}", "warning", err=True)
+        print_line(f"nothing asked for {name}", "warning", err=True)
 
 
 def _check(proposal: Proposal, file: Path) -> None:

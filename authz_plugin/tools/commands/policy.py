@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from authz_plugin.cli.options import assembled, policy_options, warn_on_stderr
-from authz_plugin.cli.terminal import NO, json_option, tell
+from authz_plugin.cli.terminal import EXIT_NO, json_option, print_json
 from authz_plugin.engine import binary
 from authz_plugin.policy import old_names
 from authz_plugin.tools import rule_authoring
@@ -53,12 +53,12 @@ def check(*, folder: Path, as_json: bool) -> None:
         warn_on_stderr(text)
     found = list(rule_authoring.check(binary.find(), folder))
     if as_json:
-        tell(sound=not found, faults=found)
+        print_json(sound=not found, faults=found)
     else:
         for fault in found or ["sound"]:
             click.echo(fault)
     if found:
-        sys.exit(NO)
+        sys.exit(EXIT_NO)
 
 
 @policy.command()
@@ -68,7 +68,7 @@ def test(*, folder: Path, as_json: bool) -> None:
     """Run the tests in a folder of rules; every line of a rule must be reached."""
     report = rule_authoring.test(binary.find(), folder)
     if as_json:
-        tell(**asdict(report))
+        print_json(**asdict(report))
     else:
         for name in report.failed:
             click.echo(f"failed: {name}")
@@ -76,7 +76,7 @@ def test(*, folder: Path, as_json: bool) -> None:
             click.echo(f"no test reaches {place}")
         click.echo(f"{report.passed} passed, {len(report.failed)} failed")
     if report.failed or report.uncovered or not report.passed:
-        sys.exit(NO)
+        sys.exit(EXIT_NO)
 
 
 @policy.command()
@@ -87,7 +87,7 @@ def bench(*, as_json: bool, **options: Any) -> None:
     with assembled(options) as (opa, bundle):
         costs = rule_authoring.bench(opa, bundle.folder)
     if as_json:
-        tell(microseconds=costs)
+        print_json(microseconds=costs)
         return
     for name, microseconds in costs.items():
         click.echo(f"{name:<36}{microseconds:8.0f} µs")

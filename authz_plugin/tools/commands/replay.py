@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from authz_plugin.cli.options import edited_option, load_settings, policy_options
-from authz_plugin.cli.terminal import NO, Progress, json_option, say, tell
+from authz_plugin.cli.terminal import EXIT_NO, Progress, json_option, print_json, print_line
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.journal.masking import masked_text
 from authz_plugin.policy import profiles
@@ -110,12 +110,12 @@ def replay(
             comparison = compare(replay_messages(messages, sandbox, former))
             notes = []
     if as_json:
-        tell(**to_document(comparison, not_replayed, notes))
+        print_json(**to_document(comparison, not_replayed, notes))
     else:
         for style, text in lines(comparison, not_replayed, notes):
-            say(text, style)
+            print_line(text, style)
     if not comparison.is_same:
-        sys.exit(NO)
+        sys.exit(EXIT_NO)
 
 
 def _with_file(settings: Settings) -> Settings:

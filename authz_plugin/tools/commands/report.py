@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import NO, json_option
+from authz_plugin.cli.terminal import EXIT_NO, json_option
 from authz_plugin.errors import SetupError
 from authz_plugin.tools.commands.doctor import host_of, host_options
 from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoint_options
@@ -124,7 +124,7 @@ def report(
         )
     _write(_FORMATS["json" if as_json else form](compliance), output)
     if not compliance.holds:
-        sys.exit(NO)
+        sys.exit(EXIT_NO)
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import NO, Progress, json_option, say
+from authz_plugin.cli.terminal import EXIT_NO, Progress, json_option, print_line
 from authz_plugin.tools.authz_message import Client
 from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoint_options
 from authz_plugin.tools.docker_client import Endpoint
@@ -66,9 +66,9 @@ def validate(image: str | None, as_json: bool, junit: Path | None, **options: An
         click.echo(json.dumps(report.to_document(), indent=2))
     else:
         for style, text in lines(report):
-            say(text, style)
+            print_line(text, style)
     if not report.passed:
-        sys.exit(NO)
+        sys.exit(EXIT_NO)
 
 
 def carry_out(endpoint: Endpoint, client: Client, sandbox: Sandbox, image: str | None) -> Report:
