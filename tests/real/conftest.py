@@ -77,6 +77,7 @@ _DAEMON_PER_TEST: Final = frozenset({"test_attacks", "test_faults"})
 """The files whose tests start a dockerd each, so that any worker can run any of them."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a dockerd, and have one worker run what shares one."""
     real = [item for item in items if item.path.is_relative_to(HERE)]

@@ -147,13 +147,13 @@ def test_guarded_by_production_nothing_succeeds_and_nothing_is_left(
 
 def test_guarded_by_devcontainer_no_way_leads_out_of_the_workspace(guard: Guard) -> None:
     guarded = guard("28.5", "devcontainer")
-    folder = f"--folder={guarded.workspace}"
+    folder, before = f"--folder={guarded.workspace}", sorted(guarded.workspace.iterdir())
     done = attacked(guarded.dockerd, "--only=mounts", folder, "--json")
     assert done.returncode == 0, done.stdout
     found = outcomes(done)
     assert of(found, "blocked") == found.keys()
     assert "mounts.source" in found["mounts.folder-link"]["rules"]
-    assert list(guarded.workspace.iterdir()) == []
+    assert sorted(guarded.workspace.iterdir()) == before
     allowed = attacked(guarded.dockerd, "--only=scenario", "--except=scenario.volume", "--json")
     assert of(outcomes(allowed), "succeeded") == {
         "scenario.build", "scenario.exec", "scenario.network",
