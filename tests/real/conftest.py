@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import ENGINES, prepare
+from tests.harness.engines import prepare
 from tests.harness.namespace import hide_plugins
 from tests.harness.plugin import Plugin, running_plugin, wait_for
 
@@ -73,28 +73,17 @@ _SLOWEST_FIRST: Final = (
 )
 """The files that take the longest. Workers begin with them, so that they end at the same time."""
 
-_DAEMON_PER_TEST: Final = frozenset({"test_attacks", "test_faults"})
-"""The files whose tests start a dockerd each, so that any worker can run any of them."""
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a dockerd, and have one worker run what shares one."""
+    """Mark the tests that need a dockerd, and sort them by file, the slowest file first.
+
+    The tests of a file share daemons, so that one worker must run them all (``--dist loadfile``).
+    """
     real = [item for item in items if item.path.is_relative_to(HERE)]
     for item in real:
         item.add_marker("dockerd")
-        if item.path.stem not in _DAEMON_PER_TEST:
-            item.add_marker(pytest.mark.xdist_group(_sharing(item)))
     others = [item for item in items if not item.path.is_relative_to(HERE)]
     items[:] = others + sorted(real, key=_turn)
-
-
-def _sharing(item: pytest.Item) -> str:
-    """The file of a test, and the engine if it has one."""
-    callspec = getattr(item, "callspec", None)
-    values = () if callspec is None else callspec.params.values()
-    engines = [value for value in values if isinstance(value, str) and value in ENGINES]
-    return "-".join([item.path.stem, *engines])
 
 
 def _turn(item: pytest.Item) -> int:
