@@ -148,11 +148,16 @@ def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:
 
 def _check_files(custom: Path) -> None:
     """Refuse data files beside rules. Tests would read them, but the bundle leaves them out: a
-    denial that depends on them would be undefined, and the request allowed."""
+    denial that depends on them would be undefined, and the request allowed. For the same reason,
+    refuse names of packages and rules that are gone."""
     for file in sorted(custom.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(custom).parts)
         if file.suffix in _DATA and not hidden:
             raise PolicyError(f"{file}: data beside rules is not loaded: write it into a rule")
+        if file.suffix == ".rego" and not hidden:
+            names = renamed.removed_from_rego(file.read_text())
+            if names is not None:
+                raise PolicyError(f"{file}: {names[0]} is now called {names[1]}")
 
 
 def _check_inner(package: str, files: Sequence[str]) -> None:

@@ -1,9 +1,9 @@
 """Names that changed, and the old names that are accepted until version ``ACCEPTED_UNTIL``.
 
-Old names are accepted in settings, in command line options, in audit files and in decisions of OPA
-bundles that an older version built. The input document and the policy configuration that OPA reads
-hold a renamed key under both names, for the operator's own Rego. Everything else knows the new
-names only. Remove this module and its callers in version ``ACCEPTED_UNTIL``.
+Old names are accepted in settings, in command line options and in audit files. The input document
+and the policy configuration that OPA reads hold a renamed key under both names, for the operator's
+own Rego. Everything else has the new names only. Remove this module and its callers in version
+``ACCEPTED_UNTIL``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ _IN_REGO: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
     (re.compile(rf"\b{owner}(?:\.{old}\b|\[\"{old}\"\])"), f"{owner}.{old}", f"{owner}.{new}")
     for owner, table in (("input", INPUT_KEYS), ("config", _SETTINGS), ("guard", _GUARD))
     for old, new in table.items()
+)
+
+_REMOVED: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = (
+    (re.compile(r"\brules(?:\.walls\b|\[\"walls\"\])"), "rules.walls", "rules.hardening"),
+    (re.compile(r"\beffective\.strangers\b"), "effective.strangers", "effective.unmatched_callers"),
 )
 
 Key = tuple[str | int, ...]
@@ -187,6 +192,15 @@ def _current_exception(item: Any, place: Key, origins: Origins, warnings: list[s
 
 def _show(prefix: Key, key: str) -> str:
     return ".".join(map(str, (*prefix, key)))
+
+
+def removed_from_rego(text: str) -> tuple[str, str] | None:
+    """The old and the present name of a package or rule that own Rego reads by its old name.
+
+    There is nothing under the old name: it would be undefined, and a denial with it.
+    """
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return next(((old, new) for found, old, new in _REMOVED if found.search(code)), None)
 
 
 def in_rego(file: str, text: str) -> Iterator[str]:

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from authz_plugin import policy, renamed, settings
 from authz_plugin.cli import cli
 from authz_plugin.decision import read_decision
-from authz_plugin.errors import EngineError, SettingsError
+from authz_plugin.engine import binary
+from authz_plugin.errors import EngineError, PolicyError, SettingsError
 from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.journal.chain import Link, Position, forge
 from authz_plugin.journal.recording import read_recordings, recorded, restored
@@ -304,3 +305,17 @@ def test_explain_reads_the_record_of_an_older_version(tmp_path: Path) -> None:
     found = find_record("0" * 16, [json.dumps(record)])
 
     assert found["rules"] == ["hardening.drop"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["count(data.docker.authz.rules.walls.denials) > 0", 'effective.strangers == "deny"'],
+)
+def test_own_rego_that_reads_a_name_that_is_gone_is_refused(
+    tmp_path: Path, expression: str
+) -> None:
+    (tmp_path / "own.rego").write_text(
+        f"package docker.authz.rules.custom_own\n\ndenials contains {{}} if {expression}\n"
+    )
+    with pytest.raises(PolicyError, match=r"own\.rego: .* is now called "):
+        policy.rule_packages(tmp_path, binary.find())
