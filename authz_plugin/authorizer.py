@@ -104,26 +104,32 @@ class Authorizer:
         document_at = perf_counter()
         decision = _step(lambda value: self._engine.decide(value, decision_id), document)
         decided_at = perf_counter()
-        result = self._allow_ping(decision, reading)
-        record = decision_record(
-            decision_id=decision_id,
-            time=time,
-            started=started,
-            request=_value(request),
-            canonical=reading.canonical if isinstance(reading, _Reading) else None,
-            caller=reading.caller if isinstance(reading, _Reading) else None,
-            decision=_value(result),
-            allow=result.allow,
-            denials=result.denials,
-            error=result.error if isinstance(result, Failure) else "",
-            engine=_ENGINE if _value(document) is not None else "",
-            times=Times(
-                read=read_at - started if _value(reading) is not None else 0.0,
-                document=document_at - read_at if _value(document) is not None else 0.0,
-                engine=decided_at - document_at if _value(document) is not None else 0.0,
-                total=perf_counter() - started,
-            ),
-        )
+        try:
+            result = self._allow_ping(decision, reading)
+            record = decision_record(
+                decision_id=decision_id,
+                time=time,
+                started=started,
+                request=_value(request),
+                canonical=reading.canonical if isinstance(reading, _Reading) else None,
+                caller=reading.caller if isinstance(reading, _Reading) else None,
+                decision=_value(result),
+                allow=result.allow,
+                denials=result.denials,
+                error=result.error if isinstance(result, Failure) else "",
+                engine=_ENGINE if _value(document) is not None else "",
+                times=Times(
+                    read=read_at - started if _value(reading) is not None else 0.0,
+                    document=document_at - read_at if _value(document) is not None else 0.0,
+                    engine=decided_at - document_at if _value(document) is not None else 0.0,
+                    total=perf_counter() - started,
+                ),
+            )
+        except Exception as error:  # noqa: BLE001 - a decision that cannot be recorded is a denial
+            result = Failure((_INTERNAL,), defect(error))
+            record = DecisionRecord(
+                decision_id, time, denials=result.denials, error=result.error, started=started
+            )
         self._record(record, _value(document) if isinstance(result, Decision) else None)
         return _answer(record)
 

@@ -155,7 +155,7 @@ def _check_files(custom: Path) -> None:
         if file.suffix in _DATA and not hidden:
             raise PolicyError(f"{file}: data beside rules is not loaded: write it into a rule")
         if file.suffix == ".rego" and not hidden:
-            names = renamed.removed_from_rego(file.read_text())
+            names = renamed.removed_from_rego(file.read_text(errors="replace"))
             if names is not None:
                 raise PolicyError(f"{file}: {names[0]} is now called {names[1]}")
 

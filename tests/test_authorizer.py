@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -128,6 +128,15 @@ def test_a_defect_denies_and_tells_the_operator_where_but_not_the_user(defect: E
     assert "Traceback" not in message
     assert type(defect).__name__ not in message
     assert record.error.startswith(f"{type(defect).__name__} at tests.test_authorizer:")
+
+
+def test_an_answer_that_cannot_be_recorded_is_denied_and_the_denial_is_recorded() -> None:
+    allow, message, record = authorize(LIST, cast("Decision", None))
+    assert not allow
+    assert "request.internal" in message
+    assert record.decision_id in message
+    assert record.verdict == "deny"
+    assert [denial.rule for denial in record.denials] == ["request.internal"]
 
 
 def test_a_defect_in_reading_the_host_denies() -> None:
