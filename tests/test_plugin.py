@@ -19,8 +19,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 
 from authz_plugin import policy, settings
+from authz_plugin.cli import cli
 from authz_plugin.engine import binary
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
@@ -275,6 +277,12 @@ def test_a_defect_after_a_policy_is_in_force_leaves_it_its_files(
         assert engine._running.is_healthy()
     finally:
         engine.close()
+
+
+def test_a_misspelt_command_is_told_the_command_that_is_like_it() -> None:
+    done = CliRunner().invoke(cli, ["instal-opa"])
+    assert done.exit_code == 2
+    assert "Did you mean 'install-opa'?" in done.output
 
 
 def test_a_defect_is_one_sentence_and_no_traceback() -> None:

@@ -13,6 +13,7 @@ import sys
 from typing import Final
 
 import click
+from click.exceptions import NoSuchCommand
 
 from authz_plugin import __version__
 from authz_plugin.errors import SettingsError, SetupError, defect
@@ -60,6 +61,15 @@ class _Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(module), module.rpartition(".")[2])
         command.help = (command.help or "").replace(r"\b", "\b")  # docstrings that hold \b are raw
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:  # click looks for similar names among imported commands
+            name = error.command_name
+            raise NoSuchCommand(name, possibilities=_COMMANDS, ctx=ctx) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
