@@ -67,7 +67,7 @@ class CachingEngine:
         """The target of the link, or an empty string if there is none.
 
         It must be read before the engine is asked: if the policy changes in between, the decision
-        of the new policy is cached under the old target, with which no later request looks up.
+        of the new policy is cached under the old target, which later lookups do not use.
         """
         try:
             return os.readlink(self._socket)  # noqa: PTH115 - three times as quick
