@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 AUTHZ_MESSAGE_LIMIT: Final = 24 << 20
-"""Bytes of a message, at most. dockerd shows bodies of up to 4 MiB, in base64; a report of an
-outcome has two."""
+"""The maximum length of a message, in bytes. dockerd sends bodies of up to 4 MiB, in base64; a
+report of an outcome contains two."""
 
 _REQUEST: Final = "/AuthZPlugin.AuthZReq"
 _RESPONSE: Final = "/AuthZPlugin.AuthZRes"
@@ -26,7 +26,7 @@ _RESPONSE: Final = "/AuthZPlugin.AuthZRes"
 def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambda _: None) -> Flask:
     """The WSGI application that answers dockerd with the decisions of an authorizer.
 
-    ``answered`` is called with the seconds that the answer to each report of an outcome took.
+    ``answered`` is called after each report of an outcome, with the seconds that its answer took.
     """
     app = Flask("opa-authz", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = AUTHZ_MESSAGE_LIMIT
@@ -55,7 +55,7 @@ def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambd
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
-        """Answer a request for no endpoint, or one that cannot be read: never an allow."""
+        """Answer a request for an unknown endpoint, or one that cannot be read, with a denial."""
         message = f"opa-authz did not understand this: {error.name}"
         return _reply(Answer(allow=False, message=message), status=_status(error))
 
@@ -72,8 +72,8 @@ class _FastPath:
     """Answers AuthZReq and AuthZRes messages without Flask, which takes longer than the decision.
 
     A request is answered here if its path is exactly one of the two, its method is POST and its
-    Content-Length is a number of at most ``AUTHZ_MESSAGE_LIMIT``. Flask answers all others. Both
-    call the same functions with the same bytes and send the same status, Content-Type and body.
+    Content-Length is a number of at most ``AUTHZ_MESSAGE_LIMIT``; Flask answers all others. Flask's
+    routes call the same functions and send the same status, Content-Type and body.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ def _whole(content: InputStream, length: int) -> bytes:
 
 
 def _status(error: HTTPException) -> int:
-    """200 at an endpoint, because dockerd reads a denial from no other status; else the error's."""
+    """200 at an endpoint, because dockerd reads denials only from that status; else the error's."""
     return error.code or 200 if request.url_rule is None else 200
 
 

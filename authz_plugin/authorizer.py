@@ -1,7 +1,7 @@
-"""The steps from a message of dockerd's to its answer.
+"""The steps from a message of dockerd to the answer.
 
 Each step returns a value, or a ``Failure``, after which no later step runs. Every request that the
-policies do not allow is denied, except a ping without a decision if the operator has chosen that.
+policies do not allow is denied, except, with ``ping.without_engine``, a ping if the engine fails.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from authz_plugin.journal.record import DecisionRecord, Times, decision_record, 
 from authz_plugin.protocol import Answer, AuthZReq, AuthZRes
 
 Record = Callable[[DecisionRecord, Mapping[str, Any] | None], None]
-"""Takes a decision record and the input document that the policies decided on, or None if they
-decided nothing."""
+"""Called with a decision record and the input document that the policies decided on, or None if
+there is no decision of the policies."""
 
 _UNKNOWN_OPERATION: Final = "request"
 _PING: Final = "system.ping"
@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What a request asks for, and who asks."""
+    """A request and its caller."""
 
     canonical: CanonicalRequest
     caller: Caller
@@ -46,10 +46,10 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a step returned no value.
+    """The reason for which a step returned no value.
 
-    ``denials`` deny the request, ``error`` is for the log, ``is_of_engine`` is true if the engine
-    gave no decision, ``allow`` if the request is allowed all the same.
+    ``denials`` deny the request; ``error`` is for the log; ``is_of_engine`` is true if the engine
+    gave no decision; ``allow`` is true if the request is allowed nevertheless.
     """
 
     denials: tuple[Denial, ...]
@@ -61,10 +61,11 @@ class Failure:
 class Authorizer:
     """Decides requests with an engine.
 
-    ``record`` is given each decision, ``finish`` each report of an outcome; ``revoked`` returns
-    the SHA-256 fingerprints of the revoked certificates; ``audit_block`` returns the denial of all
-    requests while decisions cannot be audited and must be, else None. ``ping_without_engine``
-    allows pings while the engine gives no decision; every other request is then denied.
+    ``record`` is called with each decision, ``finish`` with each report of an outcome; ``revoked``
+    returns the SHA-256 fingerprints of the revoked certificates; ``audit_block`` returns the denial
+    of all requests while decisions must be audited but cannot be, else None.
+    ``ping_without_engine`` allows pings while the engine gives no decision; every other request is
+    then denied.
     """
 
     def __init__(
@@ -89,11 +90,11 @@ class Authorizer:
         self._ping_without_engine = ping_without_engine
 
     def authorize(self, message: bytes) -> Answer:
-        """Answer the body of an ``/AuthZPlugin.AuthZReq``.
+        """Return the answer to a message, the body of an ``/AuthZPlugin.AuthZReq``.
 
-        Every exception of a step is a denial. While ``audit_block`` returns one, the request is
-        still read, so that its denial and its record name the operation and the caller, but no
-        engine is asked.
+        An exception in a step is a denial. While ``audit_block`` returns a denial, the request is
+        still read, so that its denial and its record name the operation and the caller, but the
+        engine is not asked.
         """
         decision_id, time, started = new_decision_id(), datetime.now(UTC), perf_counter()
         block = self._audit_block()
@@ -134,9 +135,9 @@ class Authorizer:
         return _answer(record)
 
     def acknowledge(self, message: bytes) -> Answer:
-        """Answer the body of an ``/AuthZPlugin.AuthZRes``.
+        """Return the answer to a message, the body of an ``/AuthZPlugin.AuthZRes``.
 
-        The request was decided before it ran: a report that is understood is always acknowledged.
+        The request was decided before it ran, so every valid report is acknowledged.
         """
         try:
             response = protocol.read_response(message)
@@ -157,7 +158,7 @@ class Authorizer:
     def _allow_ping(
         self, decision: Decision | Failure, reading: _Reading | Failure
     ) -> Decision | Failure:
-        """The result of the engine, except that its failure allows a ping if that is configured."""
+        """The result of the engine, or an allowed ping if it failed and settings allow that."""
         if not self._ping_without_engine or isinstance(reading, Failure):
             return decision
         if not isinstance(decision, Failure) or not decision.is_of_engine:

@@ -1,4 +1,4 @@
-"""The caller of a request. dockerd knows a client by its TLS certificate, or not at all."""
+"""The caller of a request, whom dockerd identifies by a TLS certificate, or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _UNREADABLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A client certificate: ``sha256`` is its fingerprint in hex, ``not_after`` RFC 3339."""
+    """A client certificate. ``sha256`` is its fingerprint in hex, ``not_after`` a time of RFC 3339.
+
+    ``sans`` are the subject alternative names.
+    """
 
     common_name: str
     organizations: tuple[str, ...]
@@ -36,9 +39,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A client of dockerd. On the unix socket all fields are empty: dockerd does not say who.
+    """A client of dockerd. For a client on the unix socket all fields are empty.
 
-    ``revoked`` is true if one of the certificates is revoked.
+    ``user`` and ``method`` are ``User`` and ``UserAuthNMethod`` of dockerd's message; ``revoked``
+    is true if one of the certificates is revoked.
     """
 
     user: str
@@ -61,7 +65,7 @@ def read_caller(request: AuthZReq, revoked: Callable[[], frozenset[str]] = froze
 
 
 def certificate_cache() -> tuple[int, int, int]:
-    """Hits, misses and entries of the cache of certificates that were read."""
+    """Hits, misses and entries of the cache of parsed certificates."""
     info = _certificate.cache_info()
     return info.hits, info.misses, info.currsize
 
@@ -88,7 +92,7 @@ def _certificate(pem: str) -> Certificate:
 
 
 def _common_name(certificate: x509.Certificate) -> str:
-    """The last one, which is what Go, and so dockerd's ``User``, takes."""
+    """The last common name: the one that Go uses, and so dockerd for ``User``."""
     return ("", *_names(certificate, NameOID.COMMON_NAME))[-1]
 
 

@@ -1,7 +1,7 @@
 """The policy configuration in force: a profile, the operator's changes, roles and exceptions.
 
-What does not depend on a request is computed here once: profiles and roles are completed, symbolic
-links of paths are followed, dates become times. The rules then only compare values.
+Everything that does not depend on a request is computed here once: profiles and roles are merged,
+symbolic links are resolved, dates become times. The rules then only compare values.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from authz_plugin.settings import (
 )
 
 ROOT: Final = Path("docker/authz")
-"""The folder, and so the package, that everything lives in."""
+"""The folder of the policies in a bundle, which corresponds to the package ``docker.authz``."""
 
 WARNED_BEFORE: Final = timedelta(days=14)
-"""How long before its end an exception is warned about."""
+"""The time before the end of an exception in which decisions warn about it."""
 
 _RULE_ID: Final = re.compile(r"^#\s+id:\s+(\S+)$", re.MULTILINE)
-"""The id of a rule of the operator's own, in its metadata."""
+"""The id in the METADATA of one of the operator's own rules."""
 
 _SIZE: Final = re.compile(r"(\d+)([kmg])")
 _UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -54,10 +54,10 @@ _GUARDED: Final = (*GUARDED, str(SHIPPED), str(Path(__file__).parent))
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """An exception for people to read.
+    """An exception in a form for messages.
 
-    ``days`` are whole days until it ends, below 0 once it has ended; ``ending`` says that this is
-    soon or past.
+    ``days`` are the whole days until it ends, below 0 if it has ended; ``ending`` is true if it has
+    ended or ends within ``WARNED_BEFORE``.
     """
 
     rule: str
@@ -102,11 +102,11 @@ def rule_ids(folder: Path | None = None) -> frozenset[str]:
 
 
 def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
-    """The policy configuration in force: a profile, changed by what the operator set.
+    """The policy configuration in force: a profile with the operator's changes.
 
-    Mappings are merged, anything else is replaced. A role is its own profile, or else what stands
-    outside of roles, changed by what the role sets. Raises ``SettingsError`` for what the schema
-    refuses and for an unknown profile, operation, rule or role.
+    Mappings are merged, other values are replaced. A role is based on its own profile, or else on
+    the configuration outside of roles, with the role's changes. Raises ``SettingsError`` for values
+    that the schema refuses and for an unknown profile, operation, rule or role.
     """
     given, origins = settings.policy, settings.origins
     name = given.get("profile", DEFAULT_PROFILE)
@@ -135,10 +135,10 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
 
 
 def complete_profile(name: str, host_paths: HostPaths) -> dict[str, Any]:
-    """The configuration that a profile is by itself, without any operator.
+    """The configuration of a profile without changes of an operator.
 
-    Raises ``SettingsError`` if the schema refuses it, which names the file of the profile that the
-    others extend: a key that the schema requires is missing there.
+    Raises ``SettingsError`` if the schema refuses it. The error names the file of the profile that
+    the others extend, because a required key can only be missing there.
     """
     profile = {**_profile(name), "profile": name, "role_order": []}
     guarded = {"paths": sorted(GUARDED), "prefixes": list(GUARDED_PREFIXES)}
@@ -154,7 +154,7 @@ def _profile_file(name: str) -> Path:
 
 @cache
 def _root(name: str) -> str:
-    """The profile at the end of the chain of ``extends`` that begins at a profile."""
+    """The last profile in the chain of ``extends`` that begins at a profile."""
     base = read_yaml(_profile_file(name))[0].get("extends")
     return name if base is None else _root(base)
 
@@ -182,8 +182,8 @@ def _completed(
     prefix: Key,
     origins: KeyOrigins,
 ) -> dict[str, Any]:
-    """A configuration in the form that rules compare: paths resolved, sizes in bytes, images
-    complete."""
+    """A configuration in the form that rules compare: paths resolved, sizes in bytes, image
+    patterns with registries."""
     _check_each(config["operations"], OPERATIONS, (*prefix, "operations"), origins)
     _check_each(config["rules"], rule_ids(), (*prefix, "rules"), origins)
     unprotected_paths = config["guard"]["unprotected_paths"]
@@ -211,14 +211,14 @@ def _completed(
 
 
 def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> dict[str, Any]:
-    """The mount rules with clean paths, each with where its symbolic links lead."""
+    """The settings of mounts with cleaned paths, and with the resolved path of each."""
 
     def resolved(path: str) -> str | None:
         return host_paths.resolve(path).resolved
 
     def complete(root: Mapping[str, Any]) -> Mapping[str, Any]:
         if "path" not in root:
-            return root  # the schema says what is wrong
+            return root  # the schema refuses it later
         path = clean(root["path"]) or root["path"]
         return {"read_only": False, **root, "path": path, "resolved": resolved(path)}
 
@@ -229,7 +229,7 @@ def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> di
 
 
 def _guarded(settings: Settings, host_paths: HostPaths) -> dict[str, list[str]]:
-    """The paths whose mount could switch the plugin off, under each of their names."""
+    """The paths whose mount would allow disabling the plugin, as given and resolved."""
     paths = {*_GUARDED, str(settings.server.socket)}
     paths |= {str(path.absolute()) for path in (settings.file, settings.policies) if path}
     cleaned = {clean(path) or path for path in paths}
@@ -246,8 +246,8 @@ def _bytes(value: Any) -> Any:
 
 
 def _image(text: str) -> str:
-    """A pattern of images with its registry, as input documents have them; a tag beside a digest
-    is left out, because dockerd does so."""
+    """A pattern of images with its registry, as in input documents. A tag beside a digest is
+    removed, because dockerd ignores it."""
     name, at, digest = text.partition("@")
     if at and ":" in name.rpartition("/")[2]:
         name = name.rpartition(":")[0]
@@ -261,9 +261,9 @@ def _image(text: str) -> str:
 
 
 def _exception(exception: Any, position: int, origins: KeyOrigins) -> Any:
-    """An exception with the times at which it ends and is first warned about."""
+    """An exception with the time of its end and the time of the first warning."""
     if not isinstance(exception, Mapping) or not isinstance(exception.get("expires"), str):
-        return exception  # the schema says what is wrong
+        return exception  # the schema refuses it later
     try:
         last = date.fromisoformat(exception["expires"])
     except ValueError:
@@ -299,7 +299,7 @@ def _check_profile(name: str, key: Key, origins: KeyOrigins) -> None:
 
 
 def _check_roles(config: Mapping[str, Any], origins: KeyOrigins) -> None:
-    """Check that each role that is named exists."""
+    """Check that the roles named by ``default_role`` and by exceptions exist."""
     named: list[tuple[Key, str]] = [
         (("exceptions", i, "when", "role"), exception["when"]["role"])
         for i, exception in enumerate(config["exceptions"])
@@ -332,7 +332,7 @@ def _check_names(
 
 
 def exceptions(config: Mapping[str, Any], now: datetime) -> list[Exemption]:
-    """The exceptions of a configuration, the first to end first."""
+    """The exceptions of a configuration, ordered by their end."""
     made = [
         Exemption(
             rule=exception["rule"],

@@ -1,7 +1,7 @@
 """The decision of the policies on one request, and the message of a denial.
 
-This module reads the decision document (``data.docker.authz.decision``) strictly. A document that
-is not a complete decision raises ``EngineError``, and the request is denied.
+This module validates the decision document (``data.docker.authz.decision``). A document that is not
+a complete decision raises ``EngineError``, and the request is denied.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from authz_plugin.errors import EngineError, Refused
 from authz_plugin.renamed import current_packages, current_rule
 
 DENIAL_LIMIT: Final = 1024
-"""Bytes of a message to a person, at most."""
+"""The maximum length of a denial's message, in bytes."""
 
 _PART_LIMIT: Final = 200
 _MISSING: Final = object()
@@ -24,11 +24,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """One reason against a request.
+    """One reason for which a request is denied.
 
-    ``rule`` is the rule's stable id (``"mounts.source"``), ``field`` what it is about
-    (``"HostConfig.Binds[0]"``), ``value`` what stood there, ``message`` what is not allowed,
-    ``hint`` what would be.
+    ``rule`` is the rule's stable id (``"mounts.source"``), ``field`` the part of the request
+    (``"HostConfig.Binds[0]"``), ``value`` its value, ``message`` what is not allowed, ``hint`` what
+    is allowed.
     """
 
     rule: str
@@ -47,10 +47,9 @@ class Denial:
 class Decision:
     """The decision document.
 
-    ``evaluated`` names the rule packages that answered, ``warnings`` what rules in warn mode
-    would have denied; ``role`` is the one that they see the caller in, empty for none.
-    ``repeatable`` says that the decision depends on nothing but the policy and
-    the input document without its time.
+    ``evaluated`` names the rule packages that were evaluated; ``warnings`` are the denials of rules
+    in warn mode; ``role`` is the caller's role, or empty. ``repeatable`` says that the decision
+    depends only on the policy and on the input document without its time.
     """
 
     allow: bool
@@ -64,11 +63,11 @@ class Decision:
 
 
 def read_decision(document: object, required: frozenset[str]) -> Decision:
-    """Turn an engine's answer into a ``Decision``.
+    """Turn a decision document into a ``Decision``.
 
-    ``required`` names the rule packages that must have answered. Raises ``EngineError`` for
-    anything that is not a complete, consistent decision: a missing key, a wrong type, a rule
-    package that did not answer, or an allow beside a denial.
+    ``required`` names the rule packages that must have been evaluated. Raises ``EngineError`` for a
+    missing key, a wrong type, a rule package that was not evaluated, an allow with a denial, or a
+    deny without one.
     """
     fields = _mapping(document, "the decision")
     decision = Decision(
@@ -95,11 +94,12 @@ _CLOSED: Final = "sections.operation"
 
 
 def denial_message(operation: str, denials: Sequence[Denial], decision_id: str) -> str:
-    """What the person reads behind "authorization denied by plugin opa-authz:".
+    """The message that the client shows after "authorization denied by plugin opa-authz:".
 
-    It lists all denials, each with its rule, its field and what is allowed. It has at most
-    ``DENIAL_LIMIT`` bytes, always ends with the decision id and contains no control characters. A
-    denial of the whole operation comes first, because no other change would allow the request.
+    It lists the denials, each with its rule, its field and what is allowed. It has at most
+    ``DENIAL_LIMIT`` bytes, always ends with the decision id and contains no control characters
+    except newlines. A denial of the whole operation comes first, because no other change would
+    allow the request.
     """
     reference = f" (decision {decision_id})"
     lines = [_line(denial) for denial in sorted(denials, key=lambda one: one.rule != _CLOSED)]

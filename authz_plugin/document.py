@@ -1,7 +1,7 @@
-"""The input document: the facts of one request, as the policies see them.
+"""The input document of the policies: the facts of one request.
 
-Version 1, described by ``policies/schemas/input.json``. It is total: every key of the schema is
-present, if necessary as an empty value or null, so that no denial is undefined for lack of a key.
+Version 1, described by ``policies/schemas/input.json``. Every key of the schema is present, with an
+empty value or null if there is nothing, so that no denial is undefined because a key is missing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ VERSION: Final = 1
 _NO_PATH: Final = Resolution(None, exists=False)
 
 _FORCING: Final = (1, 44)
-"""The API version since which an engine refuses what it cannot make read-only as a whole."""
+"""The API version since which dockerd honours ReadOnlyForceRecursive: it refuses a bind that it
+cannot make read-only recursively."""
 
 
 def input_document(
@@ -39,9 +40,9 @@ def input_document(
     now: datetime,
     engine_state: EngineState,
 ) -> dict[str, Any]:
-    """The input document of a request; ``now`` is the time that the decision counts from.
+    """The input document of a request; ``now`` is the time with which exceptions are compared.
 
-    Where dockerd's state is not seen, the mounts are those that the request itself asks for.
+    If dockerd's state is not accessible, ``mounts`` contains only the mounts in the request.
     """
     operation = request.operation
     resource = None if request.ref is None else {"kind": operation.kind, "ref": request.ref}
@@ -119,7 +120,7 @@ def _caller(caller: Caller) -> dict[str, Any]:
 
 
 def _all_mounts(request: CanonicalRequest, state: EngineState) -> Iterator[Mount]:
-    """The mounts that a request asks for, and those that dockerd's state adds to them."""
+    """The mounts in a request, and those of the volumes and containers that it uses."""
     yield from request.mounts
     if state.is_seen:
         for mount in request.mounts:
@@ -143,7 +144,7 @@ def _of_container(use: ContainerUse, state: EngineState) -> Iterator[Mount]:
 def _of_volume(
     mount: Mount, state: EngineState, origin: Literal["request", "volume", "container"]
 ) -> Iterator[Mount]:
-    """What a named volume is, where its stored options say more than its name does."""
+    """The mounts that the stored options of a named volume describe, if it has any."""
     if not is_named_volume(mount):
         return
     try:
@@ -177,11 +178,11 @@ def _mount(mount: Mount, host_paths: HostPaths, api_version: str | None) -> dict
 def _submounts(
     mount: Mount, resolution: Resolution, host_paths: HostPaths, api_version: str | None
 ) -> str:
-    """What becomes in the container of what is mounted below a bind's source.
+    """How the container can access mounts below a bind's source: none, read-only or writable.
 
-    With a read-only bind dockerd makes it read-only where engine, API version and kernel are new
-    enough, and says nothing where they are not; engines of API version 1.44 can be made to refuse
-    that (moby 28.5.2 ``daemon/oci_linux.go`` withMounts).
+    With a read-only bind dockerd makes them read-only if engine, API version and kernel are new
+    enough, and otherwise leaves them writable without an error, unless the request has
+    ReadOnlyForceRecursive (moby 28.5.2 ``daemon/oci_linux.go`` withMounts).
     """
     if mount.type != "bind" or not mount.recursive:
         return "none"
@@ -194,6 +195,7 @@ def _submounts(
 
 
 def _is_at_least(api_version: str | None, least: tuple[int, int]) -> bool:
-    """Whether a version prefix says so; without one dockerd takes its own newest, whichever."""
+    """Whether the version prefix is at least ``least``. False without a prefix: dockerd then uses
+    its own newest version, which is not known."""
     major, _, minor = (api_version or "").partition(".")
     return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= least

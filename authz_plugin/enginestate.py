@@ -1,9 +1,9 @@
-"""What dockerd keeps on disk of the containers and volumes that a request names.
+"""What dockerd stores on disk about the containers and volumes that a request names.
 
 A request that starts a container does not contain its mounts, and a request that mounts a volume
-does not contain the path that the volume binds. Except for ``hostpaths``, a decision reads nothing
-else of the host. What cannot be read is unknown. Sources: moby 20.10.24
-and 28.5.2 ``container/container.go`` (``config.v2.json``, ``hostconfig.json``),
+does not contain the path that the volume binds. Besides these files, a decision depends on the host
+only through ``hostpaths``. Files that cannot be read raise ``Unknown``. Sources: moby 20.10.24 and
+28.5.2 ``container/container.go`` (``config.v2.json``, ``hostconfig.json``),
 ``volume/local/local.go`` (``opts.json``), ``daemon/container.go`` (GetContainer),
 ``cmd/dockerd/daemon.go`` (a folder for each remapped user namespace).
 """
@@ -28,39 +28,39 @@ DEFAULT_ROOT: Final = Path("/var/lib/docker")
 _CONFIG: Final = "config.v2.json"
 _HOST_CONFIG: Final = "hostconfig.json"
 _LARGEST: Final = 16 << 20
-"""Bytes of a file, at most; a container's environment and labels are the greater part of it."""
+"""The maximum size of a file, in bytes; most of it are a container's environment and labels."""
 _MOST_CONTAINERS: Final = 20_000
 _YOUNG: Final = 1_000_000_000
-"""Nanoseconds within which a file system may give two changes the same time."""
+"""Nanoseconds within which two changes may get the same time stamp from a file system."""
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _REMAPPED: Final = re.compile(r"\d+\.\d+")
 _LINK_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
-"""The alias of a link that gives a name below that of the container which has the link."""
+"""The form of a link's alias that results in a name of the form ``CONTAINER/ALIAS``."""
 _VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 
 
-class Unknown(Exception):  # noqa: N818 - what is not known is no error here
-    """The state cannot be read, or does not hold what was asked for."""
+class Unknown(Exception):  # noqa: N818 - missing state is not an error here
+    """The state cannot be read, or does not contain the object."""
 
 
 class EngineState(Protocol):
-    """dockerd's own files, as far as this plugin can see them."""
+    """dockerd's files, as far as this plugin can read them."""
 
     @property
     def is_seen(self) -> bool:
-        """Whether the plugin shares dockerd's file system at all."""
+        """Whether the plugin shares dockerd's file system."""
 
     def mount_points(self, reference: str) -> list[Any]:
-        """The mount points, as dockerd stores them, of every container that a name, an id or the
-        beginning of one may mean; raises ``Unknown``."""
+        """The mount points, as dockerd stores them, of every container that ``reference``, a name
+        or the beginning of an id, may refer to; raises ``Unknown``."""
 
     def volume_options(self, name: str) -> list[Any]:
-        """The options, as dockerd stores them, of every volume of the local driver that has a name
-        and options; raises ``Unknown``."""
+        """The options, as dockerd stores them, of every volume of the local driver that has this
+        name and options; raises ``Unknown``."""
 
 
 class UnseenEngineState:
-    """dockerd's files are on another host: nothing is known."""
+    """The state if dockerd's files are not accessible: every method raises ``Unknown``."""
 
     is_seen = False
 
@@ -72,7 +72,7 @@ class UnseenEngineState:
 
 
 class NoEngineState:
-    """A host without dockerd: no container has a mount, no volume has options."""
+    """The state of a host without containers and volumes: every method returns an empty list."""
 
     is_seen = True
 
@@ -87,11 +87,11 @@ class NoEngineState:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What a container is called, and whether it gives names to others.
+    """The name of a container, and whether its links give names to other containers.
 
-    ``seen`` tells whether its files are still those that this was read from: dockerd replaces them
-    as a whole, which changes their folder. ``own`` is its name without the slash. ``links`` tells
-    whether it has links, ``odd_links`` whether one of them may give a name without a slash in it.
+    ``seen`` are inode and mtime of its folder when its files were read; they change with the files,
+    because dockerd replaces whole files. ``own`` is its name without the slash. ``links`` is
+    whether it has links, ``odd_links`` whether a link may result in a name without a slash.
     """
 
     seen: tuple[int, int]
@@ -101,8 +101,8 @@ class _Names:
 
 
 class LocalEngineState:
-    """dockerd and this plugin share one file system; ``root`` is dockerd's ``data-root``, or None
-    where it is not known: then nothing in it is."""
+    """The state in dockerd's ``data-root``, on a file system that this plugin shares. ``root`` is
+    None if the folder is not known; then every method raises ``Unknown``."""
 
     is_seen = True
 
@@ -128,7 +128,7 @@ class LocalEngineState:
 
     def volume_options(self, name: str) -> list[Any]:
         if _VOLUME_NAME.fullmatch(name) is None:
-            return []  # no name of the local driver's
+            return []  # not a valid name for the local driver
         found: list[Any] = []
         for root in self._roots("volumes"):
             with contextlib.suppress(FileNotFoundError):
@@ -136,14 +136,14 @@ class LocalEngineState:
         return found
 
     def _containers(self, reference: str) -> Iterator[Path]:
-        """The folders of all containers that dockerd may take a reference for.
+        """The folders of all containers that dockerd may resolve a reference to.
 
-        dockerd takes a whole id, then an exact name, then the only id that begins so. Links give
-        their containers names as well (``/web/db``), which dockerd never gives to two. Whose such a
-        name is does not stand in these files: what a link was made to may be called otherwise by
-        now, and a link to a container in the network of another is one to that other (28.5.2
-        ``daemon/daemon_unix.go`` registerLinks, ``daemon/rename.go``). A reference that is nobody's
-        own name and may be one that a link gave therefore means every container.
+        dockerd tries a complete id, then an exact name, then a unique beginning of an id. A link
+        gives the linked container a further, unique name (``/web/db``). These files do not show
+        which container has such a name: the linked container may have been renamed, and a link to a
+        container in another one's network namespace names that other one (28.5.2
+        ``daemon/daemon_unix.go`` registerLinks, ``daemon/rename.go``). Therefore a reference that
+        is no container's own name, but may be the name from a link, yields every container.
         """
         roots = list(self._roots("containers"))
         if _ID.fullmatch(reference):
@@ -169,7 +169,7 @@ class LocalEngineState:
                 yield Path(folder)
 
     def _named(self, entry: os.DirEntry[str]) -> _Names | None:
-        """The names of a container, or None for a folder that holds none (any more)."""
+        """The names of a container, or None for a folder without one (or one that was removed)."""
         try:
             seen = _state_of(entry)
             known = self._names.get(entry.path)
@@ -182,7 +182,7 @@ class LocalEngineState:
             seen = (0, 0)
         try:
             links = _read(Path(entry.path, _HOST_CONFIG)).get("Links") or []
-        except FileNotFoundError:  # being made, or removed
+        except FileNotFoundError:  # being created, or removed
             return _Names((0, 0), _name(own, entry), links=True, odd_links=True)
         if not isinstance(links, list) or not all(isinstance(link, str) for link in links):
             raise Unknown(f"{entry.path} is not what dockerd writes")
@@ -190,7 +190,8 @@ class LocalEngineState:
         return _Names(seen, _name(own, entry), links=bool(links), odd_links=odd)
 
     def _roots(self, what: str) -> Iterator[Path]:
-        """The folders of containers or volumes: one, and one for each remapped user namespace."""
+        """The existing folders of containers or volumes: below the data root, and below it for each
+        remapped user namespace; raises ``Unknown`` if there are none."""
         if self.root is None:
             raise Unknown(f"{DAEMON_FILE} does not tell dockerd's data-root (set data_root)")
         try:
@@ -204,11 +205,11 @@ class LocalEngineState:
 
 
 def data_root(daemon_file: Path = DAEMON_FILE) -> Path | None:
-    """Where dockerd keeps its state, as its settings say, or its default.
+    """The data root in dockerd's configuration file, or dockerd's default.
 
-    None where the settings cannot be read, or say it in a way that is not certain: an old dockerd's
-    containers in the default folder must not be taken for those that run. ``graph`` is what 20.10
-    called ``data-root`` before (``daemon/config/config.go`` RootDeprecated).
+    None if the file cannot be read or its value is not certain, because containers that an earlier
+    dockerd left in the default folder must not be taken for the present ones. ``graph`` is the
+    deprecated name of ``data-root`` in 20.10 (``daemon/config/config.go`` RootDeprecated).
     """
     try:
         settings = _read(daemon_file)
@@ -225,9 +226,9 @@ def data_root(daemon_file: Path = DAEMON_FILE) -> Path | None:
 
 
 def engine_state(root: Path | None, *, visible: bool) -> EngineState:
-    """dockerd's own files below its data root, or below the one that daemon.json names.
+    """The state below ``root``, or below the data root that daemon.json names.
 
-    Nothing is known of them if this process does not see dockerd's file system (``visible``).
+    ``visible`` is whether this process shares dockerd's file system; if not, no state is known.
     """
     return LocalEngineState(root or data_root()) if visible else UnseenEngineState()
 
@@ -239,7 +240,7 @@ def _name(stored: object, folder: os.DirEntry[str]) -> str:
 
 
 def _alias(link: str) -> str:
-    """What a link (``db:alias``) is called below its container's name (moby 28.5.2
+    """The alias of a link (``db:alias``), by default the name of the linked container (moby 28.5.2
     ``opts/opts.go`` ParseLink)."""
     child, colon, alias = link.partition(":")
     if not colon:
@@ -268,7 +269,7 @@ def _state_of(folder: os.DirEntry[str]) -> tuple[int, int]:
 
 
 def _read(file: Path) -> Mapping[str, Any]:
-    """An object in a file; raises ``FileNotFoundError`` without a file, else ``Unknown``."""
+    """The JSON object in a file; raises ``FileNotFoundError``, or ``Unknown`` for other faults."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:

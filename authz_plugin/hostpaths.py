@@ -1,8 +1,7 @@
-"""The product's own host paths, where a host path leads, and what is mounted below it.
+"""The product's own host paths; the resolution of host paths, and the mounts below them.
 
-dockerd follows symbolic links when it mounts a path, so a policy must judge where they end. That
-can change between the decision and the mount; what follows from it is in
-docs/explanation/threat-model.md.
+dockerd follows symbolic links when it mounts a path, so policies must compare the resolved path.
+Links can change between the decision and the mount: see docs/explanation/threat-model.md.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from pathlib import Path
 from typing import Final, Protocol
 
 DEFAULT_FILE: Final = Path("/etc/opa-authz/config.yaml")
-"""The settings file where none is named."""
+"""The default settings file."""
 
 DEFAULT_IDENTITIES: Final = DEFAULT_FILE.parent / "identities"
-"""The folder of ``opa-authz identity`` where none is named."""
+"""The default folder of ``opa-authz identity``."""
 
 SYSTEM_SOCKET: Final = Path("/run/docker/plugins/opa-authz.sock")
-"""The plugin's socket where dockerd looks for it without being configured."""
+"""The plugin's default socket for root, in a folder in which dockerd searches for plugins."""
 
 RUNTIME_PREFIX: Final = "opa-authz-"
-"""How the name of a running plugin's private folder begins."""
+"""The prefix of the name of a running plugin's private folder."""
 
 GUARDED: Final = (
     "/etc/docker",
@@ -34,18 +33,18 @@ GUARDED: Final = (
     "/usr/local/lib/docker/plugins",
     str(DEFAULT_FILE.parent),
 )
-"""Folders that decide whether and how dockerd asks the plugin."""
+"""Folders whose content determines whether and how dockerd asks the plugin."""
 
 GUARDED_PREFIXES: Final = (f"/run/{RUNTIME_PREFIX}", f"/run/.{RUNTIME_PREFIX}")
-"""How the paths of private folders begin, finished and being made, where the plugin is root."""
+"""The prefixes of root's private folders: the final name, and the name during creation."""
 
 _MOUNTS: Final = Path("/proc/1/mountinfo")
-"""What the host has mounted, as its first process sees it."""
+"""The mounts in the mount namespace of the host's first process (proc(5))."""
 
 _OCTAL: Final = re.compile(rb"\\([0-7]{3})")
 
 _PATH_MAX: Final = 4096
-"""Bytes of a path, its end included, that Linux takes (``PATH_MAX``)."""
+"""The maximum length of a path on Linux in bytes, with the terminating zero (``PATH_MAX``)."""
 
 
 def _shipped() -> Path:
@@ -54,30 +53,30 @@ def _shipped() -> Path:
 
 
 SHIPPED: Final = _shipped()
-"""The folder of the policies that come with this package."""
+"""The folder of the policies in this package, or of the checkout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """``resolved`` is the path after symbolic links, also where its last parts do not exist, or
-    None where that cannot be known."""
+    """A resolved path. ``resolved`` is the path after following symbolic links, even if its last
+    parts do not exist, or None if it cannot be determined."""
 
     resolved: str | None
     exists: bool
 
 
 class HostPaths(Protocol):
-    """The host's file system, as far as this plugin can see it."""
+    """The host's file system, as far as this plugin can access it."""
 
     def resolve(self, path: str) -> Resolution:
         """Follow the symbolic links of an absolute, lexically clean path."""
 
     def holds_mounts(self, path: str) -> bool | None:
-        """Whether anything is mounted below a resolved path, or None where that is not known."""
+        """Whether anything is mounted below a resolved path; None if that is not known."""
 
 
 class LocalHostPaths:
-    """dockerd and this plugin share one file system."""
+    """The file system of this process, which is also dockerd's."""
 
     def resolve(self, path: str) -> Resolution:
         try:
@@ -106,13 +105,13 @@ class LocalHostPaths:
 
 
 def _unescaped(point: bytes) -> bytes:
-    """A mount point as the kernel has it: spaces and the like are written in octal (proc(5))."""
+    """A mount point with the octal escapes of mountinfo decoded (proc(5))."""
     return _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), point)
 
 
 def _holds_link(path: str) -> bool:
-    """Whether a path that does not exist contains a symbolic link: part of a loop of links
-    that goes through a missing file, which the kernel does not report as a loop."""
+    """Whether a resolved path that does not exist contains a symbolic link: it is then part of a
+    loop of links through a missing file, which the kernel does not report as a loop."""
     prefix = ""
     for part in path.split("/")[1:]:
         prefix += f"/{part}"
@@ -126,7 +125,7 @@ def _holds_link(path: str) -> bool:
 
 
 class UnseenHostPaths:
-    """dockerd mounts from a file system that this plugin cannot see: nothing is known."""
+    """dockerd's file system if this plugin cannot access it: every result is unknown."""
 
     def resolve(self, path: str) -> Resolution:
         del path
@@ -138,12 +137,12 @@ class UnseenHostPaths:
 
 
 def host_paths(*, visible: bool) -> HostPaths:
-    """The host's file system: as this process sees it if that is dockerd's (``visible``)."""
+    """The host's file system; ``visible`` is whether this process shares it with dockerd."""
     return LocalHostPaths() if visible else UnseenHostPaths()
 
 
 def default_socket(environment: Mapping[str, str], *, root: bool) -> Path:
-    """Return the plugin's socket where none is set: ``SYSTEM_SOCKET`` for root, else one below
+    """Return the plugin's default socket: ``SYSTEM_SOCKET`` for root, else one below
     ``XDG_RUNTIME_DIR`` or ~/.cache/opa-authz."""
     if root:
         return SYSTEM_SOCKET
@@ -151,7 +150,7 @@ def default_socket(environment: Mapping[str, str], *, root: bool) -> Path:
 
 
 def runtime_home(environment: Mapping[str, str], *, root: bool) -> Path:
-    """Return the folder in which running plugins make their private folders."""
+    """Return the folder in which running plugins create their private folders."""
     if root:
         return Path("/run")
     return Path(environment.get("XDG_RUNTIME_DIR") or Path.home() / ".cache/opa-authz")

@@ -1,4 +1,4 @@
-"""The socket on which dockerd finds the plugin: opened once, with the right owner and mode."""
+"""Opens the sockets that the plugin listens on, with owner and mode."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _ACTIVATED_FD: Final = 3
 def open_listener(path: Path, group: str | None = None, listen: str | None = None) -> socket.socket:
     """Return the socket that systemd passed, or open one.
 
-    ``listen`` is ``host:port``; where it is None, a unix socket is made at ``path``, which root and
+    ``listen`` is ``host:port``; if it is None, a unix socket is created at ``path``, which root and
     the members of ``group`` may use.
 
-    A socket file that no process serves is replaced. Raises ``SetupError`` if a process serves it,
-    or if the address cannot be opened.
+    A socket file on which no process listens is replaced. Raises ``SetupError`` if a process
+    listens on it, or if the address cannot be opened.
     """
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
         return socket.socket(fileno=_ACTIVATED_FD)
@@ -34,7 +34,7 @@ def open_listener(path: Path, group: str | None = None, listen: str | None = Non
 
 
 def open_address(address: str) -> socket.socket:
-    """Listen on ``unix:/path`` (for this user alone) or ``host:port``; raises ``SetupError``."""
+    """Listen on ``unix:/path`` (for this user only) or ``host:port``; raises ``SetupError``."""
     if address.startswith("unix:"):
         return _open_unix(Path(address.removeprefix("unix:")), None)
     return _open_tcp(address)

@@ -56,8 +56,8 @@ _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checked policy: ``folder`` is what OPA loads, ``revision`` names its content, ``ending``
-    are the exceptions that have ended when it is made or end soon."""
+    """A checked policy. OPA loads ``folder``; ``revision`` is a hash of its content; ``packages``
+    are the names of its rule packages; ``ending`` are exceptions that have ended or end soon."""
 
     folder: Path
     revision: str
@@ -67,17 +67,17 @@ class Bundle:
 
 
 class Compiler(Protocol):
-    """The functions of OPA with which a bundle is made; ``engine.binary.Opa`` has them."""
+    """The functions of OPA for making a bundle; ``engine.binary.Opa`` implements them."""
 
     def check(self, schemas: Path, policies: Sequence[Path]) -> None:
         """Compile policies strictly; raises ``PolicyError`` with file, line and reason."""
 
     def packages(self, policies: Sequence[Path]) -> dict[str, list[str]]:
-        """The packages of policies and the files that each is made of."""
+        """The Rego packages in folders, each with its files; raises ``PolicyError``."""
 
 
 def shipped_rules() -> frozenset[str]:
-    """The names of the shipped rule packages; every decision must come from all of them."""
+    """The names of the shipped rule packages, all of which every decision must have evaluated."""
     folders = (SHIPPED / ROOT / "rules").iterdir()
     return frozenset(folder.name for folder in folders if any(folder.glob("*.rego")))
 
@@ -87,8 +87,9 @@ def assemble(
 ) -> Bundle:
     """Write and check a bundle in an empty folder.
 
-    ``custom`` is the operator's own folder. Raises ``PolicyError`` for what does not compile, for
-    packages that are not ``docker.authz.rules.custom_*``, and for what would not be served.
+    ``config`` is the result of ``configuration``, ``custom`` the folder of the operator's own
+    rules. Raises ``PolicyError`` for policies that do not compile, for packages that are not
+    ``docker.authz.rules.custom_*``, and for files and denials that the bundle would not include.
     """
     sources = [SHIPPED / ROOT] if custom is None else [SHIPPED / ROOT, custom]
     if custom is not None and not custom.is_dir():
@@ -111,7 +112,7 @@ def assemble(
 def old_names(custom: Path | None) -> list[str]:
     """Return a warning for each line of the operator's rules that reads a key by its old name.
 
-    A folder or file that cannot be read gives none: ``assemble`` says what is wrong with it.
+    A folder or file that cannot be read is ignored: ``assemble`` reports it.
     """
     found: list[str] = []
     for file in sorted(custom.rglob("*.rego")) if custom is not None else ():
@@ -121,7 +122,7 @@ def old_names(custom: Path | None) -> list[str]:
 
 
 def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:
-    """The names of the rule packages, an operator's folder included; raises ``PolicyError``."""
+    """The names of the shipped rule packages and of those in ``custom``; raises ``PolicyError``."""
     if custom is None:
         return shipped_rules()
     _check_files(custom)
@@ -147,9 +148,9 @@ def rule_packages(custom: Path | None, compiler: Compiler) -> frozenset[str]:
 
 
 def _check_files(custom: Path) -> None:
-    """Refuse data files beside rules. Tests would read them, but the bundle leaves them out: a
-    denial that depends on them would be undefined, and the request allowed. For the same reason,
-    refuse names of packages and rules that are gone."""
+    """Refuse data files beside rules. Tests would read them, but the bundle does not include them:
+    a denial that depends on them would be undefined, and the request allowed. For the same reason,
+    refuse the old names of renamed packages and rules."""
     for file in sorted(custom.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(custom).parts)
         if file.suffix in _DATA and not hidden:
@@ -161,7 +162,7 @@ def _check_files(custom: Path) -> None:
 
 
 def _check_inner(package: str, files: Sequence[str]) -> None:
-    """Refuse denials in a package below a rule package, because ``decision`` does not collect
+    """Refuse denials in a subpackage of a rule package, because ``decision`` does not collect
     them."""
     for file in files:
         if _DENIALS.search(Path(file).read_text()):

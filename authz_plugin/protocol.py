@@ -1,8 +1,8 @@
-"""Docker's AuthZ plugin messages: bytes to messages and answers to bytes.
+"""The messages of Docker's authorization plugin API: decoding of messages, encoding of answers.
 
 This module implements the wire format of moby ``pkg/authorization/api.go`` (20.10 to 29). It does
-not interpret requests. The field is ``RequestUri``, bodies are standard base64, and Go leaves out
-every field that is empty.
+not interpret requests. The target's field is spelt ``RequestUri``, bodies are standard base64, and
+Go omits every empty field.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import orjson
 from authz_plugin.errors import Refused
 
 ACTIVATION: Final = b'{"Implements": ["authz"]}'
-"""The answer to ``/Plugin.Activate``; dockerd looks for exactly ``authz``."""
+"""The answer to ``/Plugin.Activate``; dockerd requires exactly the string ``authz``."""
 
 CONTENT_TYPE: Final = "application/vnd.docker.plugins.v1.2+json"
 
 
 @dataclass(frozen=True, slots=True)
 class AuthZReq:
-    """What dockerd asks: one API request, as far as dockerd shows it.
+    """The content of an ``/AuthZPlugin.AuthZReq``: one API request, as dockerd sends it to plugins.
 
-    ``body`` is empty both when the request has none and when dockerd withholds it; the
-    ``dockerd`` package tells the two apart. ``headers`` has lower-case names and, for a header
-    that was sent twice, only the last value. ``certificates`` are PEM texts, the caller's first.
+    ``body`` is empty both if the request has none and if dockerd withholds it; ``dockerd.bodies``
+    distinguishes the two. ``headers`` has lower-case names and, for a repeated header, only the
+    last value. ``certificates`` are in PEM, the caller's own first.
     """
 
     user: str
@@ -42,9 +42,9 @@ class AuthZReq:
 
 @dataclass(frozen=True, slots=True)
 class AuthZRes:
-    """What dockerd reports when the API request is over: the request again, and its outcome.
+    """The content of an ``/AuthZPlugin.AuthZRes``: the API request again, and its outcome.
 
-    ``status`` is 0 and ``body`` empty when dockerd does not know them: after a stream, a hijacked
+    ``status`` is 0 and ``body`` empty if dockerd does not report them: after a stream, a hijacked
     connection or an error (moby ``pkg/authorization/middleware.go``).
     """
 
@@ -62,16 +62,16 @@ class Answer:
     message: str = ""
 
     def to_bytes(self) -> bytes:
-        """Encode for the wire. There is no ``Err``: dockerd does not read it on a 200."""
+        """Encode as JSON. ``Err`` is omitted, because dockerd ignores it with status 200."""
         return orjson.dumps({"Allow": self.allow, "Msg": self.message})
 
 
 def read_request(message: bytes) -> AuthZReq:
     """Decode the body of ``/AuthZPlugin.AuthZReq``.
 
-    Raises ``Refused`` (``request.message``) for everything that dockerd would not send. That
-    includes the empty body of its retries, which it sends after a plugin hung up on it (moby
-    ``pkg/plugins/client.go``) and after which it would run the original request.
+    Raises ``Refused`` (``request.message``) for a message of another form. That includes an empty
+    body, which dockerd sends when it retries after the plugin closed the connection (moby
+    ``pkg/plugins/client.go``): if that were allowed, dockerd would run the original request.
     """
     return _request(_object(message))
 

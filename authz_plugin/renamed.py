@@ -1,8 +1,8 @@
 """Names that changed, and the old names that are accepted until version ``ACCEPTED_UNTIL``.
 
 Old names are accepted in settings, in command line options and in audit files. The input document
-and the policy configuration that OPA reads hold a renamed key under both names, for the operator's
-own Rego. Everything else has the new names only. Remove this module and its callers in version
+and the policy configuration contain a renamed key under both names, for the operator's own Rego.
+Everything else has the new names only. Remove this module and its callers in version
 ``ACCEPTED_UNTIL``.
 """
 
@@ -18,14 +18,14 @@ ACCEPTED_UNTIL: Final = "0.3"
 """The first version that does not accept the old names."""
 
 INPUT_KEYS: Final[Mapping[str, str]] = {"walls": "hardening"}
-"""Old keys of the input document."""
+"""Old keys of the input document, and their present names."""
 
 _SETTINGS: Final[Mapping[str, str]] = {"walls": "hardening", "strangers": "unmatched_callers"}
 _GUARD: Final[Mapping[str, str]] = {"unguarded": "unprotected_paths"}
 _PACKAGES: Final[Mapping[str, str]] = {"walls": "hardening"}
 _RULES: Final[Mapping[str, str]] = {"identity.stranger": "identity.unmatched-caller"}
 _FAMILIES: Final[Mapping[str, str]] = {"walls": "hardening"}
-"""Families of rules and of attacks: ``walls.X`` is now ``hardening.X``."""
+"""First parts of the ids of rules and attacks: ``walls.X`` is now ``hardening.X``."""
 
 _RULE_LISTS: Final = frozenset({"rules", "warnings"})
 
@@ -44,17 +44,17 @@ Key = tuple[str | int, ...]
 
 
 class Origins(Protocol):
-    """Who set which key; ``settings.KeyOrigins`` is one."""
+    """Where each key was set; ``settings.KeyOrigins`` implements it."""
 
     def of(self, key: Key) -> str:
-        """Return who set a key."""
+        """Return where a key was set: ``FILE:LINE``, a variable or an option."""
 
     def rename(self, old: Key, new: Key) -> None:
-        """Have a key, and the keys inside it, known by another name."""
+        """Rename a key and the keys inside it."""
 
 
 def notice(where: str, old: str, new: str) -> str:
-    """Return the warning for an old name; ``where`` says who gave it."""
+    """Return the warning for an old name; ``where`` is the place that contains it."""
     return f"{where}: {old} is now called {new}; the old name is accepted until {ACCEPTED_UNTIL}"
 
 
@@ -72,7 +72,7 @@ def current_attack(name: str) -> str:
 
 
 def current_packages(names: frozenset[str]) -> frozenset[str]:
-    """Return names of rule packages, the old ones as what they are called now."""
+    """Return names of rule packages, with the old ones replaced by the present ones."""
     return frozenset(_PACKAGES.get(name, name) for name in names)
 
 
@@ -92,7 +92,7 @@ def current_record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current_input(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an input document without its old keys; what only they held is under the new ones."""
+    """Return an input document with old keys renamed; a value of the present key is kept."""
     found = {key: value for key, value in document.items() if key not in INPUT_KEYS}
     for old, new in INPUT_KEYS.items():
         if old in document:
@@ -101,12 +101,12 @@ def current_input(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_old_input_keys(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an input document that holds what was renamed under its old name, too."""
+    """Return an input document that contains each renamed key under its old name, too."""
     return {**document, **{old: document[new] for old, new in INPUT_KEYS.items()}}
 
 
 def with_old_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a policy configuration that holds each renamed key under its old name, too."""
+    """Return a policy configuration that contains each renamed key under its old name, too."""
     found = {**config, **{old: config[new] for old, new in _SETTINGS.items() if new in config}}
     if "guard" in found:
         guard = found["guard"]
@@ -122,7 +122,7 @@ def accept_settings(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return settings with their present names, and a warning for each old name.
 
-    Raises ``SettingsError`` where the old name and the new one are both given.
+    Raises ``SettingsError`` if the old and the present name of a key are both given.
     """
     warnings: list[str] = []
     found = _current_config(values, (), origins, warnings)
@@ -195,16 +195,17 @@ def _show(prefix: Key, key: str) -> str:
 
 
 def removed_from_rego(text: str) -> tuple[str, str] | None:
-    """The old and the present name of a package or rule that own Rego reads by its old name.
+    """The old and the present name of a package or rule that Rego code refers to by its old name,
+    or None.
 
-    There is nothing under the old name: it would be undefined, and a denial with it.
+    The old reference is undefined, and so is a denial that depends on it.
     """
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     return next(((old, new) for found, old, new in _REMOVED if found.search(code)), None)
 
 
 def in_rego(file: str, text: str) -> Iterator[str]:
-    """Yield a warning for each line of a Rego file that reads a renamed key by its old name."""
+    """Yield a warning for each reference of a Rego file to a renamed key by its old name."""
     for number, line in enumerate(text.splitlines(), 1):
         code = "" if line.lstrip().startswith("#") else line
         for pattern, old, new in _IN_REGO:

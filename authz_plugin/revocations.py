@@ -1,6 +1,6 @@
-"""The client certificates that are refused: the list ``revoked`` in the folder of identities.
+"""The revoked client certificates: the file ``revoked`` in the folder of identities.
 
-The list holds one SHA-256 fingerprint a line, in hex. ``opa-authz identity revoke`` writes it.
+The file contains one SHA-256 fingerprint a line, in hex. ``opa-authz identity revoke`` writes it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 from authz_plugin.errors import Refused, SetupError
 
 REVOKED: Final = "revoked"
-"""The name of the list's file."""
+"""The name of the file."""
 
 
 def read_revoked(folder: Path) -> frozenset[str]:
@@ -26,7 +26,7 @@ def read_revoked(folder: Path) -> frozenset[str]:
 
 
 class Revocations:
-    """The revoked fingerprints of a folder of identities, read again when the list changes."""
+    """The revoked fingerprints of a folder of identities, read again when the file changes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -34,7 +34,7 @@ class Revocations:
         self._revoked: frozenset[str] = frozenset()
 
     def current(self) -> frozenset[str]:
-        """The fingerprints that are revoked now; raises ``Refused`` if the list cannot be read."""
+        """The currently revoked fingerprints; raises ``Refused`` if the file cannot be read."""
         try:
             state = (self._folder / REVOKED).stat()
             seen = (state.st_ino, state.st_size, state.st_mtime_ns)

@@ -1,8 +1,8 @@
-"""What each rule states about itself: its METADATA in Rego, as typed records.
+"""The annotations of rules (METADATA in Rego) as typed records.
 
-``rules.json`` holds the annotations of the shipped rules. ``make generate`` writes it with
-``opa inspect --annotations``, and ``tests/test_generated.py`` compares both. A rule of the
-operator's own may have the same annotations; tools read them with OPA and ``annotated_rules``.
+``rules.json`` contains the annotations of the shipped rules. ``make generate`` writes it with
+``opa inspect --annotations``, and ``tests/test_generated.py`` compares both. The operator's own
+rules may have the same annotations; tools read them with OPA and ``annotated_rules``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, Final
 
 Key = tuple[str, ...]
-"""A key of the policy configuration: ``("capabilities", "allow")``."""
+"""A key of the policy configuration, such as ``("capabilities", "allow")``."""
 
 CONFIGURED: Final = "configured"
-"""In ``Rule.baseline``: the value of the configuration in force."""
+"""A value in ``Rule.baseline``: the value of the configuration in force."""
 
 UNION: Final = "union"
-"""In ``Rule.baseline``: the entries of the configuration in force and those of profile closed."""
+"""A value in ``Rule.baseline``: the entries of the configuration in force and of profile closed."""
 
 GREATER: Final = "greater"
-"""In ``Rule.baseline``: the greater value of the configuration in force and profile closed."""
+"""A value in ``Rule.baseline``: the greater of the configuration in force and profile closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Change:
     - ``function``: call ``authz_plugin.tools.learning.denials.FUNCTIONS[function]``, which may
       use ``key``.
 
-    ``source`` is ``(fact, part)``: not the denied value is added or removed, but that part of each
-    fact of the input document that has the denial's field.
+    ``source`` is ``(fact, part)``: instead of the denied value, the key ``part`` of each entry of
+    ``fact`` in the input document that has the denial's field is added or removed.
     """
 
     action: str
@@ -51,9 +51,9 @@ class Change:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Change:
-        """The change of an annotation such as ``{add: users.execs, from: users.sort}``.
+        """The change in an annotation such as ``{add: users.execs, from: users.sort}``.
 
-        Raises ``ValueError`` for any other shape.
+        Raises ``ValueError`` for any other form.
         """
         if not isinstance(given, Mapping):
             raise ValueError(  # noqa: TRY004 - a fault of a file, not of a caller
@@ -83,16 +83,16 @@ _ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "set": frozenset({"to"}),
     "function": frozenset({"key"}),
 }
-"""The actions of a change, each with the other names that may be given beside it."""
+"""The actions of a change, each with the further keys that it may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """What it means to allow what a rule denies, as texts for whoever decides on it.
+    """Descriptions of the danger of allowing what a rule denies, for the operator.
 
-    ``harmless`` are values without a danger, ``values`` a text for each dangerous value (or, with
-    a ``*`` at its end, for each value that begins so), ``otherwise`` the text for all others.
-    ``function`` names one of ``authz_plugin.tools.learning.denials.DANGERS``.
+    ``harmless`` are values without a danger; ``values`` has a description for each dangerous value,
+    or for a prefix followed by ``*``; ``otherwise`` is the description for all other values.
+    ``function`` names a function in ``authz_plugin.tools.learning.denials.DANGERS``.
     """
 
     harmless: tuple[str, ...] = ()
@@ -102,9 +102,9 @@ class Danger:
 
     @classmethod
     def of(cls, given: str | Mapping[str, Any]) -> Danger:
-        """The danger of an annotation; a text alone is the danger of every value.
+        """The danger in an annotation; a string is the description for every value.
 
-        Raises ``ValueError`` for an unknown name.
+        Raises ``ValueError`` for another type or an unknown key.
         """
         if isinstance(given, str):
             return cls(otherwise=given)
@@ -118,9 +118,9 @@ class Danger:
         return cls(**{**given, "harmless": tuple(given.get("harmless", ()))})
 
     def text(self, value: str) -> str:
-        """The danger of a value; empty if there is none.
+        """The description for a value; empty if there is no danger.
 
-        A value itself counts before one with ``*``, and of these the longest that fits.
+        An exact match takes precedence over prefixes, and a longer prefix over shorter ones.
         """
         if value in self.harmless:
             return ""
@@ -134,13 +134,13 @@ class Danger:
 class Rule:
     """The annotations of one rule.
 
-    ``package`` is the last part of the name of its Rego package. ``settings`` are the keys of the
-    policy configuration that open the rule, with dots. ``change`` is None for a rule that no
-    configuration opens, or of whose denials an audit input holds too little to know the change.
-    ``baseline`` are the values of settings with which ``learn`` starts; a setting that is not named
-    starts with what both the configuration in force and profile closed allow. ``records`` are the
-    parts of the input document that an audit input keeps for this rule: a fact (``mounts``),
-    ``query.NAME`` or ``body.PATH``. ``controls`` are pairs of a standard and a control's id.
+    ``package`` is the last part of the name of its Rego package. ``settings`` are the keys, with
+    dots, of the policy configuration that can allow what the rule denies. ``change`` is None if no
+    configuration can, or if a recorded input has too little information to determine the change.
+    ``baseline`` are the values of settings with which ``learn`` starts; other settings start with
+    what both the configuration in force and profile closed allow. ``records`` are the parts of the
+    input document that a recorded input keeps for this rule: a fact (``mounts``), ``query.NAME`` or
+    ``body.PATH``. ``controls`` are pairs of a standard and a control's id.
     """
 
     package: str
@@ -157,9 +157,9 @@ class Rule:
 
     @classmethod
     def of(cls, package: str, annotations: Mapping[str, Any]) -> Rule:
-        """The record of a rule's annotations as OPA gives them.
+        """The record for annotations in the form of ``opa inspect --annotations``.
 
-        Names in ``custom`` that are not known here are ignored: they are an operator's own.
+        Unknown keys in ``custom`` are ignored: the operator's rules may have others.
         """
         custom = annotations.get("custom") or {}
         return cls(
@@ -179,7 +179,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedRule:
-    """A rule with the file and the line that it is written at."""
+    """A rule with its file and line."""
 
     rule: Rule
     file: str
@@ -194,8 +194,8 @@ class AnnotatedRule:
 def annotated_rules(inspected: Mapping[str, Any]) -> Iterator[AnnotatedRule]:
     """The rules with an id in the output of ``opa inspect --annotations --format json``.
 
-    Raises ``ValueError`` for a ``change`` or ``danger`` of another shape; its message begins with
-    the file and the rule's id.
+    Raises ``ValueError`` for an invalid ``change`` or ``danger``; the message begins with the file
+    and the rule's id.
     """
     for entry in inspected.get("annotations") or ():
         annotations, location = entry["annotations"], entry["location"]
@@ -210,7 +210,7 @@ def annotated_rules(inspected: Mapping[str, Any]) -> Iterator[AnnotatedRule]:
 
 
 def one_line(text: str) -> str:
-    """A text with every run of white space as one space."""
+    """A text with every run of white space replaced by one space."""
     return " ".join(text.split())
 
 

@@ -1,7 +1,7 @@
 """The gunicorn application: one worker with threads, on a socket that is already open.
 
-The worker does not close idle connections: dockerd keeps its connections open without limit, and
-waits a second or more before it tries again when the plugin closes one first.
+The worker does not close idle connections: dockerd keeps its connections open without limit, and if
+the plugin closes one, dockerd waits a second or more before it retries a message.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from gunicorn.workers.gthread import ThreadWorker
 from authz_plugin.processes import die_with_parent
 
 _MOMENT: Final = 10
-"""Milliseconds."""
+"""Milliseconds that a thread waits for the next message; see ``Worker``."""
 
 _TRANSFER: Final = 2.0
-"""Seconds for a message to arrive and its answer to leave."""
+"""Seconds for receiving a message and sending its answer, in addition to the deadline."""
 
 _FOREVER: Final = 10 * 365 * 24 * 3600
-_LISTEN_FD: Final = 3  # systemd's socket activation protocol, which gunicorn speaks
+_LISTEN_FD: Final = 3  # systemd's socket activation protocol, which gunicorn implements
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The PEM files of mutual TLS: the server's certificate and key, and the authority whose
-    certificates clients must present."""
+    """The PEM files of mutual TLS: the server's certificate and key, and the certificate of the
+    authority that must have issued the client's certificate."""
 
     certificate: Path
     key: Path
@@ -49,7 +49,7 @@ class Tls:
 
 
 class Application(BaseApplication):
-    """gunicorn around a Flask application."""
+    """The gunicorn application; see ``serve`` for the parameters."""
 
     def __init__(
         self,
@@ -113,12 +113,12 @@ def serve(
     tls: Tls | None,
     deadline: float,
 ) -> None:
-    """Serve on the open socket ``listener`` (a file descriptor) until SIGTERM; never returns.
+    """Serve on the open socket ``listener`` (a file descriptor) until SIGTERM; raises SystemExit.
 
-    ``make_app`` runs in the worker, ``when_serving`` as soon as it is ready, ``when_done`` in it
-    when it has answered its last request. ``threads`` is how many messages are answered at the
-    same time, ``tls`` is None for a unix socket, ``deadline`` is how many seconds a decision may
-    take.
+    ``make_app`` is called in the worker, ``when_serving`` as soon as the worker is ready, and
+    ``when_done`` in the worker after its last answer. ``threads`` is the maximum number of messages
+    that are answered at the same time, ``tls`` is None for a unix socket, ``deadline`` is the
+    maximum time of a decision in seconds.
     """
     os.dup2(listener, _LISTEN_FD, inheritable=True)
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
@@ -127,14 +127,14 @@ def serve(
 
 
 class Worker(ThreadWorker):
-    """A worker whose threads wait a moment for the next message before they hand a connection back.
+    """A worker whose threads wait ``_MOMENT`` for the next message of a connection.
 
     dockerd reports the outcome of most requests milliseconds after it asked about them. Passing the
-    connection through the worker's poller and queue again would take as long as the answer. The
+    connection through the worker's poller and queue again would take as long as the answer. A
     thread waits only while there is a thread for each connection.
 
     A connection gets a thread when it is readable. It is closed if its message is not received,
-    decided on and answered in time.
+    decided on and answered within the deadline plus ``_TRANSFER``.
     """
 
     app: Application
@@ -144,7 +144,7 @@ class Worker(ThreadWorker):
         self._begun: dict[Any, float] = {}
 
     def enqueue_req(self, conn: Any) -> None:
-        """Have a connection answered, as soon as there is something to answer."""
+        """Queue a connection for a thread as soon as it is readable."""
         if conn.initialized or conn.data_ready:
             super().enqueue_req(conn)
             return
@@ -155,7 +155,8 @@ class Worker(ThreadWorker):
         self.poller.register(conn.sock, selectors.EVENT_READ, readable)
 
     def handle(self, conn: Any) -> Any:
-        """Answer a message, and those that follow at once; whether the connection stays open."""
+        """Answer a message and those that follow within ``_MOMENT``; return whether the connection
+        stays open."""
         stays = self._answer(conn)
         while stays is True and self.alive and self.nr_conns <= self.cfg.threads:
             if not _is_readable(conn.sock):
@@ -169,7 +170,7 @@ class Worker(ThreadWorker):
         latest = time.monotonic() - self.app.patience
         for conn, begun in list(self._begun.items()):
             if begun < latest:
-                with contextlib.suppress(OSError):  # TLS has a shutdown of its own, which is no end
+                with contextlib.suppress(OSError):  # SSLSocket.shutdown would drop its TLS object
                     socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)
 
     def _answer(self, conn: Any) -> Any:
@@ -196,8 +197,8 @@ class _Logger(gunicorn.glogging.Logger):
 
 
 def _stay_one() -> None:
-    """Make gunicorn ignore the signals after which two workers could run at the same time. Pending
-    requests, counters and the audit file belong to one process."""
+    """Make gunicorn ignore the signals after which two workers could run at the same time: pending
+    requests, counters and the audit file must be in one process."""
     for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
 

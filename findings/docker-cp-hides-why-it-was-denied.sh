@@ -2,19 +2,19 @@
 # Docker CLI 26.1.5 (20.10.24 and 28.5.2 do the same): `docker cp FILE CONTAINER:FOLDER` does not show
 # why an authorization plugin denied it.
 #
-# The CLI asks for the folder with HEAD /containers/NAME/archive first. An answer to HEAD has no body,
-# so dockerd cannot send the plugin's message, and the CLI takes any error there for a folder that is
-# missing. The other direction begins with GET and shows the message.
+# The CLI first examines the folder with HEAD /containers/NAME/archive. A response to HEAD has no
+# body, so dockerd cannot send the plugin's message, and the CLI treats every error of this request as
+# a missing folder. The other direction begins with GET and shows the message.
 #
 # Expected: an error that says that the request was refused (the status is 403), as for every other
 #           command.
-# Seen:     "no such directory", and nothing of a denial.
+# Actual:   "no such directory", without mention of a denial.
 #
-# Why it matters: people look for a folder that is there, and operators of authorization plugins get
-# a question about a missing file. Only the plugin's log has the denial, of a HEAD request.
+# Why it matters: users search for a folder that exists, and report a missing file to the operator of
+# the authorization plugin. The denial, of a HEAD request, is only in the plugin's log.
 #
-# Takes the CLI out of Debian 13's packages and asks a server of a few lines that answers 403 to all
-# but ping, as dockerd does for a plugin that denies. Needs apt-get, dpkg and Python 3. Fails if the
+# Uses the CLI from Debian 13's packages with a small server that answers 403 to everything but ping,
+# as dockerd does if a plugin denies a request. Needs apt-get, dpkg and Python 3. Fails if the
 # behaviour changes.
 set -eu
 folder=$(mktemp -d)

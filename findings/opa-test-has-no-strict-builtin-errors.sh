@@ -1,23 +1,23 @@
 #!/bin/sh
-# OPA 1.21.1: a policy whose tests all pass answers with an error once it is served to a caller that
-# asks for strict builtin errors, and `opa test` has no option to find that out.
+# OPA 1.21.1: a policy whose tests all pass can return an error if a client queries it with strict
+# builtin errors, and `opa test` has no option to detect that.
 #
-# `startswith` of null is a builtin error. Evaluation without strict builtin errors takes an error for
-# "undefined", so a test of "not below" passes because the call fails, not because the rule said no.
-# `opa eval` and the REST API know strict builtin errors; `opa test` does not
+# `startswith` of null is a builtin error. Without strict builtin errors, the error makes the call
+# undefined, so a test of `not below(…)` passes because of the error and not because of the rule.
+# `opa eval` and the REST API support strict builtin errors; `opa test` does not
 # (https://github.com/open-policy-agent/opa/issues/6816 is about how it reports such errors).
 #
-# Expected: an option of `opa test` like `--strict-builtin-errors` of `opa eval`, so that tests see
-#           what production sees.
-# Seen:     `opa test` passes; `opa eval --strict-builtin-errors` and
-#           `POST /v1/data/...?strict-builtin-errors=true` give `eval_type_error`, status 500.
+# Expected: an option of `opa test` like `--strict-builtin-errors` of `opa eval`, so that tests
+#           evaluate policies as production does.
+# Actual:   `opa test` passes; `opa eval --strict-builtin-errors` and
+#           `POST /v1/data/...?strict-builtin-errors=true` return `eval_type_error`, status 500.
 #
-# Why it matters: an authorization plugin must ask for strict builtin errors, because otherwise a
-# denial that cannot be computed is a request that is allowed. Then a rule with green tests and full
-# coverage denies ordinary requests: here those that mount something that has no path. Test decisions
-# over the REST API as well, as tests/test_policy_library.py does.
+# Why it matters: an authorization plugin must query with strict builtin errors, because otherwise a
+# request is allowed if a denial cannot be computed. Then a rule with passing tests and full coverage
+# denies ordinary requests: here those with a mount that has no path. Test decisions over the REST API
+# as well, as tests/test_policy_library.py does.
 #
-# Installs OPA by its Go module into a temporary folder; needs Go and curl. Fails if the behaviour
+# Installs OPA from its Go module into a temporary folder; needs Go and curl. Fails if the behaviour
 # changes.
 set -eu
 folder=$(mktemp -d)

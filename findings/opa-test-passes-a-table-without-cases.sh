@@ -1,19 +1,20 @@
 #!/bin/sh
-# OPA 1.21.1: `opa test` reports PASS for a data-driven test that has no case at all.
+# OPA 1.21.1: `opa test` reports PASS for a data-driven test without any case.
 #
 # A test that takes its cases from a table (`test_x[name] if { some name, value in {...} }`, what OPA
-# calls sub-tests) is listed case by case. If one value of the table is undefined, say because a data
-# file is not loaded or a key is misspelt, the whole table is undefined and there is no case.
+# calls sub-tests) is reported case by case. If one value of the table is undefined, for example
+# because a data file is not loaded or a key is misspelt, the whole table is undefined and has no
+# case.
 #
 # Expected: a failure, or at least no PASS: without a case nothing was tested, and a test without a
-#           table fails where a reference in it is undefined.
-# Seen:     PASS: 1/1 and exit status 0, although the same test fails once the data is there.
+#           table fails if a reference in it is undefined.
+# Actual:   PASS: 1/1 and exit status 0, although the same test fails if the data is loaded.
 #
-# Why it matters: the tests of a policy that stands between people and root on a host go green when
-# the file with their cases is left out of the command line. Assert on the number of cases as well,
-# or load tests and data as one bundle (`opa test --bundle`), as `make rego` does.
+# Why it matters: the tests of a security policy pass if the file with their cases is missing from the
+# command line. Assert on the number of cases as well, or load tests and data as one bundle
+# (`opa test --bundle`), as `make rego` does.
 #
-# Installs OPA by its Go module into a temporary folder; needs Go. Fails if the behaviour changes.
+# Installs OPA from its Go module into a temporary folder; needs Go. Fails if the behaviour changes.
 set -eu
 folder=$(mktemp -d)
 trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT

@@ -1,7 +1,7 @@
-"""What dockerd will do with a request. Other packages call ``read``.
+"""What dockerd will do with a request, as a function of the request. Other packages call ``read``.
 
-The package is pure: it uses no file, socket, clock or log, so that the same request always gives
-the same result. A request whose meaning is not certain is refused.
+The functions are pure: they use no file, socket, clock or log, so that the same request always
+gives the same result. A request that engines could interpret differently is refused.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _Fact = TypeVar("_Fact")
 
 @dataclass(frozen=True, slots=True)
 class CanonicalRequest:
-    """A request, as dockerd will understand it.
+    """A request, as dockerd will interpret it.
 
-    ``path`` is decoded and without version prefix; ``ref`` is what the path names; ``body`` is
-    the canonical body or None; ``body_state`` is "none" (the operation reads none), "present" or
-    "invisible" (a stream); ``query_authoritative`` is False where a form body, which dockerd
-    reads first and never shows, could stand behind the query; ``unknown_fields`` are body fields
-    that no engine known here reads; ``container_uses`` are the containers
-    whose mounts dockerd uses.
+    ``path`` is decoded and without version prefix; ``ref`` is the name or id in the path; ``body``
+    is the canonical body (see ``gojson``) or None; ``body_state`` is "none" (the operation reads
+    no body), "present" or "invisible" (a stream); ``query_authoritative`` is False if the request
+    could carry a form body, whose parameters override the query and are not sent to the plugin;
+    ``unknown_fields`` are body fields that no supported engine reads; ``container_uses`` are the
+    containers whose mounts dockerd uses.
     """
 
     method: str
@@ -73,10 +73,10 @@ class CanonicalRequest:
 
 
 def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> CanonicalRequest:
-    """Read a request as dockerd shows it to a plugin; raises ``Refused`` (``request.*``).
+    """Read a request as dockerd sends it to a plugin; raises ``Refused`` (``request.*``).
 
-    ``uri`` is the raw request target, ``headers`` have lower-case names, ``body`` is empty where
-    there is none and where dockerd withholds it.
+    ``uri`` is the raw request target, ``headers`` have lower-case names, ``body`` is empty if the
+    request has none or dockerd does not send it to plugins.
     """
     target = read_target(uri)
     matched = routes.match(method, target.path, target.query)

@@ -1,10 +1,10 @@
-"""The body of a request: seen, absent, or hidden from the plugin, and then what it says.
+"""The body of a request: whether the plugin received it, and its canonical form.
 
-dockerd shows a plugin a body only if the first Content-Type header is JSON; engines before the
-fixes of CVE-2024-41110 and CVE-2026-34040 also withhold chunked ones and those of 1 MiB and more.
-A form body is never shown, and on POST and PUT dockerd reads its parameters ahead of the query.
-Headers do not prove that there is none: of a repeated header the plugin sees the last value,
-dockerd obeys the first. Sources: moby 20.10.24 and 28.5.2 ``pkg/authorization/authz.go``,
+dockerd sends a plugin the body only if the first Content-Type header is JSON; engines before the
+fixes of CVE-2024-41110 and CVE-2026-34040 also withhold chunked bodies and those of 1 MiB and more.
+A form body is never sent, and on POST and PUT its parameters take precedence over the query's.
+Headers do not prove that there is none: of a repeated header the plugin receives the last value,
+but dockerd uses the first. Sources: moby 20.10.24 and 28.5.2 ``pkg/authorization/authz.go``,
 ``api/server/httputils/httputils.go``; Go 1.26 ``net/http/request.go`` (parsePostForm).
 """
 
@@ -20,12 +20,12 @@ from authz_plugin.errors import Refused
 _STARTS: Final = frozenset({"container.start", "container.checkpoint.restore"})
 _METHODS_WITH_FORMS: Final = frozenset({"POST", "PUT", "PATCH"})
 _HARMLESS_START_BODY: Final = 7
-"""Bytes that every engine ignores in the body of a start (moby ``postContainersStart``)."""
+"""Length up to which every engine ignores the body of a start (moby ``postContainersStart``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a body says; see ``CanonicalRequest`` for the fields."""
+    """The result of reading a body; ``CanonicalRequest`` describes the fields."""
 
     body: Any = None
     state: Literal["none", "present", "invisible"] = "none"
@@ -76,10 +76,10 @@ def _stream(headers: dict[str, str], body: bytes) -> Content:
 
 
 def _may_hide_a_form(headers: dict[str, str], body: bytes) -> bool:
-    """Whether dockerd could see a form where the plugin sees nothing.
+    """Whether dockerd could read a form body that it did not send to the plugin.
 
-    It cannot if the body is shown (then the first Content-Type is JSON), if it is empty, or if
-    there is no Content-Type at all.
+    It cannot if the plugin received the body (then the first Content-Type is JSON), if the body is
+    empty, or if there is no Content-Type.
     """
     return not body and "content-type" in headers and headers.get("content-length") != "0"
 

@@ -1,10 +1,10 @@
-"""What stands between a container and its host, in one form for containers and services.
+"""The isolation of a container from its host, in one form for containers and services.
 
-Capabilities, namespaces and security options, with dockerd's spellings undone: capability names in
-any case and with or without ``CAP_``, options with ``=`` or ``:``, bare words, every Boolean that
-Go parses. Sources: moby 28.5.2 ``oci/caps/utils.go``, ``daemon/daemon_unix.go`` (parseSecurityOpt),
-``api/types/container/hostconfig.go`` (namespace modes), ``daemon/cluster/convert/container.go``,
-``daemon/cluster/networks.go`` (populateNetworkID).
+Capabilities, namespaces and security options. The spellings that dockerd accepts are normalised:
+capability names in any case, with or without ``CAP_``, options with ``=``, ``:`` or no value, every
+Boolean that Go parses. Sources: moby 28.5.2 ``oci/caps/utils.go``, ``daemon/daemon_unix.go``
+(parseSecurityOpt), ``api/types/container/hostconfig.go`` (namespace modes),
+``daemon/cluster/convert/container.go``, ``daemon/cluster/networks.go`` (populateNetworkID).
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ class Namespace:
     """A namespace that is not the container's own.
 
     ``type`` is network, pid, ipc, uts, user or cgroup; ``mode`` is ``host``, ``container`` (then
-    ``container`` names whose), ``named`` (a network), ``unresolved`` (a service's network, called
-    by what may be the beginning of an id: of the host's, too) or ``unknown``.
+    ``container`` is the name or id of that container), ``named`` (a network), ``unresolved`` (a
+    service's network given by what may be an id or its beginning, so possibly that of the host
+    network) or ``unknown``.
     """
 
     type: str
@@ -58,7 +59,7 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class SecurityOption:
-    """A security option: ``no-new-privileges`` alone reads as value ``true``."""
+    """A security option. ``no-new-privileges`` without a value has the value ``true``."""
 
     name: str
     value: str
@@ -67,7 +68,7 @@ class SecurityOption:
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """How a request wants a container confined; all empty where it asks for none."""
+    """Changes of a container's isolation from dockerd's defaults; empty if there are none."""
 
     capabilities: tuple[Capability, ...] = ()
     namespaces: tuple[Namespace, ...] = ()

@@ -1,11 +1,11 @@
-"""What a container is connected to: host ports and networks, of containers and services alike.
+"""The host ports, networks and hosts-file entries of a container, a service's tasks or a build.
 
-Sources: docker/go-connections v0.5 ``nat/parse.go`` (a host port is a number, a range or empty, an
-empty address is every address); moby 28.5.2 ``daemon/container_operations.go`` (the network mode
-``default`` is ``bridge``; getNetworkID: an endpoint's NetworkID is joined in the place of the
-network that it stands under; buildEndpointDNSNames: a hostname is a name in the network, as in
-20.10.24 updateNetworkConfig), ``daemon/network.go`` (FindNetwork), ``daemon/cluster/networks.go``
-(populateNetworkID), ``api/types/network/endpoint.go``.
+Sources: docker/go-connections v0.5 ``nat/parse.go`` (a host port is a number, a range or empty; an
+empty address means every address); moby 28.5.2 ``daemon/container_operations.go`` (the network mode
+``default`` is ``bridge``; getNetworkID: if an endpoint has a NetworkID, the container joins that
+network instead of the one that is the endpoint's key; buildEndpointDNSNames: a hostname is a DNS
+name in the network, as in 20.10.24 updateNetworkConfig), ``daemon/network.go`` (FindNetwork),
+``daemon/cluster/networks.go`` (populateNetworkID), ``api/types/network/endpoint.go``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from authz_plugin.dockerd.ids import may_be_engine_id, may_be_id
 from authz_plugin.dockerd.parts import Parts, first
 
 BUILTIN_NETWORKS: Final = frozenset({"bridge", "default", "host", "none"})
-"""Networks that dockerd never looks up by id: every engine and every swarm has them by name."""
+"""Names that dockerd never takes for an id: every engine and every swarm has these networks."""
 
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
 _PORTS: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
@@ -31,11 +31,11 @@ _SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port of the host that is opened.
+    """A range of host ports that is published.
 
-    ``first`` and ``last`` bound a range, are 0 where dockerd picks a port, and None where the
-    request is none that dockerd can read. ``host_ip`` is ``0.0.0.0`` where every address is meant,
-    ``protocol`` tcp, udp, sctp or unknown.
+    ``first`` and ``last`` are the ends of the range, 0 if dockerd picks a port, and None if dockerd
+    cannot parse the port. ``host_ip`` is ``0.0.0.0`` for every address; ``protocol`` is tcp, udp,
+    sctp or unknown.
     """
 
     host_ip: str
@@ -47,16 +47,16 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A network that a container joins: ``bridge`` is the default one, ``none`` none.
+    """A network that a container joins; ``bridge`` is the default network, ``none`` means none.
 
-    A container with networking disabled is listed with the network that a later connect gives it,
-    and one in the host's or another container's network namespace with ``namespace`` true and that
-    namespace (``host``, ``container:NAME``) as its network.
+    NetworkDisabled is ignored, because a later connect gives such a container its network. For a
+    container in the network namespace of the host or of another container, ``namespace`` is true
+    and ``network`` is that namespace (``host``, ``container:NAME``).
 
     ``may_be_id`` says that dockerd may take ``network`` for an id or the beginning of one, and
-    ``may_be_bridge`` that this may be the default bridge's. ``addresses`` and ``mac_address`` are
-    those that the client chose, ``aliases`` are further names, a hostname that is not the
-    container's or the service's name among them, ``options`` the network driver's.
+    ``may_be_bridge`` that this id may be the default bridge's. ``addresses`` and ``mac_address``
+    are those that the request chooses; ``aliases`` are further DNS names, including a hostname that
+    differs from the name of the container or service; ``options`` are the network driver's.
     """
 
     network: str
@@ -73,7 +73,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A name that a container, a service's task or a build finds in its hosts file."""
+    """An entry that is added to the hosts file of a container, a service's task or a build."""
 
     name: str
     address: str
@@ -127,7 +127,7 @@ def build_hosts(parts: Parts) -> Iterator[Host]:
 
 
 def service_hosts(parts: Parts) -> Iterator[Host]:
-    """The entries of the hosts file of a service's tasks: address, space, name."""
+    """The entries of the hosts file of a service's tasks, given as ``ADDRESS NAME``."""
     spec = parts.body["TaskTemplate"]["ContainerSpec"]
     if spec is not None:
         for i, text in enumerate(spec["Hosts"]):
@@ -156,7 +156,7 @@ def _port(binding: Any, protocol: str, field: str) -> Port:
 
 
 def _protocol(text: str) -> str:
-    """The protocol that dockerd takes a text for, in any case; it may refuse ``unknown``."""
+    """The protocol in lower case, tcp if empty, or ``unknown`` if it is none of ``_PROTOCOLS``."""
     protocol = text.lower() or "tcp"
     return protocol if protocol in _PROTOCOLS else "unknown"
 
@@ -171,7 +171,7 @@ def _range(text: str) -> tuple[int | None, int | None]:
 
 
 def _address(text: str) -> str:
-    """An IP address in its one short form; whatever is none stays as it is."""
+    """An IP address in its compressed form; other text is returned unchanged."""
     if not text:
         return "0.0.0.0"  # noqa: S104 - a fact
     try:
@@ -219,12 +219,12 @@ def _of_service(body: Any) -> Iterator[Endpoint]:
 
 
 def _hostname(hostname: str, name: str) -> tuple[str, ...]:
-    """A hostname as a further name in a network; the domain name is none."""
+    """A hostname as a further DNS name in a network. The domain name is not one."""
     return (hostname,) if hostname not in {"", name} else ()
 
 
 def _endpoints(network: str, config: Any, field: str) -> Iterator[Endpoint]:
-    """A network that is joined by name or id, and the one that its endpoint's NetworkID says."""
+    """A network that is joined by name or id, and the one in the endpoint's NetworkID, if any."""
     if config is None:
         yield _named(network, field)
         return
@@ -243,7 +243,7 @@ def _endpoints(network: str, config: Any, field: str) -> Iterator[Endpoint]:
 
 
 def _named(network: str, field: str, **more: Any) -> Endpoint:
-    """An endpoint of a container, whose network may be the swarm's as well as the engine's."""
+    """An endpoint of a container, whose network may be a network of the engine or of the swarm."""
     if network in {"", "default"}:
         network = "bridge"
     by_id = network not in BUILTIN_NETWORKS

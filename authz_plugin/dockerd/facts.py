@@ -1,4 +1,4 @@
-"""The functions that read the facts of each operation; the rows of ``routes`` name them."""
+"""The functions that read the facts of each operation, grouped for the table in ``routes``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Readers:
     """The functions that read the facts of one operation.
 
     Each field has the name of the fact (see ``CanonicalRequest``). It is None if the operation
-    has no such fact. ``references`` reads the object in the path unless a row says otherwise.
+    has no such fact. ``references`` reads the object in the path by default.
     """
 
     mounts: Callable[[Parts], Iterator[Mount]] | None = None

@@ -1,12 +1,12 @@
 """JSON as dockerd reads it: Go's encoding/json decoding into typed structs.
 
-Field names fold (ASCII case, U+017F to s, U+212A to k), map keys do not, unknown fields are
-dropped, null leaves a field at its zero value. What two readers could understand in two ways (a
-field given twice, trailing bytes, invalid UTF-8) is refused: Go would merge or ignore it, and no
-client that means well sends it. Source: Go 1.26 ``encoding/json/decode.go`` and ``fold.go``.
+Field names are compared after case folding (ASCII case, U+017F to s, U+212A to k), map keys are
+not; unknown fields are dropped; null leaves a field at its zero value. Ambiguous JSON (a field
+given twice, trailing bytes, invalid UTF-8) is refused: Go would merge or ignore it, and ordinary
+clients do not send it. Source: Go 1.26 ``encoding/json/decode.go`` and ``fold.go``.
 
-The canonical form has every field of a struct, under its own name, at its zero value where it was
-not given: what dockerd holds in memory. A nil slice or map is ``[]`` or ``{}``, a nil pointer
+The canonical form is the decoded Go value: it has every field of a struct, under its declared
+name, with its zero value if it was not given. A nil slice or map is ``[]`` or ``{}``, a nil pointer
 ``None``.
 """
 
@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn, Protocol
 from authz_plugin.errors import Refused
 
 Json = Any
-"""A JSON value: None, bool, int, float, str, list or dict (as parsed: ``Pairs``)."""
+"""A JSON value: None, bool, int, float, str, list, and dict (before ``Shape.read``: ``Pairs``)."""
 
 _FOLDED: Final = str.maketrans(
     {
@@ -38,16 +38,17 @@ _ENTRIES_LIMIT: Final = 1 << 16
 
 
 class Pairs(tuple[tuple[str, Any], ...]):
-    """A JSON object as written: its members in order, repeated names included."""
+    """A JSON object as parsed: its members in order, including repeated names."""
 
     __slots__ = ()
 
 
 class Reading:
-    """What was noticed while a body was read.
+    """State of reading one body.
 
-    ``unknown`` lists fields that no engine has, the first twenty of them; ``entries`` counts those
-    of all lists and maps, because a few bytes of a body become hundreds of an input document.
+    ``unknown`` lists the first ``_UNKNOWN_LIMIT`` fields that no engine reads. ``entries`` is the
+    number of entries of all lists and maps; it is limited because a few bytes of the body can
+    become hundreds in the input document.
     """
 
     __slots__ = ("entries", "unknown")
@@ -57,7 +58,7 @@ class Reading:
         self.entries = 0
 
     def overlook(self, field: str) -> None:
-        """Note a field that no engine has."""
+        """Record the path of a field that no engine reads."""
         if len(self.unknown) < _UNKNOWN_LIMIT:
             self.unknown.append(field)
 
@@ -69,31 +70,31 @@ class Reading:
 
 
 class Shape(Protocol):
-    """A Go type, as far as decoding into it matters."""
+    """A Go type, as a target of JSON decoding."""
 
     def zero(self) -> Json:
-        """The canonical form of Go's zero value; shared, so never to be changed."""
+        """The canonical form of Go's zero value. It is shared: do not modify it."""
 
     def read(self, value: Json, path: str, reading: Reading) -> Json:
         """The canonical form of a parsed value at ``path``; raises ``Refused``."""
 
 
 def fold(name: str) -> str:
-    """The form under which encoding/json compares an object's key with a field's name."""
+    """The folded form in which encoding/json compares an object's key with a field's name."""
     return name.translate(_FOLDED)
 
 
 def entry(path: str, key: str) -> str:
-    """The path of a map's entry. A long key is cut: it would be repeated for all that it holds."""
+    """The path of a map's entry. A long key is cut, because every path below it repeats it."""
     return f"{path}[{key if len(key) <= _KEY_LIMIT else f'{key[:_KEY_LIMIT]}…'!r}]"
 
 
 def parse(body: bytes) -> Json:
     """Parse one JSON document; objects become ``Pairs``.
 
-    Raises ``Refused`` (``request.body-json``) for whatever encoding/json would refuse, repair or
-    leave unread: invalid UTF-8, a byte-order mark, NaN, lone surrogates, trailing bytes, deep
-    nesting.
+    Raises ``Refused`` (``request.body-json``) for everything that encoding/json would reject,
+    replace or leave unread: invalid UTF-8, a byte-order mark, NaN, lone surrogates, trailing bytes,
+    deep nesting.
     """
     try:
         text = body.decode()
@@ -126,9 +127,9 @@ class Bool:
 
 
 class String:
-    """``string``, and Go types that read one from text, which may refuse more than this does.
+    """``string``, and Go types that unmarshal a string; dockerd may reject some values of those.
 
-    ``longest`` bounds, in characters, what many facts of one request repeat.
+    ``longest`` is the maximum length in characters, for a string that many facts repeat.
     """
 
     def __init__(self, *, longest: int | None = None) -> None:
@@ -199,7 +200,7 @@ class Bytes:
 
 
 class Slice:
-    """``[]T``. ``nullable`` where dockerd tells nil from empty: nil is then ``None``."""
+    """``[]T``. Nil is ``[]``, or ``None`` if ``nullable``: where dockerd treats nil differently."""
 
     def __init__(self, element: Shape, *, nullable: bool = False) -> None:
         self.element = element
@@ -219,7 +220,7 @@ class Slice:
 
 
 class StringOrSlice(Slice):
-    """``strslice.StrSlice`` (engines to 28): a plain string is a list of one."""
+    """``strslice.StrSlice`` (engines up to 28): a plain string is a list of one."""
 
     def __init__(self) -> None:
         super().__init__(String())
@@ -229,7 +230,7 @@ class StringOrSlice(Slice):
 
 
 class Array:
-    """``[n]T``: missing elements are zero, further ones are dropped."""
+    """``[n]T``: missing elements have their zero value, surplus elements are dropped."""
 
     def __init__(self, element: Shape, length: int) -> None:
         self.element = element
@@ -250,9 +251,9 @@ class Array:
 class Map:
     """``map[string]T``: keys are kept as written.
 
-    ``key`` is the form under which an engine compares keys, where it has one: two keys of the
-    same form are refused as one key given twice, and an empty key, which engines of which a key is
-    no text take for another one.
+    ``key``, if given, returns the form in which engines compare keys: two keys of the same form are
+    refused as duplicates. An empty key is then refused too, because engines that parse keys into
+    another type take it for another key.
     """
 
     def __init__(self, element: Shape, *, key: Callable[[str], str] | None = None) -> None:
@@ -292,11 +293,11 @@ class Pointer:
 
 
 class Struct:
-    """A struct: ``fields`` by their JSON names, embedded structs' fields among them.
+    """A struct: ``fields`` by their JSON names, including the fields of embedded structs.
 
-    ``refused`` names fields that some engines read and others ignore; given with anything but
-    their zero value they are refused, because the request would mean two things. ``unread`` names
-    fields that honest clients send although no engine reads them.
+    ``refused`` names fields that some engines read and others ignore; any value but their zero
+    value is refused, because its effect depends on the engine. ``unread`` names fields that common
+    clients send although no engine reads them; they are not reported as unknown.
     """
 
     def __init__(
@@ -350,7 +351,7 @@ class Struct:
 
 
 class PointerOrZero(Pointer):
-    """``*T`` where dockerd takes nil for an empty T."""
+    """``*T`` where dockerd treats nil as the zero value of T."""
 
     def zero(self) -> Json:
         return self.element.zero()

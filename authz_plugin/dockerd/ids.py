@@ -1,12 +1,12 @@
-"""Which texts dockerd may take for an id instead of a name.
+"""Whether dockerd may take a string for an id instead of a name.
 
-dockerd looks a text up as a name and as an id or the beginning of one. Containers and an engine's
+dockerd looks a string up as a name and as an id or the beginning of one. Containers and an engine's
 networks have ids of 64 characters of 0-9 and a-f; services, secrets, configs, a swarm's networks
 and cluster volumes have ids of 25 characters of 0-9 and a-z (swarmkit ``identity/randomid.go``).
 Sources: moby 28.5.2 and 20.10.24 ``daemon/container.go`` (GetContainer), ``daemon/network.go``
 (FindNetwork), ``api/server/router/network/network_routes.go`` (findUniqueNetwork),
 ``daemon/cluster/helpers.go`` (getService, getSecret, getConfig, getNetwork, getVolume),
-``volume/service/service.go`` (an engine's volumes have names alone).
+``volume/service/service.go`` (an engine's volumes have names only).
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _WHOLE: Final = {
 
 
 def may_be_id(kind: str, text: str) -> bool:
-    """Whether dockerd may take a text for an id, or the beginning of one, of a kind of thing:
-    container, network, volume, service, secret or config."""
+    """Whether dockerd may take ``text`` for an id, or the beginning of one, of an object of this
+    kind: container, network, volume, service, secret or config."""
     return _PREFIXES[kind].fullmatch(text) is not None
 
 
 def may_be_engine_id(text: str) -> bool:
-    """Whether dockerd may take a text for the id of an object that the engine itself makes, such
-    as the default bridge network."""
+    """Whether dockerd may take ``text`` for an id, or the beginning of one, that the engine and not
+    the swarm assigned, such as that of the default bridge network."""
     return _ENGINE_PREFIX.fullmatch(text) is not None
 
 
 def is_whole_id(kind: str, text: str) -> bool:
-    """Whether a text has the form of a whole id of a kind of object. The name of an anonymous
-    volume, 64 random hexadecimal digits, counts as one."""
+    """Whether ``text`` has the form of a complete id of an object of this kind. The name of an
+    anonymous volume, 64 random hexadecimal digits, counts as one."""
     return _WHOLE[kind].fullmatch(text) is not None

@@ -2,9 +2,9 @@
 
 References are normalised as dockerd does it: ``alpine`` is ``docker.io/library/alpine``. Sources:
 distribution/reference v0.6.0 ``normalize.go`` (splitDockerDomain), ``regexp.go``; moby 28.5.2
-``api/server/router/image/image_routes.go`` (the tag parameter goes before the one in fromImage),
-``registry/search.go`` (the host before the first slash of a search), ``daemon/volumes.go`` (a
-mount of type image, since 28.0, looks its source up as an image to run),
+``api/server/router/image/image_routes.go`` (the parameter tag overrides a tag in fromImage),
+``registry/search.go`` (a search term may begin with a host and a slash), ``daemon/volumes.go`` (the
+source of a mount of type image, since 28.0, is resolved like an image to run),
 ``api/server/router/build/build_routes.go`` (cachefrom).
 """
 
@@ -32,16 +32,16 @@ _TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image or plugin that a request names, and what for.
+    """An image or plugin that a request names, and what the request does with it.
 
-    ``action`` is ``mount`` for an image whose files a container sees, and ``look-up`` for what
-    dockerd may ask a registry about.
-    ``reference`` is as written; ``name`` is registry and repository, both normalised, or empty
-    where dockerd takes the reference for none. ``tag`` and ``digest`` are empty where none is
-    given, except that a container without either runs ``latest``. ``names`` are what a pattern can
-    be compared with: the name, and the name with its digest or, without one, its tag, because
-    dockerd ignores a tag beside a digest. ``may_be_id`` says that dockerd could take the
-    reference for an image's id.
+    ``action`` is, among others, ``mount`` for an image that is mounted into a container, and
+    ``look-up`` for an image whose registry dockerd may query.
+    ``reference`` is as given; ``name`` is registry and repository, both normalised, or empty if
+    the reference is invalid. ``tag`` and ``digest`` are empty if not given, except that an image to
+    run or to mount without either has the tag ``latest``. ``names`` are compared with patterns: the
+    name, and the name with its digest or, without a digest, with its tag, because dockerd ignores
+    a tag beside a digest. ``may_be_id`` says that dockerd could take the reference for an image's
+    id.
     """
 
     action: Action
@@ -93,7 +93,7 @@ def of_repo(parts: Parts) -> Iterator[Image]:
 
 
 def of_build(parts: Parts) -> Iterator[Image]:
-    """The names of the built image, and the images that its steps may come from."""
+    """The names of the built image, and the images that it may take its cache from."""
     for i, name in enumerate(parts.query.get("t", ())):
         yield _image("name", f"query.t[{i}]", name)
     yield from _cache_sources(first(parts.query, "cachefrom"))
@@ -105,7 +105,7 @@ def of_search(parts: Parts) -> Iterator[Image]:
 
 
 def of_distribution(parts: Parts) -> Iterator[Image]:
-    """The image in the path, which dockerd asks its registry about."""
+    """The image in the path, whose registry dockerd queries."""
     yield _image("look-up", "path", parts.ref)
 
 
@@ -126,8 +126,9 @@ def _mounted(mounts: Iterable[Any], field: str) -> Iterator[Image]:
 
 
 def _cache_sources(text: str) -> Iterator[Image]:
-    """The images that a build's steps may come from, a JSON list; one of no registry where it is
-    none, which dockerd answers with an error."""
+    """The images that a build may take its cache from, from a JSON list of strings. An entry of
+    another type, and anything but a list, is one image without a registry; dockerd answers with an
+    error."""
     try:
         references = json.loads(text or "null")
     except (ValueError, RecursionError):

@@ -1,10 +1,11 @@
-"""Every label that a request sets, on whatever thing, as one list.
+"""Every label that a request sets, on an object of any kind, as one list.
 
-Labels stand in bodies, in a build's parameter ``labels``, and in the instructions that commit and
-import carry out on an image (``changes``). Sources: moby 28.5.2 ``builder/dockerfile/builder.go``
-(BuildFromConfig: all changes are one Dockerfile, a line each; validCommitCommands),
-``daemon/create.go`` and ``daemon/commit.go`` (merge: an image's labels become its containers');
-buildkit v0.25 ``frontend/dockerfile/parser`` (splitCommand, parseNameVal, parseWords).
+Labels are given in bodies, in a build's parameter ``labels``, and in the Dockerfile instructions
+that commit and import apply to an image (``changes``). Sources: moby 28.5.2
+``builder/dockerfile/builder.go`` (BuildFromConfig: the changes are the lines of one Dockerfile;
+validCommitCommands), ``daemon/create.go`` and ``daemon/commit.go`` (merge: a container gets the
+labels of its image); buildkit v0.25 ``frontend/dockerfile/parser`` (splitCommand, parseNameVal,
+parseWords).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _INSTRUCTIONS: Final = frozenset(
         "workdir",
     }
 )
-"""What dockerd carries out of a commit's or an import's changes; anything else is an error."""
+"""Instructions that dockerd accepts in the changes of a commit or an import, in lower case."""
 
 _SPACE: Final = re.compile(r"[\t\v\f\r ]+")
 _CONTINUED: Final = re.compile(r"[\\`]\s*$")
@@ -43,8 +44,8 @@ _OLD_FORM: Final = re.compile(r"""([^\s"'\\$`=]+)(?:\s[^\\`]*)?""")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label that is set: ``name`` is as written, and None where it cannot be read; ``folded`` is
-    the same without upper case, as many that read labels compare it."""
+    """A label that is set. ``name`` is as given, or None if it cannot be determined; ``folded`` is
+    its case-folded form, because many programs compare label names without case."""
 
     name: str | None
     folded: str
@@ -57,13 +58,13 @@ def of_body(parts: Parts) -> Iterator[Label]:
 
 
 def of_container(parts: Parts) -> Iterator[Label]:
-    """The labels of a new container and of the volumes that dockerd makes for its mounts."""
+    """The labels of a new container and of the volumes that dockerd creates for its mounts."""
     yield from of_body(parts)
     yield from _of_mounts(parts.body["HostConfig"]["Mounts"], "HostConfig.Mounts")
 
 
 def of_service(parts: Parts) -> Iterator[Label]:
-    """The labels of a service, of its tasks, and of the volumes that dockerd makes for them."""
+    """The labels of a service, of its tasks, and of the volumes that dockerd creates for them."""
     yield from of_body(parts)
     spec = parts.body["TaskTemplate"]["ContainerSpec"]
     if spec is not None:
@@ -95,8 +96,8 @@ def of_build(parts: Parts) -> Iterator[Label]:
 
 
 def labels_of_change(change: str) -> list[str | None]:
-    """The names of the labels that an instruction sets; ``[None]`` where they are not certain:
-    where a line goes on in the next, or names are quoted, escaped or variables."""
+    """The names of the labels that an instruction sets; ``[None]`` if they cannot be determined:
+    if a line is continued, or a name is quoted, escaped or contains a variable."""
     line = change.strip()
     if not line:
         return []
@@ -129,7 +130,7 @@ def _labels(names: Iterable[str | None], field: str) -> Iterator[Label]:
 
 
 def _of_mounts(mounts: Any, field: str) -> Iterator[Label]:
-    """The labels of volumes that are made for mounts, whatever the mount's type says."""
+    """The labels of volumes that are created for mounts, regardless of the mount's type."""
     for i, mount in enumerate(mounts):
         labels = (mount["VolumeOptions"] or {"Labels": {}})["Labels"]
         yield from _labels(labels, f"{field}[{i}].VolumeOptions.Labels")

@@ -1,9 +1,9 @@
-"""Every way in which a request reaches a path of the host or a volume, as one list.
+"""Every mount, volume and host directory that a request uses, as one list.
 
-dockerd mounts host paths for Binds, for Mounts of type bind, for local volumes whose driver
-options are a bind (or any other mount) in disguise, in containers and in services; checkpoints
-name host directories. Sources: moby 28.5.2 ``volume/mounts/linux_parser.go`` (ParseMountRaw),
-``volume/local/local_unix.go`` (any ``type`` with ``o=bind`` is a bind, the kernel ignores it),
+dockerd mounts host paths for Binds, for Mounts of type bind, and for local volumes whose driver
+options are those of a bind or another mount, in containers and in services; checkpoints name host
+directories. Sources: moby 28.5.2 ``volume/mounts/linux_parser.go`` (ParseMountRaw),
+``volume/local/local_unix.go`` (with ``o=bind`` the kernel makes a bind and ignores ``type``),
 ``daemon/checkpoint.go``.
 """
 
@@ -23,19 +23,19 @@ _LOCAL: Final = frozenset({"", "local"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One mount, volume or host directory that a request asks for.
+    """One mount, volume or host directory that a request uses.
 
-    ``type`` is dockerd's (bind, volume, tmpfs, image, npipe, cluster) except that a local volume
-    that binds a host path is a ``bind``; ``field`` says where it stands in the request;
-    ``source`` is as written; ``path`` is the host path it names, lexically clean, or None where it
-    names none for certain; ``propagation`` is empty where dockerd's default applies; ``driver``
-    and ``options`` are the volume driver's.
+    ``type`` is dockerd's (bind, volume, tmpfs, image, npipe, cluster), but ``bind`` for a local
+    volume that binds a host path, and ``unknown`` if mounts cannot be read; ``field`` is its
+    place in the request; ``source`` is as given; ``path`` is the host path that it names, cleaned
+    lexically, or None if it names none or not a certain one; ``propagation`` is empty for dockerd's
+    default; ``driver`` and ``options`` are the volume driver's.
 
-    ``volume`` is the name of the volume that is made or used, also where that is really a bind, and
-    empty where there is none or it gets a name of dockerd's. ``origin`` is ``request`` for what the
-    request asks for, ``volume`` for what a named volume that it uses is already, and ``container``
-    for what a container that it starts or opens has already. ``recursive`` tells whether what is
-    mounted below the path is part of a bind, ``force_read_only`` whether dockerd must make that
+    ``volume`` is the name of the volume that is created or used, also if ``type`` is ``bind``, and
+    empty if there is none or dockerd chooses the name. ``origin`` is ``request`` for a mount in the
+    request, ``volume`` for the stored options of a named volume that it uses, and ``container`` for
+    the stored mounts of a container that it starts or opens. ``recursive`` is whether a bind
+    includes the mounts below its path, ``force_read_only`` whether dockerd must make those
     read-only too.
     """
 
@@ -56,9 +56,9 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class ContainerUse:
-    """A container whose mounts a request makes dockerd use, and where the request names it.
+    """A container whose mounts dockerd uses for a request, and the field that names it.
 
-    ``is_taken_over`` says that they become mounts of a new container.
+    ``is_taken_over`` says that the mounts become mounts of a new container (VolumesFrom).
     """
 
     reference: str
@@ -139,7 +139,7 @@ def used_container(parts: Parts) -> Iterator[ContainerUse]:
 
 
 def restarted_container(parts: Parts) -> Iterator[ContainerUse]:
-    """The container in the path, if the request gives it a policy by which dockerd starts it."""
+    """The container in the path, if the request gives it a policy to restart automatically."""
     if parts.body["RestartPolicy"]["Name"] not in {"", "no"}:
         yield from used_container(parts)
 
@@ -154,7 +154,7 @@ def volumes_from(parts: Parts) -> Iterator[ContainerUse]:
 
 def stored_mount(point: Any, use: ContainerUse) -> Mount:
     """A mount of a container as dockerd stores it (28.5.2 ``volume/mounts/mounts.go`` MountPoint);
-    raises ``TypeError`` or ``ValueError`` for what dockerd does not write."""
+    raises ``TypeError`` or ``ValueError`` for a value that dockerd does not write."""
     if not isinstance(point, dict):
         raise TypeError("a mount point is no object")
     texts = {name: point.get(name, "") for name in ("Type", "Name", "Source", "Destination")}
@@ -181,8 +181,8 @@ def stored_mount(point: Any, use: ContainerUse) -> Mount:
 
 
 def stored_volume(volume: Mount, options: Any) -> Mount:
-    """A named volume with what its stored options say that it is (28.5.2 ``volume/local/local.go``
-    optsConfig); raises ``TypeError`` for what dockerd does not write."""
+    """A named volume with its stored options (28.5.2 ``volume/local/local.go`` optsConfig); raises
+    ``TypeError`` for a value that dockerd does not write."""
     names = {"type": "MountType", "o": "MountOpts", "device": "MountDevice"}
     if not isinstance(options, dict):
         raise TypeError("a volume's options are no object")
@@ -203,20 +203,20 @@ def stored_volume(volume: Mount, options: Any) -> Mount:
 
 
 def is_named_volume(mount: Mount) -> bool:
-    """Whether a mount is of a volume of the local driver that is there already, or may be, under
-    its name: then options that the request gives are passed over (28.5.2
-    ``volume/service/store.go`` create)."""
+    """Whether a mount is of a named volume of the local driver. Such a volume may exist already,
+    and then dockerd ignores the options in the request (28.5.2 ``volume/service/store.go``
+    create)."""
     return mount.volume != "" and mount.driver in _LOCAL
 
 
 def unknown_mount(field: str, source: str, *, taken_over: bool) -> Mount:
-    """A mount of type ``unknown``, in place of mounts that cannot be known."""
+    """A mount of type ``unknown``, in place of stored mounts that cannot be read."""
     origin: Literal["request", "container"] = "request" if taken_over else "container"
     return Mount(type="unknown", field=field, source=source, origin=origin)
 
 
 def clean(path: str) -> str | None:
-    """The path as Go's ``path.Clean`` has it, or None if it is not absolute."""
+    """The path as Go's ``path.Clean`` returns it, or None if it is not absolute."""
     if not path.startswith("/"):
         return None
     kept: list[str] = []
@@ -229,8 +229,8 @@ def clean(path: str) -> str | None:
 
 
 def task_mount(mount: Any) -> Any:
-    """A service's mount as its tasks get it: type and propagation in any case, a bind by default
-    (moby 28.5.2 ``daemon/cluster/convert/container.go``)."""
+    """A service's mount as its tasks get it: type and propagation in lower case, type bind by
+    default (moby 28.5.2 ``daemon/cluster/convert/container.go``)."""
     options = mount["BindOptions"]
     if options is not None:
         options = {**options, "Propagation": options["Propagation"].lower()}
@@ -238,7 +238,7 @@ def task_mount(mount: Any) -> Any:
 
 
 def _is_cluster(body: Any) -> bool:
-    """Engines before 23.0 and API versions below 1.42 pass ClusterVolumeSpec over."""
+    """Engines before 23.0 and API versions below 1.42 ignore ClusterVolumeSpec."""
     return body["ClusterVolumeSpec"] is not None and body["Driver"] not in _LOCAL
 
 
@@ -294,7 +294,7 @@ def _mount(mount: Any, field: str) -> Mount:
 
 
 def _volume(volume: Mount) -> Mount:
-    """A volume with what its driver options add: a path, flags, or that it is really a bind."""
+    """A volume with the path, flags and type ``bind`` that its local driver options give it."""
     if volume.driver not in _LOCAL:
         return volume
     flags = volume.options.get("o", "").split(",")
@@ -311,8 +311,8 @@ def _volume(volume: Mount) -> Mount:
 
 
 def _climbs(path: str) -> bool:
-    """Whether ``..`` makes a path depend on links: the kernel gets a device as it was written,
-    while dockerd cleans every other path lexically before it follows links."""
+    """Whether ``..`` makes a path depend on symbolic links: dockerd passes a device to the kernel
+    as given, but cleans every other path lexically before it resolves links."""
     return ".." in path.split("/")
 
 
@@ -322,7 +322,7 @@ def _directory(path: str, field: str) -> Iterator[Mount]:
 
 
 def _is_read_only(flags: list[str]) -> bool:
-    """Whether ``ro`` is the last word of ``ro`` and ``rw``, as for mount(8)."""
+    """Whether the last of the flags ``ro`` and ``rw`` is ``ro``, as for mount(8)."""
     return next((flag == "ro" for flag in reversed(flags) if flag in {"ro", "rw"}), False)
 
 

@@ -1,8 +1,8 @@
-"""Every thing of dockerd's that a request makes or names, and the filters of a list.
+"""Every Docker object that a request creates or names, and the filters of a list.
 
 Sources: moby 28.5.2 ``daemon/container.go`` (a leading slash is not part of a name),
-``api/types/filters/parse.go`` (FromJSON: lists, or maps to Booleans, whose values MatchKVList and
-Get do not look at), ``daemon/list.go`` (the filters before and since name containers),
+``api/types/filters/parse.go`` (FromJSON: lists, or maps to Booleans, which MatchKVList and Get
+ignore), ``daemon/list.go`` (the filters before and since name containers),
 ``daemon/cluster/utils.go`` (convertKVStringsToMap: of several values for one label the last one
 counts, and their order is that of a Go map).
 """
@@ -28,8 +28,8 @@ class Reference:
     """An object that a request creates (``use`` is ``make``) or uses (``use``).
 
     ``name`` is without a leading slash; empty for an object that is created with a random
-    name. ``full_id`` is true if it is a whole id of its kind, ``may_be_id`` if dockerd may take it
-    for an id or the beginning of one.
+    name. ``full_id`` is true if it is a complete id of its kind, ``may_be_id`` if dockerd may take
+    it for an id or the beginning of one.
     """
 
     kind: str
@@ -42,8 +42,8 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class LabelFilter:
-    """A label that a list is filtered by: ``value`` is None where the label alone is asked for,
-    ``excluded`` says that it is one that things must not have (``label!``)."""
+    """A label that a list is filtered by. ``value`` is None if any value matches; ``excluded`` says
+    that the listed objects must not have the label (``label!``)."""
 
     name: str
     value: str | None
@@ -52,7 +52,7 @@ class LabelFilter:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Facts of the same request that references are read from."""
+    """Facts, already read from the same request, that references are derived from."""
 
     mounts: tuple[Mount, ...]
     namespaces: tuple[Namespace, ...]
@@ -89,7 +89,7 @@ def of_commit(parts: Parts, _: Found) -> Iterator[Reference]:
 
 
 def of_list(parts: Parts, found: Found) -> Iterator[Reference]:
-    """The containers that a list begins or ends at: an error tells whether they exist."""
+    """The containers that a list begins or ends at; dockerd's answer reveals if they exist."""
     for key in ("before", "since"):
         for value in found.filters.get(key, []):
             yield _reference("container", value, "query.filters")
@@ -125,7 +125,7 @@ def of_new_service(parts: Parts, found: Found) -> Iterator[Reference]:
 
 
 def of_service(parts: Parts, found: Found) -> Iterator[Reference]:
-    """The changed service, by the name in the body and by the path, and what it uses."""
+    """The changed service, by the name in the body and by the path, and the objects it uses."""
     yield _reference("service", parts.body["Name"], "Name")
     yield from _of_tasks(parts, found)
 
@@ -153,7 +153,7 @@ def of_new_secret(parts: Parts, _: Found) -> Iterator[Reference]:
 
 
 def read_filters(query: Query) -> dict[str, list[str]]:
-    """The filters of a list, each with its values; empty where dockerd could not read them."""
+    """The filters of a list, each with its values; empty if they are not valid JSON for dockerd."""
     text = first(query, "filters")
     if not text:
         return {}
@@ -168,7 +168,7 @@ def read_filters(query: Query) -> dict[str, list[str]]:
 
 
 def read_label_filters(filters: Mapping[str, list[str]]) -> list[LabelFilter]:
-    """The labels among the filters of a list, in their order."""
+    """The label filters of a list in the order given, ``label`` before ``label!``."""
     found = []
     for key, excluded in (("label", False), ("label!", True)):
         for text in filters.get(key, []):
@@ -189,9 +189,9 @@ def _of_tasks(parts: Parts, found: Found) -> Iterator[Reference]:
 def _volumes(found: Found, mounts: Iterable[Any], field: str) -> Iterator[Reference]:
     """The volumes that mounts name.
 
-    ``mounts`` are those of the body at ``field``. One whose driver options bind a path is a bind
-    in ``found``, but if its volume exists, dockerd uses the volume and ignores the options (moby
-    28.5.2 ``volume/service/store.go`` create).
+    ``mounts`` are those of the body at ``field``. A volume whose driver options bind a path has the
+    type ``bind`` in ``found``, but if a volume of its name exists, dockerd uses that and ignores
+    the options (moby 28.5.2 ``volume/service/store.go`` create).
     """
     named = [
         _reference("volume", mount.source, mount.field, by_id=False)
@@ -242,7 +242,7 @@ def _of_cluster_volume(spec: Any, field: str) -> Iterator[Reference]:
 def _reference(
     kind: str, name: str, field: str, use: Literal["make", "use"] = "use", *, by_id: bool = True
 ) -> Reference:
-    """``by_id`` is False where dockerd looks for names alone."""
+    """``by_id`` is False if dockerd looks the object up by name only."""
     name = name.removeprefix("/")
     return Reference(
         kind, name, use, is_whole_id(kind, name), by_id and may_be_id(kind, name), field
@@ -257,7 +257,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _values(values: Any) -> list[str]:
-    """Lists hold values, maps have them as keys: also those that are set to false count."""
+    """The strings of a list, or the keys of a map, including those whose value is false."""
     if isinstance(values, dict):
         return list(values)
     return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []

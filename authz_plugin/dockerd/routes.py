@@ -1,8 +1,8 @@
-"""The routes of the Docker Engine API, 20.10 to 29, as data, and the match that dockerd makes.
+"""The routes of the Docker Engine API of engines 20.10 to 29, and how dockerd matches them.
 
-One row per route, in the order in which moby registers them: the first row that matches the
-method and the decoded path (without its version prefix) wins. ``{x}`` matches ``[^/]+``,
-``{x:.*}`` and ``{x:.+}`` are greedy and take slashes. Sources: moby v20.10.24 and 28.5.2
+The table has one row per route, in the order in which moby registers them; the first row that
+matches the method and the decoded path (without its version prefix) applies. ``{x}`` matches
+``[^/]+``; ``{x:.*}`` and ``{x:.+}`` are greedy and match slashes. Sources: moby 20.10.24 and 28.5.2
 ``api/server/router/*``, v29 ``daemon/server/router/*``; gorilla/mux 1.8.1 ``regexp.go``.
 """
 
@@ -19,19 +19,19 @@ from authz_plugin.errors import Refused
 Access = Literal["read", "write"]
 
 STREAM: Literal["stream"] = "stream"
-"""The body is a tar archive, a log-in or a hijacked connection: dockerd never shows it."""
+"""The body is a tar archive, a login or a hijacked connection: dockerd never sends it to plugins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What an API request does.
+    """An operation of the Docker Engine API.
 
-    ``id`` is stable and what policies name (``"container.create"``); ``section`` is the switch
-    it hangs on; ``access`` is its effect, not its method (an attach by GET writes); ``kind`` is
-    the sort of thing that its path names, or None. ``body`` is the shape of its JSON body,
-    ``STREAM``, or None where dockerd reads none. ``readers`` are the functions that read its
-    facts. ``lists`` names the query parameters that dockerd reads as lists; of any other it takes
-    the first value.
+    ``id`` is stable, policies refer to it (``"container.create"``); ``section`` is its key in the
+    setting ``sections``; ``access`` is the effect, independent of the method (an attach by GET
+    writes); ``kind`` is the kind of object that the path names, or None. ``body`` is
+    the shape of the JSON body, ``STREAM``, or None if dockerd reads none. ``readers`` are the
+    functions that read the facts. ``lists`` names the query parameters of which dockerd reads all
+    values; of any other it reads the first.
     """
 
     id: str
@@ -189,7 +189,7 @@ _LISTS: Final = {
     "image.remove": frozenset({"platforms"}),
     "system.df": frozenset({"type"}),
 }
-"""Query parameters read as lists: ``r.Form["x"]`` in the routers; ``r.Form.Get`` takes the first."""
+"""Query parameters read as lists: ``r.Form["x"]`` in moby's routers, not ``r.Form.Get("x")``."""
 
 OPERATIONS: Final = {
     id_: Operation(id_, section, access, kind, body, readers, _LISTS.get(id_, frozenset()))
@@ -235,7 +235,7 @@ def _names_checkpoint(query: dict[str, tuple[str, ...]]) -> bool:
 
 
 class _Router:
-    """The rows of one method as one pattern, whose alternatives are tried in their order."""
+    """The rows of one method as one regular expression, with one alternative per row, in order."""
 
     def __init__(self, rows: list[tuple[str, Operation]]) -> None:
         self._operations: dict[int, Operation] = {}

@@ -1,9 +1,9 @@
 """The JSON bodies of the Docker Engine API, 20.10 to 29, as shapes.
 
-Each table is the union of what the engines' Go types hold, so that no field some engine reads is
-overlooked; a field that later engines dropped or added is marked with its release. Sources:
+Each shape has the fields of the Go type in all these engines, so that no field that some engine
+reads is missed; a field that engines added or dropped is marked with the release. Sources:
 ``github.com/docker/docker`` v20.10.24 and v28.5.2 ``api/types``, ``github.com/moby/moby/api``
-v1.56.1; the oracle in ``tests/oracle`` compares these tables with those types.
+v1.56.1; the Go program in ``tests/oracle`` compares these shapes with those types.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ EMPTY: Final = Struct({})
 
 
 def _port(key: str) -> str:
-    """The port that a key names: ``80``, ``080``, ``80/tcp`` and ``80/TCP`` are one."""
+    """A port in one form: ``80``, ``080``, ``80/tcp`` and ``80/TCP`` are the same."""
     number, _, protocol = key.partition("/")
     return f"{number.lstrip('0')}/{protocol.lower() or 'tcp'}"
 
@@ -188,7 +188,7 @@ _HOST_CONFIG: Final[dict[str, Shape]] = {
     "PortBindings": Map(Slice(Struct({"HostIp": STRING, "HostPort": STRING})), key=_port),
     "RestartPolicy": _RESTART_POLICY,
     "AutoRemove": BOOL,
-    "VolumeDriver": String(longest=255),  # longer than any reference; volumes repeat it
+    "VolumeDriver": String(longest=255),  # every volume in the input document repeats it
     "VolumesFrom": STRINGS,
     "ConsoleSize": Array(UINT, 2),
     "Annotations": STRING_MAP,  # since 24.0
@@ -219,7 +219,7 @@ _HOST_CONFIG: Final[dict[str, Shape]] = {
     "Runtime": STRING,
     "Isolation": STRING,
     "Mounts": Slice(MOUNT),
-    "MaskedPaths": Slice(STRING, nullable=True),  # nil is the default list, empty masks nothing
+    "MaskedPaths": Slice(STRING, nullable=True),  # nil: the default list; empty: no masked path
     "ReadonlyPaths": Slice(STRING, nullable=True),
     "Init": Pointer(BOOL),
     **_RESOURCES,
@@ -248,7 +248,7 @@ ENDPOINT: Final = Struct(
 )
 
 _OLD_TOP_LEVEL: Final[dict[str, Shape]] = {"Cpuset": STRING, **_HOST_CONFIG}
-"""Engines to 26.1 read HostConfig's fields at the top level too (moby v20.10.24
+"""Engines up to 26.1 read HostConfig's fields at the top level too (moby v20.10.24
 ``runconfig/config_unix.go`` ContainerConfigWrapper); later ones ignore them there."""
 
 CONTAINER_CREATE: Final = Struct(

@@ -1,8 +1,8 @@
 """The request target as dockerd reads it: decoded path, API version, query.
 
 dockerd (Go ``net/url`` and gorilla/mux) routes on the percent-decoded path, after an optional
-``/v1.44`` prefix; a target it would redirect, answer with 400 or read in two ways is refused here,
-because no client that means well sends one. Sources: moby 28.5.2
+``/v1.44`` prefix. A target that dockerd would redirect or answer with 400, or that is ambiguous, is
+refused, because ordinary clients do not send one. Sources: moby 28.5.2
 ``vendor/github.com/gorilla/mux/mux.go`` (cleanPath), ``api/server/server.go`` (version prefix),
 Go 1.26 ``net/url`` (ParseRequestURI, ParseQuery).
 """

@@ -1,7 +1,7 @@
 """How a container will run, in one form for containers and services: user, limits, hardening, logs.
 
-Limits count as dockerd counts, its defaults included. Sources: moby 28.5.2
-``daemon/daemon_unix.go`` (a limit of zero is none; NanoCpus or CpuQuota over CpuPeriod;
+Limits are computed as dockerd does it, including its defaults. Sources: moby 28.5.2
+``daemon/daemon_unix.go`` (a limit of zero is none; CPUs are NanoCpus or CpuQuota over CpuPeriod;
 adaptContainerSettings: swap of the memory's size, 64 MiB of /dev/shm),
 ``container/container_unix.go`` (UpdateContainer leaves zeros as they are), moby/sys user v0.4
 ``user.go`` (``00`` and ``+0`` are root), ``opts/ulimit.go``,
@@ -28,12 +28,12 @@ _SIZE: Final = re.compile(r"(\d{1,15})([kmg]?)", re.ASCII | re.IGNORECASE)
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _PERIOD: Final = 100_000
 _SHORTEST_PERIOD: Final = 1_000
-"""Microseconds, as long as a period must be (28.5.2 ``verifyPlatformContainerResources``)."""
+"""The shortest CPU period, in microseconds (28.5.2 ``verifyPlatformContainerResources``)."""
 _SHM: Final = 64 << 20
-"""Bytes of /dev/shm unless somebody says otherwise (28.5.2 ``daemon/config/config_linux.go``)."""
+"""The default size of /dev/shm, in bytes (28.5.2 ``daemon/config/config_linux.go``)."""
 _UNLIMITED: Final = -1
 _IN_MEMORY: Final = frozenset({"ramfs", "tmpfs"})
-"""Types of file systems; a ramfs passes its size over (Linux ``fs/ramfs/inode.c``)."""
+"""File systems in memory. A ramfs ignores the option size (Linux ``fs/ramfs/inode.c``)."""
 
 _CONDITIONS: Final = {"": "always", "any": "always", "none": "no"}
 _DRIVER_NAMES: Final = ("Name", "Options")
@@ -47,12 +47,13 @@ Sort = Literal["default", "root", "numeric", "named"]
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whom a process runs as.
+    """The user that a process runs as.
 
-    ``sort`` is ``default`` (the image's or the container's own), ``root``, ``numeric`` (a uid
-    that is not root's) or ``named`` (a name that the image's passwd file gives a uid, maybe 0).
-    ``group`` is the same of the group; a ``default`` one is what the image's passwd file says of
-    the user, and root's for a uid that it does not hold. ``process`` is ``container`` or ``exec``.
+    ``sort`` is ``default`` (the image's user, or the container's for an exec), ``root``,
+    ``numeric`` (a uid other than 0) or ``named`` (a name whose uid, possibly 0, is in the image's
+    passwd file). ``group`` has the same values for the group; a ``default`` group is the user's in
+    the image's passwd file, or root if the file has no entry for the uid. ``process`` is
+    ``container`` or ``exec``.
     """
 
     process: Literal["container", "exec"]
@@ -64,9 +65,9 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A ceiling: ``value`` is in bytes, CPUs or processes, and -1 where there is none.
+    """An upper limit: ``value`` is in bytes, CPUs, processes or (``stop``) seconds; -1 means none.
 
-    ``advice`` says what to give as well where the limit depends on what a container has already.
+    ``advice`` names the setting to give with it if the limit depends on an existing container's.
     """
 
     resource: str
@@ -77,7 +78,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Ulimit:
-    """A process limit; -1 is none."""
+    """A process limit (setrlimit(2)); -1 is unlimited."""
 
     name: str
     soft: int
@@ -114,7 +115,7 @@ class LogDriver:
 
 @dataclass(frozen=True, slots=True)
 class Hardening:
-    """What a new container does without: the opposite of asking for more."""
+    """Restrictions that a new container has; ``dropped`` are capabilities without ``CAP_``."""
 
     read_only_root: bool
     no_new_privileges: bool
@@ -124,10 +125,10 @@ class Hardening:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """When dockerd or its swarm starts a container again without being asked.
+    """When dockerd or the swarm restarts a container automatically.
 
-    ``policy`` is Docker's word (empty: none, or in an update as it was); ``retries`` is 0 where
-    they are not counted.
+    ``policy`` is the name of Docker's restart policy (empty: none, or unchanged in an update);
+    ``retries`` is the maximum number of restarts, 0 if there is no maximum.
     """
 
     policy: str
@@ -137,9 +138,9 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """How a request wants containers to run; all empty where it is not about that.
+    """How containers of a request will run; empty for requests that do not determine it.
 
-    ``environment`` has the names of its variables, which some runtimes take for orders.
+    ``environment`` are the names of the environment variables, which can configure some runtimes.
     """
 
     users: tuple[User, ...] = ()
@@ -232,20 +233,20 @@ def of_service(parts: Parts, options: SecurityOptions) -> Workload:
 
 
 def of_swarm_init(parts: Parts, _: SecurityOptions) -> Workload:
-    """The log driver that a new swarm gives the tasks that name none."""
+    """The default log driver of the tasks of a new swarm."""
     return _task_defaults(parts.body["Spec"], "Spec.")
 
 
 def of_swarm_update(parts: Parts, _: SecurityOptions) -> Workload:
-    """The log driver that a changed swarm gives the tasks that name none."""
+    """The default log driver of the tasks of a changed swarm."""
     return _task_defaults(parts.body, "")
 
 
 def with_networks_and_volumes(
     workload: Workload, endpoints: tuple[Endpoint, ...], mounts: tuple[Mount, ...]
 ) -> Workload:
-    """A workload with the sysctls that network driver options set, and with the file systems in
-    memory that volumes are."""
+    """A workload with, in addition, the sysctls that network driver options set, and the volumes
+    that are file systems in memory."""
     drivers = tuple(
         Sysctl(name, value, f"{endpoint.field}.DriverOpts")
         for endpoint in endpoints
@@ -273,21 +274,21 @@ def _restart(policy: Any, field: str) -> Restart:
 
 
 def _task_restart(policy: Any) -> Restart:
-    """A task's restarts in a container's words; a swarm starts it again whatever happened unless
-    the service says otherwise (28.5.2 ``daemon/cluster/convert/service.go``)."""
+    """A task's restart condition as a container's restart policy. The default is ``always``
+    (28.5.2 ``daemon/cluster/convert/service.go``)."""
     given = policy or {"Condition": "", "MaxAttempts": None}
     word = _CONDITIONS.get(given["Condition"].lower(), given["Condition"])
     return Restart(word, given["MaxAttempts"] or 0, "TaskTemplate.RestartPolicy")
 
 
 def _names(environment: list[str]) -> tuple[str, ...]:
-    """The variables that are set; an entry without ``=`` takes one away."""
+    """The names of the variables that are set; an entry without ``=`` removes a variable."""
     return tuple(entry.partition("=")[0] for entry in environment if "=" in entry)
 
 
 def _user(process: Literal["container", "exec"], text: str, field: str) -> User:
     name, colon, rest = text.partition(":")
-    group = rest.partition(":")[0]  # GetExecUser passes over what follows
+    group = rest.partition(":")[0]  # GetExecUser ignores the rest
     sort = "named" if colon and not name else _sort(name)
     return User(process, text, sort, _sort(group), field)
 
@@ -308,15 +309,15 @@ def _container_limits(host: Any) -> Iterator[Limit]:
 
 
 def _stop(timeout: int | None, per_second: int, field: str) -> Iterator[Limit]:
-    """The seconds that dockerd waits for a container when it stops it, or itself; below 0 for ever
-    (28.5.2 ``daemon/daemon.go`` ShutdownTimeout)."""
+    """The seconds that dockerd waits for a container to stop, also when dockerd itself stops; below
+    0 without limit (28.5.2 ``daemon/daemon.go`` ShutdownTimeout)."""
     if timeout is not None:
         yield Limit("stop", timeout / per_second if timeout >= 0 else _UNLIMITED, field)
 
 
 def _update_limits(body: Any) -> Iterator[Limit]:
-    """Zero leaves a limit as it is, so only what is changed is listed, as the most that it can
-    become with what the container has."""
+    """The limits that an update changes; zero leaves a limit unchanged. A limit that also depends
+    on the container's unknown settings has the largest value that can result."""
     if body["Memory"]:
         yield Limit("memory", _positive(body["Memory"]), "Memory")
     cpus = _cpus(body, "")
@@ -347,11 +348,11 @@ def _service_limits(resources: Any) -> Iterator[Limit]:
     memory, swap = _positive(limits["MemoryBytes"]), (resources or {}).get("SwapBytes") or 0
     most = _UNLIMITED if memory < 0 or swap < 0 else max(memory, swap)
     yield Limit("swap", most, "TaskTemplate.Resources.SwapBytes")
-    yield Limit("shm", _SHM, _SERVICE)  # no service says how much
+    yield Limit("shm", _SHM, _SERVICE)  # a service cannot set it
 
 
 def _cpus(resources: Any, field: str) -> Limit | None:
-    """None where nothing is said; a new period under an unknown quota is no limit."""
+    """The limit of CPUs, or None if no field is given. A period without a quota is no limit."""
     nano, quota, period = resources["NanoCpus"], resources["CpuQuota"], resources["CpuPeriod"]
     if nano:
         return Limit("cpus", nano / 1e9 if nano > 0 else _UNLIMITED, f"{field}NanoCpus")
@@ -362,8 +363,8 @@ def _cpus(resources: Any, field: str) -> Limit | None:
 
 
 def _swap(resources: Any) -> int:
-    """Swap alone: Docker's number counts memory too, and without it there is as much swap as
-    memory; without a limit of memory there is none of swap."""
+    """The limit of swap without memory. MemorySwap is the sum of both; without it, swap is limited
+    to the size of Memory; without either, it is unlimited."""
     total, memory = resources["MemorySwap"], max(resources["Memory"], 0)
     if total < 0 or not (total or memory):
         return _UNLIMITED
@@ -416,7 +417,8 @@ def _volume_tmpfs(mounts: tuple[Mount, ...]) -> Iterator[tuple[Tmpfs, Limit]]:
 
 
 def _written_tmpfs(target: str, text: str, field: str) -> tuple[Tmpfs, Limit]:
-    """A tmpfs from its options as a text. The last size counts; a size in blocks is not read."""
+    """A tmpfs from its options as a string. The last ``size`` counts; a size given in blocks
+    (``nr_blocks``) counts as unlimited."""
     options = [option.partition("=") for option in text.split(",") if option]
     names = tuple(name for name, _, _ in options)
     size = next((value for name, _, value in reversed(options) if name == "size"), "")
@@ -425,7 +427,7 @@ def _written_tmpfs(target: str, text: str, field: str) -> tuple[Tmpfs, Limit]:
 
 
 def _size(text: str) -> int:
-    """Bytes of a tmpfs size as mount(8) reads it; a share of memory is no bound of ours."""
+    """Bytes of a tmpfs size as mount(8) reads it; a percentage of memory counts as unlimited."""
     found = _SIZE.fullmatch(text)
     return _UNLIMITED if found is None else _positive(int(found[1]) * _UNITS[found[2].lower()])
 
@@ -436,7 +438,7 @@ def _log_driver(driver: Any, names: tuple[str, str], field: str) -> Iterator[Log
 
 
 def _no_new_privileges(options: tuple[SecurityOption, ...]) -> bool:
-    """The last one wins (parseSecurityOpt)."""
+    """The last of several options counts (parseSecurityOpt)."""
     values = [option.value for option in options if option.name == "no-new-privileges"]
     return bool(values) and values[-1] == "true"
 
@@ -446,10 +448,10 @@ def _capability(name: str) -> str:
 
 
 def _has_healthcheck(healthcheck: Any, field: str) -> bool:
-    """Whether the request brings a check of its own; the image's is not known here.
+    """Whether the request defines a health check; the one of the image is not considered.
 
-    Raises ``Refused`` (``request.healthcheck``) for a test of no form that Docker documents: none
-    at all (the image's), NONE alone, CMD-SHELL with one command, CMD with a program.
+    Raises ``Refused`` (``request.healthcheck``) unless the test has a form that Docker documents:
+    empty (the image's), NONE alone, CMD-SHELL with one command, CMD with a program.
     """
     match (healthcheck or {"Test": []})["Test"]:
         case [] | ["NONE"]:

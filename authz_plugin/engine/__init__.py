@@ -1,4 +1,4 @@
-"""The policy engine: something that turns an input document into a decision, or fails."""
+"""The interface of policy engines, which compute the decision on an input document."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Engine(Protocol):
     """A policy decision point."""
 
     def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
-        """Decide on an input document.
+        """Decide on an input document (``document.input_document``).
 
-        ``decision_id`` names the decision in the engine's own log.
+        ``decision_id`` identifies the decision in the engine's own log.
 
-        Raises ``EngineError`` whenever there is no complete decision within the deadline.
+        Raises ``EngineError`` if there is no complete decision within the deadline.
         """

@@ -1,6 +1,7 @@
-"""The OPA program: where it is found, and what it says of policies.
+"""The OPA program: how it is found, and its commands ``check`` and ``inspect``.
 
-``find`` looks on PATH and beside the Python that runs this. ``opa-authz install-opa`` installs it.
+``find`` searches PATH and the folder of the running Python, where ``opa-authz install-opa``
+installs it.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ VERSION: Final = "1.21.1"
 """The version that this product is tested with and that ``install-opa`` installs."""
 
 OLDEST: Final = (1, 7, 0)
-"""The oldest version that may be used: the one whose semantics the rules were checked against."""
+"""The oldest version with which the rules were tested; older ones are refused."""
 
 _TIMEOUT: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Opa:
-    """An OPA program of a version that may be used."""
+    """An OPA program of a supported version, such as ``"1.21.1"``."""
 
     path: Path
     version: str
@@ -39,7 +40,7 @@ class Opa:
         self._run("check", "--strict", "--schema", str(schemas), *map(str, policies))
 
     def packages(self, policies: Sequence[Path]) -> dict[str, list[str]]:
-        """The packages of policies and the files that each is made of."""
+        """The Rego packages in folders, each with its files; raises ``PolicyError``."""
         found: dict[str, list[str]] = {}
         for folder in policies:
             inspected = json.loads(self._run("inspect", "--format", "json", str(folder)))
@@ -49,7 +50,10 @@ class Opa:
         return found
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run OPA to its end, whatever that is; raises ``EngineSetupError`` if it does not run."""
+        """Run OPA and return its result, whatever the exit status.
+
+        Raises ``EngineSetupError`` if it cannot be run or takes longer than ``_TIMEOUT`` seconds.
+        """
         try:
             return subprocess.run(
                 [str(self.path), *arguments],
@@ -70,9 +74,9 @@ class Opa:
 
 
 def find(preferred: Path | None = None) -> Opa:
-    """Find an OPA: the preferred one, or one on PATH, or one beside this Python.
+    """Find OPA: at ``preferred`` if given, else on PATH, else in the folder of the running Python.
 
-    Raises ``EngineSetupError`` that says what to install.
+    Raises ``EngineSetupError`` if none is usable; its message says how to install one.
     """
     if preferred is not None:
         return use(preferred)
@@ -93,7 +97,7 @@ def find(preferred: Path | None = None) -> Opa:
 
 
 def use(path: Path) -> Opa:
-    """Return the OPA program at a path; raises ``EngineSetupError`` if it may not be used."""
+    """Return the OPA program at a path; raises ``EngineSetupError`` if it is not usable."""
     version = version_of(path)
     if version is None:
         raise EngineSetupError(f"{path} is not an OPA program that runs")
@@ -104,7 +108,7 @@ def use(path: Path) -> Opa:
 
 
 def version_of(path: Path) -> str | None:
-    """Return the version that an OPA program prints, or None if it is no OPA that runs."""
+    """Return the version that ``opa version`` prints, or None if this is not a working OPA."""
     try:
         done = subprocess.run(
             [str(path), "version"],

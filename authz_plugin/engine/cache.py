@@ -2,8 +2,8 @@
 
 A decision is repeatable if it depends only on the policy and on the input document without its
 time. The key of the cache is a hash of both. The policy is identified by the target of the symbolic
-link to OPA's socket: a reload changes this target when the new policy takes effect, and from then
-on no decision of the old policy is found.
+link to OPA's socket: a reload changes this target when the new policy takes effect, so that later
+lookups do not find decisions of the old policy.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from authz_plugin.decision import Decision
 from authz_plugin.engine import Engine
 
 SIZE: Final = 4096
-"""Decisions in the cache, at most; the least recently used one is removed first."""
+"""The maximum number of decisions in the cache; the least recently used one is removed first."""
 
 
 class CachingEngine:
     """Returns cached decisions, and asks another engine for all others.
 
-    ``socket`` is the symbolic link to OPA's socket. If it is none, nothing is cached.
+    ``socket`` is the symbolic link to OPA's socket. If it is not a link, nothing is cached.
     """
 
     def __init__(self, engine: Engine, socket: Path, size: int = SIZE) -> None:
@@ -64,10 +64,10 @@ class CachingEngine:
         return decision
 
     def _policy(self) -> str:
-        """The target of the link, or an empty text if there is none.
+        """The target of the link, or an empty string if there is none.
 
-        It is read before the engine is asked: if the policy changes in between, the decision of the
-        new policy is cached under the old one's target, which no later request looks up.
+        It must be read before the engine is asked: if the policy changes in between, the decision
+        of the new policy is cached under the old target, which later lookups do not use.
         """
         try:
             return os.readlink(self._socket)  # noqa: PTH115 - three times as quick

@@ -1,8 +1,8 @@
-"""A private OPA: one process that serves one bundle on a unix socket of its own.
+"""OPA as a child process that serves one bundle on its own unix socket.
 
-Where this process is root, OPA runs as a user id that no account and no other process has,
-because it reads hostile input. Its socket is in a folder that only this process's user can enter.
-The kernel kills it when the process that started it ends.
+If the plugin runs as root, OPA runs as a user id that no account and no other process has, because
+it processes untrusted input. Its socket is in a folder that only the plugin's user can enter. The
+kernel kills OPA when its parent process ends.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DECISION_LOG: Final = (
 
 
 class ChildOpa:
-    """A running OPA process. Make one with ``start``."""
+    """A running OPA process, started with ``start``."""
 
     def __init__(self, process: subprocess.Popen[bytes], socket: Path, bundle: Path) -> None:
         self._process = process
@@ -48,11 +48,11 @@ class ChildOpa:
         return self._process.pid
 
     def is_running(self) -> bool:
-        """Whether the process has not ended; it may hang."""
+        """Whether the process has not ended. It may not respond; see ``is_healthy``."""
         return self._process.poll() is None
 
     def is_healthy(self) -> bool:
-        """Whether OPA accepts a new connection and says that it is healthy (``/health``)."""
+        """Whether OPA accepts a new connection and answers ``/health`` with status 200."""
         try:
             status, _ = self._transport.exchange(
                 "GET", "/health", b"", time.monotonic() + _HEALTH_LIMIT
@@ -79,12 +79,11 @@ class ChildOpa:
 
 
 def start(opa: Opa, bundle: Path, *, decision_log: bool = False) -> ChildOpa:
-    """Start OPA on the bundle in a folder and wait until it is healthy.
+    """Start OPA with the bundle in the folder ``bundle`` and wait until it is healthy.
 
-    ``decision_log`` has it log its decisions on standard error, as far as the policy's mask lets
-    it (``docker.authz.journal``), with our decision ids.
-    Its socket is made beside the bundle's folder, in a folder that must hold nothing else.
-    Raises ``EngineSetupError``.
+    With ``decision_log``, OPA logs its decisions to standard error under the plugin's decision ids,
+    without the fields that the policy masks (``docker.authz.journal``). The socket is created in
+    the parent folder of ``bundle``, which must contain nothing else. Raises ``EngineSetupError``.
     """
     socket = bundle.parent / _SOCKET
     try:
@@ -136,15 +135,15 @@ def _spawn(opa: Opa, bundle: Path, *, decision_log: bool) -> subprocess.Popen[by
 
 
 def _link_program(link: Path, program: int) -> None:
-    """Name an open program, because the folder it lies in may be closed to another user."""
+    """Link to an open program, because another user may not be able to enter its folder."""
     link.unlink(missing_ok=True)
     link.symlink_to(f"/proc/self/fd/{program}")
 
 
 def _unused_user(home: Path) -> dict[str, Any]:
-    """For root: the arguments with which OPA runs as a user that no account and no process has.
+    """The arguments of ``Popen`` for an unused user id; empty if this process is not root.
 
-    That user becomes the owner of ``home``."""
+    The user becomes the owner of ``home``."""
     if os.geteuid() != 0:
         return {}
     uid = next(_spare_uids())

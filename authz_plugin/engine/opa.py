@@ -1,7 +1,7 @@
-"""An engine that asks Open Policy Agent over its REST API.
+"""The engine that asks Open Policy Agent over its REST API.
 
-The query is ``data.docker.authz.decision`` with strict builtin errors: without them a rule whose
-evaluation fails is undefined, and a denial that is undefined does not deny.
+The query is ``data.docker.authz.decision`` with strict builtin errors. Without them, a builtin
+error makes a rule undefined, and an undefined denial does not deny.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _RETRY_EVERY: Final = 0.02
 
 
 class OpaEngine:
-    """Asks one OPA, of a package that has a ``decision``.
+    """Queries rules of one package of one OPA.
 
-    ``required`` names the rule packages without which no decision is complete; ``deadline`` is
-    the time in seconds that a decision may take. If OPA cannot be reached, the query is repeated
-    until then, so that a restart of OPA delays decisions and denies none.
+    ``required`` names the rule packages without which a decision is incomplete; ``deadline`` is the
+    time in seconds that a decision may take. If OPA cannot be reached, the query is repeated until
+    the deadline, so that a restart of OPA delays decisions instead of denying requests.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class OpaEngine:
         return read_decision(self.ask("decision", document, decision_id), self._required)
 
     def ask(self, rule: str, document: dict[str, Any], decision_id: str = "") -> Any:
-        """The value of a rule of the package for an input; raises ``EngineError`` if it has none.
+        """The value of a rule of the package for an input; raises ``EngineError`` if undefined.
 
-        ``decision_id`` is sent along for OPA's decision log.
+        ``decision_id`` is sent as a header, for OPA's decision log.
         """
         query = f"/v1/data/{self._package}/{rule}?strict-builtin-errors=true"
         status, answer = self._ask(query, orjson.dumps({"input": document}), decision_id)
@@ -60,7 +60,7 @@ class OpaEngine:
         return fields["result"]
 
     def close(self) -> None:
-        """Close what is kept open to OPA."""
+        """Close the open connections to OPA."""
         self._transport.close()
 
     def _ask(self, query: str, question: bytes, decision_id: str) -> tuple[int, bytes]:
@@ -76,7 +76,7 @@ class OpaEngine:
 
 
 def _complaint(status: int, answer: bytes) -> str:
-    """The error codes and places in OPA's answer, but no messages: they may quote the input."""
+    """Status, error codes and locations of OPA's answer; its messages may quote the input."""
     try:
         errors = orjson.loads(answer).get("errors") or []
         places = [

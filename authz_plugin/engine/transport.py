@@ -1,7 +1,7 @@
 """HTTP exchanges with OPA, each within a deadline.
 
-A unix socket, on which the plugin's own OPA listens, is used through the standard library, with
-connections that stay open; TCP and TLS are used through requests.
+A unix socket, on which the plugin's own OPA listens, is used with ``http.client`` and persistent
+connections; TCP and TLS are used with ``requests``.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import requests
 from authz_plugin.errors import EngineError, EngineSetupError
 
 ANSWER_LIMIT: Final = 1 << 20
-"""Bytes of an answer, at most: a decision is a few hundred."""
+"""The maximum length of an answer, in bytes; a decision has a few hundred."""
 
 _NONE: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class OpaAddress:
-    """An OPA: ``url`` is ``unix:/path``, ``http://…`` or ``https://…``.
+    """Address and credentials of an OPA: ``url`` is ``unix:/path``, ``http://…`` or ``https://…``.
 
-    ``token_file`` holds a bearer token; ``ca`` is the certificate of the authority that OPA's must
-    be issued by; ``certificate`` and ``key`` are the client's, ``key`` being in ``certificate`` if
-    it is None. All are PEM files.
+    ``token_file`` contains a bearer token. The others are PEM files: ``ca`` is the certificate of
+    the authority that must have issued OPA's certificate; ``certificate`` and ``key`` are the
+    client's; if ``key`` is None, the key is in ``certificate``.
     """
 
     url: str
@@ -43,11 +43,11 @@ class OpaAddress:
 
 
 class UnreachableError(EngineError):
-    """OPA did not receive the query, or did not answer it: it can be sent again."""
+    """OPA did not receive the query or closed the connection: the query can be repeated."""
 
 
 class Transport(Protocol):
-    """A way to OPA."""
+    """Sends HTTP requests to one OPA."""
 
     def exchange(
         self,
@@ -57,19 +57,19 @@ class Transport(Protocol):
         end: float,
         headers: Mapping[str, str] = _NONE,
     ) -> tuple[int, bytes]:
-        """Send a question and return status and answer.
+        """Send a request with the body ``question``; return status and body of the response.
 
-        ``headers`` go beside those of every question; ``end`` is the ``time.monotonic()`` by
-        which the answer must be there. Raises ``EngineError``, and ``UnreachableError`` if
-        no connection could be made.
+        ``headers`` are added to the transport's own; ``end`` is the ``time.monotonic()`` by which
+        the response must be complete. Raises ``EngineError``, and its subclass ``UnreachableError``
+        if the connection fails.
         """
 
     def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close the persistent connections."""
 
 
 def open_transport(opa: OpaAddress) -> Transport:
-    """A transport to an OPA; raises ``EngineSetupError``."""
+    """A transport for an address; raises ``EngineSetupError``."""
     if not opa.url:
         raise EngineSetupError("there is no OPA to ask: opa.url is not set")
     headers = {"Content-Type": "application/json"}
@@ -83,9 +83,8 @@ def open_transport(opa: OpaAddress) -> Transport:
 class UnixTransport:
     """OPA on a unix socket.
 
-    If the path is a symbolic link, a connection that stayed open is used again only while the link
-    has the target that the connection was made to: after the target is changed, each exchange goes
-    to the new target.
+    If the path is a symbolic link, an open connection is reused only as long as the link still
+    points to the socket of that connection. After the link changes, exchanges use the new target.
     """
 
     def __init__(self, socket_: Path, headers: Mapping[str, str]) -> None:
@@ -157,7 +156,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.place)
 
     def left(self) -> float:
-        """Seconds that are left; raises ``TimeoutError`` if none are."""
+        """The seconds until ``end``; raises ``TimeoutError`` if it has passed."""
         left = self.end - time.monotonic()
         if left <= 0:
             raise TimeoutError
@@ -185,7 +184,7 @@ class _DeadlineSocket(socket.socket):
 
 
 class TcpTransport:
-    """OPA behind HTTP or HTTPS."""
+    """OPA over HTTP or HTTPS on TCP."""
 
     def __init__(self, opa: OpaAddress, headers: Mapping[str, str]) -> None:
         self._url = opa.url.rstrip("/")

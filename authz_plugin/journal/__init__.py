@@ -1,1 +1,1 @@
-"""The journal: what was decided, for people and machines that read logs."""
+"""The journal: records of decisions and outcomes in the log, the audit file and the metrics."""

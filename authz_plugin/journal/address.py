@@ -1,4 +1,4 @@
-"""The HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``, on a socket of its own."""
+"""The HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``, on a separate socket."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _CONNECTIONS: Final = 8
 
 
 def serve(listener: socket.socket, journal: Journal) -> None:
-    """Answer on an open socket, in threads of its own, until the process ends."""
+    """Answer requests on an open socket, in daemon threads, until the process ends."""
     server = _Server(listener, journal)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
 
 
 class _Server(ThreadingMixIn, HTTPServer):
-    """Answers a limited number of connections at a time; further ones wait. dockerd is not
-    affected."""
+    """Serves at most ``_CONNECTIONS`` connections at a time; further ones wait. This does not
+    affect dockerd's connections, which another server answers."""
 
     daemon_threads = True
 
@@ -47,7 +47,7 @@ class _Server(ThreadingMixIn, HTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Do not log a client that closes its connection."""
+        """Log nothing: the error is that a client closed its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):

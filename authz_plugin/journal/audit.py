@@ -1,8 +1,8 @@
-"""The audit file: decisions and outcomes as a chain of lines, of which none can be changed unseen.
+"""The audit file: decisions and outcomes as a chain of lines in which a change can be detected.
 
-Lines are only appended. A batch is written to the file at once, and to the disk as
-``AuditOptions.sync`` says. If a write fails, ``failure`` says why, the batch is kept and written
-again a second later, and the chain continues behind the last line that the file holds.
+Lines are only appended. A batch is written to the file at once, and to the disk according to
+``AuditOptions.sync``. If a write fails, ``failure`` is the reason, the batch is kept and written
+again a second later, and the chain continues after the last line that is in the file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from authz_plugin.journal.record import DecisionRecord, Outcome
 from authz_plugin.journal.recording import RecordedDecision
 
 Entry = DecisionRecord | RecordedDecision | Outcome
-"""What a line can hold, beside the notices of the file itself."""
+"""The content of a line that is not a notice about the file itself."""
 
 _RETRY: Final = 1.0
 _SYNC_EVERY: Final = 1.0
@@ -48,10 +48,10 @@ _DAY: Final = 86400
 class AuditOptions:
     """How the audit file is written.
 
-    ``sync`` tells when a batch is written to the disk: ``always`` at once, ``interval`` once a
+    ``sync`` is when lines are forced to the disk: ``always`` after each batch, ``interval`` once a
     second, ``never`` when the kernel writes its cache. A file of ``max_size`` MiB, or one whose
     first line is ``max_age`` hours old, is renamed; a renamed file is removed ``retention`` days
-    after its last line. ``queue`` is the number of entries that may wait. ``inputs`` adds the
+    after its last line. ``queue`` is the maximum number of waiting entries. ``inputs`` adds the
     recorded input to each decision, ``deny_on_failure`` denies requests that cannot be audited.
     """
 
@@ -68,8 +68,8 @@ class AuditOptions:
 class AuditFile:
     """Appends to the audit file, from one thread.
 
-    ``tell`` is given events for the log: failures, and at each start, rotation, hour and end the
-    number and hash of the last line, which prove later whether the end of the file was removed.
+    ``tell`` is called with events for the log: failures, and at each start, rotation, hour and end
+    the number and hash of the last line, which show later whether the end of the file was removed.
     """
 
     def __init__(self, audit: AuditOptions, tell: Callable[[Mapping[str, Any]], None]) -> None:
@@ -93,7 +93,7 @@ class AuditFile:
         self._try(self._open)
 
     def write(self, batch: Sequence[Entry]) -> bool:
-        """Append a batch; return whether the file holds it."""
+        """Append a batch; return whether it was written."""
         if self.failure and time.monotonic() < self._next_try:
             return False
         return self._try(lambda: self._write(batch))
@@ -154,7 +154,7 @@ class AuditFile:
         self._sync()
 
     def _open(self) -> None:
-        """Open the file where its chain ends, and say so in it."""
+        """Open the file, find the end of the chain and append a line that marks the start."""
         if not self._file.parent.exists():
             self._file.parent.mkdir(mode=0o750, parents=True)
         if self._lock < 0:
@@ -181,7 +181,7 @@ class AuditFile:
         self._checkpoint()
 
     def _beginning(self) -> tuple[int, float]:
-        """Number and time of the file's first line; its number and now, if it has none yet."""
+        """Number and time of the file's first line; for an empty file, the next number and now."""
         with self._file.open("rb") as lines:
             link = read_line(lines.readline().removesuffix(b"\n"))
         if link is None:
@@ -213,7 +213,7 @@ class AuditFile:
         return self.size >= self._audit.max_size << 20 or too_old
 
     def _rotate(self) -> None:
-        """Put the file aside and begin the next; the chain goes on in it."""
+        """Rename the file and begin a new one, in which the chain continues."""
         self._sync()
         self._checkpoint()
         self._file.rename(rotated_name(self._file, self._first))

@@ -1,9 +1,10 @@
 """The lines of the audit file. Each holds the hash of the line before it, so that a line that is
 changed or removed is detected.
 
-A line is ``{"hash":"H","prev":"P","seq":N,…}``: H is the SHA-256 of everything behind it up to the
-end of the line, P the hash of the line before (zeros for the first), N counts from 1, across files.
-A file that is full is renamed to ``NAME.FIRST``, with the number of its first line.
+A line is ``{"hash":"H","prev":"P","seq":N,…}``. H is the SHA-256, in hex, of the rest of the line
+from ``"prev"`` on, without the newline; P is the hash of the line before (zeros for the first); N
+counts from 1, across files. A full file is renamed to ``NAME.FIRST``, where FIRST is the number of
+its first line with 12 digits.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of one file: its last sound line, what stands behind that, and whether the last
-    byte of all ends a line."""
+    """The end of one file: the position of its last valid line, the bytes after that line, and
+    whether the file ends with a newline."""
 
     position: Position
     residue: bytes
@@ -59,14 +60,14 @@ class End:
 
     @property
     def torn(self) -> bytes:
-        """The bytes of a line whose writing was interrupted."""
+        """The bytes of an incomplete last line, left by an interrupted write; else empty."""
         return b"" if b"\n" in self.residue else self.residue
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about an audit file. ``is_fault`` tells tampering and loss from what a crash or
-    the retention leaves behind."""
+    """A result of ``verify``. ``is_fault`` is true for changed or missing lines, and false for the
+    normal traces of a crash or a running plugin."""
 
     place: str
     message: str
@@ -74,7 +75,7 @@ class Finding:
 
 
 def forge(document: Mapping[str, Any], end: Position) -> tuple[bytes, Position]:
-    """The line that holds a document, and the end of the chain after that line."""
+    """The line for a document after the position ``end``, and the position after that line."""
     seq = end.seq + 1
     rest = b'"prev":"%s","seq":%d,%s' % (end.hash.encode(), seq, orjson.dumps(document)[1:])
     digest = hashlib.sha256(rest).hexdigest()
@@ -82,7 +83,7 @@ def forge(document: Mapping[str, Any], end: Position) -> tuple[bytes, Position]:
 
 
 def read_line(line: bytes) -> Link | None:
-    """A line without its end, or None if it is not as it was written."""
+    """Parse a line without its newline; None if its hash or its form is wrong."""
     found = _HEAD.fullmatch(line)
     if found is None or hashlib.sha256(found[2]).hexdigest().encode() != found[1]:
         return None
@@ -90,13 +91,13 @@ def read_line(line: bytes) -> Link | None:
 
 
 def rotated(file: Path) -> list[Path]:
-    """The full files that came before a file, oldest first."""
+    """The renamed files of an audit file, oldest first."""
     found = file.parent.glob(f"{file.name}.*")
     return sorted(f for f in found if _NUMBER.fullmatch(f.name.removeprefix(f"{file.name}.")))
 
 
 def rotated_name(file: Path, first: int) -> Path:
-    """The name of a full file whose first line has a number."""
+    """The name of a full file whose first line has the number ``first``."""
     return file.with_name(f"{file.name}.{first:012}")
 
 
@@ -106,14 +107,14 @@ def first_number(file: Path) -> int:
 
 
 def files_of(file: Path) -> list[Path]:
-    """An audit file and those that came before it, in order."""
+    """The renamed files of an audit file and the file itself, if it exists, oldest first."""
     return [*rotated(file), *([file] if file.exists() else [])]
 
 
 def read_links(file: Path, since: float = 0.0) -> Iterator[Link]:
-    """The sound lines of an audit file and of those before it, in order.
+    """The valid lines of an audit file and of its renamed files, in order.
 
-    Files that were last written before ``since``, in seconds of the epoch, are left out.
+    Files that were last written before ``since``, in seconds since 1970, are skipped.
     """
     for part in files_of(file):
         if part.stat().st_mtime < since:
@@ -126,7 +127,7 @@ def read_links(file: Path, since: float = 0.0) -> Iterator[Link]:
 
 
 def end_of(file: Path) -> End:
-    """Where one file ends; raises ``OSError``."""
+    """The end of one file, read backwards in blocks; raises ``OSError``."""
     tail = b""
     with file.open("rb") as content:
         start = content.seek(0, 2)
@@ -142,9 +143,9 @@ def end_of(file: Path) -> End:
 
 
 def verify(file: Path, expected: Position | None = None) -> tuple[Position, list[Finding]]:
-    """Check an audit file and those before it: how far the chain goes, and what is wrong with it.
+    """Check an audit file and its renamed files; return the end of the chain and the findings.
 
-    ``expected`` is a line that must be there: its number and hash. Raises ``OSError``.
+    ``expected`` are number and hash of a line that must be present. Raises ``OSError``.
     """
     check = _Check(expected)
     for part in files_of(file):
@@ -155,7 +156,7 @@ def verify(file: Path, expected: Position | None = None) -> tuple[Position, list
 
 
 class _Check:
-    """A walk along a chain."""
+    """The state of ``verify``: called with each line in order, then finished."""
 
     def __init__(self, expected: Position | None) -> None:
         self._expected = expected
@@ -207,7 +208,8 @@ class _Check:
         return end, self._findings
 
     def _explain_broken(self, link: Link) -> None:
-        """What was torn by a crash is marked by the line that the next start wrote."""
+        """Report the invalid lines before a valid one: as a note if it is one line that a crash cut
+        off, whose hash is in the line that the next start wrote, else as changed."""
         if not self._broken:
             return
         torn = link.document.get("torn")
@@ -231,7 +233,7 @@ class _Check:
 
 
 def _last_sound(tail: bytes, *, is_whole: bool) -> End | None:
-    """The last sound line in the end of a file, which is cut in front unless it is whole."""
+    """The last valid line in ``tail``, the last bytes of a file; ``is_whole`` if these are all."""
     has_newline = tail.endswith(b"\n")
     stop = len(tail)
     while stop > 0:

@@ -28,19 +28,19 @@ from authz_plugin.protocol import AuthZRes
 _STUCK: Final = 10.0
 _HEARTBEAT_EVERY: Final = 1.0
 _INPUTS: Final = 1000
-"""Entries that may wait for the audit file with their inputs; later ones are written without."""
+"""The number of waiting audit entries above which decisions are written without their inputs."""
 _REQUESTS_UNDER_WAY: Final = 256
-"""Requests that the server decides at the same time, at most (the maximum of ``server.threads``).
-The audit queue has room for these beyond its limit: each asked ``audit_block`` before the queue was
-full."""
+"""The maximum of ``server.threads``, the requests that the server decides at the same time. The
+audit queue accepts so many entries beyond its limit, because these requests may have called
+``audit_block`` before the queue was full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """The health of the plugin.
 
-    ``faults`` maps a part (``engine``, ``log``, ``audit``) to its fault; ``is_ready`` is false if
-    requests are denied because of one.
+    ``faults`` maps a part (``engine``, ``log``, ``audit``) to a description of its fault;
+    ``is_ready`` is false if a fault causes requests to be denied.
     """
 
     faults: Mapping[str, str]
@@ -50,9 +50,9 @@ class Health:
 class Journal:
     """Records decisions and their outcomes.
 
-    The process that answers dockerd has one. ``audit`` is None if there is no audit file,
-    ``rules`` are the ids of the shipped rules, ``caches`` returns the figures of the caches of this
-    process, and ``shared_status`` holds the facts that the supervisor publishes.
+    There is one in the process that answers dockerd. ``audit`` is None if there is no audit file,
+    ``rules`` are the ids of the shipped rules, ``caches`` maps the name of each cache to a function
+    that returns its figures, and ``shared_status`` contains the status that the supervisor writes.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Journal:
     def record(self, record: DecisionRecord, document: Mapping[str, Any] | None = None) -> None:
         """Record a decision, and the input document that the policies decided on, if there is one.
 
-        Does not wait for a disk or a terminal.
+        Never blocks on a disk or a terminal.
         """
         self.metrics.decided(record)
         if record.verdict == "allow":
@@ -103,7 +103,7 @@ class Journal:
             self._log.put(record)
 
     def finish(self, response: AuthZRes) -> None:
-        """Record the outcome that dockerd reports of a request."""
+        """Record the outcome of a request, from dockerd's report."""
         outcome = self._pending.finish(response)
         self.metrics.finished(outcome)
         if self._audit is not None:
@@ -112,10 +112,10 @@ class Journal:
             self._log.put(outcome)
 
     def audit_block(self) -> Denial | None:
-        """The denial of all requests while the audit file fails or its queue is full, if the
-        operator has chosen that (``audit.on_failure: deny``); else None.
+        """With ``audit.on_failure: deny``, the denial of all requests while the audit file cannot
+        be written or its queue is full; else None.
 
-        A request that began before the queue was full still has room in it.
+        The queue keeps room for requests that called this before it was full.
         """
         if not self._denies_unrecorded or self._audit is None:
             return None
@@ -124,7 +124,7 @@ class Journal:
         return _UNRECORDED
 
     def health(self) -> Health:
-        """The health at this moment."""
+        """The present health."""
         faults = {}
         if not self._shared_status.read()["engine_up"]:
             faults["engine"] = "OPA does not answer"
@@ -138,7 +138,7 @@ class Journal:
         return Health(faults, "engine" not in faults and self.audit_block() is None)
 
     def stop(self) -> None:
-        """Write the queues and end their threads."""
+        """Write the waiting entries, end the threads and close the audit file."""
         if self._audit is not None:
             self._audit.stop()
             self._file.close()

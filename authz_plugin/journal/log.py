@@ -1,8 +1,8 @@
-"""The log: events as lines on standard error, for journald, container logs and people.
+"""The log: events as lines on standard error, for journald, container logs and terminals.
 
-JSON lines have the fields of ``record``; the human form is for terminals. Python's own logging
-(gunicorn, Flask) comes out in the same form, without the texts of exceptions, which may quote what
-was sent.
+JSON lines have the fields defined in ``record``; the text form is for terminals. Messages of
+Python's logging (gunicorn, Flask) are written in the same form, without the messages of exceptions,
+which may quote a request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from authz_plugin.decision import visible
 from authz_plugin.journal.record import SOURCE, DecisionRecord, Outcome
 
 Event = DecisionRecord | Outcome | Mapping[str, Any]
-"""What a line can tell: a decision, its outcome, or anything else as a document."""
+"""The content of a line: a decision, an outcome, or another event as a document."""
 
 Render = Callable[[Mapping[str, Any]], bytes]
 
@@ -35,8 +35,8 @@ class LogOptions:
     """What is logged and how.
 
     ``level`` is debug, info, warning or error; ``format`` is auto, json or text; ``reads`` is the
-    share of the allowed reads that level info logs, from 0 to 1; ``queue`` is the number of events
-    that may wait.
+    share of the allowed reads that level info logs, from 0 to 1; ``queue`` is the maximum number of
+    waiting events.
     """
 
     level: str = "info"
@@ -46,14 +46,14 @@ class LogOptions:
 
 
 class Filter:
-    """Which events are logged: those of a level, and a share of the allowed reads."""
+    """Selects the decisions that are logged, by the level and a share of the allowed reads."""
 
     def __init__(self, log: LogOptions) -> None:
         self._level = _LEVELS[log.level]
         self._reads = int(log.reads * (1 << 32))
 
     def wants(self, record: DecisionRecord) -> bool:
-        """Whether a decision is logged, and so its outcome."""
+        """Whether a decision, and with it its outcome, is logged."""
         if record.error:
             return True
         if record.denials or record.warnings:
@@ -66,7 +66,7 @@ class Filter:
 
 
 def notice(event: str, details: str, level: str = "info", **fields: Any) -> dict[str, Any]:
-    """An event that is no decision."""
+    """The document of an event that is not a decision or outcome."""
     return {
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "source": SOURCE,
@@ -78,12 +78,12 @@ def notice(event: str, details: str, level: str = "info", **fields: Any) -> dict
 
 
 def as_json(document: Mapping[str, Any]) -> bytes:
-    """A JSON line."""
+    """The line of an event in JSON."""
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def as_text(document: Mapping[str, Any]) -> bytes:
-    """A line for a person."""
+    """The line of an event in the text form."""
     time = str(document["timestamp"])[11:19]
     event = document["event"]
     if event in _COLUMNS:
@@ -108,8 +108,8 @@ def as_text(document: Mapping[str, Any]) -> bytes:
 
 
 def renderer(format_: str) -> Render:
-    """The function that writes an event in a format: json, text, or auto, which is text if standard
-    error is a terminal."""
+    """The function for a format: json, text, or auto, which is text if standard error is a
+    terminal, else json."""
     is_text = format_ == "text" or (format_ == "auto" and os.isatty(_STANDARD_ERROR))
     return as_text if is_text else as_json
 
@@ -122,7 +122,7 @@ class Lines:
         self.lost = 0
 
     def write(self, events: list[Event]) -> bool:
-        """Write a batch; one that cannot be written is lost and counted."""
+        """Write a batch and return True; a batch that cannot be written is counted in ``lost``."""
         text = memoryview(b"".join(self._render(_document(event)) for event in events))
         try:
             while text:
@@ -133,7 +133,7 @@ class Lines:
 
 
 class Handler(logging.Handler):
-    """Python's logging as events."""
+    """Passes the records of Python's logging to ``put`` as events."""
 
     def __init__(self, put: Callable[[Event], Any]) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Handler(logging.Handler):
 
 
 def route_logging(put: Callable[[Event], Any], level: str) -> None:
-    """Have Python's logging come out as events of at least a level."""
+    """Replace the handlers of Python's root logger: records of at least ``level`` become events."""
     root = logging.getLogger()
     root.handlers = [Handler(put)]
     root.setLevel(level.upper())

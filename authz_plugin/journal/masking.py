@@ -30,7 +30,7 @@ _SWARM: Final = re.compile(r"SWM(?:TKN|KEY)-[\w-]+")
 
 
 def masked(denial: Denial) -> Denial:
-    """A denial whose texts hold no secret; its value is as it was."""
+    """A denial with secrets masked in its field, message and hint; its value is unchanged."""
     message, hint = denial.message, denial.hint
     if _SECRET_FIELD.search(denial.field) and denial.value is not None:
         for secret in _parts(str(denial.value)):
@@ -44,7 +44,7 @@ def masked(denial: Denial) -> Denial:
 
 
 def masked_text(text: str) -> str:
-    """A text without the secrets that show by their form: ``https://u:p@h``, ``password=x``."""
+    """A text with secrets masked that have a known form: ``https://u:p@h``, ``password=x``."""
     if "@" in text:
         text = _ADDRESS.sub(rf"\g<scheme>{HIDDEN}@", text)
     if "=" in text:
@@ -55,5 +55,5 @@ def masked_text(text: str) -> str:
 
 
 def _parts(value: str) -> list[str]:
-    """A value, and for ``NAME=value`` what follows the name; the longer first."""
+    """The secret parts of a value: the whole, and of ``NAME=value`` the part after ``=``."""
     return [part for part in (value, value.partition("=")[2]) if part]

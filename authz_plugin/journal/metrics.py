@@ -1,10 +1,10 @@
-"""The metrics: what is counted and measured, under which names.
+"""The Prometheus metrics.
 
 The values of labels are operations, verdicts and the ids of the rules in the bundle. Any other rule
 id is counted as ``other``, so that the number of time series is bounded.
 
-One process with threads answers dockerd (``server``), so one registry holds all metrics. The values
-that the supervisor knows come from the shared status.
+One process with threads answers dockerd (``server``), so one registry contains all metrics. Values
+from the supervisor are read from the shared status.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OTHER: Final = "other"
 EXPIRES_SOON: Final = timedelta(days=14)
 
 REPEATED: Final = 10
-"""Denials of one caller within a minute, beyond which somebody should look."""
+"""The number of denials of one caller within a minute above which an event is logged."""
 
 Figures = Callable[[], tuple[int, int, int]]
 """Hits, misses and entries of a cache."""
@@ -50,9 +50,9 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 class Metrics:
     """Counts decisions and outcomes, and renders everything for Prometheus.
 
-    ``rules`` are the rule ids of the policies that are known from the start; ``facts`` reads the
-    shared_status, ``figures`` what the journal knows of itself, and ``caches`` has for each cache a
-    function that gives its hits, misses and entries.
+    ``rules`` are the ids of the shipped rules; ``facts`` returns the shared status, ``figures`` the
+    metrics of the journal itself; ``caches`` maps the name of each cache to a function that returns
+    its hits, misses and entries.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Metrics:
             self._warnings.count(rule, by_policy=True)
 
     def answered(self, seconds: float) -> None:
-        """Count an answer to a report."""
+        """Observe the time that the answer to a report of an outcome took."""
         self._response_time.observe(seconds)
 
     def finished(self, outcome: Outcome) -> None:
@@ -167,7 +167,7 @@ class Metrics:
         self._outcomes.get(name, self._outcomes[UNKNOWN]).inc()
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """Everything in the format that a scraper accepts, and the name of that format."""
+        """All metrics in a format that the header ``Accept`` allows, and its Content-Type."""
         encode, content_type = prometheus_client.exposition.choose_encoder(accept)
         return encode(self._registry), content_type
 
@@ -175,7 +175,7 @@ class Metrics:
         return Histogram(name, text, (label,), buckets=_BUCKETS, registry=self._registry)
 
     def _aliases(self) -> Iterator[Metric]:
-        """The names that a monitoring of socket proxies may know; only what is not zero."""
+        """The same counters under the names that socket proxies use; without zeros."""
         requests = CounterMetricFamily(
             "docker_proxy_requests",
             "Alias of opa_authz_requests: status is 403 for a denial, else 200.",
@@ -249,14 +249,14 @@ class Metrics:
 
 
 class Callers:
-    """Denials of each caller within the last minute; of at most a thousand callers."""
+    """Counts the denials of each of at most ``_CALLERS`` callers within the last minute."""
 
     def __init__(self) -> None:
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def denied(self, caller: str) -> int:
-        """Count a denial; how many this caller has had within a minute."""
+        """Count a denial; return the number of denials of this caller within the last minute."""
         now = time.monotonic()
         with self._lock:
             times = self._times.pop(caller, None) or deque(maxlen=_DENIALS_KEPT)
@@ -267,14 +267,14 @@ class Callers:
             return _recent(times, now)
 
     def most(self) -> int:
-        """The count of the caller that has the most."""
+        """The greatest number of denials of one caller within the last minute."""
         now = time.monotonic()
         with self._lock:
             return max((_recent(times, now) for times in self._times.values()), default=0)
 
 
 class _ByRule:
-    """A counter by rule id, with a fixed set of ids and one for all others."""
+    """A counter by rule id. Ids that are not in the policy are counted under ``OTHER``."""
 
     def __init__(
         self,
@@ -290,7 +290,7 @@ class _ByRule:
         self._known = {rule: self._family.labels(rule) for rule in sorted(known)}
 
     def count(self, rule: str, *, by_policy: bool) -> None:
-        """Count a denial; what is not ``by_policy`` has an id of this product's own."""
+        """Count a denial; if not ``by_policy``, the rule is one of the plugin itself."""
         counter = self._known.get(rule)
         if counter is None:
             is_named = not by_policy or rule in self._facts()["custom_rules"]
@@ -301,13 +301,13 @@ class _ByRule:
 
 
 class _Collected:
-    """A collector that asks a function."""
+    """A Prometheus collector that calls a function."""
 
     def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
         self.collect = collect
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing to compare names with: they are all in this module and the journal."""
+        """No names to check for duplicates: all are defined in this module and the journal."""
         return ()
 
 

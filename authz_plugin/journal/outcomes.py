@@ -2,9 +2,9 @@
 
 dockerd gives a request no id: when the request has ended, dockerd sends it again together with the
 outcome. If several identical requests are pending, a report is matched with the newest, so that a
-stream or a lost report affects one match and not all later ones. Each outcome of such requests
-tells that the decision may be that on another of them. A report that matches no pending request has
-no decision.
+stream or a lost report affects one match and not all later ones. The outcomes of such requests are
+marked as ``identical``, because the decision may be that on another of them. A report that matches
+no pending request has no decision.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class _Pending:
 class PendingRequests:
     """The allowed requests whose outcome dockerd has not reported yet.
 
-    Holds at most ``limit`` requests; the oldest one makes room for a new one. A request that is
-    older than an hour is removed when the same request is added. The report of a removed request
-    finds no decision.
+    Contains at most ``limit`` requests; beyond that, an old one is removed for each new one. A
+    request older than an hour is removed when the same request is added. The report on a removed
+    request matches no decision.
     """
 
     def __init__(self, limit: int = 4096) -> None:

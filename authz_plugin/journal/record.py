@@ -1,8 +1,8 @@
 """The decision record: one request, the decision on it and its outcome, without secrets.
 
-This module defines the fields of the log and of the audit file. A record holds no body, no query
-value and no header value, because these hold credentials, environment variables and build
-arguments. ``masking`` removes secrets from the texts of denials, which may quote them.
+This module defines the fields of the log and of the audit file. A record has no body, query values
+or header values, because these can contain credentials, environment variables and build arguments.
+``masking`` removes secrets from the messages of denials, which may quote them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from authz_plugin.protocol import AuthZReq
 Verdict = Literal["allow", "deny"]
 
 RequestKey = tuple[str, str, str, int]
-"""Method, target, user and a hash of the body, which dockerd sends again with the outcome."""
+"""Method, target, user and a hash of the body: dockerd sends these again with the outcome."""
 
 SOURCE: Final = "opa-authz"
 
@@ -40,10 +40,10 @@ def request_key(request: AuthZReq) -> RequestKey:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds that the steps of a decision took; 0 for a step that returned no value.
+    """Durations of the steps of a decision in seconds; 0 for a step that returned no value.
 
-    ``read`` is the time until request and caller are read, ``document`` that of making the input
-    document, ``engine`` that of asking the engine, ``total`` that until the record was made.
+    ``read`` is for reading request and caller, ``document`` for making the input document,
+    ``engine`` for the engine's decision, ``total`` from the arrival of the message to the record.
     """
 
     read: float = 0.0
@@ -54,13 +54,13 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
-    """One request and the decision on it. ``decision_record`` makes one.
+    """One request and the decision on it; see ``decision_record``.
 
-    ``certificate`` is the SHA-256 fingerprint of the caller's certificate, ``by_policy`` is true
-    if the policies decided, ``engine`` names the engine that was asked, and is empty if none was.
-    ``error`` says why the engine or the plugin failed. ``key`` finds the decision when dockerd
-    reports the outcome, ``started`` is the ``time.perf_counter`` at which the message arrived.
-    Fields whose value is not known are empty.
+    ``certificate`` is the SHA-256 fingerprint of the caller's certificate in hex; ``by_policy`` is
+    true if the policies decided; ``engine`` names the engine that was asked, and is empty if none
+    was; ``error`` is the reason if the engine or the plugin failed; ``key`` is used to find the
+    decision when dockerd reports the outcome; ``started`` is the ``time.perf_counter`` at which the
+    message arrived. Fields whose value is not known are empty.
     """
 
     decision_id: str
@@ -89,8 +89,8 @@ class DecisionRecord:
     def to_document(self) -> dict[str, Any]:
         """The fields of the record in the log and in the audit file.
 
-        ``status`` is 403 for a denial, which is what dockerd answers to it, and None for an allowed
-        request: its status is part of the outcome.
+        ``status`` is 403 for a denial, the status with which dockerd answers it, and None for an
+        allowed request, whose status is part of the outcome.
         """
         allowed = self.verdict == "allow"
         return {
@@ -134,11 +134,11 @@ def decision_record(
     engine: str,
     times: Times,
 ) -> DecisionRecord:
-    """The record of a request, made of what the steps of its decision returned.
+    """The record of a request, from the results of the steps of its decision.
 
-    ``request``, ``canonical``, ``caller`` and ``decision`` are None where a step returned none;
-    ``denials`` are those of the policies or of the plugin; a request that has any is denied,
-    whatever ``allow`` says. Secrets in the texts of denials and warnings are masked.
+    ``request``, ``canonical``, ``caller`` and ``decision`` are None if their step failed or did not
+    run; ``denials`` are those of the policies or of the plugin; a request that has any is denied,
+    regardless of ``allow``. Secrets in the messages of denials and warnings are masked.
     """
     certificates = () if caller is None else caller.certificates
     return DecisionRecord(
@@ -169,12 +169,12 @@ def decision_record(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What dockerd reports of a request when it is over.
+    """The outcome of a request that dockerd reports when the request has ended.
 
-    ``record`` is its decision, or None if no decision is known for it; ``status`` is None if
-    dockerd reports none. ``created`` are the ids of the objects that it created, ``elapsed`` the
-    seconds since its message arrived. ``identical`` is true if the same request was made more than
-    once at the same time, so that ``record`` may be the decision on another one of them.
+    ``record`` is the decision, or None if none is known; ``status`` is the HTTP status, or None if
+    dockerd reports none; ``created`` are the ids of the created objects; ``elapsed`` is the seconds
+    since the request's message arrived. ``identical`` is true if the same request was pending more
+    than once, so that ``record`` may be the decision on another one of them.
     """
 
     record: DecisionRecord | None

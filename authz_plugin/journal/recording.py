@@ -1,9 +1,9 @@
-"""The recorded input: the input document of a decision, kept so that it can be decided again.
+"""The recorded input: the input document of a decision in the audit file, for ``replay``.
 
-A text of the input document is written to the audit file only if ``_ALWAYS`` names its key, or if
-the annotation ``records`` of a shipped rule names it and ``_SECRETS`` does not. Every other text is
-hidden, so that a new field is hidden until a rule names it. Empty values are left out, and added
-again when a recording is read.
+A string of the input document is written to the audit file only if ``_ALWAYS`` contains its key, or
+if the annotation ``records`` of a shipped rule names it and ``_SECRETS`` does not. Every other
+string is replaced by ``***``, so that a new field is hidden until a rule names it. Empty values are
+omitted, and restored when a recording is read.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.rules import RULES
 
 LONGEST: Final = 32 << 10
-"""Bytes of one recorded input, at most; a longer one is left out."""
+"""The maximum length of a recorded input, in bytes; a longer one is omitted."""
 
 NOBODY: Final = "unknown"
-"""A caller whom dockerd does not name."""
+"""The name for a caller for whom dockerd sends neither a name nor a certificate."""
 
 _FINGERPRINT: Final = 12
 _DECISIONS: Final = frozenset({"allowed_operation", "blocked_operation"})
 
 _TELL_NOTHING: Final = frozenset({"", "-", "0", "1", "[]", "false", "null", "true"})
-"""Texts that stay wherever they stand: rules compare some of them, and none is a secret."""
+"""Strings that are never hidden: rules compare some of them, and none is a secret."""
 
 _ALWAYS: Final = frozenset(
     {"version", "phase", "time", "caller", "request", "operation", "body_state"}
@@ -51,24 +51,24 @@ _SECRETS: Final = frozenset(
         ),
     }
 )
-"""Places of secrets: hidden even if the annotation of a rule names them."""
+"""Paths of secrets, which are hidden even if the annotation of a rule names them."""
 
 _RECORDS: Final = frozenset(place for rule in RULES.values() for place in rule.records) - _SECRETS
 
 
 def _named(prefix: str) -> frozenset[str]:
-    """The places in a part of the request that rules name, without the prefix."""
+    """The paths with a prefix that rules name in ``records``, without the prefix."""
     return frozenset(place.removeprefix(prefix) for place in _RECORDS if place.startswith(prefix))
 
 
 _QUERY: Final = _named("query.")
 _BODY: Final = _named("body.")
-"""Texts of bodies that shipped rules compare themselves; all others reach them as facts."""
+"""Paths of strings in bodies that shipped rules read directly; they read all others as facts."""
 
 _HEADERS: Final = frozenset({"content-length", "content-type"})
 _FACTS: Final = frozenset(place for place in _RECORDS if "." not in place)
 _SHOWN: Final = (_ALWAYS - {"request"}) | _FACTS
-"""Keys of the input document whose texts are shown, but for what the next table names."""
+"""Keys of the input document whose strings are shown, except for the parts in the next table."""
 
 _CLIENTS_OWN: Final = {
     "mounts": "options",
@@ -76,7 +76,7 @@ _CLIENTS_OWN: Final = {
     "log_drivers": "options",
     "endpoints": "options",
 }
-"""Parts of facts in which a client writes what it likes: only names are shown of them."""
+"""Parts of facts that can contain any string of the client: only their keys are shown."""
 
 _EMPTY_OF_TYPE: Final[Mapping[str, Any]] = {"array": [], "object": {}}
 
@@ -93,15 +93,15 @@ def _empty() -> Mapping[str, Any]:
 
 
 _EMPTY: Final = _empty()
-"""What stands in a document where its recorded form has nothing."""
+"""The values of the keys that the recorded form of a document omits."""
 
 _Write = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """A decision as the audit file gets it: with its recorded input, or None for one that is too
-    long or came while too much was waiting."""
+    """A decision for the audit file, with its recorded input. ``input`` is None if it would be
+    longer than ``LONGEST``, or if too many entries were waiting."""
 
     record: DecisionRecord
     input: bytes | None
@@ -113,10 +113,10 @@ class RecordedDecision:
 
 @dataclass(frozen=True, slots=True)
 class AuditedDecision:
-    """A decision as it is found in an audit file.
+    """A decision that was read from an audit file.
 
     ``seq`` is the number of its line, ``record`` its fields; ``document`` is the input document
-    with ``***`` for every text that is hidden, or None where none was recorded.
+    with ``***`` for every hidden string, or None if none was recorded.
     """
 
     seq: int
@@ -125,12 +125,12 @@ class AuditedDecision:
 
     @property
     def caller(self) -> str:
-        """Who asked: a name, or how a certificate's fingerprint begins, or ``NOBODY``."""
+        """The user, or the first digits of the certificate's fingerprint, or ``NOBODY``."""
         return self.record["user"] or self.record["certificate"][:_FINGERPRINT] or NOBODY
 
 
 def recorded(document: Mapping[str, Any]) -> bytes | None:
-    """The recorded form of an input document, as JSON; None if it is too long."""
+    """The recorded form of an input document as JSON; None if it is longer than ``LONGEST``."""
     write_body = _BODIES.get(document["operation"]["id"], _hidden)
     parts: dict[str, _Write] = {"request": _request, "body": write_body}
     kept = {
@@ -143,8 +143,8 @@ def recorded(document: Mapping[str, Any]) -> bytes | None:
 
 
 def restored(kept: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The input document of a recorded form, total again; None for an operation that is not known
-    here."""
+    """The input document of a recorded form, with every key of the schema; None for an unknown
+    operation."""
     operation = OPERATIONS.get(kept["operation"]["id"])
     if operation is None:
         return None
@@ -175,7 +175,7 @@ def _fact(name: str, value: Any) -> Any:
 
 
 def _options(value: Any) -> Any:
-    """Options, of which the type of file system is compared by rules."""
+    """Options with hidden values, except ``type``, the type of file system, which rules compare."""
     hidden = _hidden(value)
     if isinstance(value, dict) and "type" in value:
         hidden["type"] = masked_text(value["type"])
@@ -193,7 +193,7 @@ def _request(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
-    """A value with all its texts, but for secrets that show by their form."""
+    """A value with its strings, in which ``masked_text`` masks secrets of a known form."""
     if isinstance(value, str):
         return masked_text(value)
     if isinstance(value, dict):
@@ -204,7 +204,7 @@ def _shown(value: Any) -> Any:
 
 
 def _hidden(value: Any) -> Any:
-    """A value without its texts: names, numbers and what is how often there stay."""
+    """A value with its strings hidden; keys, numbers and lengths of lists are kept."""
     if isinstance(value, str):
         return value if value in _TELL_NOTHING else HIDDEN
     if isinstance(value, dict):
@@ -215,7 +215,8 @@ def _hidden(value: Any) -> Any:
 
 
 def _writer(shape: Shape, place: str) -> _Write:  # noqa: PLR0911 - one case a type
-    """What writes a canonical value of a shape: texts as the tables say, no zero values."""
+    """A function that returns the recorded form of a canonical value of ``shape`` at ``place``:
+    strings shown or hidden according to ``_BODY``, fields with zero values omitted."""
     match shape:
         case Struct():
             prefix = f"{place}." if place else ""
@@ -243,7 +244,7 @@ def _writer(shape: Shape, place: str) -> _Write:  # noqa: PLR0911 - one case a t
 
 
 def _labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Labels, without the values of those that are called like a secret."""
+    """Labels, with a value hidden if ``masked_text`` would mask part of ``NAME=value``."""
     kept = {}
     for name, value in labels.items():
         whole = f"{name}={value}"
@@ -252,7 +253,7 @@ def _labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def _whole(shape: Shape, kept: Any) -> Any:
-    """A canonical value of what was written of it."""
+    """The canonical value of a recorded form, with omitted zero values restored."""
     match shape:
         case Struct():
             read = {name: _whole(shape.fields[name], item) for name, item in kept.items()}

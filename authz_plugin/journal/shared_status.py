@@ -1,4 +1,4 @@
-"""Shared memory of the plugin's processes: the status of OPA and the policy, and a heartbeat.
+"""Memory shared by the plugin's processes: the status of OPA and the policy, and a heartbeat.
 
 The supervisor writes the status; the server process reads it for metrics and health, and writes a
 heartbeat that the supervisor reads. The memory is mapped before the server process is forked.
@@ -46,7 +46,7 @@ class SharedStatus:
     def update(self, **facts: Any) -> None:
         """Change some facts. Only the process that created the object may call this.
 
-        Raises ``SetupError`` if they are too many, and changes nothing.
+        Raises ``SetupError``, and changes nothing, if they do not fit into the memory.
         """
         changed = self._facts | facts
         content = orjson.dumps(changed)
@@ -59,7 +59,7 @@ class SharedStatus:
         _HEAD.pack_into(self._page, 0, self._version, len(content))
 
     def read(self) -> dict[str, Any]:
-        """The facts, as they were at one moment."""
+        """A consistent copy of the facts: the read is repeated if an update overlaps it."""
         while True:
             head = _HEAD.unpack_from(self._page, 0)
             content = self._page[_FACTS_AT : _FACTS_AT + head[1]]
@@ -68,7 +68,7 @@ class SharedStatus:
                 return facts
 
     def heartbeat(self) -> None:
-        """Record that this process works."""
+        """Record the present time as that of the last heartbeat."""
         _BEAT.pack_into(self._page, _BEAT_AT, time.monotonic())
 
     def seconds_since_heartbeat(self) -> float:

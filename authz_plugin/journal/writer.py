@@ -1,4 +1,4 @@
-"""A queue and the thread that writes its items, so that no request waits for a disk or a terminal.
+"""A queue with a thread that writes its items, so that requests do not wait for a disk or terminal.
 
 ``put`` never blocks. If the queue is full, the item is dropped and counted.
 """
@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 GATHERING: Final = 0.02
-"""Seconds that the thread waits for more before it writes a batch."""
+"""Seconds that the thread waits for more items before it writes a batch."""
 
 _IDLE: Final = 1.0
 _BATCH: Final = 64
@@ -22,11 +22,11 @@ _STOP_LIMIT: Final = 5.0
 
 
 class Writer(Generic[T]):
-    """Calls ``write`` with the queued items in order, in batches, in a thread of its own.
+    """Calls ``write`` with the queued items in order, in batches, in a separate thread.
 
     ``write`` is also called once a second with an empty batch, for periodic work. It returns
-    whether the batch is written; if not, it is called again with the same batch, while new items
-    wait in the queue. It must not raise.
+    whether the batch was written; if not, it is called again with the same batch, while new items
+    wait in the queue. It must not raise. ``limit`` is the maximum length of the queue.
     """
 
     def __init__(self, name: str, write: Callable[[list[T]], bool], limit: int) -> None:
@@ -55,8 +55,8 @@ class Writer(Generic[T]):
         return time.monotonic() - self._last_seen > limit
 
     def put(self, item: T, reserve: int = 0) -> None:
-        """Add an item to the queue, or drop and count it if the queue holds ``reserve`` items more
-        than its limit."""
+        """Add an item to the queue; if that has reached its limit plus ``reserve``, drop the item
+        and count it in ``dropped``."""
         if len(self._items) >= self._limit + reserve:
             with self._count_lock:
                 self.dropped += 1
@@ -66,7 +66,7 @@ class Writer(Generic[T]):
             self._wake.set()
 
     def stop(self) -> None:
-        """Write what is waiting, as far as that is possible in a few seconds, and end."""
+        """Write the waiting items and end the thread; give up after ``_STOP_LIMIT`` seconds."""
         self._stopping = True
         self._wake.set()
         self._thread.join(_STOP_LIMIT)

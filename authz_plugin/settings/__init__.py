@@ -1,7 +1,7 @@
-"""The settings: one frozen object, read from a file, the environment and flags, in that order.
+"""The settings: one frozen object, read from a file, the environment and options, in that order.
 
-Every error names the key and who set it. The policy configuration (what the policies allow) is part
-of the settings file; this package passes it on unread, with the origin of each key.
+Every error names the key and where it was set. The policy configuration (what the policies allow)
+is part of the settings file; this package validates it and passes it on with each key's origin.
 """
 
 from __future__ import annotations

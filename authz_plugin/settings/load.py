@@ -1,4 +1,4 @@
-"""Load the settings: the file, then the environment, then flags; the later value wins."""
+"""Load the settings: the file, then the environment, then options; later values take precedence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load(
     """Read the settings; raises ``SettingsError``.
 
     ``flags`` maps keys (``("server", "socket")``) to values given on the command line, with
-    ``("config",)`` for the file; ``policy_schema`` describes the policy configuration.
+    ``("config",)`` for the file; ``policy_schema`` is the JSON schema of the policy configuration.
     """
     file, required = _file(flags, environment)
     values, origins = _read_file(file, required=required)

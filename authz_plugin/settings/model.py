@@ -12,7 +12,7 @@ from authz_plugin.settings.origins import KeyOrigins
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where dockerd finds the plugin: a unix socket, or TCP with mutual TLS."""
+    """The address for dockerd: the unix socket ``socket``, or ``listen`` (TCP with mutual TLS)."""
 
     socket: Path
     group: str | None = None
@@ -25,7 +25,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class OpaSettings:
-    """Which OPA decides: a child of the plugin, or the one at ``url``."""
+    """The OPA that decides: a child process of the plugin, or the one at ``url``."""
 
     binary: Path | None = None
     url: str | None = None
@@ -62,7 +62,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Where metrics and health are served. An address that nobody chose may be taken."""
+    """Where metrics and health are served. If ``is_default``, failure to open it is no error."""
 
     listen: str = "127.0.0.1:9717"
     is_default: bool = True
@@ -70,9 +70,9 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set. ``deadline`` is in seconds; ``policy`` is the policy
-    configuration as given, ``file`` the settings file if there is one, ``origins`` says where each
-    of the keys was, and ``warnings`` are texts about old names that were given."""
+    """All settings. ``deadline`` is in seconds; ``policy`` is the policy configuration as given,
+    ``file`` the settings file if there is one, ``origins`` the places where keys were set, and
+    ``warnings`` are messages about old names."""
 
     server: Server
     opa: OpaSettings

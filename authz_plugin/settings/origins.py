@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 Key = tuple[str | int, ...]
-"""A key and where it stands: ``("mounts", "allow", 0, "path")``."""
+"""The path of a key, such as ``("mounts", "allow", 0, "path")``."""
 
 
 class KeyOrigins:
-    """Who set which key: a line of a file, a variable or a flag."""
+    """The place where each key was set: ``FILE:LINE``, an environment variable or an option."""
 
     def __init__(self, default: str) -> None:
         self._default = default
@@ -17,14 +17,14 @@ class KeyOrigins:
         self._places[key] = place
 
     def rename(self, old: Key, new: Key) -> None:
-        """Have a key, and the keys inside it, known by another name."""
+        """Rename a key and the keys inside it."""
         self._places = {
             (*new, *key[len(old) :]) if key[: len(old)] == old else key: place
             for key, place in self._places.items()
         }
 
     def of(self, key: Key) -> str:
-        """The place of a key, or of the nearest key around it."""
+        """The place of a key, or of the nearest key that contains it, or the default."""
         for end in range(len(key), 0, -1):
             if key[:end] in self._places:
                 return self._places[key[:end]]
@@ -32,7 +32,7 @@ class KeyOrigins:
 
 
 def show(key: Key) -> str:
-    """A key as people write it: ``mounts.allow[0].path``."""
+    """A key for messages: ``mounts.allow[0].path``."""
     text = ""
     for part in key:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

@@ -1,6 +1,6 @@
 """The keys of the settings file that are not policy configuration, and their environment variables.
 
-The descriptions are the source of docs/settings.md.
+The descriptions are the source of docs/reference/settings.md.
 """
 
 from __future__ import annotations
@@ -202,11 +202,11 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "OPA_AUTHZ_AUDIT_FILE": ("audit", "file"),
     "OPA_AUTHZ_METRICS_LISTEN": ("metrics", "listen"),
 }
-"""Variables of the environment and the keys that they set. OPA_AUTHZ_CONFIG names the file."""
+"""Environment variables and the keys that they set. OPA_AUTHZ_CONFIG names the settings file."""
 
 
 def without_required(schema: Any) -> Any:
-    """A schema in which every key may be left out."""
+    """A copy of a JSON schema in which no key is required."""
     if isinstance(schema, Mapping):
         return {k: _optional(k, v) for k, v in schema.items() if k != "required"}
     return schema

@@ -1,4 +1,4 @@
-"""Check settings against a JSON schema, with messages for the person who wrote them."""
+"""Check settings against a JSON schema, with messages that name the key and its place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IN_YAML: Final = {
 
 
 def validate(values: Mapping[str, Any], schema: Mapping[str, Any], origins: KeyOrigins) -> None:
-    """Check values against a JSON schema; raises ``SettingsError`` for the first fault."""
+    """Check values against a JSON schema; raises ``SettingsError`` for the first fault by path."""
     faults = jsonschema.Draft202012Validator(schema).iter_errors(values)
     fault = min(faults, key=lambda fault: list(map(str, fault.absolute_path)), default=None)
     if fault is None:
@@ -50,7 +50,7 @@ def validate(values: Mapping[str, Any], schema: Mapping[str, Any], origins: KeyO
 
 
 def _expected(schema: Mapping[str, Any]) -> str:
-    """What a value of another type should have been."""
+    """A description of the types or values that a schema accepts."""
     if "enum" in schema:
         return f"one of {', '.join(map(str, schema['enum']))}"
     types = schema["type"]

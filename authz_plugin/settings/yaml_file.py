@@ -1,4 +1,4 @@
-"""YAML files that hold settings: plain values, and the line of each key."""
+"""Reads YAML files with settings: plain Python values, and the line of each key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from authz_plugin.settings.origins import Key, KeyOrigins
 
 
 def read_yaml(file: Path) -> tuple[dict[str, Any], KeyOrigins]:
-    """Read a YAML file that holds a mapping; raises ``SettingsError`` with the line."""
+    """Read a YAML file that contains a mapping; raises ``SettingsError`` with the line."""
     try:
         return _read_yaml(file)
     except OSError as error:
@@ -44,7 +44,7 @@ def _read_yaml(file: Path) -> tuple[dict[str, Any], KeyOrigins]:
 def _note_lines(node: Any, key: Key, file: Path, origins: KeyOrigins) -> None:
     if isinstance(node, CommentedMap):
         for name, value in node.items():
-            if name in (node.lc.data or ()):  # what is merged in (<<) has its line elsewhere
+            if name in (node.lc.data or ()):  # keys merged in with << have no line here
                 origins.put((*key, name), f"{file}:{node.lc.key(name)[0] + 1}")
             _note_lines(value, (*key, name), file, origins)
     elif isinstance(node, CommentedSeq):

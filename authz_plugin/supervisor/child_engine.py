@@ -1,4 +1,4 @@
-"""The child OPA: one process for each policy, restarted when it ends or does not answer."""
+"""OPA as a child process: one process for each policy, restarted if it ends or does not answer."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _LONGEST_DELAY: Final = 5.0
 class ChildEngine:
     """OPA as a child process.
 
-    Each policy gets a process and a folder of its own. The server asks ``opa.sock`` in the runtime
-    folder, a symbolic link to the socket of the process in force; the link moves to a new process
-    once that has given a complete decision, and then the old process stops.
+    Each policy has its own process and folder. The server connects to ``opa.sock`` in the runtime
+    folder, a symbolic link to the socket of the current process. The link is changed to a new
+    process after that has given a complete decision; then the old process is stopped.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ChildEngine:
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force.
 
-        Raises ``SetupError`` if it cannot be served; the policy in force then stays.
+        Raises ``SetupError`` if it cannot be served; then the previous policy stays in force.
         """
         self._generation += 1
         folder = self._folder / str(self._generation)
@@ -88,7 +88,7 @@ class ChildEngine:
         return replace(status, engine=f"OPA {self._opa.version} ({self._opa.path})")
 
     def check(self) -> None:
-        """Restart OPA if it ended; kill it first if it does not answer."""
+        """Restart OPA if it ended; kill it first if ``_UNHEALTHY_LIMIT`` health checks failed."""
         running = self._running
         if running is None:
             return
@@ -146,7 +146,7 @@ class ChildEngine:
         return status
 
     def _point_socket_at(self, opa: child.ChildOpa) -> None:
-        """Point the server's socket link at an OPA; raises ``SetupError``."""
+        """Make ``opa.sock`` a link to the socket of an OPA, atomically; raises ``SetupError``."""
         link, new = self._folder / "opa.sock", self._folder / "opa.sock.new"
         try:
             if link.is_symlink() and link.readlink() == opa.socket:

@@ -47,7 +47,7 @@ class OperatorEngine:
         return status
 
     def check(self) -> None:
-        """Every five seconds, find out whether OPA decides and by which policy."""
+        """Every ``_PROBE_EVERY`` seconds, ask OPA for a decision and update the shared status."""
         now = time.monotonic()
         if now < self._next_probe:
             return

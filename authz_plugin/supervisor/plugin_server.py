@@ -1,4 +1,4 @@
-"""The process that answers dockerd: gunicorn around the authorizer and its journal."""
+"""The process that answers dockerd: gunicorn with the authorizer and its journal."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class GunicornProcess:
     """The gunicorn process, a child of the supervisor."""
 
     def __init__(self, serve_plugin: Callable[[int], NoReturn]) -> None:
-        """Fork the process and run ``serve_plugin`` in it, which never returns.
+        """Fork the process and run ``serve_plugin`` in it, which must not return.
 
-        ``serve_plugin`` is called with a file descriptor, to which it writes a byte as soon as it
-        answers requests.
+        ``serve_plugin`` is called with a file descriptor, to which it must write a byte as soon as
+        it answers requests.
         """
         read_end, write_end = os.pipe()
         self._pid = os.fork()
@@ -92,7 +92,7 @@ def serve_plugin(
     requests are answered.
     """
     listener, metrics_listener = sockets
-    os.setsid()  # so that Ctrl-C reaches the supervisor alone, which stops its children in order
+    os.setsid()  # Ctrl-C must signal only the supervisor, which stops its children in order
     begin_child()
     ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
     journals: list[Journal] = []
@@ -151,7 +151,7 @@ def serve_plugin(
 
 
 def _tls(listens: Server) -> server.Tls | None:
-    """The files of mutual TLS, or None for a unix socket; loading the settings checked them."""
+    """The files of mutual TLS, or None for a unix socket. ``settings.load`` has checked them."""
     if listens.listen is None:
         return None
     assert listens.certificate is not None
@@ -182,10 +182,10 @@ def audit_options(audit: Audit) -> AuditOptions | None:
 
 
 def _engine(settings: Settings, opa: OpaAddress) -> Engine:
-    """The engine to ask: OPA, behind a cache of decisions if OPA is a child process.
+    """The engine that decides: OPA, with a cache of decisions if OPA is a child process.
 
-    The decisions of an operator's OPA are not cached, because the plugin is not told when its
-    policy changes.
+    The decisions of an operator's OPA are not cached, because the plugin cannot detect at once that
+    its policy has changed. With a decision log, every decision must reach OPA.
     """
     engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
     if settings.opa.url is not None or settings.opa.decision_log:
@@ -194,5 +194,5 @@ def _engine(settings: Settings, opa: OpaAddress) -> Engine:
 
 
 def _revoked(settings: Settings) -> Callable[[], frozenset[str]]:
-    """The fingerprints of revoked certificates, read when they are needed."""
+    """A function that returns the fingerprints of the currently revoked certificates."""
     return frozenset if settings.identities is None else Revocations(settings.identities).current

@@ -1,4 +1,4 @@
-"""The policy that is in force, as people and metrics see it, and the probe that finds it out."""
+"""The status of the policy in force, for messages and metrics, and the probe that determines it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from authz_plugin.hostpaths import UnseenHostPaths
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """The policy in force and what evaluates it.
+    """The policy in force and the engine that evaluates it.
 
-    ``engine`` and ``metrics`` are texts for people; ``packages`` is the number of rule packages
-    that answer.
+    ``engine`` and ``metrics`` are descriptions for messages; ``packages`` is the number of rule
+    packages that a decision evaluates.
     """
 
     profile: str
@@ -50,5 +50,5 @@ def probe(opa: OpaAddress, deadline: float) -> PolicyStatus:
 
 
 def status_facts(status: PolicyStatus) -> dict[str, Any]:
-    """What the shared status holds of the policy; ``loaded_at`` is now, in seconds since 1970."""
+    """The policy's fields of the shared status; ``loaded_at`` is now, in seconds since 1970."""
     return {"profile": status.profile, "revision": status.revision, "loaded_at": time.time()}

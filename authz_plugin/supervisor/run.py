@@ -1,7 +1,7 @@
 """Start and supervise the processes of the plugin.
 
-The supervisor holds the listening socket and starts gunicorn and OPA. It restarts an OPA that ends
-or hangs, reloads the policy on SIGHUP, and stops both when it stops. It decides no request.
+The supervisor opens the listening socket and starts gunicorn and OPA. It restarts OPA if that ends
+or hangs, reloads the policy on SIGHUP, and stops both when it stops. It does not handle requests.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def run(
 ) -> None:
     """Run the plugin until SIGTERM or SIGINT.
 
-    ``reload`` returns the settings as they are now; it is called on SIGHUP. ``announce`` is called
-    once, when the plugin answers requests; ``say`` is called with each message for the operator.
-    Raises ``SetupError`` if the plugin cannot start, or when its server ends.
+    ``reload`` is called on SIGHUP and loads the settings again. ``announce`` is called once, when
+    the plugin answers requests; ``say`` is called with each message for the operator. Raises
+    ``SetupError`` if the plugin cannot start, or if its server ends.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if settings.identities is not None:
@@ -95,8 +95,8 @@ def _open_engine(
 def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> socket.socket | None:
     """The socket for metrics and health, or None if they are off.
 
-    Raises ``SetupError`` if an address that the operator chose cannot be opened. If the default
-    address cannot, the plugin runs without metrics and says so.
+    Raises ``SetupError`` if the address in the settings cannot be opened. If the default address
+    cannot be opened, the plugin runs without metrics and reports that with ``say``.
     """
     if metrics.listen == "off":
         return None
@@ -120,7 +120,7 @@ def _reload_policy(
     shared_status: SharedStatus,
     say: Callable[[str], None],
 ) -> None:
-    """Put the policy of the changed settings in force, or keep the policy in force and say why."""
+    """Put the policy of the changed settings in force, or keep the present one and report why."""
     reloads = shared_status.read()["reloads"]
     try:
         settings, waiting = _reloadable(running, reload())
@@ -139,8 +139,8 @@ def _reload_policy(
 
 
 def _reloadable(running: Settings, changed: Settings) -> tuple[Settings, list[str]]:
-    """The changed settings, except that those which need a restart keep their running values, and
-    the names of these."""
+    """The changed settings, but with the running values of those that need a restart, and the names
+    of settings whose change needs a restart."""
     kept = {name: getattr(running, name) for name in _AT_START}
     waiting = [name for name, value in kept.items() if getattr(changed, name) != value]
     waiting += ["ping"] if changed.policy.get("ping") != running.policy.get("ping") else []

@@ -1,4 +1,4 @@
-"""The private folder in which the child OPA and its bundles live."""
+"""The private folder for the child OPA, its socket and its bundles."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LOCK_NAME: Final = "plugin.lock"
 
 
 def open_runtime_folder() -> tuple[Path, int]:
-    """Make a private folder and lock it; return it and the file descriptor of the lock.
+    """Create a private folder and lock it; return its path and the file descriptor of the lock.
 
-    Folders of plugins that were killed are removed: their locks are free. The folder is below
-    /run for root, else below ``XDG_RUNTIME_DIR`` or ~/.cache/opa-authz.
+    Folders whose lock is free are removed: their plugins were killed. The folder is created in /run
+    for root, else in ``XDG_RUNTIME_DIR`` or ~/.cache/opa-authz.
     """
     home = runtime_home(os.environ, root=os.geteuid() == 0)
     home.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,7 @@ _found contains found if {
 
 _evaluated := object.keys(_answers)
 
-# Only a set counts as an answer: a Boolean would not say what is denied.
+# Only packages whose denials are a set count as evaluated: a Boolean contains no denials.
 _answers[name] := denials if {
 	some name
 	denials := data.docker.authz.rules[name].denials
@@ -123,7 +123,7 @@ _excepts(exception, found) if {
 
 _for_image(when) if not "image" in object.keys(when)
 
-# A reference that may be an id can stand for an image of any name, so no exception applies to it.
+# A reference that may be an id can refer to an image of any name, so no exception applies to it.
 _for_image(when) if {
 	some image in input.images
 	image.action == "run"

@@ -1,9 +1,10 @@
 # METADATA
 # title: Image builds
 # description: |
-#   The parameters of a build request. No plugin sees the Dockerfile. A hostile client can hide
-#   these parameters from every plugin (see docs/explanation/limits.md). Where builds must not use
-#   the host's network, hostile clients must therefore not be allowed to build at all.
+#   The parameters of a build request. dockerd does not send the Dockerfile to plugins. A hostile
+#   client can hide these parameters from every plugin (see docs/explanation/limits.md). Where
+#   builds must not use the host's network, hostile clients must therefore not be allowed to build
+#   at all.
 package docker.authz.rules.build
 
 import data.docker.authz.denial

@@ -29,7 +29,7 @@ denials contains denial.of(
 
 # METADATA
 # title: A build must use an allowed parent cgroup
-# description: Another parent has other limits.
+# description: Another parent cgroup has other limits.
 # custom:
 #   id: build.cgroup-parent
 #   settings: [build.cgroup_parents]

@@ -29,7 +29,7 @@ denials contains denial.of(
 
 # METADATA
 # title: A parent cgroup must be an allowed one
-# description: Another parent has other limits, or holds services of the host.
+# description: Another parent cgroup has other limits, or contains services of the host.
 # custom:
 #   id: containers.cgroup-parent
 #   settings: [containers.cgroup_parents]
@@ -161,7 +161,7 @@ denials contains denial.of(
 # title: A command must hold no denied word
 # description: |
 #   Compares the words of commands, entrypoints, health checks and execs as the request gives them.
-#   No plugin knows what an image starts by itself.
+#   The image's own command, entrypoint and health check are not part of the request.
 # custom:
 #   id: containers.command
 #   settings: [containers.deny_commands]

@@ -10,7 +10,7 @@ import data.docker.authz.effective
 
 # METADATA
 # title: The root file system must be read-only
-# description: What cannot be changed in the root file system of a container cannot remain in it.
+# description: A process in the container cannot change programs in a read-only root file system.
 # custom:
 #   id: hardening.read-only-root
 #   settings: [hardening.read_only_root]
@@ -52,7 +52,7 @@ denials contains denial.of(
 
 # METADATA
 # title: A health check must be given
-# description: No plugin knows the health check of the image.
+# description: The health check of the image is not part of the request and does not count.
 # custom:
 #   id: hardening.healthcheck
 #   settings: [hardening.healthcheck]

@@ -259,7 +259,7 @@ _existing(mount) if mount.origin in {"container", "volume"}
 
 _in_container(mount) if mount.origin == "container"
 
-# The roots of the configurations that follow links. The others do not say where a path may lead.
+# The roots of the configurations that follow links. The others do not restrict resolved paths.
 _roots_followed contains root if {
 	some config in _configurations
 	not _lexical(config)
@@ -336,7 +336,7 @@ _restarts_by_itself if {
 	not _never_restarts
 }
 
-# A swarm restarts a service's tasks, on any of its nodes, whatever the service says.
+# A swarm starts a service's tasks again, on any of its nodes, whatever their restart condition is.
 _restarts_by_itself if input.operation.id in {"service.create", "service.update"}
 
 _sets_restarts if input.operation.id in {"container.create", "container.update"}

@@ -172,7 +172,8 @@ denials contains denial.of(
 # METADATA
 # title: Entries for the hosts file need permission
 # description: |
-#   In containers, services and builds. An entry for the host itself needs another permission.
+#   Applies to containers, services and builds. An entry for the host itself needs another
+#   permission.
 # custom:
 #   id: networks.extra-host
 #   settings: [networks.extra_hosts, networks.host_gateway]
@@ -279,7 +280,7 @@ denials contains denial.of(
 
 # METADATA
 # title: Options of another network need permission
-# description: The options stand in a network that only holds configuration, and no rule sees them.
+# description: The options are those of a configuration-only network and not part of the request.
 # custom:
 #   id: networks.config
 #   settings: [networks.config_from]

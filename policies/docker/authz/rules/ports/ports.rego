@@ -52,7 +52,7 @@ denials contains denial.of(
 
 # METADATA
 # title: Publishing all ports needs permission
-# description: No plugin knows which ports an image exposes.
+# description: The ports that an image exposes are not part of the request.
 # custom:
 #   id: ports.publish-all
 #   settings: [ports.publish_all]

@@ -94,8 +94,8 @@ denials contains denial.of(
 # METADATA
 # title: Rolling back a service needs permission
 # description: |
-#   dockerd then uses the previous specification, which no rule sees, and not the body. The same
-#   happens if a failed update rolls the service back automatically.
+#   On a rollback, dockerd uses the previous specification and not the body, so no rule can check
+#   it. The same happens if a failed update rolls the service back automatically.
 # custom:
 #   id: swarm.rollback
 #   settings: [swarm.rollback]

@@ -2,7 +2,7 @@
 # title: Users
 # description: |
 #   Without user namespaces, root in a container is root on the host once the isolation of the
-#   container fails. No plugin knows which uid an image's own user or a user name stands for.
+#   container fails. The uid of an image's own user or of a user name is not part of the request.
 package docker.authz.rules.users
 
 import data.docker.authz.denial
