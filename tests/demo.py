@@ -18,7 +18,7 @@ from typing import Final
 import click
 
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import Engine, installed, prepare
+from tests.harness.engines import NEWEST, Engine, installed, prepare
 from tests.harness.plugin import running_plugin
 from tests.real.conftest import guard_with
 
@@ -66,7 +66,7 @@ def main() -> int:
             )
         )
         click.echo(plugin.log.partition("Next,")[0].rstrip())
-        engine = installed() or prepare("28.5")
+        engine = installed() or prepare(NEWEST)
         _print(f"Starting a scratch dockerd ({_version(engine)}) that asks it ...")
         dockerd = cleanup.enter_context(scratch_dockerd(engine))
         dockerd.import_image()

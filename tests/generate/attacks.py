@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from tests.generate.rules import rule_link
+from tests.harness.engines import ENGINES
 from tests.real.attacks import ATTACKS
-from tests.real.attacks.model import ENGINES, POLICIES, AttackCase
+from tests.real.attacks.model import POLICIES, AttackCase
 
 _HEAD: Final = f"""\
 # Attacks

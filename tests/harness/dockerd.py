@@ -61,7 +61,7 @@ class Dockerd:
                     "--iptables=false",
                     "--ip6tables=false",
                     "--ip-masq=false",
-                    "--storage-driver=vfs",
+                    f"--storage-driver={self.engine.storage_driver}",
                     "--shutdown-timeout=2",
                     *self._flags,
                 ],

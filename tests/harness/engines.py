@@ -1,7 +1,7 @@
-"""Docker engines out of Debian's packages, unpacked into a cache folder and never installed.
+"""Docker engines of Debian's packages, or built by Go, in a cache folder and never installed.
 
-apt fetches and verifies them, with lists and keys of its own, so that the machine's package state
-stays as it is.
+apt fetches and verifies the packages, with lists and keys of its own, so that the machine's package
+state stays as it is. Go verifies what it builds by its checksum database.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,8 +26,9 @@ _RUNTIME: Final = ("busybox-static", "containerd", "libdevmapper1.02.1", "libsec
 class Engine:
     """The programs of a Docker engine, and of what it runs on.
 
-    ``name`` is what people call it, ``environment`` is where its programs find each other,
-    ``busybox`` a static one to make images of.
+    ``name`` is its release, ``environment`` is where its programs find each other, ``busybox`` a
+    static one to make images of. ``storage_driver`` needs no support by the kernel: a graph driver,
+    or a snapshotter of containerd's image store.
     """
 
     name: str
@@ -34,22 +36,40 @@ class Engine:
     docker: Path
     busybox: Path
     environment: dict[str, str]
+    storage_driver: str = "vfs"
 
 
-ENGINES: Final = {
+_DEBIAN: Final = {
     "20.10": ("bookworm", ("docker.io",)),
     "26.1": ("trixie", ("docker.io", "docker-cli")),
     "28.5": ("sid", ("docker.io", "docker-cli")),
 }
-"""The engines that the tests know, by release: Debian's suite and packages."""
+"""The engines of Debian, by release: suite and packages."""
+
+OLDEST: Final = "20.10"
+NEWEST: Final = "29"
+ENGINES: Final = (*_DEBIAN, NEWEST)
+"""The releases that the tests run on, oldest first."""
+
+_NEWEST_VERSION: Final = "29.9.0"
+_MOBY: Final = "v2.0.0-beta.24"
+_RUNC: Final = "v1.5.3"
+_CLI_VERSION: Final = "29.9.3"
+_CLI: Final = Path(__file__).parent / "docker29"
+_SECCOMP: Final = ("libseccomp2", "libseccomp-dev")
 
 
 def prepare(name: str) -> Engine:
-    """The engine of a release, fetched with what it runs on unless that was done before."""
-    suite, packages = ENGINES[name]
-    folder, runtime = CACHE / suite, CACHE / "runtime"
+    """The engine of a release and what it runs on, fetched or built if they are not there."""
+    runtime = CACHE / "runtime"
     unpack(_RUNTIME_SUITE, _RUNTIME, runtime)
-    unpack(suite, packages, folder)
+    if name == NEWEST:
+        folder = CACHE / NEWEST
+        _once(folder, _build)
+    else:
+        suite, packages = _DEBIAN[name]
+        folder = CACHE / suite
+        unpack(suite, packages, folder)
     programs = [f"{root}/usr/{bin_}" for root in (folder, runtime) for bin_ in ("sbin", "bin")]
     libraries = sorted({str(library.parent) for library in runtime.glob("**/*.so.*")})
     environment = {
@@ -63,6 +83,7 @@ def prepare(name: str) -> Engine:
         docker=folder / "usr/bin/docker",
         busybox=runtime / "bin/busybox",
         environment=environment,
+        storage_driver="native" if name == NEWEST else "vfs",
     )
 
 
@@ -75,15 +96,60 @@ def installed() -> Engine | None:
 
 
 def unpack(suite: str, packages: tuple[str, ...], target: Path) -> None:
-    """Fetch packages of a Debian suite and unpack them into a folder, unless it is there.
+    """Fetch packages of a Debian suite and unpack them into a folder, unless it is there."""
+    _once(target, lambda partial: _fetch(suite, packages, partial))
 
-    Who comes while somebody else is at it waits.
-    """
+
+def _once(target: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder unless it is there; other processes that need one meanwhile wait."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():
-            _fetch(suite, packages, target)
+            partial = target.with_name(f"{target.name}.part")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            make(partial)
+            partial.rename(target)
+
+
+def _build(target: Path) -> None:
+    """Build the newest engine, its CLI and a runc that can start its containers."""
+    if shutil.which("go") is None:
+        raise RuntimeError(
+            f"Docker {NEWEST} is built by Go, which is not installed; "
+            "`make unit rego` runs the tests that need no dockerd"
+        )
+    seccomp = target / "seccomp"
+    seccomp.mkdir()
+    _fetch(_RUNTIME_SUITE, _SECCOMP, seccomp)
+    [library] = seccomp.glob("usr/lib/*/libseccomp.so")
+    environment = {
+        **os.environ,
+        "CGO_CFLAGS": f"-I{seccomp}/usr/include",
+        "CGO_LDFLAGS": f"-L{library.parent} -lseccomp",
+        "PKG_CONFIG": "true",  # it would name the folders of the machine
+    }
+    version = f"-X github.com/moby/moby/v2/dockerversion.Version={_NEWEST_VERSION}"
+    cli_version = f"-X github.com/docker/cli/cli/version.Version={_CLI_VERSION}"
+    # The CLI's module has no go.mod, for which Go supposes the language of Go 1.16.
+    language = "-gcflags=github.com/docker/cli/...=-lang=go1.26"
+    moby = f"github.com/moby/moby/v2/cmd/{{}}@{_MOBY}"
+    tags = "-tags=exclude_graphdriver_btrfs,seccomp"
+    for bin_, arguments in (
+        ("sbin", [tags, f"-ldflags=-s -w {version}", moby.format("dockerd")]),
+        ("bin", ["-ldflags=-s -w", moby.format("docker-proxy")]),
+        ("sbin", [tags, "-ldflags=-s -w", f"github.com/opencontainers/runc@{_RUNC}"]),
+        ("bin", [language, f"-ldflags=-s -w {cli_version}", "tool"]),
+    ):
+        programs = {"GOBIN": f"{target}/usr/{bin_}"}
+        subprocess.run(
+            ["go", "install", *arguments],
+            cwd=_CLI,
+            env=environment | programs,
+            check=True,
+        )
+    shutil.rmtree(seccomp)
 
 
 def _fetch(suite: str, packages: tuple[str, ...], target: Path) -> None:
@@ -94,9 +160,7 @@ def _fetch(suite: str, packages: tuple[str, ...], target: Path) -> None:
             f"the tests take real programs out of Debian's packages and need {lacking}; "
             "`make rego` runs those of the policies alone"
         )
-    partial = target.with_name(f"{target.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    apt = partial / "apt"
+    apt = target / "apt"
     for folder in ("state/lists/partial", "cache/archives/partial", "debs"):
         (apt / folder).mkdir(parents=True)
     (apt / "status").touch()
@@ -115,6 +179,5 @@ def _fetch(suite: str, packages: tuple[str, ...], target: Path) -> None:
     subprocess.run([*command, "update"], check=True)
     subprocess.run([*command, "download", *packages], check=True, cwd=apt / "debs")
     for package in (apt / "debs").glob("*.deb"):
-        subprocess.run(["dpkg", "-x", package, partial], check=True)
+        subprocess.run(["dpkg", "-x", package, target], check=True)
     shutil.rmtree(apt)
-    partial.rename(target)

@@ -15,12 +15,12 @@ import pytest
 
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, OLDEST, prepare
 from tests.harness.namespace import hide_plugins
 from tests.harness.plugin import Plugin, running_plugin, wait_for
 
 HERE: Final = Path(__file__).parent
-TESTED: Final = ("20.10", "28.5")
+TESTED: Final = (OLDEST, NEWEST)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pytest
 
 from authz_plugin.tools.validation.probes import NOTHING
 from tests.harness.dockerd import Dockerd, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.guarding import CANARY, asking
 from tests.harness.haproxy import one_proxy
 from tests.harness.inventory import take_inventory
@@ -40,7 +40,7 @@ REFUSED: Final = {
         "running.checkpoint-start", "hardening.annotation", "hardening.option-cgroups",
         "hardening.option-system-paths",
     },
-    "28.5": UNROUTED | {
+    NEWEST: UNROUTED | {
         "hidden.text", "hidden.text-plugin", "hidden.types-last", "hidden.untyped", "json.copy",
         "json.document-behind", "json.mark", "json.old-shape", "json.old-shape-null",
         "json.start", "json.start-chunked", "running.checkpoint", "running.checkpoint-start",
@@ -49,7 +49,7 @@ REFUSED: Final = {
 }  # fmt: skip
 """What an engine does not fall for, guarded by nothing."""
 
-UNASKED: Final = {"20.10": UNROUTED, "28.5": UNROUTED | {"json.copy"}}
+UNASKED: Final = {"20.10": UNROUTED, NEWEST: UNROUTED | {"json.copy"}}
 """What it refuses before it asks its plugins."""
 
 OPEN: Final = {"read.attach", "read.inspect", "read.logs"}
@@ -98,7 +98,7 @@ def alone() -> Iterator[Alone]:
 
 @pytest.fixture
 def unguarded(alone: Alone) -> Dockerd:
-    return alone("28.5")
+    return alone(NEWEST)
 
 
 @pytest.mark.parametrize("engine", TESTED)
@@ -146,7 +146,7 @@ def test_guarded_by_production_nothing_succeeds_and_nothing_is_left(
 
 
 def test_guarded_by_devcontainer_no_way_leads_out_of_the_workspace(guard: Guard) -> None:
-    guarded = guard("28.5", "devcontainer")
+    guarded = guard(NEWEST, "devcontainer")
     folder, before = f"--folder={guarded.workspace}", sorted(guarded.workspace.iterdir())
     done = attacked(guarded.dockerd, "--only=mounts", folder, "--json")
     assert done.returncode == 0, done.stdout
@@ -223,11 +223,11 @@ def test_what_could_not_be_removed_again_is_not_made(unguarded: Dockerd) -> None
     made = [found[f"scenario.{name}"] for name in ("privileged", "volume", "network", "build")]
     assert {attack["outcome"] for attack in made} == {"succeeded"}
     assert {attack["proved"] for attack in made} == {False}
-    refused = REFUSED["28.5"] - {
+    refused = REFUSED[NEWEST] - {
         "hidden.text-plugin", "json.old-shape", "json.old-shape-null",
         "hardening.option-system-paths",
     }  # fmt: skip
-    assert refused <= of(found, "refused") <= REFUSED["28.5"]
+    assert refused <= of(found, "refused") <= REFUSED[NEWEST]
 
 
 def test_what_cannot_be_removed_is_named_with_the_command_that_does_it(
@@ -320,7 +320,7 @@ def test_a_socket_proxy_for_the_life_of_containers_hands_over_the_host(
 def test_on_a_manager_of_a_swarm_services_are_made_and_removed_and_no_token_is_told(
     tmp_path: Path,
 ) -> None:
-    with scratch_dockerd(prepare("28.5")) as dockerd:
+    with scratch_dockerd(prepare(NEWEST)) as dockerd:
         dockerd.docker("swarm", "init", "--advertise-addr=127.0.0.1", "--listen-addr=127.0.0.1:0")
         done = attacked(dockerd, "--only=swarm", "--only=read.swarm", "--json")
         for kind in ("service", "secret", "config"):

@@ -11,11 +11,12 @@ import pytest
 from authz_plugin.errors import EndpointError
 from authz_plugin.tools.attack.execution import Execution
 from authz_plugin.tools.attack.verdict import Outcome
+from tests.harness.engines import ENGINES
 from tests.harness.guarding import asking
 from tests.harness.inventory import take_inventory
 from tests.harness.plugin import running_plugin
 from tests.real.attacks import ATTACKS
-from tests.real.attacks.model import ENGINES, POLICIES, AttackCase, EngineRefusal, Policy
+from tests.real.attacks.model import POLICIES, AttackCase, EngineRefusal, Policy
 from tests.real.populated_daemon import EXPERIMENTAL, PopulatedDaemon, populated_daemon
 
 _SETTINGS: Final[dict[Policy, str]] = {

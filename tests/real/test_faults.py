@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.plugin import Plugin, running_plugin, wait_for
 from tests.real.conftest import TESTED, guard_with
 
@@ -102,7 +102,7 @@ def test_clients_wait_while_a_killed_plugin_comes_back_and_are_not_refused(
 
 
 def test_without_its_plugin_dockerd_refuses_after_its_retries(tmp_path: Path, name: str) -> None:
-    with scratch_dockerd(prepare("28.5")) as dockerd:
+    with scratch_dockerd(prepare(NEWEST)) as dockerd:
         with plugin_of(name, tmp_path):
             guard_with(dockerd, name)
         answers: dict[str, Response] = {}
@@ -143,7 +143,7 @@ def test_dockerd_and_its_plugin_boot_in_either_order(tmp_path: Path, name: str) 
     started: list[tuple[int, int]] = []
 
     def boot() -> None:
-        with scratch_dockerd(prepare("28.5"), config) as dockerd:
+        with scratch_dockerd(prepare(NEWEST), config) as dockerd:
             started.append((status(dockerd, MAY), status(dockerd, MUST_NOT)))
 
     thread = threading.Thread(target=boot)
@@ -158,7 +158,7 @@ def test_dockerd_and_its_plugin_boot_in_either_order(tmp_path: Path, name: str) 
 def test_containers_outlive_dockerd_and_a_plugin_that_is_late(tmp_path: Path, name: str) -> None:
     """``live-restore``: dockerd waits for the plugin before it serves anybody, they run on."""
     config = {"live-restore": True}
-    with scratch_dockerd(prepare("28.5"), config) as dockerd:
+    with scratch_dockerd(prepare(NEWEST), config) as dockerd:
         dockerd.import_image()
         run = ["run", "--detach", "--name=lasting", "--network=none", IMAGE, "sleep", "1000"]
         container = dockerd.docker(*run).stdout.strip()

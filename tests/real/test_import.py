@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from tests.harness.dockerd import IMAGE, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.plugin import running_plugin
 from tests.real import test_seeds as promises
 from tests.real.conftest import Guarded, guard_with, prepare_content
@@ -25,7 +25,7 @@ from tests.tools.importer.settings import DEVELOPMENT, MULTI_TENANT
 COMMIT: Final = "docker commit - Committing container changes"
 """Promised by the document and not opened by its own list: ``COMMIT`` is not set there."""
 
-ENGINE: Final = "28.5"
+ENGINE: Final = NEWEST
 
 
 def carry_over(folder: Path, workspace: Path, variables: Mapping[str, str]) -> None:

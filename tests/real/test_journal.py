@@ -21,7 +21,7 @@ import pytest
 from authz_plugin.journal import chain
 from tests.harness.client import call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.plugin import Plugin, children, running_plugin, wait_for
 from tests.harness.prometheus import Prometheus, free_port, running_prometheus
 from tests.real.conftest import Guarded, guard_with
@@ -74,7 +74,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             ["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder / "disk"], check=True
         )
         cleanup.callback(lambda: subprocess.run(["umount", "-l", folder / "disk"], check=True))
-        dockerd = cleanup.enter_context(scratch_dockerd(prepare("28.5")))
+        dockerd = cleanup.enter_context(scratch_dockerd(prepare(NEWEST)))
         dockerd.import_image()
         plugin = cleanup.enter_context(
             running_plugin(

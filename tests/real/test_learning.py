@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from authz_plugin.cli import cli
 from authz_plugin.journal.chain import verify
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.plugin import running_plugin, wait_for
 from tests.real.conftest import prepare_content
 
@@ -70,7 +70,7 @@ def opa_authz(*arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with scratch_dockerd(prepare("28.5")) as dockerd:
+    with scratch_dockerd(prepare(NEWEST)) as dockerd:
         prepare_content(dockerd)
         yield Host(dockerd, tmp_path_factory.mktemp("host"))
 

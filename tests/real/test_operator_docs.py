@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.dockerd import IMAGE
+from tests.harness.engines import NEWEST
 from tests.real.conftest import Guard, Guarded
 
 DOCS = Path(__file__).parents[2] / "docs/how-to"
@@ -32,7 +33,7 @@ def commands() -> list[tuple[str, str, str]]:
 def test_a_command_of_the_docs_does_what_the_docs_say(
     guard: Guard, profile: str, command: str, outcome: str
 ) -> None:
-    guarded = guard("28.5", profile)
+    guarded = guard(NEWEST, profile)
     done = run(guarded, command)
     if outcome == "allowed":
         assert done.returncode == 0, done.stderr

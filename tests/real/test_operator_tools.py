@@ -26,7 +26,7 @@ from authz_plugin.tools.validation.probes import PROBES
 from authz_plugin.tools.validation.runner import Validation
 from tests.harness.certificates import Authority
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.inventory import take_stored_inventory
 from tests.harness.prometheus import free_port
 from tests.real.conftest import TESTED, Guard, Guarded, prepare_content
@@ -45,7 +45,7 @@ def production(guard: Guard, engine: str) -> Guarded:
 
 @pytest.fixture(scope="module")
 def unguarded() -> Iterator[Dockerd]:
-    with scratch_dockerd(prepare("28.5")) as dockerd:
+    with scratch_dockerd(prepare(NEWEST)) as dockerd:
         prepare_content(dockerd)
         yield dockerd
 
@@ -292,9 +292,9 @@ def test_doctor_finds_dangerous_containers_that_run_already(unguarded: Dockerd) 
 
 
 def test_doctor_finds_a_plugin_that_only_the_flag_names(guard: Guard) -> None:
-    name = guard("28.5", "production").name
+    name = guard(NEWEST, "production").name
     flag = f"--authorization-plugin={name}"
-    with scratch_dockerd(prepare("28.5"), None, flag) as dockerd:
+    with scratch_dockerd(prepare(NEWEST), None, flag) as dockerd:
         host = f"--host=unix://{dockerd.socket}"
         found = findings(opa_authz("doctor", host, "--profile=production", "--json"))
     assert found["dockerd.plugin-by-flag"]["severity"] == "critical"

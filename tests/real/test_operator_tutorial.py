@@ -20,7 +20,7 @@ from typing import Final
 import pytest
 
 from tests.harness.dockerd import Dockerd, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.pages import Step, steps
 from tests.harness.plugin import Plugin, running_plugin
 from tests.real.conftest import guard_with
@@ -171,7 +171,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     if os.geteuid() != 0:
         pytest.fail("a real dockerd needs root")
     with ExitStack() as cleanup:
-        dockerd = cleanup.enter_context(scratch_dockerd(prepare("28.5")))
+        dockerd = cleanup.enter_context(scratch_dockerd(prepare(NEWEST)))
         yield Host(dockerd, tmp_path, cleanup)
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.harness.certificates import Authority
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.plugin import running_plugin, wait_for
 from tests.real.conftest import TESTED, Guard, Guarded, guard_with
 
@@ -33,7 +33,7 @@ def production(guard: Guard, request: pytest.FixtureRequest) -> Guarded:
 @pytest.fixture
 def dockerd() -> Iterator[Dockerd]:
     """A dockerd of the newest engine that asks nobody yet."""
-    with scratch_dockerd(prepare("28.5")) as daemon:
+    with scratch_dockerd(prepare(NEWEST)) as daemon:
         yield daemon
 
 
@@ -164,7 +164,7 @@ def chunked(guarded: Guarded, body: str) -> Response:
 def test_a_daemon_that_boots_guarded_serves_nobody_unguarded(tmp_path: Path, name: str) -> None:
     with running_plugin(tmp_path, socket_=PLUGINS / f"{name}.sock"):
         config = {"authorization-plugins": [name]}
-        with scratch_dockerd(prepare("28.5"), config) as booted:
+        with scratch_dockerd(prepare(NEWEST), config) as booted:
             assert is_guarded(booted)
 
 
@@ -172,7 +172,7 @@ def test_a_daemon_does_not_start_without_its_plugin(name: str) -> None:
     config = {"authorization-plugins": [name]}
     with (
         pytest.raises(RuntimeError, match="failed to validate authorization plugin"),
-        scratch_dockerd(prepare("28.5"), config),
+        scratch_dockerd(prepare(NEWEST), config),
     ):
         pass
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.harness.dockerd import scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.plugin import running_plugin
 from tests.real.conftest import guard_with, prepare_content
 
@@ -49,7 +49,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
     config, name = folder / "config.yaml", f"opa-authz-{os.getpid()}-report"
     socket = Path(f"/run/docker/plugins/{name}.sock")
     with ExitStack() as cleanup:
-        dockerd = cleanup.enter_context(scratch_dockerd(prepare("28.5")))
+        dockerd = cleanup.enter_context(scratch_dockerd(prepare(NEWEST)))
         rest = f"log: {{level: debug}}\ndata_root: {dockerd.data_root}\n"
         config.write_text(f"profile: cis\n{rest}")
         plugin = cleanup.enter_context(running_plugin(folder, f"--config={config}", socket_=socket))

@@ -16,7 +16,7 @@ from typing import Final
 import click
 
 from tests.harness.dockerd import scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import NEWEST, prepare
 from tests.harness.plugin import Plugin, children, running_plugin, wait_for
 from tests.real.conftest import guard_with, prepare_content
 from tests.soak.load import Counts, Load
@@ -186,7 +186,7 @@ def _running(load: Load) -> Iterator[None]:
 @click.option(
     "--every", default=60.0, show_default=True, help="Seconds between reloads, and kills."
 )
-@click.option("--engine", default="28.5", show_default=True)
+@click.option("--engine", default=NEWEST, show_default=True)
 def main(minutes: float, rate: float, every: float, engine: str) -> None:
     """Run the load and print the report as JSON; exit with status 1 after a wrong answer."""
     report = soak(minutes * 60, rate, every, engine)

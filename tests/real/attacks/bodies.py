@@ -7,6 +7,7 @@ from typing import Final
 from authz_plugin.tools.attack.catalogue.builders import post
 from authz_plugin.tools.attack.model import FORM, JSON, TEXT, RequestTemplate
 from tests.harness.dockerd import IMAGE
+from tests.harness.engines import ENGINES
 from tests.real.attacks.model import (
     FORM_BODY,
     IS_PRIVILEGED,
@@ -16,17 +17,15 @@ from tests.real.attacks.model import (
     WITHHELD,
     EngineRefusal,
     Table,
+    after_20,
     on_all,
     service,
     shows,
 )
 
 _hidden = Table("hidden", "Bodies that dockerd hides from a plugin, or that hide in it")
-_SHOWN: Final = {"26.1": "privileged.container", "28.5": "privileged.container"}
-_NOT_JSON: Final = {
-    "26.1": EngineRefusal(400, "takes JSON only"),
-    "28.5": EngineRefusal(400, "takes JSON only"),
-}
+_SHOWN: Final = dict.fromkeys(ENGINES[1:], "privileged.container")
+_NOT_JSON: Final = after_20(EngineRefusal(400, "takes JSON only"))
 HIDDEN: Final = (
     _hidden.create(
         "A chunked body",

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from authz_plugin.tools.attack.catalogue.builders import post
 from tests.harness.dockerd import IMAGE
-from tests.real.attacks.model import AttackCase, EngineRefusal, Table, on_all, shows
+from tests.harness.engines import ENGINES, NEWEST
+from tests.real.attacks.model import AttackCase, EngineRefusal, Table, after_20, on_all, shows
 
 _LIMITED: Final[dict[str, Any]] = {"production": None, "devcontainer": None}
 """Both profiles leave this to the operator; the strict policy does not."""
@@ -142,7 +143,7 @@ HARDENING: Final = (
         "StorageOpt",
         {"StorageOpt": {"size": "100G"}},
         "containers.storage-option",
-        refusals=on_all(EngineRefusal(500, "has no quotas on this disk")),
+        refusals=dict.fromkeys(ENGINES[:-1], EngineRefusal(500, "has no quotas on this disk")),
     ),
     _hardening.create(
         "User root", {"User": "root"}, "users.container", "Config.User", "root", **_LIMITED
@@ -278,10 +279,7 @@ MOUNTS: Final = (
         "volumes.named",
         devcontainer=None,
         strict=None,
-        refusals={
-            "26.1": EngineRefusal(400, "lets no Subpath climb"),
-            "28.5": EngineRefusal(400, "lets no Subpath climb"),
-        },
+        refusals=after_20(EngineRefusal(400, "lets no Subpath climb")),
     ),
     _mount(
         "A Mount of type image",
@@ -441,6 +439,7 @@ CONNECTIONS: Final = (
         "networks.mac-address",
         "Config.MacAddress",
         "02:42:ac:11:00:99",
+        refusals={NEWEST: EngineRefusal(201, "moves it to the endpoint, where it is read too")},
     ),
     _connections.create(
         "Links by EndpointsConfig of the default bridge",

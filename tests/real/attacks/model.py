@@ -17,8 +17,7 @@ from typing import Any, Final, Literal
 from authz_plugin.tools.attack.catalogue.builders import archive
 from authz_plugin.tools.attack.model import JSON, Attack, Family, Proof, RequestTemplate
 from tests.harness.dockerd import IMAGE
-
-ENGINES: Final = ("20.10", "26.1", "28.5")
+from tests.harness.engines import ENGINES
 
 Policy = Literal["production", "devcontainer", "strict"]
 
@@ -106,6 +105,16 @@ SECTIONS_CLOSED: Final[dict[str, Any]] = {"production": SECTION, "devcontainer":
 def on_all(refusal: EngineRefusal) -> dict[str, EngineRefusal]:
     """Return the same refusal for every engine."""
     return dict.fromkeys(ENGINES, refusal)
+
+
+def after_20(refusal: EngineRefusal) -> dict[str, EngineRefusal]:
+    """Return the same refusal for every engine but 20.10."""
+    return {engine: refusal for engine in ENGINES if engine != "20.10"}
+
+
+def from_28(refusal: EngineRefusal) -> dict[str, EngineRefusal]:
+    """Return the same refusal for the engines from 28 on."""
+    return dict.fromkeys(ENGINES[ENGINES.index("28.5") :], refusal)
 
 
 class Table:

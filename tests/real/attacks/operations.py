@@ -8,6 +8,7 @@ from typing import Any, Final
 from authz_plugin.tools.attack.catalogue.builders import archive, get, post
 from authz_plugin.tools.attack.model import TAR, Proof, RequestTemplate
 from tests.harness.dockerd import IMAGE
+from tests.harness.engines import NEWEST
 from tests.real.attacks.model import (
     ANSWERED,
     NOT_IN_PRODUCTION,
@@ -447,6 +448,7 @@ SWARM: Final = (
         "Networks.0.Target",
         None,
         more='"Networks":[{"Target":"host"}]',
+        refusals={NEWEST: EngineRefusal(201, "ignores it from API 1.44 on")},
     ),
     _service(
         "A service in the host's network, by its id",

@@ -7,6 +7,7 @@ from typing import Final
 from authz_plugin.tools.attack.catalogue.builders import post
 from authz_plugin.tools.attack.model import JSON
 from tests.harness.dockerd import IMAGE
+from tests.harness.engines import NEWEST
 from tests.real.attacks.model import (
     ANSWERED,
     IS_PRIVILEGED,
@@ -15,6 +16,8 @@ from tests.real.attacks.model import (
     SECTION,
     EngineRefusal,
     Table,
+    after_20,
+    from_28,
     on_all,
     shows,
 )
@@ -156,10 +159,7 @@ TYPED: Final = (
         PRIVILEGED + f'{{"Image":"{IMAGE}"}}',
         "request.body-json",
         *IS_PRIVILEGED,
-        refusals={
-            "26.1": EngineRefusal(400, "refuses what follows"),
-            "28.5": EngineRefusal(400, "refuses what follows"),
-        },
+        refusals=after_20(EngineRefusal(400, "refuses what follows")),
     ),
     _json.create(
         "A byte-order mark",
@@ -186,14 +186,14 @@ TYPED: Final = (
         {"Privileged": True, "Binds": ["/:/h"]},
         "request.body-old-shape",
         *IS_PRIVILEGED,
-        refusals={"28.5": EngineRefusal(201, "ignores them")},
+        refusals=from_28(EngineRefusal(201, "ignores them")),
     ),
     _json.create(
         "HostConfig's fields at the top level beside a null",
         {"Privileged": True, "HostConfig": None},
         "request.body-old-shape",
         *IS_PRIVILEGED,
-        refusals={"28.5": EngineRefusal(201, "ignores them")},
+        refusals=from_28(EngineRefusal(201, "ignores them")),
     ),
     _json.create(
         "A string for the list CapAdd",
@@ -201,36 +201,28 @@ TYPED: Final = (
         "capabilities.add",
         "HostConfig.CapAdd.0",
         "SYS_ADMIN",
+        refusals={NEWEST: EngineRefusal(400, "wants a list")},
     ),
     _json.row(
         "A start with a HostConfig: v1.23",
         post("/v1.23/containers/start_a/start", '{"Binds":["/etc:/h"]}'),
         "request.body-old-shape",
         shows("/containers/start_a/json", "HostConfig.Binds.0", "/etc:/h"),
-        refusals={
-            "26.1": EngineRefusal(400, "speaks no API this old"),
-            "28.5": EngineRefusal(400, "speaks no API this old"),
-        },
+        refusals=after_20(EngineRefusal(400, "speaks no API this old")),
     ),
     _json.row(
         "A start with a chunked HostConfig: v1.23",
         post("/v1.23/containers/start_b/start", '{"Binds":["/etc:/h"]}', JSON, chunked=True),
         "request.body-old-shape",
         shows("/containers/start_b/json", "HostConfig.Binds.0", "/etc:/h"),
-        refusals={
-            "26.1": EngineRefusal(400, "speaks no API this old"),
-            "28.5": EngineRefusal(400, "speaks no API this old"),
-        },
+        refusals=after_20(EngineRefusal(400, "speaks no API this old")),
     ),
     _json.row(
         "A copy out of a container: v1.23",
         post("/v1.23/containers/running/copy", '{"Resource":"/bin/busybox"}'),
         SECTION,
         ANSWERED,
-        refusals={
-            "26.1": EngineRefusal(404, "has no such route", asks_plugin=False),
-            "28.5": EngineRefusal(404, "has no such route", asks_plugin=False),
-        },
+        refusals=after_20(EngineRefusal(404, "has no such route", asks_plugin=False)),
         strict=None,
     ),
     _json.row(
