@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import coverage
 import hypothesis
 import pytest
 
@@ -36,6 +37,35 @@ _SLOWEST_FIRST: Final = (
     "tools/importer/test_equivalence.py",
 )
 """The files that take the longest. Workers begin with them, so that they end at the same time."""
+
+_UNMEASURED: Final = frozenset(
+    {
+        "test_adversary.py",
+        "test_corpus.py",
+        "test_hostile_settings.py",
+        "test_oracle.py",
+        "test_policy_library.py",
+        "test_profile_guarantees.py",
+        "test_silent_allows.py",
+        "tools/attack/test_catalogue.py",
+        "tools/importer/test_equivalence.py",
+    }
+)
+"""The files that try one thing with many requests or settings. Their lines are covered by other
+tests, and measuring them again would take longer than the tests."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Do not measure the coverage of the files of ``_UNMEASURED``."""
+    measured = coverage.Coverage.current()
+    if measured is None or item.path.relative_to(_HERE).as_posix() not in _UNMEASURED:
+        return (yield)
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -217,7 +217,8 @@ def test_a_tenant_uses_services_and_secrets_with_the_docker_cli(daemon: Daemon) 
         nowhere = "--constraint=node.labels.none==here"
         options = ("--name=blue-web", "--secret=blue-key", nowhere)
         docker("service", "create", *common, *options, IMAGE, "sleep", "9999")
-        docker("service", "update", *common, "--env-add=A=b", "blue-web")
+        done = docker("service", "update", *common, "--env-add=A=b", "blue-web", check=False)
+        assert done.returncode == 0, done.stderr
         service = daemon.get("/services/blue-web")
         spec = service["Spec"]["TaskTemplate"]["ContainerSpec"]
         assert spec["Env"] == ["A=b"]
