@@ -27,6 +27,9 @@ PROGRAMS: Final = frozenset({"docker", "docker-compose"})
 _TIMEOUT: Final = 20.0
 """Seconds that a command may take."""
 
+_NEEDS_TERMINAL: Final = re.compile("not a (TTY|terminal)")
+"""What the Docker CLI writes for ``-t`` without a terminal, up to 28 and from 29 on."""
+
 _ENDPOINT_OPTION: Final = re.compile(r"-[^-]*[Hc]|--(host|context)(=|$)")
 _CONNECTION_VARIABLES: Final = (
     "DOCKER_CERT_PATH",
@@ -71,7 +74,7 @@ def capture(command: Sequence[str], environment: Mapping[str, str]) -> CapturedR
             thread.start()
             try:
                 status, stderr = _run([program, *command[1:]], environment, folder)
-                if status and "not a TTY" in stderr:
+                if status and _NEEDS_TERMINAL.search(stderr):
                     server.requests.clear()
                     status, stderr = _run_on_terminal([program, *command[1:]], environment, folder)
             finally:

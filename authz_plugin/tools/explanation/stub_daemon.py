@@ -1,6 +1,6 @@
 """A stub Docker daemon on a unix socket, which keeps the requests that it receives.
 
-Its replies have the form of dockerd 28.5.2's, API version 1.51, so that the Docker CLI continues
+Its replies have the form of dockerd 29.9.0's, API version 1.56, so that the Docker CLI continues
 with the next request of a command. It carries out nothing.
 """
 
@@ -19,8 +19,8 @@ from authz_plugin.dockerd.uri import read_target
 from authz_plugin.errors import Refused
 from authz_plugin.tools.docker_client import Request
 
-_API_VERSION: Final = "1.51"
-_ENGINE_VERSION: Final = "28.5.2"
+_API_VERSION: Final = "1.56"
+_ENGINE_VERSION: Final = "29.9.0"
 _MAX_BODY: Final = 8 << 20
 """Bytes of a body that are kept; the rest is read and discarded."""
 

@@ -170,7 +170,7 @@ _runtime_allowed if {
 _rollbacks contains ["query.rollback", value] if {
 	input.operation.id == "service.update"
 	some value in object.get(input, ["request", "query", "rollback"], [""])
-	value != ""
+	not value in {"", "none"}
 }
 
 _rollbacks contains ["UpdateConfig.FailureAction", "rollback"] if {

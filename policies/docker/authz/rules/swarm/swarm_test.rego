@@ -89,6 +89,10 @@ test_allowed[name] if {
 			object.union(examples.service_update, {"request": {"query": {"rollback": ["previous"]}}}),
 			{"swarm": {"rollback": true}},
 		],
+		"an update that is no rollback": [
+			object.union(examples.service_update, {"request": {"query": {"rollback": ["none"]}}}),
+			{},
+		],
 		"a driver where that is allowed": [
 			object.union(examples.secret_create, {"body": {"Driver": {"Name": "vault", "Options": {}}}}),
 			{"swarm": {"drivers": true}},
