@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -73,11 +73,17 @@ def _request(method: str, path: str, body: Any) -> Request:
     return Request(method, path) if body is None else Request.of_json(method, path, body)
 
 
+_VARIABLES_OF_LINKS: Final = {"DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS": "1"}
+"""For engines from 29 on, which set no variables for links otherwise."""
+
+
 @pytest.fixture(scope="module", params=TESTED)
 def daemon(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Daemon]:
-    with scratch_dockerd(prepare(request.param)) as dockerd:
+    engine = prepare(request.param)
+    environment = engine.environment | _VARIABLES_OF_LINKS
+    with scratch_dockerd(replace(engine, environment=environment)) as dockerd:
         made = Daemon(dockerd, tmp_path_factory.mktemp("names"))
         dockerd.import_image()
         dockerd.docker("tag", IMAGE, "allowed:1")

@@ -34,6 +34,9 @@ _MADE: Final[dict[str, Any]] = {
     "creates": (DockerObject("image"),),
 }
 _UPGRADE: Final = ("Upgrade", "h2c")
+_NO_IMAGE: Final = "image might be filtered out"
+"""The error of containerd's image store for an archive without an image."""
+
 _IMPACT_IMAGE: Final = "an image of the caller's under a name that others trust"
 _IMPACT_BUILD: Final = "the build's commands run where the host's own services listen"
 _IMPACT_FETCH: Final = (
@@ -85,7 +88,7 @@ ROWS: Final = (
            success_errors=NO_CONTAINER, command="docker commit <container> name"),
     entry(IMAGES, "load", "Images from an archive, under the names in it (here: none)",
           post("/images/load", archive({"manifest.json": "[]"}), TAR), command="docker load",
-          proof=Proof(form="plain"), success_errors="", rule="", allowed_by=DEVCONTAINER,
+          proof=Proof(form="plain"), success_errors=_NO_IMAGE, rule="", allowed_by=DEVCONTAINER,
           impact=_IMPACT_IMAGE),
     _build("build-network", "A build in the host's network", "networkmode=host",
            command="docker build --network host ."),
