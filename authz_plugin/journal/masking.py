@@ -16,10 +16,22 @@ HIDDEN: Final = "***"
 
 _SECRET_FIELD: Final = re.compile(
     r"(?:^|[.\[])(?:Env|EnvFile|Data|JoinToken|JoinTokens|UnlockKey|SigningCACert|SigningCAKey"
+    r"|Password|RegistryToken|IdentityToken"
     r"|buildargs|changes|(?:proxy-)?authorization|cookie|x-registry-(?:auth|config))(?:$|[.\[])",
     re.IGNORECASE,
 )
-_ADDRESS: Final = re.compile(r"(?P<scheme>[a-z0-9+.-]://)[^/\s@]*@", re.IGNORECASE)
+_CLIENT_TEXT: Final = re.compile(
+    r"^body\.\[\]$"  # settings of plugins: NAME=value
+    r"|(?:^|\.)(?:Args|Cmd|Command|Config|DriverOpts|Entrypoint|Options|Opts|Shell|Test)(?:$|[.\[])"
+)
+"""Places of command lines, and of options that clients choose."""
+
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>[a-z0-9+.-]://)(?:[^/\s@:]*:\S{0,2048}|[^/\s@]*)@", re.IGNORECASE
+)
+"""A user and perhaps a password, which may contain ``/`` and ``@`` if a client did not encode
+them."""
+
 _ASSIGNMENT: Final = re.compile(
     r"(?P<name>(?:pass|passwd|password|passphrase|secret|token|credentials?|auth|key)"
     r"\s?=\s?)[^\s&,;]+",
@@ -41,6 +53,14 @@ def masked(denial: Denial) -> Denial:
         message=masked_text(message),
         hint=masked_text(hint),
     )
+
+
+def may_hold_secret(place: str) -> bool:
+    """Whether the text at a place of a request may be a secret, whatever rules compare there.
+
+    ``place`` is ``body.PATH``, ``query.NAME`` or the name of a fact.
+    """
+    return bool(_SECRET_FIELD.search(place) or _CLIENT_TEXT.search(place))
 
 
 def masked_text(text: str) -> str:

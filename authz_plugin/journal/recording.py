@@ -1,7 +1,7 @@
 """The recorded input: the input document of a decision in the audit file, for ``replay``.
 
 A string of the input document is written to the audit file only if ``_ALWAYS`` contains its key, or
-if the annotation ``records`` of a shipped rule names it and ``_SECRETS`` does not. Every other
+if the annotation ``records`` of a shipped rule names it and it holds no secret. Every other
 string is replaced by ``***``, so that a new field is hidden until a rule names it. Empty values are
 omitted, and restored when a recording is read.
 """
@@ -19,7 +19,7 @@ from authz_plugin.dockerd.gojson import Array, Bytes, Map, Pointer, Shape, Slice
 from authz_plugin.dockerd.routes import OPERATIONS, STREAM
 from authz_plugin.hostpaths import SHIPPED
 from authz_plugin.journal.chain import Link
-from authz_plugin.journal.masking import HIDDEN, masked_text
+from authz_plugin.journal.masking import HIDDEN, masked_text, may_hold_secret
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.rules import RULES
 
@@ -38,22 +38,9 @@ _TELL_NOTHING: Final = frozenset({"", "-", "0", "1", "[]", "false", "null", "tru
 _ALWAYS: Final = frozenset(
     {"version", "phase", "time", "caller", "request", "operation", "body_state"}
 )
-_SECRETS: Final = frozenset(
-    {
-        *("body.Data", "body.JoinToken", "body.UnlockKey", "body.CAConfig.SigningCAKey"),
-        *("body.Env[]", "body.Cmd[]", "body.Entrypoint[]", "body.Shell[]", "body.[]"),
-        *("body.Healthcheck.Test[]", "body.HostConfig.LogConfig.Config.*"),
-        *(
-            "query.buildargs",
-            "query.changes",
-            "headers.x-registry-auth",
-            "headers.x-registry-config",
-        ),
-    }
+_RECORDS: Final = frozenset(
+    place for rule in RULES.values() for place in rule.records if not may_hold_secret(place)
 )
-"""Paths of secrets, which are hidden even if the annotation of a rule names them."""
-
-_RECORDS: Final = frozenset(place for rule in RULES.values() for place in rule.records) - _SECRETS
 
 
 def _named(prefix: str) -> frozenset[str]:

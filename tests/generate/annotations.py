@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from authz_plugin.engine import binary
+from authz_plugin.journal.masking import may_hold_secret
 from authz_plugin.rules import Change, Danger
 from authz_plugin.settings import read_yaml
 
@@ -175,6 +176,8 @@ def _faults_of_records(places: Collection[str]) -> Iterator[str]:
         first, dot, _ = place.partition(".")
         if (first not in {"body", "query"}) if dot else (place not in known):
             yield f"records: {place} is not known; known: body.PATH, query.NAME, {', '.join(known)}"
+        elif may_hold_secret(place):
+            yield f"records: {place} may hold a secret and is never recorded"
 
 
 def _faults_of_controls(controls: Collection[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ _HEAD: Final = f"""\
 # Attacks
 
 Every row is a request that [the tests](../../tests/real/test_attacks.py) send byte for byte to
-three real daemons. First the daemon is unguarded: its answers prove that the attack works, or that
+four real daemons. First the daemon is unguarded: its answers prove that the attack works, or that
 this engine rejects it by itself. Then three policies guard the daemon: the rule named here must
 deny the attack, and an inventory of the daemon must be the same afterwards. The policies are the
 profiles `production` and `devcontainer`, and [a strict one](../../tests/real/attacks/strict.yaml)

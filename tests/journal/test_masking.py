@@ -15,6 +15,8 @@ from authz_plugin.journal.masking import masked, masked_text
     [
         "building from https://alice:S3CRET@git.example/repo is not allowed",
         "building from https://S3CRET@git.example/repo is not allowed",
+        "building from https://alice:S3@CRET@git.example/repo is not allowed",
+        "building from https://alice:S3/CRET@git.example/repo is not allowed",
         "option o=addr=10.0.0.1,username=u,password=S3CRET is not allowed",
         "option PASSWD=S3CRET is not allowed",
         "building from https://x.example/a?access_token=S3CRET&b=1",
@@ -77,7 +79,7 @@ def test_nobody_can_hide_a_mount_by_repeating_it_in_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["a", "a-", "http", "://", "key=", "key =  ", "SWMTKN-", "@", "$1$"]
+    "part", ["a", "a-", "http", "://", "a://b:", "key=", "key =  ", "SWMTKN-", "@", "$1$"]
 )
 def test_a_long_text_takes_no_longer_than_its_length(part: str) -> None:
     """What a client writes is masked while others wait."""

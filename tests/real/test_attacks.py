@@ -1,4 +1,4 @@
-"""Every attack of the tables on three engines: its effect without a guard, its denial with one."""
+"""Every attack of the tables on four engines: its effect without a guard, its denial with one."""
 
 from __future__ import annotations
 
