@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from authz_plugin.dockerd import images
 from authz_plugin.dockerd.mounts import clean
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.errors import SettingsError
@@ -43,7 +44,6 @@ _RULE_ID: Final = re.compile(r"^#\s+id:\s+(\S+)$", re.MULTILINE)
 
 _SIZE: Final = re.compile(r"(\d+)([kmg])")
 _UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_HUB: Final = "docker.io"
 _FOR_ALL: Final = frozenset(
     {"roles", "role_order", "default_role", "unmatched_callers", "exceptions"}
 )
@@ -252,12 +252,12 @@ def _image(text: str) -> str:
     if at and ":" in name.rpartition("/")[2]:
         name = name.rpartition(":")[0]
     host, slash, rest = name.partition("/")
-    if text == "*" or (slash and ("*" in host or "." in host or ":" in host)):
-        return f"{name}{at}{digest}"
-    if slash and host == "localhost":
-        return f"{name}{at}{digest}"
-    repository = f"{host}/{rest}" if slash else f"library/{name}"
-    return f"{_HUB}/{repository}{at}{digest}"
+    if text == "*" or (slash and "*" in host):
+        return f"{host.lower()}{slash}{rest}{at}{digest}"
+    registry, repository = images.split(name)
+    if repository == f"library/{rest}" and "*" in rest.partition(":")[0]:
+        repository = rest  # docker.io/* is every repository of the registry
+    return f"{registry}/{repository}{at}{digest}"
 
 
 def _exception(exception: Any, position: int, origins: KeyOrigins) -> Any:

@@ -335,6 +335,13 @@ def test_what_is_not_sound_is_refused_by_its_key(setting: dict[str, Any], key: s
     [
         ("alpine", "docker.io/library/alpine"),
         ("alpine:3.*", "docker.io/library/alpine:3.*"),
+        ("docker.io/alpine:3.*", "docker.io/library/alpine:3.*"),
+        ("index.docker.io/alpine", "docker.io/library/alpine"),
+        ("index.docker.io/*", "docker.io/*"),
+        ("docker.io/al*", "docker.io/al*"),
+        ("Registry.example/app", "registry.example/app"),
+        ("REGISTRY/app", "registry/app"),
+        ("*.Example/app", "*.example/app"),
         ("team/app", "docker.io/team/app"),
         ("team/*", "docker.io/team/*"),
         ("registry.example/app", "registry.example/app"),

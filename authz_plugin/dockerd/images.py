@@ -154,7 +154,7 @@ def _image(action: Action, field: str, reference: str, tag: str = "") -> Image:
         digest, own_tag = tag, ""
     elif tag:
         digest, own_tag = "", tag
-    registry, repository = _split(name)
+    registry, repository = split(name)
     sound = (
         _REPOSITORY.fullmatch(repository) is not None
         and (not own_tag or _TAG.fullmatch(own_tag) is not None)
@@ -180,8 +180,8 @@ def _image(action: Action, field: str, reference: str, tag: str = "") -> Image:
     )
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Registry and repository of a name without tag and digest."""
+def split(name: str) -> tuple[str, str]:
+    """Registry and repository of a name without digest, as dockerd completes them."""
     host, slash, rest = name.partition("/")
     is_host = slash and ("." in host or ":" in host or host == "localhost" or host.lower() != host)
     registry, repository = (host.lower(), rest) if is_host else (_HUB, name)
