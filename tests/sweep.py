@@ -15,7 +15,7 @@ def without_each_part(document: dict[str, Any]) -> Iterator[tuple[Place, dict[st
     for place in _places(document):
         if place[0] in {"request", "time"} or place[:2] == ("operation", "resource"):
             continue
-        yield place, _without(document, place)
+        yield place, without(document, place)
 
 
 def poisoned(document: dict[str, Any], text: str) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -38,7 +38,8 @@ def _places(node: Any, place: Place = ()) -> Iterator[Place]:
             yield from _places(value, (*place, key))
 
 
-def _without(document: dict[str, Any], place: Place) -> dict[str, Any]:
+def without(document: dict[str, Any], place: Place) -> dict[str, Any]:
+    """A document without the key at a place; what is not on the way there is shared."""
     changed, node = _with_own(document, place[:-1])
     del node[place[-1]]
     return changed
