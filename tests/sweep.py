@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 Place = tuple[Any, ...]
@@ -15,7 +15,7 @@ def without_each_part(document: dict[str, Any]) -> Iterator[tuple[Place, dict[st
     for place in _places(document):
         if place[0] in {"request", "time"} or place[:2] == ("operation", "resource"):
             continue
-        yield place, _without(document, place)
+        yield place, without(document, place)
 
 
 def poisoned(document: dict[str, Any], text: str) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -23,11 +23,9 @@ def poisoned(document: dict[str, Any], text: str) -> Iterator[tuple[Place, dict[
     for place in _places(document):
         if place[0] in {"operation", "caller"} or place in {("phase",), ("body_state",)}:
             continue
-        *outer, last = place
-        changed = copy.deepcopy(document)
-        node = _at(changed, outer)
-        if isinstance(node[last], str):
-            node[last] = text
+        changed, node = _with_own(document, place[:-1])
+        if isinstance(node[place[-1]], str):
+            node[place[-1]] = text
             yield place, changed
 
 
@@ -40,14 +38,18 @@ def _places(node: Any, place: Place = ()) -> Iterator[Place]:
             yield from _places(value, (*place, key))
 
 
-def _without(document: dict[str, Any], place: Place) -> dict[str, Any]:
-    copied = copy.deepcopy(document)
-    *outer, last = place
-    del _at(copied, outer)[last]
-    return copied
+def without(document: dict[str, Any], place: Place) -> dict[str, Any]:
+    """A document without the key at a place; what is not on the way there is shared."""
+    changed, node = _with_own(document, place[:-1])
+    del node[place[-1]]
+    return changed
 
 
-def _at(node: Any, place: Iterable[Any]) -> Any:
+def _with_own(document: dict[str, Any], place: Place) -> tuple[dict[str, Any], Any]:
+    """A copy of a document with its own mapping or list at a place, and that mapping or list; the
+    rest is shared."""
+    changed = node = copy.copy(document)
     for key in place:
+        node[key] = copy.copy(node[key])
         node = node[key]
-    return node
+    return changed, node

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any, Final
 
 import pytest
 
 from authz_plugin.decision import Decision, Denial
-from authz_plugin.engine import Engine
 from tests.adversary import campaign
-from tests.adversary.engines import profiles_engine
+from tests.adversary.campaign import Engine
+from tests.adversary.engines import configuration
 from tests.adversary.requests import Request, Seed
 from tests.adversary.respellings import RESPELLINGS
 from tests.adversary.seeds import seeds
+from tests.harness.policy_opa import PolicyOpa
 
 PROFILES: Final = ("devcontainer", "restricted")
 """The profiles that are tested here; ``make adversary`` tests all."""
@@ -29,9 +31,9 @@ BIND: Final = Seed(
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with profiles_engine((campaign.LEDGER, *PROFILES)) as started:
-        yield started
+def engine(policy_opa: PolicyOpa) -> Iterator[Engine]:
+    with closing(policy_opa.engine(configuration((campaign.LEDGER, *PROFILES)))) as made:
+        yield made
 
 
 def test_every_respelling_of_the_ledgers_denied_requests_is_denied(
@@ -57,8 +59,10 @@ def test_every_respelling_of_a_request_that_a_profile_denies_is_denied(
 class IncompleteEngine:
     """An engine that denies binds and does not deny mounts and volumes."""
 
-    def decide(self, document: Mapping[str, Any], decision_id: str = "") -> Decision:
-        del decision_id
+    def decide_each(self, documents: Sequence[dict[str, Any]]) -> list[Decision | None]:
+        return [self._decide(document) for document in documents]
+
+    def _decide(self, document: dict[str, Any]) -> Decision:
         reaches = any(mount["field"].endswith("Binds[0]") for mount in document["mounts"])
         denials = (Denial("mounts.source", "", None, "", ""),) if reaches else ()
         return Decision(
@@ -71,9 +75,6 @@ class IncompleteEngine:
             policy_revision="",
             repeatable=True,
         )
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def test_a_policy_that_does_not_deny_a_respelling_is_found() -> None:

@@ -17,8 +17,10 @@ from authz_plugin.hostpaths import UnseenHostPaths
 from tests.conftest import MakeEngine
 from tests.corpus import WORKSPACE, Recorded, recorded
 from tests.corpus.clients import ORDINARY
+from tests.harness.policy_opa import ConfiguredEngine
 from tests.sweep import without_each_part
 
+NOW: Final = datetime.now(UTC)
 CORPUS: Final = list(recorded())
 ROOTS: Final = {"allow": [{"path": WORKSPACE}], "follow_symlinks": False}
 MANAGER: Final = {
@@ -35,14 +37,22 @@ MANAGER: Final = {
 
 
 def document(request: Recorded) -> dict[str, Any]:
-    """Return the input document of a recorded request."""
+    """Return the input document of a recorded request; equal requests have equal ones."""
     asked = protocol.read_request(orjson.dumps(request.message))
     read = dockerd.read(asked.method, asked.uri, asked.headers, asked.body)
-    made = input_document(
-        read, Caller("", "", ()), UnseenHostPaths(), datetime.now(UTC), UnseenEngineState()
-    )
+    made = input_document(read, Caller("", "", ()), UnseenHostPaths(), NOW, UnseenEngineState())
     plain: dict[str, Any] = json.loads(json.dumps(made))
     return plain
+
+
+def refused(engine: ConfiguredEngine, requests: list[Recorded]) -> dict[tuple[str, str], Any]:
+    """The requests that are not allowed, with the denials; None if there is no decision."""
+    decided = zip(requests, engine.decide_each(list(map(document, requests))), strict=True)
+    return {
+        (request.method, request.uri): decision and decision.denials
+        for request, decision in decided
+        if decision is None or not decision.allow
+    }
 
 
 @pytest.mark.parametrize("client", sorted({request.client for request in CORPUS}))
@@ -58,24 +68,15 @@ def test_an_ordinary_day_is_allowed_in_a_development_container(
     make_engine: MakeEngine, client: str
 ) -> None:
     engine = make_engine(profile="devcontainer", mounts=ROOTS)
-    refused = {
-        (request.method, request.uri): decision.denials
-        for request in CORPUS
-        if request.client == client and not (decision := engine.decide(document(request))).allow
-    }
-    assert refused == {}
+    requests = [request for request in CORPUS if request.client == client]
+    assert refused(engine, requests) == {}
 
 
 def test_a_swarms_manager_may_what_the_configuration_opens(make_engine: MakeEngine) -> None:
     engine = make_engine(**MANAGER, mounts=ROOTS)
     requests = [request for request in CORPUS if request.client == "docker (swarm)"]
-    refused = {
-        (request.method, request.uri): decision.denials
-        for request in requests
-        if not (decision := engine.decide(document(request))).allow
-    }
     assert len(requests) > 20
-    assert refused == {}
+    assert refused(engine, requests) == {}
 
 
 def test_no_denied_request_is_allowed_when_a_field_of_it_is_missing(
@@ -83,9 +84,9 @@ def test_no_denied_request_is_allowed_when_a_field_of_it_is_missing(
 ) -> None:
     engine = make_engine(profile="restricted", mounts=ROOTS)
     tried: set[tuple[str, frozenset[str]]] = set()
-    for request in CORPUS:
-        whole = document(request)
-        decision = engine.decide(whole)
+    wholes = list(map(document, CORPUS))
+    for request, whole, decision in zip(CORPUS, wholes, engine.decide_each(wholes), strict=True):
+        assert decision is not None
         sort = (whole["operation"]["id"], frozenset(denial.rule for denial in decision.denials))
         if decision.allow or sort in tried:
             continue

@@ -34,13 +34,8 @@ SCHEMA: Final = json.loads(
 HEADERS: Final = {"content-type": "application/json"}
 
 
-def validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
-
-
-BODY: Final = validator(SCHEMA["properties"]["body"])
-WITHOUT_BODY: Final = validator(
+BODY: Final = jsonschema.Draft202012Validator(SCHEMA["properties"]["body"])
+WITHOUT_BODY: Final = jsonschema.Draft202012Validator(
     {
         **SCHEMA,
         "properties": {**SCHEMA["properties"], "body": {"type": ["object", "array", "null"]}},
@@ -68,6 +63,10 @@ def document(
     made = input_document(request, caller, paths or Here(), NOW, UnseenEngineState())
     copied: dict[str, Any] = json.loads(orjson.dumps(made))
     return copied
+
+
+def test_the_schema_of_the_document_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 def test_a_document_holds_the_request_and_the_operation() -> None:

@@ -102,7 +102,7 @@ def test_any_values_are_taken_or_refused(tmp_path_factory: Any, values: Any) -> 
     YAML(typ="safe").dump(values, file)
     config = outcome(file)
     if config is not None:
-        jsonschema.validate(config, POLICY)
+        jsonschema.Draft202012Validator(POLICY).validate(config)
 
 
 @settings(max_examples=200)
@@ -123,7 +123,7 @@ def test_any_bytes_are_taken_or_refused(content: bytes | str) -> None:
         pytest.param("mounts: {allow: [{read_only: true}]}\n", id="a mount of nothing"),
         pytest.param("profile: !!python/name:os.system x\n", id="a tag of another language"),
         pytest.param("a" * 5000 + ": 1\n", id="an endless key"),
-        pytest.param("sections: " + "[" * 5000 + "\n", id="a deep pit"),
+        pytest.param("sections: " + "[" * 2000 + "\n", id="a deep pit"),
         pytest.param("? [a]\n: b\n", id="a key that is a list"),
         pytest.param("1: 2\n", id="a key that is a number"),
     ],

@@ -24,10 +24,14 @@ def configuration(**settings: Any) -> dict[str, Any]:
     return policy.configuration(with_policy(**settings), LocalHostPaths())
 
 
+def test_the_schema_of_the_configuration_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(policy.config_schema())
+
+
 @pytest.mark.parametrize("profile", policy.profiles())
 def test_every_profile_is_complete_and_valid(profile: str) -> None:
     config = configuration(profile=profile)
-    jsonschema.validate(config, policy.config_schema())
+    jsonschema.Draft202012Validator(policy.config_schema()).validate(config)
     assert config["profile"] == profile
 
 

@@ -5,7 +5,6 @@ A denial that cannot be computed is absent, and absent must never mean allowed.
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 import time
@@ -33,6 +32,7 @@ from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import MakeEngine, with_policy
 from tests.generate.schema import input_schema, shape_schema
 from tests.harness.policy_opa import DEADLINE, POLICY_FAILED, PolicyOpa, without_package
+from tests.sweep import without
 
 UNCOMPUTABLE = """\
 package docker.authz.rules.custom_late
@@ -423,26 +423,15 @@ def test_a_lost_field_of_the_input_never_allows_what_was_denied(
     assert len(paths) > 40
     with closing(policy_opa.engine(configured(case.denying))) as engine:
         assert denying_rules(engine, case.request) == {case.rule}
-        decisions = engine.decide_each([_without(case.request, path) for path in paths])
+        decisions = engine.decide_each([without(case.request, path) for path in paths])
     found = zip(paths, decisions, strict=True)
     assert [path for path, decision in found if decision is None or decision.allow] == []
 
 
 @pytest.mark.parametrize("fact", _ONLY_COMPLETE)
 def test_a_fact_that_no_rule_compares_must_be_there(make_engine: MakeEngine, fact: str) -> None:
-    decision = make_engine(**BASE).decide(_without(create(), (fact,)))
+    decision = make_engine(**BASE).decide(without(create(), (fact,)))
     assert {denial.rule for denial in decision.denials} == {"request.incomplete"}
-
-
-def _without(whole: Document, path: Path_) -> Document:
-    """An input document without the key that a path leads to."""
-    damaged = copy.deepcopy(whole)
-    *outer, name = path
-    place: Any = damaged
-    for step in outer:
-        place = place[step]
-    del place[name]
-    return damaged
 
 
 def _schema_of(document: dict[str, Any]) -> dict[str, Any]:

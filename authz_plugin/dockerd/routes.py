@@ -269,5 +269,7 @@ def _router(*methods: str) -> _Router:
     return _Router([(path, operation) for method, path, operation in ROUTES if method in methods])
 
 
-_ROUTERS: Final = {method: _router(method, "ANY") for method, _, _ in ROUTES if method != "ANY"}
+_ROUTERS: Final = {
+    method: _router(method, "ANY") for method in {row[0] for row in ROUTES} if method != "ANY"
+}
 _ANY_METHOD: Final = _router("ANY")

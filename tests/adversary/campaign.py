@@ -8,19 +8,19 @@ equivalent one; a denial by another rule is not accepted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 from ruamel.yaml import YAML
 
 from authz_plugin import policy
 from authz_plugin.caller import Caller
+from authz_plugin.decision import Decision
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.document import input_document
-from authz_plugin.engine import Engine
 from authz_plugin.errors import Refused
 from tests.adversary.exceptions import EQUIVALENT, EXCEPTIONS
 from tests.adversary.requests import Case, Request, Seed
@@ -34,6 +34,8 @@ LEDGER: Final = "ledger"
 UNREADABLE: Final = "request"
 """Stands for the rules of the plugin, which refuse a request before the policy is evaluated."""
 
+NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+"""The time of every request: the profiles have no exceptions, so nothing depends on it."""
 
 _READ_BY_RULES: Final = ("query", "query_authoritative", "unknown_fields")
 """The keys of ``request`` that shipped rules read."""
@@ -85,6 +87,12 @@ def roles(profiles: Iterable[str]) -> dict[str, Any]:
     }
 
 
+class Engine(Protocol):
+    """Decides on many documents at once; the decision is None if the policy cannot be computed."""
+
+    def decide_each(self, documents: Sequence[dict[str, Any]]) -> Sequence[Decision | None]: ...
+
+
 class RuleEvaluator:
     """Evaluates requests; those that are equal for all rules are evaluated once."""
 
@@ -92,22 +100,39 @@ class RuleEvaluator:
         self._engine = engine
         self._known: dict[bytes, frozenset[str]] = {}
 
-    def rules(self, profile: str, request: Request) -> frozenset[str]:
-        """Return the ids of the rules by which a profile denies a request, if it does."""
-        try:
-            read = request.read()
-        except Refused:
-            return frozenset({UNREADABLE})
-        caller = Caller(profile, "TLS", ())
-        document = input_document(read, caller, HOST, datetime.now(UTC), STATE)
-        plain = orjson.loads(orjson.dumps(document))
-        sent = {name: plain["request"][name] for name in _READ_BY_RULES}
-        key = orjson.dumps({**plain, "time": "", "request": sent}, option=orjson.OPT_SORT_KEYS)
-        if key not in self._known:
-            decision = self._engine.decide(plain)
-            denials = () if decision.allow else decision.denials
+    def rules(self, profile: str, requests: Iterable[Request]) -> list[frozenset[str]]:
+        """Return, for each request, the ids of the rules by which a profile denies it, if it does.
+
+        A request that the policy cannot be computed for counts as not denied.
+        """
+        keys: list[bytes | None] = []
+        new: dict[bytes, dict[str, Any]] = {}
+        for request in requests:
+            document = _document(profile, request)
+            key = None if document is None else _key(document)
+            keys.append(key)
+            if document is not None and key is not None and key not in self._known:
+                new[key] = document
+        decisions = self._engine.decide_each(list(new.values()))
+        for key, decision in zip(new, decisions, strict=True):
+            denials = () if decision is None or decision.allow else decision.denials
             self._known[key] = frozenset(denial.rule for denial in denials)
-        return self._known[key]
+        return [frozenset({UNREADABLE}) if key is None else self._known[key] for key in keys]
+
+
+def _document(profile: str, request: Request) -> dict[str, Any] | None:
+    """Return the input document of a request; None if the plugin refuses the request."""
+    try:
+        read = request.read()
+    except Refused:
+        return None
+    return input_document(read, Caller(profile, "TLS", ()), HOST, NOW, STATE)
+
+
+def _key(document: dict[str, Any]) -> bytes:
+    """Return the parts of an input document that shipped rules read."""
+    sent = {name: document["request"][name] for name in _READ_BY_RULES}
+    return orjson.dumps({**document, "request": sent}, option=orjson.OPT_SORT_KEYS)
 
 
 def run(
@@ -126,16 +151,19 @@ def run(
     evaluator = RuleEvaluator(engine)
     seeds = list(seeds)
     for profile in profiles:
-        for seed in seeds:
+        denying = evaluator.rules(profile, [seed.request for seed in seeds])
+        # If the rule denies the harmless request too, it denies another field.
+        otherwise = evaluator.rules(profile, [seed.harmless for seed in seeds])
+        for seed, rules, other_rules in zip(seeds, denying, otherwise, strict=True):
             if not should_continue():
                 return result
-            if seed.rule not in evaluator.rules(profile, seed.request):
+            if seed.rule not in rules or seed.rule in other_rules:
                 continue
-            if seed.rule in evaluator.rules(profile, seed.harmless):
-                continue  # the rule denies another field of the request
             result.requests += 1
-            for respelling, request in respelled(seed, twice=twice):
-                _classify(result, evaluator, Case(profile, seed, respelling, request))
+            written = list(respelled(seed, twice=twice))
+            found = evaluator.rules(profile, [request for _, request in written])
+            for (respelling, request), by in zip(written, found, strict=True):
+                _classify(result, by, Case(profile, seed, respelling, request))
     return result
 
 
@@ -164,8 +192,7 @@ def _respellings_of(request: Request, *, twice: bool) -> Iterator[tuple[str, Req
                     yield f"{name}, {second}", another
 
 
-def _classify(result: Result, evaluator: RuleEvaluator, case: Case) -> None:
-    rules = evaluator.rules(case.profile, case.request)
+def _classify(result: Result, rules: frozenset[str], case: Case) -> None:
     if case.seed.rule in rules:
         result.same_rule += 1
     elif rules == {UNREADABLE}:

@@ -6,32 +6,28 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 from authz_plugin import policy
-from authz_plugin.engine import Engine, binary, child
-from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.engine.transport import OpaAddress
-from tests.adversary.campaign import roles
+from authz_plugin.engine import binary
+from tests.adversary.campaign import Engine, roles
 from tests.conftest import with_policy
+from tests.harness.policy_opa import running_policy_opa
 from tests.ledger.requests import HOST
 
-_DEADLINE: Final = 10.0
+
+def configuration(profiles: Iterable[str]) -> dict[str, Any]:
+    """Return the configuration that decides by a profile for callers with that profile's name."""
+    return policy.configuration(with_policy(profile="closed", roles=roles(profiles)), HOST)
 
 
 @contextmanager
 def profiles_engine(profiles: Iterable[str]) -> Iterator[Engine]:
-    """Run an OPA that decides by a profile for callers with the name of that profile."""
-    settings = with_policy(profile="closed", roles=roles(profiles))
-    opa = binary.find()
-    with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
-        config = policy.configuration(settings, HOST)
-        started = child.start(
-            opa, policy.assemble(Path(folder) / "bundle", config, None, opa).folder
-        )
-        try:
-            url = OpaAddress(url=f"unix:{started.socket}")
-            with closing(OpaEngine(url, policy.shipped_rules(), _DEADLINE)) as engine:
-                yield engine
-        finally:
-            started.stop()
+    """Run an OPA that decides by the configuration of profiles."""
+    config = configuration(profiles)
+    with (
+        tempfile.TemporaryDirectory(prefix="opa-authz-") as folder,
+        running_policy_opa(binary.find(), Path(folder), config) as running,
+        closing(running.engine(config)) as engine,
+    ):
+        yield engine

@@ -55,6 +55,16 @@ def plugin(tmp_path: Path, config: Path) -> Iterator[Plugin]:
         assert "Traceback" not in running.log
 
 
+@pytest.fixture(scope="module")
+def shared_plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
+    """A plugin for the tests that only connect to it."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "config.yaml").write_text(PRODUCTION)
+    with running_plugin(folder, f"--config={folder / 'config.yaml'}") as running:
+        yield running
+        assert "Traceback" not in running.log
+
+
 def opa_of(plugin: Plugin) -> int:
     wait_for(lambda: children(plugin.process.pid, "opa"), "OPA to be there")
     return children(plugin.process.pid, "opa")[0]
@@ -178,10 +188,10 @@ def test_a_worker_that_dies_with_a_request_in_hand_allows_nothing(plugin: Plugin
     recovers(plugin, 15)
 
 
-def test_five_hundred_connections_are_served(plugin: Plugin) -> None:
+def test_five_hundred_connections_are_served(shared_plugin: Plugin) -> None:
     with ExitStack() as open_:
         connections = [
-            open_.enter_context(Connection(plugin.socket, timeout=20)) for _ in range(500)
+            open_.enter_context(Connection(shared_plugin.socket, timeout=20)) for _ in range(500)
         ]
         started = time.monotonic()
         for connection in connections:
@@ -198,17 +208,17 @@ BEGINNINGS: Final = (
 )
 
 
-def test_messages_that_never_end_hold_nobody_up_and_are_cut_off(plugin: Plugin) -> None:
+def test_messages_that_never_end_hold_nobody_up_and_are_cut_off(shared_plugin: Plugin) -> None:
     """Each sends a byte now and then, so that no pause gives it away."""
     with ExitStack() as open_:
         slow = [open_.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(100)]
         for number, connection in enumerate(slow):
-            connection.connect(str(plugin.socket))
+            connection.connect(str(shared_plugin.socket))
             connection.sendall(BEGINNINGS[number % 3])
         begun = time.monotonic()
         while time.monotonic() - begun < DEADLINE + 4:
             started = time.monotonic()
-            assert ask(plugin) == (True, False)
+            assert ask(shared_plugin) == (True, False)
             assert time.monotonic() - started < 1
             for connection in slow:
                 with suppress(OSError):

@@ -68,11 +68,12 @@ class PolicyOpa:
         self._socket = socket
         self._writer = UnixTransport(socket, {"Content-Type": "application/json"})
         self._names: dict[bytes, str] = {}
+        self._required = policy.shipped_rules()
 
     def engine(self, config: Mapping[str, Any], rule: str = "decision") -> ConfiguredEngine:
         """An engine that decides under a configuration, complete or not; ``rule`` is the rule of
         this module's package that gives the decision."""
-        return ConfiguredEngine(self._socket, self._name(config), rule)
+        return ConfiguredEngine(self._socket, self._required, self._name(config), rule)
 
     def _name(self, config: Mapping[str, Any]) -> str:
         content = orjson.dumps(config, option=orjson.OPT_SORT_KEYS)
@@ -91,8 +92,9 @@ class PolicyOpa:
 class ConfiguredEngine(OpaEngine):
     """Asks for a decision under one of the configurations that the OPA holds."""
 
-    def __init__(self, socket: Path, configuration: str, rule: str) -> None:
-        required = policy.shipped_rules()
+    def __init__(
+        self, socket: Path, required: frozenset[str], configuration: str, rule: str
+    ) -> None:
         super().__init__(OpaAddress(url=f"unix:{socket}"), required, DEADLINE, _PACKAGE)
         self._configuration = configuration
         self._rule = rule
@@ -100,7 +102,7 @@ class ConfiguredEngine(OpaEngine):
     def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         question = {"document": document, "configuration": self._configuration}
         answer = self.ask(self._rule, question, decision_id)
-        return read_decision(answer, policy.shipped_rules())
+        return read_decision(answer, self._required)
 
     def decide_or_fail(self, document: dict[str, Any]) -> Decision | None:
         """The decision on a document, or None where the policy cannot be computed, which the plugin
@@ -113,16 +115,21 @@ class ConfiguredEngine(OpaEngine):
             raise
 
     def decide_each(self, documents: Sequence[dict[str, Any]]) -> list[Decision | None]:
-        """The decisions on documents, in their order and as ``decide_or_fail`` gives them."""
-        batches = [documents[i : i + _AT_ONCE] for i in range(0, len(documents), _AT_ONCE)]
-        return [decision for batch in batches for decision in self._decide_batch(batch)]
+        """The decisions on documents, in their order and as ``decide_or_fail`` gives them; OPA
+        evaluates equal documents once."""
+        keys = [orjson.dumps(document, option=orjson.OPT_SORT_KEYS) for document in documents]
+        different = list(dict(zip(keys, documents, strict=True)).values())
+        batches = [different[i : i + _AT_ONCE] for i in range(0, len(different), _AT_ONCE)]
+        decisions = [decision for batch in batches for decision in self._decide_batch(batch)]
+        decided = dict(zip(dict.fromkeys(keys), decisions, strict=True))
+        return [decided[key] for key in keys]
 
     def _decide_batch(self, documents: Sequence[dict[str, Any]]) -> list[Decision | None]:
         question = {"documents": documents, "configuration": self._configuration}
         try:
             answers = self.ask("decisions", question)
             if len(answers) == len(documents):
-                return [read_decision(answer, policy.shipped_rules()) for answer in answers]
+                return [read_decision(answer, self._required) for answer in answers]
         except EngineError as error:
             if not POLICY_FAILED.search(str(error)):
                 raise

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from authz_plugin.errors import SettingsError
+from authz_plugin.tools.compliance import saved
 from authz_plugin.tools.compliance.saved import read_examination, read_validation
 from authz_plugin.tools.doctor.finding import Finding
 from authz_plugin.tools.sandbox import open_sandbox
 from tests.conftest import with_policy
+from tests.harness.in_process import Ended, run_command
 from tests.tools.compliance.made import examination, validation
 
 FINDING = Finding("dockerd.icc", "info", "they reach each other", "why", "fix")
@@ -27,6 +28,11 @@ def documents() -> tuple[dict[str, Any], dict[str, Any]]:
     """What validate and doctor print of a host under profile cis."""
     with open_sandbox(with_policy(profile="cis")) as sandbox:
         return validation(sandbox).to_document(), examination(sandbox, FINDING).to_document()
+
+
+@pytest.mark.parametrize("schema", [saved._VALIDATION, saved._EXAMINATION])
+def test_the_schemas_of_what_is_saved_are_schemas(schema: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema)
 
 
 def test_what_was_saved_is_read_back(
@@ -92,17 +98,10 @@ def test_the_command_takes_both_and_asks_no_daemon(
     for name, document in zip(("validation", "doctor"), documents, strict=True):
         (tmp_path / f"{name}.json").write_text(json.dumps(document))
 
-    def report(*arguments: str) -> subprocess.CompletedProcess[str]:
-        saved = [f"--validation={tmp_path}/validation.json", f"--doctor={tmp_path}/doctor.json"]
+    def report(*arguments: str) -> Ended:
+        files = [f"--validation={tmp_path}/validation.json", f"--doctor={tmp_path}/doctor.json"]
         host = f"--host=unix://{tmp_path}/none.sock"
-        program = Path(sys.executable).with_name("opa-authz")
-        return subprocess.run(
-            [program, "report", "--config=/dev/null", host, *saved, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return run_command(tmp_path, "report", "--config=/dev/null", host, *files, *arguments)
 
     output = tmp_path / "report.html"
     done = report("--profile=cis", "--format=html", f"--output={output}")
