@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +28,23 @@ class Ended:
     stderr: str
 
 
-def run_command(folder: Path, *arguments: str) -> Ended:
-    """Run ``opa-authz`` with arguments in a folder, as its program does."""
+_INHERITED: Final[Mapping[str, str]] = {}
+
+
+def run_command(
+    folder: Path, *arguments: str, environment: Mapping[str, str] = _INHERITED
+) -> Ended:
+    """Run ``opa-authz`` with arguments in a folder, as its program does.
+
+    ``environment`` is added to that of this process, without the variables of the Docker CLI.
+    """
     out, err = io.StringIO(), io.StringIO()
     status: object = 0
     with (
         redirect_stdout(out),
         redirect_stderr(err),
         mock.patch.object(sys, "argv", ["opa-authz", *arguments]),
+        mock.patch.dict(os.environ, {**_without_docker(), **environment}, clear=True),
         _in_folder(folder),
     ):
         try:
@@ -44,6 +53,10 @@ def run_command(folder: Path, *arguments: str) -> Ended:
             status = end.code
     code = status if isinstance(status, int) else int(status is not None)
     return Ended(code, out.getvalue(), err.getvalue())
+
+
+def _without_docker() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
 
 
 @contextmanager
