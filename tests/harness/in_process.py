@@ -36,7 +36,8 @@ def run_command(
 ) -> Ended:
     """Run ``opa-authz`` with arguments in a folder, as its program does.
 
-    ``environment`` is added to that of this process, without the variables of the Docker CLI.
+    ``environment`` is added to that of this process, without the variables of the Docker CLI
+    and of the program itself.
     """
     out, err = io.StringIO(), io.StringIO()
     status: object = 0
@@ -44,7 +45,7 @@ def run_command(
         redirect_stdout(out),
         redirect_stderr(err),
         mock.patch.object(sys, "argv", ["opa-authz", *arguments]),
-        mock.patch.dict(os.environ, {**_without_docker(), **environment}, clear=True),
+        mock.patch.dict(os.environ, {**_inherited(), **environment}, clear=True),
         _in_folder(folder),
     ):
         try:
@@ -55,8 +56,9 @@ def run_command(
     return Ended(code, out.getvalue(), err.getvalue())
 
 
-def _without_docker() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+def _inherited() -> dict[str, str]:
+    own = ("DOCKER_", "OPA_AUTHZ_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
 @contextmanager
