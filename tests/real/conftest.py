@@ -61,15 +61,18 @@ Guard = Callable[..., Guarded]
 
 _SLOWEST_FIRST: Final = (
     "test_attacks",
-    "test_operator_tools",
-    "test_operator_tutorial",
-    "test_operator_docs",
-    "test_clients",
-    "test_soak",
-    "test_names",
     "test_faults",
+    "test_operator_tools",
+    "test_journal",
+    "test_clients",
     "test_attack_command",
     "test_moved_mounts",
+    "test_protocol",
+    "test_soak",
+    "test_seeds",
+    "test_operator_docs",
+    "test_operator_tutorial",
+    "test_names",
 )
 """The files that take the longest. Workers begin with them, so that they end at the same time."""
 

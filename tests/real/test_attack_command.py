@@ -22,6 +22,7 @@ from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
 from tests.harness.guarding import CANARY, asking
 from tests.harness.haproxy import one_proxy
+from tests.harness.in_process import Ended
 from tests.harness.inventory import take_inventory
 from tests.harness.plugin import wait_for
 from tests.harness.unixhttp import plugin_socket
@@ -68,7 +69,7 @@ UNPROVED: Final = {
 """Such rows of the other families."""
 
 
-def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+def outcomes(done: Ended) -> dict[str, dict[str, Any]]:
     return {attack["id"]: attack for attack in json.loads(done.stdout)["attacks"]}
 
 
@@ -76,7 +77,7 @@ def of(found: dict[str, dict[str, Any]], outcome: str) -> set[str]:
     return {id_ for id_, attack in found.items() if attack["outcome"] == outcome}
 
 
-def attacked(dockerd: Dockerd, *arguments: str) -> subprocess.CompletedProcess[str]:
+def attacked(dockerd: Dockerd, *arguments: str) -> Ended:
     return opa_authz("attack", f"--host=unix://{dockerd.socket}", *arguments)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ import pytest
 
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
+from tests.harness.in_process import run_command
 from tests.harness.plugin import running_plugin
 from tests.real.conftest import TESTED, guard_with, prepare_content
 
-COMMAND = Path(sys.executable).with_name("opa-authz")
 SETTINGS = """\
 profile: production
 unmatched_callers: deny
@@ -60,11 +59,8 @@ class Host:
 
 
 def identity(folder: Path, *arguments: str) -> None:
-    subprocess.run(
-        [COMMAND, "identity", *arguments, f"--identities={folder}"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    done = run_command(Path.cwd(), "identity", *arguments, f"--identities={folder}")
+    assert done.returncode == 0, done.stderr
 
 
 def free_port() -> int:

@@ -6,8 +6,6 @@ The promises are those of ``test_seeds``, which the profiles keep; here an impor
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 
 from tests.harness.dockerd import IMAGE, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
+from tests.harness.in_process import run_command
 from tests.harness.plugin import running_plugin
 from tests.real import test_seeds as promises
 from tests.real.conftest import Guarded, guard_with, prepare_content
@@ -34,9 +33,9 @@ def carry_over(folder: Path, workspace: Path, variables: Mapping[str, str]) -> N
     if "WORKSPACE_ROOT" in variables:
         lines.append(f"ALLOWED_MOUNT_PATHS={workspace}\n")
     (folder / "proxy.env").write_text("".join(lines))
-    program = Path(sys.executable).with_name("opa-authz")
     words = ["import", "proxy.env", "--output", "config.yaml", "--force"]
-    subprocess.run([program, *words], cwd=folder, check=True, capture_output=True)
+    done = run_command(folder, *words)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_a_daemon_that_is_started_again_starts_nothing_whose_folder_was_replaced
     place: Place,
 ) -> None:
     folder, guarded = place.folder("daemon"), place.guarded
-    run = ("run", "--detach")
+    run = ("run", "--detach", "--stop-signal=KILL")
     guarded.succeeds(*run, "--name=once", f"--volume={folder}:/data", IMAGE, *_LASTING)
     whole = f"--volume={place.workspace}:/w"
     guarded.succeeds(*run, "--name=ever", "--restart=always", whole, IMAGE, *_LASTING)

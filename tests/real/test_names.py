@@ -19,7 +19,7 @@ from authz_plugin.tools.docker_client import Endpoint, Reply, Request, exchange
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
 from tests.harness.guarding import asking
-from tests.harness.plugin import running_plugin
+from tests.harness.plugin import Plugin, running_plugin
 from tests.real.conftest import TESTED
 
 _DETACHED: Final = ("--detach", "--stop-signal=KILL")
@@ -28,10 +28,12 @@ _SLEEPS: Final = (IMAGE, "sleep", "9999")
 
 @dataclass(frozen=True)
 class Daemon:
-    """A dockerd with a container, two networks and a swarm."""
+    """A dockerd with a container, two networks and a swarm, and a plugin that it can ask."""
 
     dockerd: Dockerd
-    folder: Path
+    plugin: Plugin
+    name: str
+    config: Path
 
     def send(self, method: str, path: str, body: Any = None) -> Reply:
         endpoint = Endpoint(f"unix://{self.dockerd.socket}", unix=self.dockerd.socket)
@@ -57,15 +59,11 @@ class Daemon:
 
     @contextmanager
     def guarded(self, config: str) -> Iterator[None]:
-        """Run a plugin with a configuration and have the daemon ask it."""
-        name = f"opa-authz-{os.getpid()}-names"
-        file = self.folder / "config.yaml"
-        file.write_text(config)
-        socket_ = Path(f"/run/docker/plugins/{name}.sock")
-        with (
-            running_plugin(self.folder, f"--config={file}", socket_=socket_),
-            asking(self.dockerd, name),
-        ):
+        """Have the plugin take over a configuration and the daemon ask it."""
+        self.config.write_text(config)
+        self.plugin.reload()
+        assert "is not taken over" not in self.plugin.log
+        with asking(self.dockerd, self.name):
             yield
 
 
@@ -83,8 +81,16 @@ def daemon(
 ) -> Iterator[Daemon]:
     engine = prepare(request.param)
     environment = engine.environment | _VARIABLES_OF_LINKS
-    with scratch_dockerd(replace(engine, environment=environment)) as dockerd:
-        made = Daemon(dockerd, tmp_path_factory.mktemp("names"))
+    folder, name = tmp_path_factory.mktemp("names"), f"opa-authz-{os.getpid()}-names"
+    config, socket_ = folder / "config.yaml", Path(f"/run/docker/plugins/{name}.sock")
+    config.write_text("profile: devcontainer\n")
+    with (
+        scratch_dockerd(replace(engine, environment=environment)) as dockerd,
+        running_plugin(
+            folder, f"--config={config}", socket_=socket_, data_root=dockerd.data_root
+        ) as plugin,
+    ):
+        made = Daemon(dockerd, plugin, name, config)
         dockerd.import_image()
         dockerd.docker("tag", IMAGE, "allowed:1")
         dockerd.docker("tag", IMAGE, "other:1")

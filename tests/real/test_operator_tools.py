@@ -9,8 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -27,7 +26,9 @@ from authz_plugin.tools.validation.runner import Validation
 from tests.harness.certificates import Authority
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
+from tests.harness.in_process import Ended, run_command
 from tests.harness.inventory import take_stored_inventory
+from tests.harness.plugin import wait_for
 from tests.harness.prometheus import free_port
 from tests.real.conftest import TESTED, Guard, Guarded, prepare_content
 
@@ -50,21 +51,15 @@ def unguarded() -> Iterator[Dockerd]:
         yield dockerd
 
 
-def opa_authz(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the installed command."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("DOCKER_")}
-    return subprocess.run(
-        [Path(sys.executable).with_name("opa-authz"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**environment, **options.pop("environment", {})},
-        **options,
-    )
+def opa_authz(*arguments: str, environment: Mapping[str, str] | None = None) -> Ended:
+    """Run a command within this process.
+
+    The tests of interruptions and terminals, and those of the docs, run the installed program.
+    """
+    return run_command(Path.cwd(), *arguments, environment=environment or {})
 
 
-def on(guarded: Guarded, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def on(guarded: Guarded, command: str, *arguments: str) -> Ended:
     """Run a command on a guarded daemon, with the settings of its plugin."""
     config = f"--config={guarded.workspace.parent / 'config.yaml'}"
     root = {"OPA_AUTHZ_DATA_ROOT": str(guarded.dockerd.data_root)}
@@ -72,7 +67,7 @@ def on(guarded: Guarded, command: str, *arguments: str) -> subprocess.CompletedP
     return opa_authz(command, host, config, *arguments, environment=root)
 
 
-def checks(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def checks(done: Ended) -> dict[str, Any]:
     return {check["id"]: check for check in json.loads(done.stdout)["checks"]}
 
 
@@ -169,9 +164,9 @@ def test_validate_leaves_nothing_behind_when_it_is_interrupted(
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - as a shell
     ) as process:
-        end = time.monotonic() + 30
-        while production.plugin.log.count("opa-authz-probe-of-nothing") == made:
-            assert time.monotonic() < end
+        wait_for(
+            lambda: production.plugin.log.count("opa-authz-probe-of-nothing") > made, "a probe", 30
+        )
         process.send_signal(number)
         process.communicate(timeout=30)
         assert process.returncode == 1
@@ -234,7 +229,7 @@ def listed(dockerd: Dockerd, *command: str) -> list[str]:
     return [line for line in lines if " ingress " not in line and " docker_gwbridge " not in line]
 
 
-def findings(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def findings(done: Ended) -> dict[str, Any]:
     return {finding["id"]: finding for finding in json.loads(done.stdout)["findings"]}
 
 

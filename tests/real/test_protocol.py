@@ -43,7 +43,7 @@ def name() -> str:
 
 
 def is_guarded(dockerd: Dockerd) -> bool:
-    return "authorization denied" in dockerd.docker("volume", "ls", check=False).stderr
+    return "authorization denied" in call(dockerd.socket, "GET", "/volumes").text
 
 
 def test_an_idle_plugin_answers_at_once(production: Guarded) -> None:
@@ -161,11 +161,10 @@ def chunked(guarded: Guarded, body: str) -> Response:
     return Response(int(answer.split()[1]), answer.decode())
 
 
-def test_a_daemon_that_boots_guarded_serves_nobody_unguarded(tmp_path: Path, name: str) -> None:
-    with running_plugin(tmp_path, socket_=PLUGINS / f"{name}.sock"):
-        config = {"authorization-plugins": [name]}
-        with scratch_dockerd(prepare(NEWEST), config) as booted:
-            assert is_guarded(booted)
+def test_a_daemon_that_boots_guarded_serves_nobody_unguarded(guard: Guard) -> None:
+    config = {"authorization-plugins": [guard(NEWEST, "production").name]}
+    with scratch_dockerd(prepare(NEWEST), config) as booted:
+        assert is_guarded(booted)
 
 
 def test_a_daemon_does_not_start_without_its_plugin(name: str) -> None:
@@ -190,13 +189,11 @@ def test_a_restarted_plugin_is_used_without_a_hand(
 
 @pytest.mark.parametrize("engine", TESTED)
 def test_sighup_switches_off_a_plugin_that_only_the_command_line_names(
-    tmp_path: Path, name: str, engine: str
+    guard: Guard, engine: str
 ) -> None:
     """Why README says daemon.json: dockerd takes the list from there alone when it reloads."""
-    with (
-        running_plugin(tmp_path, socket_=PLUGINS / f"{name}.sock"),
-        scratch_dockerd(prepare(engine), {}, f"--authorization-plugin={name}") as daemon,
-    ):
+    flag = f"--authorization-plugin={guard(engine, 'production').name}"
+    with scratch_dockerd(prepare(engine), {}, flag) as daemon:
         assert is_guarded(daemon)
         daemon.reload({})
         wait_for(lambda: not is_guarded(daemon), "authorization to be switched off")
@@ -311,11 +308,10 @@ def ask(connection: socket.socket) -> bytes:
     return answer
 
 
-def test_clients_go_on_while_the_plugin_takes_over_a_policy(
-    tmp_path: Path, dockerd: Dockerd, name: str
-) -> None:
-    with running_plugin(tmp_path, socket_=PLUGINS / f"{name}.sock") as plugin:
-        guard_with(dockerd, name)
-        plugin.process.send_signal(signal.SIGHUP)
-        results = [dockerd.docker("ps", check=False).returncode for _ in range(10)]
-    assert results == [0] * 10
+def test_clients_go_on_while_the_plugin_takes_over_a_policy(guard: Guard) -> None:
+    guarded = guard(TESTED[-1], "production")
+    taken_over = guarded.plugin.log.count("is in force")
+    guarded.plugin.process.send_signal(signal.SIGHUP)
+    for _ in range(10):
+        guarded.succeeds("ps")
+    wait_for(lambda: guarded.plugin.log.count("is in force") > taken_over, "the policy")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import pytest
 
 from tests.harness.dockerd import scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
+from tests.harness.in_process import run_command
 from tests.harness.plugin import running_plugin
 from tests.real.conftest import guard_with, prepare_content
 
@@ -76,17 +75,8 @@ def three(options: list[str], folder: Path, *, live: bool = False) -> Reported:
 
 
 def run(status: int, *arguments: str) -> Document:
-    """Run the installed command, which ends with a status; what it prints."""
-    program = Path(sys.executable).with_name("opa-authz")
-    environment = {key: value for key, value in os.environ.items() if key[:10] != "OPA_AUTHZ_"}
-    done = subprocess.run(
-        [program, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    """Run a command, which ends with a status; what it prints."""
+    done = run_command(Path.cwd(), *arguments)
     assert done.returncode == status, done.stderr
     document: Document = json.loads(done.stdout)
     return document

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.real.conftest import TESTED
 from tests.soak.__main__ import soak
 
 
-@pytest.mark.parametrize("engine", TESTED)
-def test_no_answer_is_wrong_while_the_policy_changes_and_opa_dies(engine: str) -> None:
-    report = soak(seconds=40, rate=100, every=8, engine=engine)
+def test_no_answer_is_wrong_while_the_policy_changes_and_opa_dies() -> None:
+    """On the newest engine alone: the load is on the plugin, which is the same with every one."""
+    report = soak(seconds=40, rate=100, every=8, engine=NEWEST)
     assert report.wrong == []
     assert report.outcomes["allowed"] > 500
     assert report.outcomes["denied"] > 300
