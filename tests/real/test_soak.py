@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.harness.engines import NEWEST
 from tests.soak.__main__ import soak
 
 
