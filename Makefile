@@ -52,14 +52,14 @@ PURE := tests/dockerd tests/test_annotations.py tests/test_caller.py tests/test_
 unit-and-rego: rego unit
 
 unit: $(BIN)/.dev $(BIN)/opa ## Run the tests that need no dockerd
-	$(UNIT_PYTEST) -m "not dockerd" -n $(WORKERS) --dist worksteal $(ARGS)
+	$(UNIT_PYTEST) --ignore=tests/real -n $(WORKERS) --dist worksteal $(ARGS)
 
 rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
 	$(BIN)/opa test --bundle policies
 	$(BIN)/opa test --bundle policies --coverage --format json | $(BIN)/python -m tests.uncovered
 
 real: $(BIN)/.dev $(BIN)/opa ## Run the tests with real dockerds (needs root)
-	$(PYTEST) -m dockerd -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) tests/real -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(BIN)/.dev $(BIN)/opa ## Measure the plugin beside a Go plugin with OPA inside (needs Go)
 	$(BIN)/python -m tests.bench $(ARGS)

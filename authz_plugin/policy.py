@@ -44,6 +44,7 @@ __all__ = [
     "profiles",
     "rule_ids",
     "rule_packages",
+    "shipped_digest",
     "shipped_rules",
 ]
 
@@ -51,6 +52,9 @@ _TEST: Final = "_test.rego"
 _DENIALS: Final = re.compile(r"^\s*(default\s+)?denials\b", re.MULTILINE)
 _DATA: Final = frozenset({".json", ".yaml", ".yml"})
 _RULES: Final = "data.docker.authz.rules."
+_CHECKED_DIGEST: Final = Path(__file__).with_name("policies.sha256")
+"""The digest of the released policies, which OPA has checked. ``make generate`` writes it, and
+``make check`` has OPA check them."""
 _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
 
 
@@ -90,11 +94,14 @@ def assemble(
     ``config`` is the result of ``configuration``, ``custom`` the folder of the operator's own
     rules. Raises ``PolicyError`` for policies that do not compile, for packages that are not
     ``docker.authz.rules.custom_*``, and for files and denials that the bundle would not include.
+    Policies that are exactly the released ones are not compiled here: OPA compiles them when it
+    loads the bundle.
     """
     sources = [SHIPPED / ROOT] if custom is None else [SHIPPED / ROOT, custom]
     if custom is not None and not custom.is_dir():
         raise PolicyError(f"{custom} is not a folder of policies")
-    compiler.check(SHIPPED / "schemas", sources)
+    if custom is not None or shipped_digest() != _CHECKED_DIGEST.read_text().strip():
+        compiler.check(SHIPPED / "schemas", sources)
     packages = rule_packages(custom, compiler)
     _copy_rules(SHIPPED, folder)
     if custom is not None:
@@ -107,6 +114,14 @@ def assemble(
     _write_data(folder / ".manifest", manifest)
     ending = [exemption for exemption in exceptions(config, datetime.now(UTC)) if exemption.ending]
     return Bundle(folder, revision, config["profile"], packages, tuple(ending))
+
+
+def shipped_digest() -> str:
+    """The SHA-256 of the shipped policies, in hexadecimal."""
+    digest = hashlib.sha256()
+    for file in _served(SHIPPED / ROOT):
+        _add_file(digest, file, SHIPPED)
+    return digest.hexdigest()
 
 
 def old_names(custom: Path | None) -> list[str]:
@@ -173,11 +188,15 @@ def _check_inner(package: str, files: Sequence[str]) -> None:
 
 
 def _copy_rules(source: Path, target: Path) -> None:
-    for file in sorted(source.rglob("*.rego")):
-        if not file.name.endswith(_TEST):
-            copy = target / file.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+    for file in _served(source):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+
+
+def _served(folder: Path) -> list[Path]:
+    """The Rego files in a folder that are not tests."""
+    return [file for file in sorted(folder.rglob("*.rego")) if not file.name.endswith(_TEST)]
 
 
 def _write_data(file: Path, data: Mapping[str, Any]) -> None:
@@ -189,6 +208,10 @@ def _revision(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*")):
         if file.is_file():
-            digest.update(f"{file.relative_to(folder)}\0".encode())
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+            _add_file(digest, file, folder)
     return digest.hexdigest()[:12]
+
+
+def _add_file(digest: hashlib._Hash, file: Path, folder: Path) -> None:
+    digest.update(f"{file.relative_to(folder)}\0".encode())
+    digest.update(hashlib.sha256(file.read_bytes()).digest())

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from authz_plugin.errors import SetupError
+
 Key = tuple[str, ...]
 """A key of the policy configuration, such as ``("capabilities", "allow")``."""
 
@@ -227,10 +229,16 @@ def _is_beginning(pattern: str, value: str) -> bool:
     return pattern.endswith("*") and value.startswith(pattern[:-1])
 
 
+_FILE: Final = Path(__file__).with_name("rules.json")
+
+
 @cache
 def _shipped() -> Mapping[str, Rule]:
-    entries = json.loads(Path(__file__).with_name("rules.json").read_text())
-    rules = [Rule.of(entry["package"], entry) for entry in entries]
+    try:
+        entries = json.loads(_FILE.read_text())
+        rules = [Rule.of(entry["package"], entry) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SetupError(f"{_FILE} cannot be read: {error}; install opa-authz again") from error
     return {rule.id: rule for rule in rules}
 
 

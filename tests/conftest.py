@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,24 +82,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def opa() -> binary.Opa:
     """The OPA program that `make` installed."""
     return binary.find()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def shipped_policies_checked_once() -> Iterator[None]:
-    """Have OPA check the shipped policies once: no test changes them, and many make a bundle."""
-    check = binary.Opa.check
-    checked: set[tuple[binary.Opa, Path]] = set()
-
-    def check_once(opa: binary.Opa, schemas: Path, policies: Sequence[Path]) -> None:
-        is_shipped = list(policies) == [policy.SHIPPED / policy.ROOT]
-        if not (is_shipped and (opa, schemas) in checked):
-            check(opa, schemas, policies)
-        if is_shipped:
-            checked.add((opa, schemas))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(binary.Opa, "check", check_once)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -206,6 +207,20 @@ def test_a_rule_that_does_not_compile_is_told_by_file_and_line(
     (tmp_path / "custom/x.rego").write_text(text)
     with pytest.raises(PolicyError, match=place):
         policy.assemble(tmp_path / "bundle", configuration(), tmp_path / "custom", opa)
+
+
+def test_a_released_rule_that_was_edited_is_compiled_again(
+    tmp_path: Path, opa: binary.Opa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited = tmp_path / "policies"
+    shutil.copytree(policy.SHIPPED, edited)
+    config = configuration()
+    monkeypatch.setattr(policy, "SHIPPED", edited)
+    policy.assemble(tmp_path / "same", config, None, opa)
+    with (edited / policy.ROOT / "rules/users/users.rego").open("a") as file:
+        file.write("\nx := input.bdy\n")
+    with pytest.raises(PolicyError, match=r"users\.rego:\d+"):
+        policy.assemble(tmp_path / "edited", config, None, opa)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, opa: binary.Opa) -> None:

@@ -78,13 +78,11 @@ _SLOWEST_FIRST: Final = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a dockerd, and sort them by file, the slowest file first.
+    """Sort the tests by file, the slowest file first.
 
     The tests of a file share daemons, so that one worker must run them all (``--dist loadfile``).
     """
     real = [item for item in items if item.path.is_relative_to(HERE)]
-    for item in real:
-        item.add_marker("dockerd")
     others = [item for item in items if not item.path.is_relative_to(HERE)]
     items[:] = others + sorted(real, key=_turn)
 

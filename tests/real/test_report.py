@@ -18,8 +18,6 @@ from tests.harness.in_process import run_command
 from tests.harness.plugin import running_plugin
 from tests.real.conftest import guard_with, prepare_content
 
-pytestmark = pytest.mark.dockerd
-
 Document = dict[str, Any]
 
 
