@@ -286,7 +286,7 @@ denials contains denial.of(
 #   settings: [networks.config_from]
 #   remedy: Give the network its options itself.
 #   change: {set: networks.config_from, to: true}
-#   danger: the network gets options that no rule sees
+#   danger: the network gets options that no rule can check
 #   controls: [docker Networks]
 denials contains denial.of(
 	"networks.config", "ConfigFrom", null,

@@ -19,7 +19,7 @@ import data.docker.authz.effective
 #   danger:
 #     harmless: [plugin.inspect, plugin.list, plugin.privileges]
 #     values:
-#       build.grpc: allows any build; no rule sees it
+#       build.grpc: allows any build; no rule can check it
 #       container.checkpoint.*: creates, lists and removes directories of the host, as root
 #       debug.*: shows dockerd's memory
 #       node.remove: removes hosts from the swarm

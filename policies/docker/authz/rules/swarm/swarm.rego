@@ -103,7 +103,7 @@ denials contains denial.of(
 #     Update the service with the whole previous specification, and leave --update-failure-action at
 #     pause.
 #   change: {set: swarm.rollback, to: true}
-#   danger: restores a specification that no rule sees
+#   danger: restores a specification that no rule can check
 #   records: [body.UpdateConfig.FailureAction]
 #   controls: [docker Swarm]
 denials contains denial.of(
