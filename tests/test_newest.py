@@ -141,7 +141,19 @@ CHANGES: Final = {
         "pkg/plugins/client.go",
         "func backoff(",
         "func made() {}\n\nfunc backoff(",
-        {"changed code: pkg/plugins/client.go: made, which is new"},
+        {"changed code: pkg/plugins/client.go: made (new)"},
+    ),
+    "a function with another name": (
+        "daemon/extensions.go",
+        "func extensionDirs(",
+        "func made(",
+        {"changed code: daemon/extensions.go: extensionDirs (gone), made (new)"},
+    ),
+    "what the daemon offers to the handlers": (
+        f"{ROUTERS}/system/backend.go",
+        "type Backend interface {",
+        "type Backend interface {\n\tMade()",
+        set(),
     ),
     "a module": (
         "go.mod",

@@ -63,6 +63,7 @@ WATCHED: Final[Mapping[str, str]] = {
     "|daemonCLI.reloadConfig|loadListeners",
     "daemon/config/config.go": "MaxAPIVersion|MinAPIVersion|defaultMinAPIVersion",
     "daemon/extensions.go": "",
+    "daemon/extensions_default.go": "",
     "daemon/internal/runconfig": "",
     "daemon/internal/versions": "",
     "daemon/server/httputils": "",
@@ -75,6 +76,7 @@ WATCHED: Final[Mapping[str, str]] = {
     "daemon/server/server.go": "",
     "daemon/server/swarmbackend": "",
     "daemon/server/volumebackend": "",
+    "extpoints/servicegrpc": "",
     "pkg/authorization": "",
     "pkg/plugins": "",
 }
@@ -105,7 +107,10 @@ def compare(pinned: Path, newest: Path) -> list[Difference]:
 
     ``pinned`` and ``newest`` are folders with the source of ``github.com/moby/moby/v2``.
     """
-    return sorted({*_routes(pinned, newest), *_reads(newest), *_code(pinned, newest)})
+    lines, problems = walk.lines_of_routers(newest / ROUTERS)
+    found = {Difference("not understood", problem) for problem in problems[1:]}
+    found |= {*_routes(pinned, newest, lines), *_reads(newest, lines), *_code(pinned, newest)}
+    return sorted(found)
 
 
 def compare_fields(api: Path) -> list[Difference]:
@@ -132,6 +137,10 @@ def report(differences: Iterable[Difference]) -> str:
     return "\n".join(lines)
 
 
+_Lines = list[tuple[str, str, str]]
+"""What each route reads: route, place and name."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Route:
     name: str
@@ -140,13 +149,10 @@ class _Route:
     hash: str
 
 
-def _routes(pinned: Path, newest: Path) -> Iterator[Difference]:
+def _routes(pinned: Path, newest: Path, lines: _Lines) -> Iterator[Difference]:
     before = [_Route(*cells) for cells in _list(pinned / ROUTERS, "handlers")]
     now = [_Route(*cells) for cells in _list(newest / ROUTERS, "handlers")]
     known = {route.name: route for route in before}
-    lines, problems = walk.lines_of_routers(newest / ROUTERS)
-    for problem in problems[1:]:
-        yield Difference("not understood", problem)
     for route in now:
         if not walk.operations(route.name):
             reads = sorted(f"{place} {name}" for own, place, name in lines if own == route.name)
@@ -162,8 +168,7 @@ def _routes(pinned: Path, newest: Path) -> Iterator[Difference]:
             yield Difference("order of routes", f"{package}: {', '.join(order)}")
 
 
-def _reads(newest: Path) -> Iterator[Difference]:
-    lines, _ = walk.lines_of_routers(newest / ROUTERS)
+def _reads(newest: Path, lines: _Lines) -> Iterator[Difference]:
     found = {
         (id_, "query" if place == "list" else place, name)
         for id_, place, name in walk.reads_in(lines)
@@ -191,11 +196,16 @@ def _reads(newest: Path) -> Iterator[Difference]:
 
 def _code(pinned: Path, newest: Path) -> Iterator[Difference]:
     before, now = _declarations(pinned), _declarations(newest)
+    changed: dict[str, list[str]] = {}
     for file, name in sorted(before.keys() | now.keys()):
-        if before.get((file, name)) != now.get((file, name)):
-            change = "" if (file, name) in before and (file, name) in now else ", which is "
-            change += "" if not change else "new" if (file, name) in now else "gone"
-            yield Difference("changed code", f"{file}: {name}{change}")
+        if (file, name) not in now:
+            changed.setdefault(file, []).append(f"{name} (gone)")
+        elif (file, name) not in before:
+            changed.setdefault(file, []).append(f"{name} (new)")
+        elif before[file, name] != now[file, name]:
+            changed.setdefault(file, []).append(name)
+    for file, names in changed.items():
+        yield Difference("changed code", f"{file}: {', '.join(names)}")
     was, is_ = _requirements(pinned), _requirements(newest)
     for module in MODULES:
         if was.get(module) != is_.get(module):
