@@ -44,7 +44,7 @@ quick: $(BIN)/.dev $(BIN)/opa ## What can be known in two minutes: style, types,
 	$(BIN)/opa test --bundle policies
 	$(PYTEST) -q -n $(WORKERS) --dist worksteal $(PURE)
 # What starts no process and waits for nothing.
-PURE := tests/dockerd tests/test_annotations.py tests/test_caller.py tests/test_decision.py \
+PURE := tests/dockerd tests/test_annotations.py tests/test_api_versions.py tests/test_caller.py tests/test_decision.py \
 	tests/test_document.py tests/test_enginestate.py tests/test_generated.py tests/test_hostpaths.py \
 	tests/test_ledger.py tests/test_newest.py tests/test_policy.py tests/test_protocol.py \
 	tests/test_settings.py
