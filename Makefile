@@ -17,7 +17,7 @@ test quick unit rego real check: export GOGC ?= 400
 test quick unit rego real check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
 test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run demo quick test unit rego real bench fuzz adversary soak audit ledger check fmt generate lock clean
+.PHONY: help run demo quick test unit rego real bench fuzz adversary soak audit engines check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,9 +44,10 @@ quick: $(BIN)/.dev $(BIN)/opa ## What can be known in two minutes: style, types,
 	$(BIN)/opa test --bundle policies
 	$(PYTEST) -q -n $(WORKERS) --dist worksteal $(PURE)
 # What starts no process and waits for nothing.
-PURE := tests/dockerd tests/test_annotations.py tests/test_caller.py tests/test_decision.py \
+PURE := tests/dockerd tests/test_annotations.py tests/test_api_versions.py tests/test_caller.py tests/test_decision.py \
 	tests/test_document.py tests/test_enginestate.py tests/test_generated.py tests/test_hostpaths.py \
-	tests/test_ledger.py tests/test_policy.py tests/test_protocol.py tests/test_settings.py
+	tests/test_ledger.py tests/test_newest.py tests/test_policy.py tests/test_protocol.py \
+	tests/test_settings.py
 
 .PHONY: unit-and-rego
 unit-and-rego: rego unit
@@ -73,8 +74,8 @@ adversary: $(BIN)/.dev $(BIN)/opa ## Have each profile deny every denied request
 soak: $(BIN)/.dev $(BIN)/opa ## An hour of mixed load on a guarded dockerd (needs root; ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak $(ARGS)
 
-ledger: $(BIN)/.dev ## Look for fields that only Docker's newest API module has (needs Go and the module proxy)
-	$(BIN)/python -m tests.ledger
+engines: $(BIN)/.dev $(BIN)/opa ## Print what the newest Docker has that is not known here (needs Go and the module proxy)
+	$(BIN)/python -m tests.newest $(ARGS)
 
 audit: ## Look the pinned dependencies up for known weaknesses (needs PyPI's advisories)
 	$(PYTHON) -m venv .cache/pip-audit

@@ -26,6 +26,7 @@ from authz_plugin.dockerd.references import (
 )
 from authz_plugin.dockerd.routes import Operation
 from authz_plugin.dockerd.uri import read_target
+from authz_plugin.dockerd.versions import drop_newer_fields
 from authz_plugin.dockerd.workload import Workload, with_networks_and_volumes
 from authz_plugin.errors import Refused
 
@@ -90,6 +91,7 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
                 "give it once",
             )
     content = bodies.read_body(method, operation, headers, body)
+    drop_newer_fields(operation.id, target.api_version, content.body)
     readers, query = operation.readers, target.query
     parts = Parts(operation.kind, matched.ref or "", content.body, query)
     mounts = _facts(readers.mounts, parts)

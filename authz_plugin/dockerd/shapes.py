@@ -121,7 +121,7 @@ _CONFIG: Final[dict[str, Shape]] = {
     "WorkingDir": STRING,
     "Entrypoint": STRING_OR_STRINGS,
     "NetworkDisabled": BOOL,
-    "MacAddress": STRING,  # until 28
+    "MacAddress": STRING,  # from 29 on below API 1.52 only
     "OnBuild": STRINGS,
     "Labels": STRING_MAP,
     "StopSignal": STRING,
@@ -545,7 +545,7 @@ SERVICE: Final = Struct(
         ),
         "UpdateConfig": Pointer(_UPDATE_CONFIG),
         "RollbackConfig": Pointer(_UPDATE_CONFIG),
-        "Networks": _NETWORK_ATTACHMENTS,  # until 28; later below API 1.44
+        "Networks": _NETWORK_ATTACHMENTS,  # from 29 on below API 1.44 only
         "EndpointSpec": Pointer(
             Struct(
                 {

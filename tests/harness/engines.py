@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +52,9 @@ ENGINES: Final = (*_DEBIAN, NEWEST)
 """The releases that the tests run on, oldest first."""
 
 _NEWEST_VERSION: Final = "29.9.0"
-_MOBY: Final = "v2.0.0-beta.24"
+MOBY: Final = "v2.0.0-beta.24"
+"""The version of github.com/moby/moby/v2 that the newest engine is built from."""
+
 _RUNC: Final = "v1.5.3"
 _CLI_VERSION: Final = "29.9.3"
 _CLI: Final = Path(__file__).parent / "docker29"
@@ -65,7 +67,7 @@ def prepare(name: str) -> Engine:
     unpack(_RUNTIME_SUITE, _RUNTIME, runtime)
     if name == NEWEST:
         folder = CACHE / NEWEST
-        _once(folder, _build)
+        _once(folder, lambda partial: _build(partial, *_newest()))
     else:
         suite, packages = _DEBIAN[name]
         folder = CACHE / suite
@@ -85,6 +87,16 @@ def prepare(name: str) -> Engine:
         environment=environment,
         storage_driver="native" if name == NEWEST else "vfs",
     )
+
+
+def prepare_dockerd(moby: str) -> Engine:
+    """The newest engine with the dockerd of another version of ``github.com/moby/moby/v2``."""
+    engine = prepare(NEWEST)
+    if moby == MOBY:
+        return engine
+    folder = CACHE / f"moby-{moby}"
+    _once(folder, lambda partial: _build(partial, _dockerd(moby)))
+    return replace(engine, dockerd=folder / "usr/sbin/dockerd")
 
 
 def installed() -> Engine | None:
@@ -113,8 +125,33 @@ def _once(target: Path, make: Callable[[Path], None]) -> None:
             partial.rename(target)
 
 
-def _build(target: Path) -> None:
-    """Build the newest engine, its CLI and a runc that can start its containers."""
+Program = tuple[str, list[str]]
+"""A program that Go installs: its folder below /usr, and the arguments of ``go install``."""
+
+_TAGS: Final = "-tags=exclude_graphdriver_btrfs,seccomp"
+
+
+def _dockerd(moby: str) -> Program:
+    version = f"-X github.com/moby/moby/v2/dockerversion.Version={_NEWEST_VERSION}"
+    package = f"github.com/moby/moby/v2/cmd/dockerd@{moby}"
+    return "sbin", [_TAGS, f"-ldflags=-s -w {version}", package]
+
+
+def _newest() -> list[Program]:
+    """The newest engine, its CLI and a runc that can start its containers."""
+    cli_version = f"-X github.com/docker/cli/cli/version.Version={_CLI_VERSION}"
+    # The CLI's module has no go.mod, for which Go supposes the language of Go 1.16.
+    language = "-gcflags=github.com/docker/cli/...=-lang=go1.26"
+    return [
+        _dockerd(MOBY),
+        ("bin", ["-ldflags=-s -w", f"github.com/moby/moby/v2/cmd/docker-proxy@{MOBY}"]),
+        ("sbin", [_TAGS, "-ldflags=-s -w", f"github.com/opencontainers/runc@{_RUNC}"]),
+        ("bin", [language, f"-ldflags=-s -w {cli_version}", "tool"]),
+    ]
+
+
+def _build(target: Path, *programs: Program) -> None:
+    """Have Go install programs that need libseccomp."""
     if shutil.which("go") is None:
         raise RuntimeError(
             f"Docker {NEWEST} is built by Go, which is not installed; "
@@ -130,23 +167,11 @@ def _build(target: Path) -> None:
         "CGO_LDFLAGS": f"-L{library.parent} -lseccomp",
         "PKG_CONFIG": "true",  # it would name the folders of the machine
     }
-    version = f"-X github.com/moby/moby/v2/dockerversion.Version={_NEWEST_VERSION}"
-    cli_version = f"-X github.com/docker/cli/cli/version.Version={_CLI_VERSION}"
-    # The CLI's module has no go.mod, for which Go supposes the language of Go 1.16.
-    language = "-gcflags=github.com/docker/cli/...=-lang=go1.26"
-    moby = f"github.com/moby/moby/v2/cmd/{{}}@{_MOBY}"
-    tags = "-tags=exclude_graphdriver_btrfs,seccomp"
-    for bin_, arguments in (
-        ("sbin", [tags, f"-ldflags=-s -w {version}", moby.format("dockerd")]),
-        ("bin", ["-ldflags=-s -w", moby.format("docker-proxy")]),
-        ("sbin", [tags, "-ldflags=-s -w", f"github.com/opencontainers/runc@{_RUNC}"]),
-        ("bin", [language, f"-ldflags=-s -w {cli_version}", "tool"]),
-    ):
-        programs = {"GOBIN": f"{target}/usr/{bin_}"}
+    for bin_, arguments in programs:
         subprocess.run(
             ["go", "install", *arguments],
             cwd=_CLI,
-            env=environment | programs,
+            env=environment | {"GOBIN": f"{target}/usr/{bin_}"},
             check=True,
         )
     shutil.rmtree(seccomp)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,7 +56,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     ),
 }
 
-_FILTERS: Final[Mapping[str, str]] = {
+FILTERS: Final[Mapping[str, str]] = {
     "GetServices": "service.list",
     "acceptedFilters": "network.list",
     "acceptedImageFilterTags": "image.list",
@@ -104,21 +104,39 @@ def fields() -> Mapping[tuple[str, str], str]:
 
 def _paths(program: Path) -> list[tuple[str, str]]:
     done = subprocess.run([program, "paths"], capture_output=True, check=True, text=True)
-    lines = [line.split("\t") for line in done.stdout.splitlines()]
-    return [(type_, path) for type_, path, _ in lines]
+    return _fields_in(done.stdout)
 
 
-def newest() -> tuple[str, list[tuple[str, str]]]:
-    """Return the newest version of Docker's API module in the module proxy, and its fields."""
+def _fields_in(output: str) -> list[tuple[str, str]]:
+    return [(type_, path) for type_, path, _ in map(_cells, output.splitlines())]
+
+
+def _cells(line: str) -> list[str]:
+    return line.split("\t")
+
+
+def pinned_api() -> str:
+    """Return the version of the API module that the oracle is pinned to."""
+    found = re.search(rf"{NEWEST_API} (\S+)", (_GO / NEWEST / "go.mod").read_text())
+    assert found is not None
+    return found[1]
+
+
+def fields_of_api(replaced_by: Path) -> list[tuple[str, str]]:
+    """Return the fields, as type and path, that the types of an API module in a folder have.
+
+    Raises ``WalkError`` if the oracle cannot be built with it.
+    """
     with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
         for name in (NEWEST, "serve"):
             shutil.copytree(_GO / name, Path(folder) / name)
         here = Path(folder) / NEWEST
-        _go("get", f"{NEWEST_API}@latest", cwd=here)
-        _go("mod", "tidy", cwd=here)
-        version = _go("list", "-m", "-f", "{{.Version}}", NEWEST_API, cwd=here).strip()
-        _go("build", "-o", "walk", ".", cwd=here)
-        return version, _paths(here / "walk")
+        go("mod", "edit", f"-replace={NEWEST_API}={replaced_by}", cwd=here)
+        go("build", "-mod=mod", "-o", "walk", ".", cwd=here)
+        done = subprocess.run([here / "walk", "paths"], capture_output=True, check=False, text=True)
+        if done.returncode:
+            raise WalkError(f"the types of {NEWEST_API}:\n{done.stderr}")
+        return _fields_in(done.stdout)
 
 
 @cache
@@ -150,18 +168,29 @@ def lists() -> frozenset[tuple[str, str]]:
 
 @cache
 def _reads(engine: str) -> list[tuple[str, str, str]]:
+    lines, problems = lines_of_routers(source(engine) / SOURCES[engine].routers)
+    if problems:
+        raise WalkError("\n".join([f"the routers of Docker {NAMES[engine]}:", *problems]))
+    for route, _, _ in lines:
+        if not operations(route):
+            raise WalkError(f"{route} is no route of authz_plugin/dockerd/routes.py")
+    return reads_in(lines)
+
+
+def lines_of_routers(routers: Path) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Return what each route reads, as route, place and name, and what is not understood."""
     done = subprocess.run(
-        [oracle.build("routers"), _source(engine) / SOURCES[engine].routers],
-        capture_output=True,
-        check=False,
-        text=True,
+        [oracle.build("routers"), routers], capture_output=True, check=False, text=True
     )
-    if done.returncode:
-        raise WalkError(f"the routers of Docker {NAMES[engine]}:\n{done.stderr}")
+    found = [(route, place, name) for route, place, name in map(_cells, done.stdout.splitlines())]
+    return found, done.stderr.splitlines() if done.returncode else []
+
+
+def reads_in(lines: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Return reads as operation, place and name, without those of routes that are not known."""
     found = []
-    for line in done.stdout.splitlines():
-        route, place, name = line.split("\t")
-        for operation in _operations(route):
+    for route, place, name in lines:
+        for operation in operations(route):
             if place == "route":
                 found += [(operation, "path", part) for part in _parts(route)]
             elif place != "body":
@@ -172,17 +201,20 @@ def _reads(engine: str) -> list[tuple[str, str, str]]:
 
 
 def _filters(engine: str) -> list[tuple[str, str]]:
-    source = _source(engine)
-    folders = [folder for folder in _FOLDERS if (source / folder).is_dir()]
-    words: list[str | Path] = [oracle.build("routers"), source, *folders]
-    done = subprocess.run(words, capture_output=True, check=True, text=True)
     found = []
-    for line in done.stdout.splitlines():
-        file, map_, name = line.split("\t")
-        if map_ not in _FILTERS:
+    for file, map_, name in accepted_filters(source(engine)):
+        if map_ not in FILTERS:
             raise WalkError(f"{file}: say in {__name__} whose filters {map_} names")
-        found.append((_FILTERS[map_], name))
+        found.append((FILTERS[map_], name))
     return found
+
+
+def accepted_filters(folder: Path) -> list[tuple[str, str, str]]:
+    """Return the filters that a daemon accepts, as file, map and name."""
+    folders = [one for one in _FOLDERS if (folder / one).is_dir()]
+    words: list[str | Path] = [oracle.build("routers"), folder, "filters", *folders]
+    done = subprocess.run(words, capture_output=True, check=True, text=True)
+    return [(file, map_, name) for file, map_, name in map(_cells, done.stdout.splitlines())]
 
 
 _ELSEWHERE: Final = {
@@ -195,7 +227,8 @@ def _parts(route: str) -> list[str]:
     return re.findall(r"\{(\w+)", route)
 
 
-def _operations(route: str) -> list[str]:
+def operations(route: str) -> list[str]:
+    """Return the operations of a route, given as method and path; none if it is not known."""
     method, path = route.split(" ", 1)
     known = [
         operation.id
@@ -204,20 +237,26 @@ def _operations(route: str) -> list[str]:
     ]
     if not known and path.startswith("/debug/pprof/"):
         known = ["debug.pprof"]
-    if not known:
-        raise WalkError(f"{route} is no route of authz_plugin/dockerd/routes.py")
     return known
 
 
-def _source(engine: str) -> Path:
-    source = SOURCES[engine]
-    module: dict[str, Any] = json.loads(_go("mod", "download", "-json", source.module, cwd=_GO))
-    if module["Sum"] != source.sum:
-        raise WalkError(f"{source.module} is not what it was: {module['Sum']}")
+def source(engine: str) -> Path:
+    """Return the folder of an engine's source, which is downloaded if it is not there."""
+    pinned = SOURCES[engine]
+    module = download(pinned.module)
+    if module["Sum"] != pinned.sum:
+        raise WalkError(f"{pinned.module} is not what it was: {module['Sum']}")
     return Path(module["Dir"])
 
 
-def _go(*words: str, cwd: Path) -> str:
+def download(module: str) -> dict[str, Any]:
+    """Download a Go module, given with its version, and return what Go says of it."""
+    described: dict[str, Any] = json.loads(go("mod", "download", "-json", module))
+    return described
+
+
+def go(*words: str, cwd: Path = _GO) -> str:
+    """Run Go and return what it prints; raises ``WalkError`` if it fails."""
     done = subprocess.run(["go", *words], cwd=cwd, capture_output=True, check=False, text=True)
     if done.returncode:
         raise WalkError(f"go {' '.join(words)}:\n{done.stderr}")

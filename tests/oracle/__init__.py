@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,6 +79,7 @@ def is_available() -> bool:
     return shutil.which("go") is not None
 
 
+@cache
 def build(engine: str) -> Path:
     """Build the program of an engine and return its path."""
     program = _BUILT / engine

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"sort"
-	"strings"
 )
 
 var accepting = regexp.MustCompile(`(?i)accepted|filter|tags`)
@@ -21,8 +20,7 @@ func listFilters(root string, folders []string) {
 	var lines []string
 	for _, folder := range folders {
 		check(filepath.WalkDir(filepath.Join(root, folder), func(name string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") ||
-				strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, "_windows.go") {
+			if err != nil || entry.IsDir() || !isSource(name) {
 				return err
 			}
 			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)

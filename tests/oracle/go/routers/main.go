@@ -1,7 +1,8 @@
 // Lists what each route of a dockerd reads beside a typed body: query parameters, headers and the
 // body itself, as tab-separated lines "METHOD PATH  place  name", from the source of its routers.
 //
-// With folders after the source, it lists the filters that a daemon accepts instead.
+// Further arguments list something else: "filters" and folders, the filters that a daemon accepts;
+// "handlers", the handler of each route; "code" and files or folders, their declarations.
 //
 // Every use of a *http.Request in a handler, and in the functions of its package that it is passed
 // to, must be one that this program knows. Any other use is an error, so that no read is missed.
@@ -93,7 +94,16 @@ type pack struct {
 func main() {
 	root := os.Args[1]
 	if len(os.Args) > 2 {
-		listFilters(root, os.Args[2:])
+		switch os.Args[2] {
+		case "filters":
+			listFilters(root, os.Args[3:])
+		case "handlers":
+			listHandlers(root)
+		case "code":
+			listCode(root, os.Args[3:])
+		default:
+			check(fmt.Errorf("%s is nothing that this program lists", os.Args[2]))
+		}
 		return
 	}
 	var lines []string
@@ -162,12 +172,7 @@ func check(err error) {
 
 func load(folder string) *pack {
 	p := &pack{filepath.Base(folder), map[string][]*ast.FuncDecl{}, token.NewFileSet(), map[string]bool{}}
-	names, err := filepath.Glob(filepath.Join(folder, "*.go"))
-	check(err)
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, "_windows.go") {
-			continue
-		}
+	for _, name := range sources(folder) {
 		file, err := parser.ParseFile(p.files, name, nil, 0)
 		check(err)
 		for _, declaration := range file.Decls {

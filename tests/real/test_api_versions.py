@@ -1,0 +1,82 @@
+"""The plugin takes a body for what dockerd makes of it, whatever the API version in the path is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from authz_plugin import dockerd as plugin
+from tests.harness.client import call
+from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
+from tests.harness.engines import NEWEST, OLDEST, prepare
+
+JSON: Final = {"content-type": "application/json"}
+SERVICE: Final[dict[str, Any]] = {
+    "TaskTemplate": {
+        "ContainerSpec": {
+            "Image": IMAGE,
+            "Privileges": {"NoNewPrivileges": True},
+            "CapabilityDrop": ["ALL"],
+        },
+        "Resources": {"Limits": {"Pids": 100}},
+    },
+    "Mode": {"Replicated": {"Replicas": 0}},
+}
+
+
+@pytest.fixture(scope="module", params=[OLDEST, NEWEST])
+def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
+    with scratch_dockerd(prepare(request.param)) as started:
+        started.import_image()
+        swarm = {"ListenAddr": "127.0.0.1:2399", "AdvertiseAddr": "127.0.0.1"}
+        _post(started, "/swarm/init", swarm)
+        yield started
+
+
+@pytest.mark.parametrize("version", ["1.40", "1.41", "1.43", "1.44", None])
+def test_a_service_has_what_the_plugin_reads(daemon: Dockerd, version: str | None) -> None:
+    oldest = daemon.engine.name == OLDEST
+    if oldest and version in {"1.43", "1.44"}:
+        pytest.skip("this engine's newest version is 1.41")
+    target = f"{_prefix(version)}/services/create"
+    body = {**SERVICE, "Name": f"v{version}".replace(".", "-")}
+    read = plugin.read("POST", target, JSON, json.dumps(body).encode()).body["TaskTemplate"]
+    id_ = _post(daemon, target, body)["ID"]
+    kept = json.loads(call(daemon.socket, "GET", f"/services/{id_}").text)["Spec"]["TaskTemplate"]
+    spec, limits = kept["ContainerSpec"], kept["Resources"].get("Limits") or {}
+    assert (spec.get("CapabilityDrop") or []) == read["ContainerSpec"]["CapabilityDrop"]
+    assert limits.get("Pids", 0) == read["Resources"]["Limits"]["Pids"]
+    if not oldest:  # which does not have the field
+        privileges = spec["Privileges"]["NoNewPrivileges"]
+        assert privileges is read["ContainerSpec"]["Privileges"]["NoNewPrivileges"]
+
+
+@pytest.mark.parametrize("version", ["1.39", "1.40", None])
+def test_a_bind_is_as_recursive_as_the_plugin_reads(
+    daemon: Dockerd, version: str | None, tmp_path: Path
+) -> None:
+    if daemon.engine.name == NEWEST and version == "1.39":
+        pytest.skip("this engine's oldest version is 1.40")
+    target = f"{_prefix(version)}/containers/create"
+    options = {"NonRecursive": True}
+    bind = {"Type": "bind", "Source": str(tmp_path), "Target": "/b", "BindOptions": options}
+    body = {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"Mounts": [bind]}}
+    (mount,) = plugin.read("POST", target, JSON, json.dumps(body).encode()).mounts
+    id_ = _post(daemon, target, body)["Id"]
+    kept = json.loads(call(daemon.socket, "GET", f"/containers/{id_}/json").text)
+    (stored,) = kept["HostConfig"]["Mounts"]
+    assert stored["BindOptions"].get("NonRecursive", False) is not mount.recursive
+
+
+def _prefix(version: str | None) -> str:
+    return "" if version is None else f"/v{version}"
+
+
+def _post(daemon: Dockerd, path: str, body: Any) -> Any:
+    answer = call(daemon.socket, "POST", path, JSON, json.dumps(body).encode())
+    assert answer.status in {200, 201}, answer.text
+    return json.loads(answer.text)
