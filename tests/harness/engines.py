@@ -66,7 +66,7 @@ def prepare(name: str) -> Engine:
     runtime = CACHE / "runtime"
     unpack(_RUNTIME_SUITE, _RUNTIME, runtime)
     if name == NEWEST:
-        folder = CACHE / NEWEST
+        folder = CACHE / f"{NEWEST}-{MOBY}-{_RUNC}-{_CLI_VERSION}"
         _once(folder, lambda partial: _build(partial, *_newest()))
     else:
         suite, packages = _DEBIAN[name]
