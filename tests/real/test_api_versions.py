@@ -28,7 +28,7 @@ SERVICE: Final[dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=[OLDEST, NEWEST])
+@pytest.fixture(scope="module")
 def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
     with scratch_dockerd(prepare(request.param)) as started:
         started.import_image()
@@ -37,11 +37,15 @@ def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
         yield started
 
 
-@pytest.mark.parametrize("version", ["1.40", "1.41", "1.43", "1.44", None])
+@pytest.mark.parametrize(
+    ("daemon", "version"),
+    [
+        *((OLDEST, version) for version in ("1.40", "1.41", None)),
+        *((NEWEST, version) for version in ("1.40", "1.41", "1.43", "1.44", None)),
+    ],
+    indirect=["daemon"],
+)
 def test_a_service_has_what_the_plugin_reads(daemon: Dockerd, version: str | None) -> None:
-    oldest = daemon.engine.name == OLDEST
-    if oldest and version in {"1.43", "1.44"}:
-        pytest.skip("this engine's newest version is 1.41")
     target = f"{_prefix(version)}/services/create"
     body = {**SERVICE, "Name": f"v{version}".replace(".", "-")}
     read = plugin.read("POST", target, JSON, json.dumps(body).encode()).body["TaskTemplate"]
@@ -50,17 +54,22 @@ def test_a_service_has_what_the_plugin_reads(daemon: Dockerd, version: str | Non
     spec, limits = kept["ContainerSpec"], kept["Resources"].get("Limits") or {}
     assert (spec.get("CapabilityDrop") or []) == read["ContainerSpec"]["CapabilityDrop"]
     assert limits.get("Pids", 0) == read["Resources"]["Limits"]["Pids"]
-    if not oldest:  # which does not have the field
+    if daemon.engine.name == NEWEST:  # the oldest does not have the field
         privileges = spec["Privileges"]["NoNewPrivileges"]
         assert privileges is read["ContainerSpec"]["Privileges"]["NoNewPrivileges"]
 
 
-@pytest.mark.parametrize("version", ["1.39", "1.40", None])
+@pytest.mark.parametrize(
+    ("daemon", "version"),
+    [
+        *((OLDEST, version) for version in ("1.39", "1.40", None)),
+        *((NEWEST, version) for version in ("1.40", None)),
+    ],
+    indirect=["daemon"],
+)
 def test_a_bind_is_as_recursive_as_the_plugin_reads(
     daemon: Dockerd, version: str | None, tmp_path: Path
 ) -> None:
-    if daemon.engine.name == NEWEST and version == "1.39":
-        pytest.skip("this engine's oldest version is 1.40")
     target = f"{_prefix(version)}/containers/create"
     options = {"NonRecursive": True}
     bind = {"Type": "bind", "Source": str(tmp_path), "Target": "/b", "BindOptions": options}
