@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -108,22 +108,33 @@ class Dockerd:
         self._process.send_signal(signal.SIGHUP)
 
     def docker(
-        self, *arguments: str, check: bool = True, text: str = "", timeout: float = 60
+        self,
+        *arguments: str,
+        check: bool = True,
+        text: str = "",
+        timeout: float = 60,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run the engine's own Docker CLI against it."""
         return subprocess.run(
             [self.engine.docker, *arguments],
-            env={
-                **self.engine.environment,
-                "DOCKER_HOST": f"unix://{self.socket}",
-                "DOCKER_CONFIG": str(self.folder / "client"),
-            },
+            env={**self.engine.environment, **self.client_environment(), **(environment or {})},
             input=text,
             capture_output=True,
             text=True,
             check=check,
             timeout=timeout,
         )
+
+    def client_environment(self, *, plugins: Path | None = None) -> dict[str, str]:
+        """The variables that lead a client to it; its CLI has the plugins of a folder, or none."""
+        config = self.folder / ("client" if plugins is None else "client-with-plugins")
+        if plugins is not None:
+            config.mkdir(exist_ok=True)
+            link = config / "cli-plugins"
+            if not link.is_symlink():
+                link.symlink_to(plugins)
+        return {"DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(config)}
 
     def import_image(self, name: str = IMAGE, changes: Sequence[str] = ()) -> None:
         """Make an image of busybox, without a registry."""
