@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -108,17 +108,12 @@ class Dockerd:
         self._process.send_signal(signal.SIGHUP)
 
     def docker(
-        self,
-        *arguments: str,
-        check: bool = True,
-        text: str = "",
-        timeout: float = 60,
-        environment: Mapping[str, str] | None = None,
+        self, *arguments: str, check: bool = True, text: str = "", timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run the engine's own Docker CLI against it."""
         return subprocess.run(
             [self.engine.docker, *arguments],
-            env={**self.engine.environment, **self.client_environment(), **(environment or {})},
+            env={**self.engine.environment, **self.client_environment()},
             input=text,
             capture_output=True,
             text=True,
