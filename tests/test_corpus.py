@@ -16,7 +16,7 @@ from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
 from tests.conftest import MakeEngine
 from tests.corpus import WORKSPACE, Recorded, recorded
-from tests.corpus.clients import ORDINARY
+from tests.corpus.clients import BUILDERS, ORDINARY
 from tests.harness.policy_opa import ConfiguredEngine
 from tests.sweep import without_each_part
 
@@ -70,6 +70,19 @@ def test_an_ordinary_day_is_allowed_in_a_development_container(
     engine = make_engine(profile="devcontainer", mounts=ROOTS)
     requests = [request for request in CORPUS if request.client == client]
     assert refused(engine, requests) == {}
+
+
+@pytest.mark.parametrize("client", BUILDERS)
+def test_builds_with_buildkit_are_allowed_by_two_sections_alone(
+    make_engine: MakeEngine, client: str
+) -> None:
+    closed = make_engine(profile="devcontainer", mounts=ROOTS)
+    opened = make_engine(
+        profile="devcontainer", mounts=ROOTS, sections={"session": "write", "grpc": "write"}
+    )
+    requests = [request for request in CORPUS if request.client == client]
+    assert {uri for _, uri in refused(closed, requests)} == {"/grpc", "/session"}
+    assert refused(opened, requests) == {}
 
 
 def test_a_swarms_manager_may_what_the_configuration_opens(make_engine: MakeEngine) -> None:

@@ -112,6 +112,13 @@ def test_a_parameter_is_a_list_to_us_where_it_is_one_to_docker() -> None:
     assert walk.lists() - READ_WHERE_IT_HAS_NO_EFFECT == ours
 
 
+def test_no_field_of_a_body_is_a_parameter_to_docker() -> None:
+    parameters = {(id_, name) for id_, place, name in walk.reads() if place == "query"}
+    fields = {(id_, name) for id_, known in routes.OPERATIONS.items() for name in known.body_fields}
+    assert len(fields) > 100
+    assert parameters & fields == set()
+
+
 def test_a_field_is_judged_or_harmless_and_not_both() -> None:
     verdicts: dict[tuple[str, str, str], set[str]] = {}
     for row in ROWS:

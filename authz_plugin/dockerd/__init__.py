@@ -83,7 +83,7 @@ def read(method: str, uri: str, headers: dict[str, str], body: bytes) -> Canonic
     matched = routes.match(method, target.path, target.query)
     operation = matched.operation
     for name, values in target.query.items():
-        if len(values) > 1 and name not in operation.lists:
+        if len(values) > 1 and name not in operation.lists and name not in operation.body_fields:
             raise Refused(
                 "request.query",
                 f"query.{name}",

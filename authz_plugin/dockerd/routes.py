@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from authz_plugin.dockerd import facts, shapes
 from authz_plugin.dockerd.facts import Readers
+from authz_plugin.dockerd.gojson import Struct
 from authz_plugin.errors import Refused
 
 Access = Literal["read", "write"]
@@ -41,6 +42,12 @@ class Operation:
     body: shapes.Shape | Literal["stream"] | None
     readers: Readers = field(default=facts.PATH, compare=False, repr=False)
     lists: frozenset[str] = frozenset()
+
+    @property
+    def body_fields(self) -> frozenset[str]:
+        """The fields of the body. dockerode writes them into the query, too, where dockerd reads
+        none of them: their repetition has no effect."""
+        return frozenset(self.body.fields) if isinstance(self.body, Struct) else frozenset()
 
 
 # fmt: off

@@ -260,6 +260,7 @@ CONTAINER_CREATE: Final = Struct(
         ),
     },
     refused=_OLD_TOP_LEVEL,
+    unread=["name", "platform"],  # dockerode; engines read them in the query
 )
 COMMIT: Final = CONTAINER_CREATE
 CONTAINER_UPDATE: Final = Struct({**_RESOURCES, "RestartPolicy": _RESTART_POLICY})
@@ -285,7 +286,10 @@ EXEC_CREATE: Final = Struct(
     },
     unread=["Container"],  # docker-py
 )
-EXEC_START: Final = Struct({"Detach": BOOL, "Tty": BOOL, "ConsoleSize": _CONSOLE_SIZE})
+EXEC_START: Final = Struct(
+    {"Detach": BOOL, "Tty": BOOL, "ConsoleSize": _CONSOLE_SIZE},
+    unread=["hijack", "stdin"],  # dockerode
+)
 
 # --- networks ----------------------------------------------------------------------------------
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-from tests.corpus import FILE, WORKSPACE, Recorded
-from tests.corpus.clients import ALL, Workspace
+from tests.corpus import FILE, WORKSPACE, Recorded, recorded
+from tests.corpus.clients import ALL, BUILDERS, Workspace
 from tests.harness.dockerd import scratch_dockerd
-from tests.harness.engines import prepare
+from tests.harness.engines import ENGINES, OLDEST, prepare
 from tests.harness.plugin import wait_for
 from tests.harness.unixhttp import plugin_socket
 from tests.real.conftest import TESTED, prepare_content
@@ -38,11 +38,24 @@ class Recorder:
         return b'{"Allow": true}'
 
 
-def main() -> None:
-    """Run every client with every engine, and write the requests to ``FILE``."""
-    found: dict[tuple[str, ...], Recorded] = {}
-    for engine in TESTED:
-        for client, use in ALL.items():
+@click.command()
+@click.argument("engines", nargs=-1, type=click.Choice(TESTED))
+@click.option("--client", "clients", multiple=True, type=click.Choice(list(ALL)))
+def main(engines: tuple[str, ...], clients: tuple[str, ...]) -> None:
+    """Run clients (all) with engines (all) and write their requests to ``FILE``.
+
+    What other clients and engines sent stays in the file.
+    """
+    engines, clients = engines or TESTED, clients or tuple(ALL)
+    found = {
+        _deduplication_key(request): request
+        for request in recorded()
+        if request.engine not in engines or request.client not in clients
+    }
+    for engine in engines:
+        for client in clients:
+            if client in BUILDERS and engine == OLDEST:
+                continue
             recorder = Recorder()
             name = f"opa-authz-recorder-{os.getpid()}"
             with (
@@ -54,12 +67,13 @@ def main() -> None:
                 dockerd.reload({"authorization-plugins": [name]})
                 wait_for(lambda: _is_asked(dockerd, recorder), "dockerd to ask", 20)  # noqa: B023
                 recorder.messages.clear()
-                use(Workspace(dockerd, Path(folder)))
+                ALL[client](Workspace(dockerd, Path(folder)))
                 for message in recorder.messages:
                     request = _recorded(client, engine, message, folder)
                     found.setdefault(_deduplication_key(request), request)
             click.echo(f"{engine} {client}: {len(found)} different requests so far")
-    lines = (json.dumps(asdict(request), sort_keys=True) for request in found.values())
+    order = sorted(found.values(), key=lambda request: ENGINES.index(request.engine))
+    lines = (json.dumps(asdict(request), sort_keys=True) for request in order)
     FILE.write_text("".join(f"{line}\n" for line in lines))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +17,10 @@ import docker
 import docker.types
 
 from tests.harness.dockerd import IMAGE, Dockerd
-from tests.harness.engines import CACHE, unpack
+from tests.harness.engines import CACHE, OLDEST, cli_plugins, node_packages, unpack
+from tests.harness.plugin import wait_for
+
+_TESTCONTAINERS: Final = Path(__file__).parent / "testcontainers"
 
 COMPOSE_FILE: Final = f"""\
 name: shop
@@ -45,6 +50,37 @@ networks: {{front: {{}}}}
 volumes: {{data: {{}}}}
 """
 
+WATCHED: Final = f"""\
+name: watched
+services:
+  web:
+    image: {IMAGE}
+    build: app
+    command: [sleep, "100"]
+    stop_signal: KILL
+    develop:
+      watch:
+        - {{action: sync, path: ./site, target: /bin}}
+        - {{action: rebuild, path: ./app}}
+"""
+
+BUILT: Final = """\
+name: built
+services:
+  web:
+    image: composed
+    build: {context: app, args: {V: "2"}}
+    command: [sleep, "100"]
+    stop_signal: KILL
+"""
+
+BAKED: Final = """\
+target "default" {
+  context = "app"
+  tags = ["baked"]
+}
+"""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -60,17 +96,38 @@ class Workspace:
         assert done.returncode == 0, f"docker {line}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
+    def run(self, *command: str | Path, environment: dict[str, str] | None = None) -> None:
+        """Run a program in the folder with the engine's own variables."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, **self.dockerd.client_environment(), **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+    def plugin(self, line: str) -> None:
+        """Run a command line of the Docker CLI that has the plugins Compose and Buildx."""
+        environment = self.dockerd.client_environment(plugins=cli_plugins())
+        self.run(self.dockerd.engine.docker, *line.split(), environment=environment)
+
+    def write_app(self) -> None:
+        """Write a folder ``app`` with a Dockerfile, which needs no registry."""
+        (self.folder / "app").mkdir(exist_ok=True)
+        dockerfile = f"FROM {IMAGE}\nARG V=1\nLABEL v=$V\nRUN touch /built\n"
+        (self.folder / "app/Dockerfile").write_text(dockerfile)
+
 
 def docker_cli(workspace: Workspace) -> None:
     """Run typical commands of the Docker CLI."""
-    app = workspace.folder / "app"
-    app.mkdir(exist_ok=True)
-    (app / "Dockerfile").write_text(f"FROM {IMAGE}\nARG V=1\nLABEL v=$V\nRUN touch /built\n")
+    workspace.write_app()
     for line in _COMMANDS:
         workspace.cli(line)
     workspace.cli(f"run --rm --interactive {IMAGE} cat", text="typed\n")
-    context = ["build", "--quiet", "--tag=built", "--build-arg=V=2", str(app)]
-    workspace.dockerd.docker(*context, timeout=120)
+    workspace.cli("build --quiet --tag=built --build-arg=V=2 WORKSPACE/app")
     workspace.cli("run --rm built ls /built")
     workspace.cli("image rm built")
 
@@ -141,31 +198,59 @@ _COMMANDS: Final = (
 
 
 def compose(workspace: Workspace) -> None:
-    """Run Docker Compose, from ``up`` to ``down``."""
-    unpack("trixie", ("docker-compose",), CACHE / "compose")
-    program = CACHE / "compose/usr/libexec/docker/cli-plugins/docker-compose"
+    """Run the engine's Docker Compose, from ``up`` to ``down``, without builds."""
     (workspace.folder / "site").mkdir(exist_ok=True)
     file = workspace.folder / "compose.yaml"
     file.write_text(COMPOSE_FILE)
-    environment = {
-        **os.environ,
-        "DOCKER_HOST": f"unix://{workspace.dockerd.socket}",
-        "DOCKER_CONFIG": str(workspace.dockerd.folder / "client"),
-    }
     for line in (
         "up --detach", "ps --all", "logs", "exec -T web id", "stop --timeout 0", "start",
         "restart --timeout 0", "run --rm --no-deps web true", "config", "images", "top",
         "down --volumes --timeout 0",
     ):  # fmt: skip
-        done = subprocess.run(
-            [program, f"--file={file}", *line.split()],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+        if workspace.dockerd.engine.name == OLDEST:
+            unpack("trixie", ("docker-compose",), CACHE / "compose")
+            program = CACHE / "compose/usr/libexec/docker/cli-plugins/docker-compose"
+            workspace.run(program, f"--file={file}", *line.split())
+        else:
+            workspace.plugin(f"compose --file={file} {line}")
+    if workspace.dockerd.engine.name != OLDEST:
+        with _watching(workspace) as file:
+            pass
+        workspace.plugin(f"compose --file={file} down --timeout 0")
+
+
+@contextmanager
+def _watching(workspace: Workspace) -> Iterator[Path]:
+    """Have Compose watch a folder and copy a file of it into its container; the Compose file."""
+    workspace.write_app()
+    site = workspace.folder / "site"
+    site.mkdir(exist_ok=True)
+    file = workspace.folder / "watched.yaml"
+    file.write_text(WATCHED)
+    workspace.plugin(f"compose --file={file} up --detach --no-build")
+    log = workspace.folder / "watch.log"
+    environment = workspace.dockerd.client_environment(plugins=cli_plugins())
+    with log.open("wb") as output:
+        watch = subprocess.Popen(
+            [workspace.dockerd.engine.docker, "compose", f"--file={file}", "watch", "--no-up"],
+            cwd=workspace.folder,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
-        assert done.returncode == 0, f"docker compose {line}: {done.stdout}{done.stderr}"
+    try:
+        wait_for(lambda: "Watch enabled" in log.read_text(), "Compose to watch", 30)
+        (site / "page").write_text("new")
+        page = ("exec", "watched-web-1", "cat", "/bin/page")
+        wait_for(
+            lambda: workspace.dockerd.docker(*page, check=False).stdout == "new",
+            "Compose to copy a file",
+            30,
+        )
+        yield file
+    finally:
+        watch.terminate()
+        watch.wait(30)
 
 
 def docker_py(workspace: Workspace) -> None:
@@ -256,11 +341,81 @@ def swarm(workspace: Workspace) -> None:
     workspace.cli("swarm leave --force")
 
 
+def buildx(workspace: Workspace) -> None:
+    """Build with BuildKit: Buildx with the driver ``docker``."""
+    workspace.write_app()
+    (workspace.folder / "docker-bake.hcl").write_text(BAKED)
+    for line in (
+        "buildx ls",
+        "buildx inspect",
+        "buildx build --progress=plain --tag=built --build-arg=V=2 app",
+        "build --progress=plain --tag=built app",
+        "buildx bake --file=docker-bake.hcl",
+        "run --rm baked ls /built",
+        "buildx history ls",
+        "buildx du",
+        "buildx prune --force",
+        "builder prune --force",
+        "image rm built baked",
+    ):
+        workspace.plugin(line)
+
+
+def compose_build(workspace: Workspace) -> None:
+    """Build with Docker Compose, and have it build again what it watches."""
+    workspace.write_app()
+    file = workspace.folder / "built.yaml"
+    file.write_text(BUILT)
+    for line in ("build", "up --detach --build", "down --timeout 0 --rmi all"):
+        workspace.plugin(f"compose --file={file} {line}")
+    with _watching(workspace) as file:
+        inspect = ("inspect", "--format={{.Config.Labels.v}}", "watched-web-1")
+        assert workspace.dockerd.docker(*inspect).stdout.strip() != "2"
+        dockerfile = workspace.folder / "app/Dockerfile"
+        dockerfile.write_text(dockerfile.read_text().replace("V=1", "V=2"))
+        wait_for(
+            lambda: workspace.dockerd.docker(*inspect, check=False).stdout.strip() == "2",
+            "Compose to build again",
+            60,
+        )
+    workspace.plugin(f"compose --file={file} down --timeout 0")
+
+
+def testcontainers_python(workspace: Workspace) -> None:
+    """Run an ordinary test with Testcontainers for Python."""
+    program = [sys.executable, "-m", "tests.corpus.testcontainers_use"]
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    workspace.run(*program, IMAGE, workspace.folder, environment=_NO_RYUK | path)
+
+
+def testcontainers_node(workspace: Workspace) -> None:
+    """Run an ordinary test with Testcontainers for Node."""
+    modules = {"NODE_PATH": str(node_packages(_TESTCONTAINERS) / "node_modules")}
+    script = _TESTCONTAINERS / "ordinary.cjs"
+    workspace.run("node", script, IMAGE, workspace.folder, environment=_NO_RYUK | modules)
+
+
+_NO_RYUK: Final = {"TESTCONTAINERS_RYUK_DISABLED": "true"}
+"""No container that cleans up: its image is in a registry, and it asks for dockerd's socket."""
+
+
 ORDINARY: Final[dict[str, Callable[[Workspace], None]]] = {
     "docker": docker_cli,
     "docker compose": compose,
     "docker-py": docker_py,
+    "Testcontainers for Python": testcontainers_python,
+    "Testcontainers for Node": testcontainers_node,
 }
 """The clients that work under the profile ``devcontainer``."""
 
-ALL: Final[dict[str, Callable[[Workspace], None]]] = {**ORDINARY, "docker (swarm)": swarm}
+BUILDERS: Final[dict[str, Callable[[Workspace], None]]] = {
+    "docker buildx": buildx,
+    "docker compose (build)": compose_build,
+}
+"""The clients that need BuildKit's own protocol: the sections ``session`` and ``grpc``."""
+
+ALL: Final[dict[str, Callable[[Workspace], None]]] = {
+    **ORDINARY,
+    "docker (swarm)": swarm,
+    **BUILDERS,
+}

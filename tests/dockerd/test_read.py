@@ -66,6 +66,8 @@ def test_a_request_is_read_whole() -> None:
         ("GET", "/info?=1&=2", "query."),
         ("GET", "/images/search?names=a&names=b", "query.names"),
         ("POST", "/build?names=a&names=b", "query.names"),
+        ("POST", "/containers/create?cmd=a&cmd=b", "query.cmd"),
+        ("POST", "/networks/create?Cmd=a&Cmd=b", "query.Cmd"),
     ],
 )
 def test_a_parameter_given_twice_is_refused(method: str, uri: str, field: str) -> None:
@@ -86,6 +88,14 @@ def test_a_list_and_names_of_another_case_are_no_repetition(
     method: str, uri: str, name: str, values: tuple[str, ...]
 ) -> None:
     assert dockerd.read(method, uri, {}, b"").query[name] == values
+
+
+def test_fields_of_the_body_that_dockerode_repeats_in_the_query_change_nothing() -> None:
+    uri, body = "/containers/create?name=web", b'{"Image":"a","Cmd":["b","c"]}'
+    plain = dockerd.read("POST", uri, HEADERS, body)
+    repeated = dockerd.read("POST", f"{uri}&Image=a&Cmd=b&Cmd=c", HEADERS, body)
+    assert repeated.query == {"name": ("web",), "Image": ("a",), "Cmd": ("b", "c")}
+    assert dataclasses.replace(repeated, uri=plain.uri, query=plain.query) == plain
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,19 @@ def test_a_host_config_is_what_dockerd_decodes(fragment: str, host_config: dict[
 
 
 @pytest.mark.parametrize(
+    ("operation", "sent"),
+    [
+        ("container.create", '{"name":"web","platform":"linux/amd64"}'),
+        ("exec.create", '{"Container":"web"}'),
+        ("exec.start", '{"hijack":true,"stdin":true}'),
+    ],
+)
+def test_what_common_clients_send_and_no_engine_reads_is_known(operation: str, sent: str) -> None:
+    shape = BODIES[operation]
+    assert read(shape, sent) == (shape.zero(), [])
+
+
+@pytest.mark.parametrize(
     ("fragment", "unknown"),
     [
         ('"Host_Config":{"Privileged":true}', ["Host_Config"]),

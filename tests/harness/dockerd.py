@@ -113,17 +113,23 @@ class Dockerd:
         """Run the engine's own Docker CLI against it."""
         return subprocess.run(
             [self.engine.docker, *arguments],
-            env={
-                **self.engine.environment,
-                "DOCKER_HOST": f"unix://{self.socket}",
-                "DOCKER_CONFIG": str(self.folder / "client"),
-            },
+            env={**self.engine.environment, **self.client_environment()},
             input=text,
             capture_output=True,
             text=True,
             check=check,
             timeout=timeout,
         )
+
+    def client_environment(self, *, plugins: Path | None = None) -> dict[str, str]:
+        """The variables that lead a client to it; its CLI has the plugins of a folder, or none."""
+        config = self.folder / ("client" if plugins is None else "client-with-plugins")
+        if plugins is not None:
+            config.mkdir(exist_ok=True)
+            link = config / "cli-plugins"
+            if not link.is_symlink():
+                link.symlink_to(plugins)
+        return {"DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(config)}
 
     def import_image(self, name: str = IMAGE, changes: Sequence[str] = ()) -> None:
         """Make an image of busybox, without a registry."""

@@ -7,6 +7,7 @@ state stays as it is. Go verifies what it builds by its checksum database.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -112,6 +113,12 @@ def unpack(suite: str, packages: tuple[str, ...], target: Path) -> None:
     _once(target, lambda partial: _fetch(suite, packages, partial))
 
 
+def cli_plugins() -> Path:
+    """The folder of today's Docker Compose and Buildx, which the Docker CLI runs as plugins."""
+    unpack("sid", ("docker-compose", "docker-buildx"), CACHE / "cli-plugins")
+    return CACHE / "cli-plugins/usr/libexec/docker/cli-plugins"
+
+
 def _once(target: Path, make: Callable[[Path], None]) -> None:
     """Make a folder unless it is there; other processes that need one meanwhile wait."""
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -123,6 +130,32 @@ def _once(target: Path, make: Callable[[Path], None]) -> None:
             partial.mkdir()
             make(partial)
             partial.rename(target)
+
+
+def node_packages(lock: Path) -> Path:
+    """Install the npm packages of a folder with a package-lock.json; where they are.
+
+    npm verifies them by the hashes in the lock. No script of a package is run.
+    """
+    if shutil.which("npm") is None:
+        raise RuntimeError(
+            "Testcontainers for Node needs Node.js and npm; "
+            "`make unit rego` runs the tests that need no dockerd"
+        )
+    version = hashlib.sha256((lock / "package-lock.json").read_bytes()).hexdigest()
+    target = CACHE / f"{lock.name}-{version[:12]}"
+
+    def install(partial: Path) -> None:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(lock / name, partial)
+        subprocess.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"],
+            cwd=partial,
+            check=True,
+        )
+
+    _once(target, install)
+    return target
 
 
 Program = tuple[str, list[str]]

@@ -13,6 +13,7 @@ from authz_plugin.settings import Settings
 from authz_plugin.tools.authz_message import Client
 from authz_plugin.tools.docker_client import exchange
 from authz_plugin.tools.doctor.access import check_files, check_plugin, check_socket
+from authz_plugin.tools.doctor.builder import check_builder
 from authz_plugin.tools.doctor.dockerd import (
     check_data_root,
     check_dockerd,
@@ -66,7 +67,7 @@ def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examina
     settings; a ``SetupError`` that it raises becomes a finding.
     """
     now = datetime.now(UTC)
-    findings = [*check_dockerd(host), *check_dockerd_settings(host)]
+    findings = [*check_dockerd(host), *check_dockerd_settings(host), *check_builder(host)]
     findings += [*check_socket(host), *check_plugin(host)]
     with contextlib.ExitStack() as stack:
         settings: Settings | None = None

@@ -104,7 +104,7 @@ denials contains denial.of(
 #     pause.
 #   change: {set: swarm.rollback, to: true}
 #   danger: restores a specification that no rule can check
-#   records: [body.UpdateConfig.FailureAction]
+#   records: [body.UpdateConfig.FailureAction, query.rollback]
 #   controls: [docker Swarm]
 denials contains denial.of(
 	"swarm.rollback", field, value,
