@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.harness.client import call, connect
-from tests.harness.dockerd import Dockerd, scratch_dockerd
+from tests.harness.dockerd import scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
-from tests.harness.front import Front, move_behind, running_front
+from tests.harness.front import Front, Places, places, running_front
 from tests.real.conftest import prepare_content
 
 _REQUESTS: Final = 3000
@@ -27,25 +27,22 @@ _PATHS: Final = ("/_ping", "/containers/json")
 
 def main() -> None:
     with ExitStack() as cleanup:
-        dockerd = cleanup.enter_context(scratch_dockerd(prepare(NEWEST)))
+        at = cleanup.enter_context(places())
+        dockerd = cleanup.enter_context(scratch_dockerd(prepare(NEWEST), activated=[at.engine]))
         prepare_content(dockerd)
-        engine, listener = move_behind(dockerd)
-        cleanup.enter_context(listener)
-        dockerd.folder.chmod(0o755)
-        folder = dockerd.folder / "front"
-        folder.mkdir()
-        front = cleanup.enter_context(running_front(folder, engine, [listener]))
-        _measure_latency(dockerd, engine)
-        _measure_memory(dockerd, front)
+        front = running_front(at.folder / "front", at.engine_path, [at.clients])
+        with front as running:
+            _measure_latency(at)
+            _measure_memory(at, running)
 
 
-def _measure_latency(dockerd: Dockerd, engine: Path) -> None:
+def _measure_latency(at: Places) -> None:
     print("| Request | Connection | dockerd alone: median, p99 | with the front | to the median |")
     print("|---|---|---|---|---|")
     for path in _PATHS:
         for name, send in (("kept", _kept), ("new", _new)):
             # Turn by turn, so that whatever else the machine does affects both alike.
-            requests = [send(engine, path), send(dockerd.socket, path)]
+            requests = [send(at.engine_path, path), send(at.clients_path, path)]
             times: list[list[float]] = [[], []]
             for number in range(_REQUESTS):
                 for which in (number % 2, 1 - number % 2):
@@ -81,12 +78,12 @@ def _figures(times: list[float]) -> tuple[float, float]:
     return statistics.median(times), statistics.quantiles(times, n=100)[-1]
 
 
-def _measure_memory(dockerd: Dockerd, front: Front) -> None:
+def _measure_memory(at: Places, front: Front) -> None:
     before = _resident(front)
     with ExitStack() as cleanup:
         for _ in range(_IDLE):
             connection = cleanup.enter_context(socket.socket(socket.AF_UNIX))
-            connection.connect(str(dockerd.socket))
+            connection.connect(str(at.clients_path))
             connection.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n")
             connection.recv(4096)
         print(f"\nHAProxy: {before} MiB, with {_IDLE} idle connections {_resident(front)} MiB")

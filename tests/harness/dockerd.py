@@ -28,7 +28,7 @@ _OF_TESTS: Final = re.compile(r"opa-authz-(?:[a-z]+-)?(\d+)[-.]")
 _INTERFACES: Final = Path("/sys/class/net")
 _SHARED_BRIDGES: Final = frozenset({"docker0", "docker_gwbridge"})
 _START_LIMIT: Final = 60.0
-_ACTIVATE: Final = 'exec 3<&"$1"; shift; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
+_ACTIVATE: Final = 'exec {moves}; export LISTEN_FDS={count} LISTEN_PID=$$; exec "$@"'
 _NONE: Final[Mapping[str, str]] = {}
 _APPLETS: Final = ("cat", "echo", "false", "id", "ls", "sh", "sleep", "touch", "true")
 
@@ -44,7 +44,7 @@ class Dockerd:
         flags: Sequence[str],
         *,
         environment: Mapping[str, str] = _NONE,
-        activated: socket.socket | None = None,
+        activated: Sequence[socket.socket] = (),
     ) -> None:
         self.engine = engine
         self.folder = folder
@@ -61,12 +61,13 @@ class Dockerd:
     def start(self) -> None:
         """Start and wait until the API answers."""
         self.config_file.write_text(json.dumps(self._config))
-        passed = [] if self._activated is None else [self._activated.fileno()]
-        activate = [_ACTIVATE, "bash", str(passed[0])] if passed else []
+        passed = [opened.fileno() for opened in self._activated]
+        moves = " ".join(f"{number}<&{fd}" for number, fd in enumerate(passed, 3))
+        activate = _ACTIVATE.format(moves=moves, count=len(passed))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(["bash", "-c", *activate] if passed else []),
+                    *(["bash", "-c", activate, "bash"] if passed else []),
                     self.engine.dockerd,
                     f"--config-file={self.config_file}",
                     f"--data-root={self.data_root}",
@@ -112,6 +113,11 @@ class Dockerd:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._process = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -164,7 +170,7 @@ def scratch_dockerd(
     config: dict[str, Any] | None = None,
     *flags: str,
     environment: Mapping[str, str] = _NONE,
-    activated: socket.socket | None = None,
+    activated: Sequence[socket.socket] = (),
 ) -> Iterator[Dockerd]:
     """A dockerd in a folder of its own, stopped and removed at the end.
 

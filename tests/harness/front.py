@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.harness.dockerd import Dockerd
 from tests.harness.haproxy import prepare
 from tests.harness.plugin import wait_for
 
@@ -112,9 +114,9 @@ def running_front(
 ) -> Iterator[Front]:
     """Run the front of a dockerd that listens on ``engine`` and, with TLS, on ``tls_engine``.
 
-    ``times`` replaces times of the configuration. ``folder`` is the front's own.
+    ``times`` replaces times of the configuration. ``folder`` becomes the front's own.
     """
-    (folder / "cfg").mkdir()
+    (folder / "cfg").mkdir(parents=True)
     _configure(folder, "front.cfg", {_ENGINE: str(engine), **times})
     if tls_engine:
         _configure(folder, "tls.cfg", {_TLS_ENGINE: tls_engine})
@@ -134,19 +136,41 @@ def _configure(folder: Path, name: str, replaced: Mapping[str, str]) -> None:
     (folder / "cfg" / name).write_text(text)
 
 
-def move_behind(dockerd: Dockerd) -> tuple[Path, socket.socket]:
-    """Put a dockerd's socket where only root and the front may go, as the drop-in does.
+@dataclass(frozen=True)
+class Places:
+    """Sockets in a folder that every user may enter, as systemd makes them.
 
-    Returns the socket's new path, and a listening socket at the path that clients use.
+    ``engine`` is for dockerd to listen on, in a folder of it and the front; ``clients`` is the
+    front's.
     """
-    folder = dockerd.folder / "engine"
-    folder.mkdir(mode=0o750)
-    os.chown(folder, 0, USER)
-    engine = folder / "docker.sock"
-    dockerd.socket.rename(engine)
-    os.chown(engine, 0, USER)
-    engine.chmod(0o660)
-    return engine, listening(dockerd.socket)
+
+    folder: Path
+    engine: socket.socket
+    clients: socket.socket
+
+    @property
+    def engine_path(self) -> Path:
+        return self.folder / "engine/docker.sock"
+
+    @property
+    def clients_path(self) -> Path:
+        return self.folder / "docker.sock"
+
+
+@contextmanager
+def places() -> Iterator[Places]:
+    """Make the sockets, and remove them and their folder at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="opa-authz-front-", dir="/run"))
+    try:
+        folder.chmod(0o755)
+        (folder / "engine").mkdir(mode=0o750)
+        os.chown(folder / "engine", 0, USER)
+        path = folder / "engine/docker.sock"
+        with listening(path) as engine, listening(folder / "docker.sock") as clients:
+            os.chown(path, 0, USER)
+            yield Places(folder, engine, clients)
+    finally:
+        shutil.rmtree(folder)
 
 
 def listening(path: Path) -> socket.socket:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import pty
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -28,8 +30,9 @@ from tests.harness.engines import CACHE, NEWEST, prepare, unpack
 from tests.harness.front import (
     USER,
     Front,
+    Places,
     listening,
-    move_behind,
+    places,
     running_front,
     without_http2,
 )
@@ -51,7 +54,7 @@ class Host:
 
     dockerd: Dockerd
     front: Front
-    engine: Path
+    places: Places
     tls_engine: int
     tls_port: int
     tls: Tls
@@ -59,7 +62,13 @@ class Host:
 
     @property
     def socket(self) -> Path:
-        return self.dockerd.socket
+        """The front's."""
+        return self.places.clients_path
+
+    @property
+    def engine(self) -> Path:
+        """dockerd's own."""
+        return self.places.engine_path
 
 
 def activated() -> tuple[socket.socket, int]:
@@ -89,8 +98,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         public, tls_port = activated()
         cleanup.enter_context(own)
         cleanup.enter_context(public)
+        at = cleanup.enter_context(places())
         dockerd = cleanup.enter_context(
-            scratch_dockerd(prepare(NEWEST), None, *flags, activated=own)
+            scratch_dockerd(prepare(NEWEST), None, *flags, activated=[at.engine, own])
         )
         config = folder / "config.yaml"
         config.write_text(
@@ -104,17 +114,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         )
         prepare_content(dockerd)
         guard_with(dockerd, name)
-        dockerd.folder.chmod(0o755)
-        engine, listener = move_behind(dockerd)
-        cleanup.enter_context(listener)
-        os.chown(dockerd.socket, 0, CLIENTS)
-        (dockerd.folder / "front").mkdir()
+        os.chown(at.clients_path, 0, CLIENTS)
+        dockerd.socket = at.clients_path
         front = cleanup.enter_context(
             running_front(
-                dockerd.folder / "front", engine, [listener, public], f"127.0.0.1:{tls_engine}"
+                at.folder / "front", at.engine_path, [at.clients, public], f"127.0.0.1:{tls_engine}"
             )
         )
-        yield Host(dockerd, front, engine, tls_engine, tls_port, tls, folder)
+        yield Host(dockerd, front, at, tls_engine, tls_port, tls, folder)
 
 
 def grpc(endpoint: Endpoint) -> Reply:
@@ -308,10 +315,9 @@ def test_bytes_that_come_one_by_one_are_judged_alike(host: Host) -> None:
 @pytest.fixture
 def hasty(host: Host) -> Iterator[tuple[Front, Path]]:
     """A second front of the same dockerd that waits for one second instead of five minutes."""
-    path = host.dockerd.folder / "hasty.sock"
+    path = host.places.folder / "hasty.sock"
     times = {"inspect-delay 5m": "inspect-delay 1s"}
-    folder = host.dockerd.folder / "hasty"
-    folder.mkdir()
+    folder = host.places.folder / "hasty"
     with (
         listening(path) as listener,
         running_front(folder, host.engine, [listener], "", times) as f,
@@ -350,7 +356,7 @@ def test_what_is_not_known_in_time_is_not_passed_on(
 
 
 def test_nothing_unfinished_reaches_dockerd(host: Host) -> None:
-    folder = host.dockerd.folder / "counted"
+    folder = host.places.folder / "counted"
     folder.mkdir()
     engine = folder / "engine.sock"
     with (
@@ -439,6 +445,56 @@ def test_a_killed_front_closes_the_door_until_it_runs_again(host: Host) -> None:
     finally:
         if not host.front.is_running:
             host.front.start()
+
+
+# What doctor says.
+
+
+def doctor(dockerd: Dockerd, *options: str) -> list[tuple[str, str, str]]:
+    """Id, severity and sentence of what doctor finds about gRPC."""
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("opa-authz"),
+            "doctor",
+            f"--host=unix://{dockerd.socket}",
+            f"--dockerd-pid={dockerd.pid}",
+            "--json",
+            *options,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = json.loads(done.stdout)["findings"]
+    ids = ("engine.grpc", "engine.raw-socket")
+    return [(f["id"], f["severity"], f["what"]) for f in found if f["id"] in ids]
+
+
+def test_doctor_tries_the_front_and_looks_for_ways_past_it(host: Host) -> None:
+    before = len(host.front.refusals())
+    tls, own, closed = doctor(host.dockerd)
+    assert tls[:2] == ("engine.raw-socket", "warning")  # it has no certificate to try it with
+    assert f"tcp://127.0.0.1:{host.tls_engine}" in tls[2]
+    assert own[:2] == ("engine.grpc", "ok")
+    assert "the connection was closed" in own[2]
+    assert closed[:2] == ("engine.raw-socket", "ok")
+    assert str(host.engine) in closed[2]
+    assert len(host.front.refusals()) == before + 1
+
+
+@pytest.mark.parametrize("opened", ["folder", "socket"])
+def test_doctor_finds_a_way_past_the_front(host: Host, opened: str) -> None:
+    host.engine.parent.chmod(0o755)
+    host.engine.chmod(0o666)
+    if opened == "socket":
+        host.engine.parent.chmod(0o750)
+    try:
+        found = [entry for entry in doctor(host.dockerd) if str(host.engine) in entry[2]]
+    finally:
+        host.engine.chmod(0o660)
+        host.engine.parent.chmod(0o750)
+    (entry,) = found
+    assert entry[:2] == ("engine.raw-socket", "critical" if opened == "folder" else "ok")
 
 
 # TLS.
@@ -535,11 +591,16 @@ def test_the_drop_in_closes_native_grpc_and_nothing_else(tmp_path: Path) -> None
     with (
         own,
         scratch_dockerd(
-            prepare(NEWEST), None, *flags, environment=without_http2(), activated=own
+            prepare(NEWEST), None, *flags, environment=without_http2(), activated=[own]
         ) as dockerd,
     ):
         assert grpc(unix(dockerd.socket)).status == 301
         assert grpc(tcp(port, tls)) == REFUSED
+        closed, setting = doctor(dockerd)
+        assert closed[:2] == ("engine.grpc", "ok")
+        assert "HTTP/1, with status 301" in closed[2]
+        assert setting[:2] == ("engine.raw-socket", "ok")
+        assert "GODEBUG=http2server=0" in setting[2]
         prepare_content(dockerd)
         assert succeeds(dockerd, "exec", "running", "echo", "hello") == "hello\n"
         done = buildx(dockerd, tmp_path)
