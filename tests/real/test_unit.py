@@ -30,14 +30,17 @@ def directives(name: str) -> list[str]:
     return [line.partition("=")[2] for line in lines if line.startswith(f"{name}=")]
 
 
-def analyze(*arguments: str | Path, path: str = "") -> subprocess.CompletedProcess[str]:
-    """Run systemd-analyze of Debian bookworm; ``path`` is where it looks for units."""
+def systemd(
+    program: str, *arguments: str | Path, path: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of Debian bookworm's systemd; ``path`` is where it looks for units."""
     folder = CACHE / "systemd"
     unpack("bookworm", ("systemd", "libsystemd-shared", "libsystemd0"), folder)
     libraries = {str(library.parent) for library in folder.glob("**/*.so*")}
     environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(sorted(libraries))}
+    (found,) = folder.glob(f"**/bin/{program}")
     return subprocess.run(
-        [folder / "usr/bin/systemd-analyze", *arguments],
+        [found, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -47,7 +50,7 @@ def analyze(*arguments: str | Path, path: str = "") -> subprocess.CompletedProce
 
 @pytest.mark.parametrize("unit", EXPOSURES)
 def test_its_exposure_is_what_the_documentation_says(unit: str) -> None:
-    done = analyze("security", "--offline=true", SYSTEMD / unit)
+    done = systemd("systemd-analyze", "security", "--offline=true", SYSTEMD / unit)
     assert done.returncode == 0, done.stderr
     assert f"{unit}: {EXPOSURES[unit]} OK" in done.stdout
     (page,) = (UNIT.parents[2] / "docs").glob(f"*/{PAGES[unit]}.md")
@@ -72,8 +75,25 @@ def test_systemd_accepts_the_units_with_their_drop_ins(tmp_path: Path) -> None:
         tmp_path / "docker.service",
         tmp_path / "opa-authz.service",
     ]
-    done = analyze("verify", "--man=no", *units, path=f"{tmp_path}:{own}")
+    done = systemd("systemd-analyze", "verify", "--man=no", *units, path=f"{tmp_path}:{own}")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_folder_of_dockerds_own_socket_is_for_root_and_the_front(tmp_path: Path) -> None:
+    """Tried by the programs that systemd runs at its start."""
+    deploy = SYSTEMD.parent
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "run").mkdir()
+    for program, kind in (("systemd-sysusers", "sysusers.d"), ("systemd-tmpfiles", "tmpfiles.d")):
+        file = deploy / kind / "opa-authz-front.conf"
+        options = ["--create"] if kind == "tmpfiles.d" else []
+        systemd(program, f"--root={tmp_path}", *options, file)
+    name, _, uid, gid, *_ = (tmp_path / "etc/passwd").read_text().strip().split(":")
+    unit = (SYSTEMD / "opa-authz-front.service").read_text()
+    assert f"\nUser={name}\n" in unit
+    facts = (tmp_path / "run/docker-engine").stat()
+    assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o7777) == (0, int(gid), 0o750)
+    assert uid != "0"
 
 
 @pytest.fixture
