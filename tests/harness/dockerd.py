@@ -8,11 +8,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,8 @@ _OF_TESTS: Final = re.compile(r"opa-authz-(?:[a-z]+-)?(\d+)[-.]")
 _INTERFACES: Final = Path("/sys/class/net")
 _SHARED_BRIDGES: Final = frozenset({"docker0", "docker_gwbridge"})
 _START_LIMIT: Final = 60.0
+_ACTIVATE: Final = 'exec {moves}; export LISTEN_FDS={count} LISTEN_PID=$$; exec "$@"'
+_NONE: Final[Mapping[str, str]] = {}
 _APPLETS: Final = ("cat", "echo", "false", "id", "ls", "sh", "sleep", "touch", "true")
 
 
@@ -34,7 +37,14 @@ class Dockerd:
     """A running dockerd."""
 
     def __init__(
-        self, engine: Engine, folder: Path, config: dict[str, Any], flags: Sequence[str]
+        self,
+        engine: Engine,
+        folder: Path,
+        config: dict[str, Any],
+        flags: Sequence[str],
+        *,
+        environment: Mapping[str, str] = _NONE,
+        activated: Sequence[socket.socket] = (),
     ) -> None:
         self.engine = engine
         self.folder = folder
@@ -44,20 +54,27 @@ class Dockerd:
         self.data_root = folder / "data"
         self._config = config
         self._flags = flags
+        self._environment = environment
+        self._activated = activated
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start and wait until the API answers."""
         self.config_file.write_text(json.dumps(self._config))
+        passed = [opened.fileno() for opened in self._activated]
+        moves = " ".join(f"{number}<&{fd}" for number, fd in enumerate(passed, 3))
+        activate = _ACTIVATE.format(moves=moves, count=len(passed))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *(["bash", "-c", activate, "bash"] if passed else []),
                     self.engine.dockerd,
                     f"--config-file={self.config_file}",
                     f"--data-root={self.data_root}",
                     f"--exec-root={self.folder / 'exec'}",
                     f"--pidfile={self.folder / 'pid'}",
                     f"--host=unix://{self.socket}",
+                    *(["--host=fd://"] if passed else []),
                     "--iptables=false",
                     "--ip6tables=false",
                     "--ip-masq=false",
@@ -65,10 +82,11 @@ class Dockerd:
                     "--shutdown-timeout=2",
                     *self._flags,
                 ],
-                env=self.engine.environment,
+                env={**self.engine.environment, **self._environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=passed,
             )
         end = time.monotonic() + _START_LIMIT
         while not self._answers():
@@ -95,6 +113,11 @@ class Dockerd:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._process = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -149,12 +172,22 @@ class Dockerd:
 
 @contextmanager
 def scratch_dockerd(
-    engine: Engine, config: dict[str, Any] | None = None, *flags: str
+    engine: Engine,
+    config: dict[str, Any] | None = None,
+    *flags: str,
+    environment: Mapping[str, str] = _NONE,
+    activated: Sequence[socket.socket] = (),
 ) -> Iterator[Dockerd]:
-    """A dockerd in a folder of its own, stopped and removed at the end."""
+    """A dockerd in a folder of its own, stopped and removed at the end.
+
+    ``environment`` is added to the engine's. It also listens on ``activated``, which it gets as
+    systemd gives it.
+    """
     _remove_dead_sockets()
     folder = Path(tempfile.mkdtemp(prefix="opa-authz-dockerd-", dir="/run"))
-    daemon = Dockerd(engine, folder, config or {}, flags)
+    daemon = Dockerd(
+        engine, folder, config or {}, flags, environment=environment, activated=activated
+    )
     shared = _SHARED_BRIDGES - {interface.name for interface in _INTERFACES.iterdir()}
     try:
         daemon.start()
@@ -169,10 +202,10 @@ def scratch_dockerd(
 def _remove_dead_sockets() -> None:
     """Remove the plugins' sockets that killed test runs left: each of them costs every dockerd
     15 s whenever it lists volumes."""
-    for socket in _PLUGINS.glob("*.sock"):
-        owner = _OF_TESTS.match(socket.name)
+    for path in _PLUGINS.glob("*.sock"):
+        owner = _OF_TESTS.match(path.name)
         if owner is not None and not Path(f"/proc/{owner[1]}").exists():
-            socket.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def _remove_bridges(folder: Path, shared: frozenset[str]) -> None:

@@ -33,7 +33,7 @@ def running_haproxy(
 ) -> Iterator[None]:
     """Run frontends and backends, with nothing but an environment of theirs; ``listening`` is the
     unix socket that is opened last."""
-    program, libraries = _prepare()
+    program, libraries = prepare()
     config, log = folder / "haproxy.cfg", folder / "haproxy.log"
     config.write_text(f"{_HEAD}{frontends}")
     with log.open("wb") as output:
@@ -70,7 +70,7 @@ def _listens(path: Path) -> bool:
         return connection.connect_ex(str(path)) == 0
 
 
-def _prepare() -> tuple[Path, str]:
+def prepare() -> tuple[Path, str]:
     """The program, fetched unless that was done before, and where its libraries are."""
     folder = CACHE / "haproxy"
     unpack(_SUITE, _PACKAGES, folder)

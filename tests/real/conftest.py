@@ -16,6 +16,7 @@ import pytest
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, OLDEST, prepare
+from tests.harness.front import without_http2
 from tests.harness.namespace import hide_plugins
 from tests.harness.plugin import Plugin, running_plugin, wait_for
 
@@ -123,7 +124,8 @@ def _start(engine: str, profile: str, cleanup: ExitStack) -> Guarded:
     roots = f"[{{path: /workspace}}, {{path: {workspace}}}]" if profile == "devcontainer" else "[]"
     name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-{profile}"
     socket = Path(f"/run/docker/plugins/{name}.sock")
-    dockerd = cleanup.enter_context(scratch_dockerd(prepare(engine)))
+    closed = scratch_dockerd(prepare(engine), environment=without_http2())
+    dockerd = cleanup.enter_context(closed)
     config.write_text(
         f"profile: {profile}\nlog: {{level: debug}}\nmounts: {{allow: {roots}}}\n"
         f"data_root: {dockerd.data_root}\n"

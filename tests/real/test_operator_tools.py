@@ -244,9 +244,9 @@ def test_doctor_proves_enforcement_on_a_guarded_daemon(production: Guarded, engi
     assert "dockerd.root-in-use" not in found
     assert found["containers.privileged"]["severity"] == "ok"
     assert ("engine.cve-2024-41110" in found) == (engine == "20.10")
-    assert "engine.cve-2026-34040" in found
-    assert "engine.grpc" not in found
-    assert done.returncode == 4
+    assert ("engine.cve-2026-34040" in found) == (engine == "20.10")
+    assert found["engine.grpc"]["severity"] == "ok"
+    assert done.returncode == (4 if engine == "20.10" else 0)
 
 
 def test_doctor_finds_an_unguarded_daemon(unguarded: Dockerd) -> None:
@@ -257,6 +257,9 @@ def test_doctor_finds_an_unguarded_daemon(unguarded: Dockerd) -> None:
     assert done.returncode == 3
     assert found["enforcement"]["severity"] == "critical"
     assert "enforcement is OFF" in found["enforcement"]["what"]
+    assert found["engine.grpc"]["severity"] == "critical"
+    assert "GODEBUG=http2server=0" in found["engine.grpc"]["fix"]
+    assert "the front" in found["engine.grpc"]["fix"]
     assert found["dockerd.plugin-none"]["severity"] == "critical"
     assert str(unguarded.config_file) in found["dockerd.plugin-none"]["fix"]
 

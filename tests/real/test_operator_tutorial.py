@@ -142,10 +142,13 @@ class Host:
     def _restart_docker(self) -> None:
         file = self.dockerd.config_file
         config = json.loads(file.read_text()) if file.exists() else {}
-        unit = self.folder / "etc/systemd/system/docker.service.d/tcp.conf"
-        flags = re.findall(r"--host=tcp://\S+", unit.read_text()) if unit.exists() else []
+        folder = self.folder / "etc/systemd/system/docker.service.d"
+        unit = "".join(drop_in.read_text() for drop_in in folder.glob("*.conf"))
+        flags = re.findall(r"--host=tcp://\S+", unit)
+        environment = dict(re.findall(r"^Environment=(\w+)=(.*)", unit, re.MULTILINE))
         self.dockerd.stop()
-        self.dockerd = Dockerd(self.dockerd.engine, self.dockerd.folder, config, flags)
+        engine, own = self.dockerd.engine, self.dockerd.folder
+        self.dockerd = Dockerd(engine, own, config, flags, environment=environment)
         self._cleanup.callback(self.dockerd.stop)
         self.dockerd.start()
 

@@ -1,4 +1,4 @@
-"""The systemd unit: its rights are few, and enough."""
+"""The systemd units: their rights are few, and enough."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from tests.faults.messages import LIST, REQUEST, VOLUMES, create
 from tests.harness.engines import CACHE, unpack
 from tests.harness.plugin import Plugin, wait_for
 
-UNIT: Final = Path(__file__).parents[2] / "deploy/systemd/opa-authz.service"
-EXPOSURE: Final = 3.2
+SYSTEMD: Final = Path(__file__).parents[2] / "deploy/systemd"
+UNIT: Final = SYSTEMD / "opa-authz.service"
+EXPOSURES: Final = {"opa-authz.service": 3.2, "opa-authz-front.service": 1.5}
 """As systemd 252 reckons: 0 for a service that may nothing, 10 for one that may everything."""
+PAGES: Final = {"opa-authz.service": "threat-model", "opa-authz-front.service": "native-grpc"}
 
 
 def directives(name: str) -> list[str]:
@@ -28,19 +30,70 @@ def directives(name: str) -> list[str]:
     return [line.partition("=")[2] for line in lines if line.startswith(f"{name}=")]
 
 
-def test_its_exposure_is_what_the_documentation_says() -> None:
+def systemd(
+    program: str, *arguments: str | Path, path: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of Debian bookworm's systemd; ``path`` is where it looks for units."""
     folder = CACHE / "systemd"
     unpack("bookworm", ("systemd", "libsystemd-shared", "libsystemd0"), folder)
     libraries = {str(library.parent) for library in folder.glob("**/*.so*")}
-    done = subprocess.run(
-        [folder / "usr/bin/systemd-analyze", "security", "--offline=true", UNIT],
+    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(sorted(libraries))}
+    (found,) = folder.glob(f"**/bin/{program}")
+    return subprocess.run(
+        [found, *arguments],
         capture_output=True,
         text=True,
-        check=True,
-        env={**os.environ, "LD_LIBRARY_PATH": ":".join(sorted(libraries))},
+        check=False,
+        env=environment | ({"SYSTEMD_UNIT_PATH": path} if path else {}),
     )
-    assert f"opa-authz.service: {EXPOSURE} OK" in done.stdout
-    assert f"**{EXPOSURE}**" in (UNIT.parents[2] / "docs/explanation/threat-model.md").read_text()
+
+
+@pytest.mark.parametrize("unit", EXPOSURES)
+def test_its_exposure_is_what_the_documentation_says(unit: str) -> None:
+    done = systemd("systemd-analyze", "security", "--offline=true", SYSTEMD / unit)
+    assert done.returncode == 0, done.stderr
+    assert f"{unit}: {EXPOSURES[unit]} OK" in done.stdout
+    (page,) = (UNIT.parents[2] / "docs").glob(f"*/{PAGES[unit]}.md")
+    assert f"**{EXPOSURES[unit]}**" in page.read_text()
+
+
+def test_systemd_accepts_the_units_with_their_drop_ins(tmp_path: Path) -> None:
+    unpack("bookworm", ("docker.io",), CACHE / "bookworm")
+    own = CACHE / "systemd/lib/systemd/system"
+    docker = CACHE / "bookworm/lib/systemd/system"
+    for source in (docker / "docker.service", docker / "docker.socket", *SYSTEMD.iterdir()):
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / source.name)
+        else:
+            text = source.read_text()
+            for program in ("/usr/sbin/haproxy", "/usr/sbin/dockerd", "/usr/local/bin/opa-authz"):
+                text = text.replace(f"{program} ", "/bin/true ")
+            (tmp_path / source.name).write_text(text)
+    units = [tmp_path / name for name in ("opa-authz-front.service", "opa-authz-front.socket")]
+    units += [
+        tmp_path / "docker.socket",
+        tmp_path / "docker.service",
+        tmp_path / "opa-authz.service",
+    ]
+    done = systemd("systemd-analyze", "verify", "--man=no", *units, path=f"{tmp_path}:{own}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_folder_of_dockerds_own_socket_is_for_root_and_the_front(tmp_path: Path) -> None:
+    """Tried by the programs that systemd runs at its start."""
+    deploy = SYSTEMD.parent
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "run").mkdir()
+    for program, kind in (("systemd-sysusers", "sysusers.d"), ("systemd-tmpfiles", "tmpfiles.d")):
+        file = deploy / kind / "opa-authz-front.conf"
+        options = ["--create"] if kind == "tmpfiles.d" else []
+        systemd(program, f"--root={tmp_path}", *options, file)
+    name, _, uid, gid, *_ = (tmp_path / "etc/passwd").read_text().strip().split(":")
+    unit = (SYSTEMD / "opa-authz-front.service").read_text()
+    assert f"\nUser={name}\n" in unit
+    facts = (tmp_path / "run/docker-engine").stat()
+    assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o7777) == (0, int(gid), 0o750)
+    assert uid != "0"
 
 
 @pytest.fixture

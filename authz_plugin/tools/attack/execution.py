@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from authz_plugin.errors import EndpointError
-from authz_plugin.tools.attack import grpc_call
+from authz_plugin.tools import grpc_call
 from authz_plugin.tools.attack.model import Attack
 from authz_plugin.tools.attack.rendering import AttackContext, render, render_proof
 from authz_plugin.tools.attack.sending import send

@@ -80,19 +80,9 @@ def check_engine(server: str) -> Iterator[Finding]:
             f"dockerd {name} hides bodies of 1 MiB and more from plugins (CVE-2026-34040)",
             "a plugin that decides without the body can be gone round; opa-authz refuses such "
             f"requests (request.body-withheld), honest ones among them.{backported}",
-            "update to 25.0.16; 29.3.1 and later are mended too, but serve gRPC past all plugins",
+            "update to 25.0.16, or to 29.3.1 or later with native gRPC closed",
         )
-    if serves_native_grpc(version):
-        yield Finding(
-            "engine.grpc",
-            "critical",
-            f"dockerd {name} serves BuildKit's gRPC on its API socket and asks no plugin about it",
-            "whoever can open the socket can build and push anything, with the host's network if "
-            "dockerd grants it; no plugin sees it (from 29.2.0)",
-            "let nobody near the socket who must not build, or run an engine before 29.2",
-        )
-    clean = not (withholds_chunked_bodies(version) or withholds_large_bodies(version))
-    if clean and not serves_native_grpc(version):
+    if not (withholds_chunked_bodies(version) or withholds_large_bodies(version)):
         yield Finding("engine.version", "ok", f"dockerd {name} shows plugins everything known")
 
 

@@ -29,6 +29,7 @@ from authz_plugin.tools.doctor.engine import check_engine, check_registry_protoc
 from authz_plugin.tools.doctor.finding import SEVERITIES, Finding
 from authz_plugin.tools.doctor.hardening import check_dockerd_info, check_dockerd_settings
 from authz_plugin.tools.doctor.host import Host
+from authz_plugin.tools.doctor.native_grpc import check_native_grpc
 from authz_plugin.tools.doctor.workloads import check_workloads
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from authz_plugin.tools.validation.probes import PROBES
@@ -107,6 +108,7 @@ def _check_api(
         server = exchange(host.endpoint, PROBES["system.ping"]).headers.get("server", "")
         yield from check_engine(server)
         yield from check_registry_protocol(server)
+        yield from check_native_grpc(host, server)
         yield from check_enforcement(host.endpoint, sandbox, client)
         yield from check_workloads(host.endpoint)
         yield from check_dockerd_info(host.endpoint)

@@ -107,6 +107,17 @@ class Host:
         """Whether dockerd was found and does not run as root."""
         return self.dockerd is not None and self.dockerd.uid != 0
 
+    def accounts(self) -> Iterator[tuple[str, int, frozenset[int]]]:
+        """Yield name, uid and groups of each account in ``/etc/passwd``."""
+        groups: dict[str, set[int]] = {}
+        for _, gid, rest in _accounts(self.at("etc/group")):
+            for member in rest.rpartition(":")[2].split(","):
+                groups.setdefault(member, set()).add(gid)
+        for name, uid, rest in _accounts(self.at("etc/passwd")):
+            primary = rest.partition(":")[0]
+            own = {int(primary)} if primary.isdigit() else set()
+            yield name, uid, frozenset(own | groups.get(name, set()))
+
     def group_members(self, gid: int) -> tuple[str, list[str]]:
         """Return the name of a group and the sorted names of its members.
 

@@ -10,7 +10,14 @@ from urllib.parse import quote
 from authz_plugin.tools.docker_client import Endpoint, Request, exchange
 from authz_plugin.tools.doctor.finding import Finding
 
-_SOCKETS: Final = frozenset({"/var/run/docker.sock", "/run/docker.sock"})
+_SOCKETS: Final = frozenset(
+    {
+        "/var/run/docker.sock",
+        "/run/docker.sock",
+        "/run/docker-engine",
+        "/run/docker-engine/docker.sock",
+    }
+)
 _PARENT_FOLDERS: Final = frozenset({"/", "/run", "/var", "/var/run"})
 _RISKS: Final[Mapping[str, tuple[str, str]]] = {
     "privileged": ("containers.privileged", "is privileged"),

@@ -6,7 +6,7 @@ import pytest
 
 from authz_plugin.tools.doctor.engine import check_engine, check_registry_protocol
 
-CHUNKED, LARGE, GRPC = "engine.cve-2024-41110", "engine.cve-2026-34040", "engine.grpc"
+CHUNKED, LARGE = "engine.cve-2024-41110", "engine.cve-2026-34040"
 
 
 @pytest.mark.parametrize(
@@ -27,21 +27,15 @@ CHUNKED, LARGE, GRPC = "engine.cve-2024-41110", "engine.cve-2026-34040", "engine
         ("27.1.1", {LARGE}),
         ("28.5.2", {LARGE}),
         ("29.1.5", {LARGE}),
-        ("29.2.0", {LARGE, GRPC}),
-        ("29.3.0", {LARGE, GRPC}),
-        ("29.3.1", {GRPC}),
-        ("30.0.0", {GRPC}),
+        ("29.3.0", {LARGE}),
+        ("29.3.1", {"engine.version"}),
+        ("30.0.0", {"engine.version"}),
     ],
 )
 def test_the_findings_are_those_of_the_version(version: str, ids: set[str]) -> None:
     found = list(check_engine(f"Docker/{version} (linux)"))
     assert {finding.id for finding in found} == ids
     assert all(finding.fix for finding in found if finding.severity != "ok")
-
-
-def test_native_grpc_is_critical_because_no_plugin_can_help() -> None:
-    (found,) = check_engine("Docker/29.4.0 (linux)")
-    assert found.severity == "critical"
 
 
 def test_a_build_of_a_distribution_may_carry_the_fix() -> None:

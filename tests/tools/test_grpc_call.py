@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from authz_plugin.errors import EndpointError
-from authz_plugin.tools.attack.grpc_call import call
 from authz_plugin.tools.docker_client import Endpoint, Reply, Tls
+from authz_plugin.tools.grpc_call import call
 from tests.harness.certificates import Authority
 from tests.harness.haproxy import one_proxy
 from tests.harness.prometheus import free_port
