@@ -90,31 +90,42 @@ def read_decision(document: object, required: frozenset[str]) -> Decision:
     return decision
 
 
+_NAMED: Final = 12
+"""Rules that are named without their denials' text, at most."""
+
 _CLOSED: Final = "sections.operation"
 
 
 def denial_message(operation: str, denials: Sequence[Denial], decision_id: str) -> str:
     """The message that the client shows after "authorization denied by plugin opa-authz:".
 
-    It lists the denials, each with its rule, its field and what is allowed. It has at most
-    ``DENIAL_LIMIT`` bytes, always ends with the decision id and contains no control characters
-    except newlines. A denial of the whole operation comes first, because no other change would
-    allow the request.
+    It lists the denials, each with its rule, its field and what is allowed, as far as there is
+    room, and names the rules of the others. It has at most ``DENIAL_LIMIT`` bytes, always ends with
+    the decision id and contains no control characters except newlines. A denial of the whole
+    operation comes first, because no other change would allow the request.
     """
     reference = f" (decision {decision_id})"
-    lines = [_line(denial) for denial in sorted(denials, key=lambda one: one.rule != _CLOSED)]
+    listed = sorted(denials, key=lambda one: one.rule != _CLOSED)
     room = DENIAL_LIMIT - len(reference.encode())
-    if len(lines) == 1:
-        return _cut(f"{operation}: {lines[0]}", room) + reference
-    text = f"{operation}: {len(lines)} rules deny this"
-    for position, line in enumerate(lines):
-        rest = len(lines) - position - 1
-        more = f"\n- and {rest} more" if rest else ""
-        if len(f"{text}\n- {line}{more}".encode()) > room:
-            text += f"\n- and {rest + 1} more"
+    if len(listed) == 1:
+        return _cut(f"{operation}: {_line(listed[0])}", room) + reference
+    text = f"{operation}: {len(listed)} rules deny this"
+    more = _more(listed, 0)
+    for position, denial in enumerate(listed, 1):
+        line, after = f"\n- {_line(denial)}", _more(listed, position)
+        if len(f"{text}{line}{after}".encode()) > room:
             break
-        text += f"\n- {line}"
-    return _cut(text, room) + reference
+        text, more = text + line, after
+    return _cut(f"{text}{more}", room) + reference
+
+
+def _more(denials: Sequence[Denial], position: int) -> str:
+    """The line for the denials from a position on: their number, and the rules not named before."""
+    rest = denials[position:]
+    named = {denial.rule for denial in denials[:position]}
+    rules = dict.fromkeys(_clean(denial.rule) for denial in rest if denial.rule not in named)
+    names = [f" [{rule}]" for rule in list(rules)[:_NAMED]]
+    return f"\n- and {len(rest)} more{':' if names else ''}{''.join(names)}" if rest else ""
 
 
 def _line(denial: Denial) -> str:

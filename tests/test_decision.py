@@ -220,6 +220,13 @@ def test_the_last_of_several_denials_takes_the_room_of_the_count() -> None:
         assert (rest in message) is (shown < number)
 
 
+def test_a_rule_whose_denial_finds_no_room_is_named() -> None:
+    denials = [Denial(f"r{i}.x", "", None, "m" * 190, "") for i in range(8)]
+    message = denial_message("x", [*denials, denials[0]], ID)
+    assert [rule.rule for rule in denials if f"[{rule.rule}]" not in message] == []
+    assert message.splitlines()[-1].startswith("- and 5 more: [r4.x] [r5.x] [r6.x] [r7.x]")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
