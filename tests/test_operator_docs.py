@@ -45,7 +45,7 @@ def findings() -> set[str]:
     sources = "".join(
         file.read_text() for file in (ROOT / "authz_plugin/tools/doctor").glob("*.py")
     )
-    return set(re.findall(r'(?:Finding|_Setting)\(\s*"([a-z0-9.-]+)"', sources))
+    return set(re.findall(r'(?:Finding|_Setting|_Entitlement)\(\s*"([a-z0-9.-]+)"', sources))
 
 
 def test_every_finding_of_doctor_is_in_its_table_and_no_other() -> None:

@@ -19,7 +19,7 @@ from authz_plugin.tools.doctor.host import Host, is_loopback
 class _Entitlement:
     """What steps of a build may be allowed; ``default`` is what holds if daemon.json is silent."""
 
-    name: str
+    id: str
     ok_text: str
     problem_text: str
     why: str
@@ -28,13 +28,13 @@ class _Entitlement:
     default: bool = True
 
     @property
-    def id(self) -> str:
-        return f"builder.{self.name}"
+    def name(self) -> str:
+        return self.id.removeprefix("builder.")
 
 
 _ENTITLEMENTS: Final = (
     _Entitlement(
-        "network-host",
+        "builder.network-host",
         "no step of a build with BuildKit may use the host's network",
         "steps of a build with BuildKit may use the host's network",
         "they reach what listens on the host's loopback addresses; a policy that opens build.grpc "
@@ -42,7 +42,7 @@ _ENTITLEMENTS: Final = (
         'set {"builder": {"entitlements": {"network-host": false}}} and restart dockerd',
     ),
     _Entitlement(
-        "security-insecure",
+        "builder.security-insecure",
         "no step of a build with BuildKit may run without confinement",
         "steps of a build with BuildKit may run without confinement (security-insecure)",
         "they have every capability and all devices, as a privileged container has: whoever may "
@@ -52,7 +52,7 @@ _ENTITLEMENTS: Final = (
         default=False,
     ),
     _Entitlement(
-        "device",
+        "builder.device",
         "no step of a build with BuildKit may use a device of the host",
         "steps of a build with BuildKit may use devices that a CDI specification names",
         "the rules on devices judge containers only; where no CDI specification is installed, "
