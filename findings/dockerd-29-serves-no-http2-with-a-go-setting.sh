@@ -17,7 +17,7 @@
 # Needs Go 1.26, apt-get, dpkg, Python 3 and root. Builds dockerd (several minutes on two cores).
 # Sends nothing but the preface and a ping. Fails if the behaviour changes.
 set -eu
-folder=$(mktemp -d /run/finding-XXXXXX)
+folder=$(mktemp -d)
 daemon=
 stop() { [ -z "$daemon" ] || { kill "$daemon" 2> /dev/null; wait "$daemon"; daemon=; } || true; }
 trap 'stop; rm -rf "$folder"' EXIT

@@ -223,6 +223,18 @@ def test_a_released_rule_that_was_edited_is_compiled_again(
         policy.assemble(tmp_path / "edited", config, None, opa)
 
 
+def test_rules_are_compiled_where_the_digest_of_the_release_is_lost(
+    tmp_path: Path, opa: binary.Opa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Path] = []
+    monkeypatch.setattr(binary.Opa, "check", lambda *arguments: checked.extend(arguments[2]))
+    policy.assemble(tmp_path / "known", configuration(), None, opa)
+    assert checked == []
+    monkeypatch.setattr(policy, "_CHECKED_DIGEST", tmp_path / "lost")
+    policy.assemble(tmp_path / "unknown", configuration(), None, opa)
+    assert checked == [policy.SHIPPED / policy.ROOT]
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, opa: binary.Opa) -> None:
     with pytest.raises(PolicyError, match="not a folder"):
         policy.assemble(tmp_path / "bundle", configuration(), tmp_path / "absent", opa)
