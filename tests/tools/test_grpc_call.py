@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from authz_plugin.tools.grpc_call import call
 from tests.harness.certificates import Authority
 from tests.harness.haproxy import one_proxy
 from tests.harness.prometheus import free_port
+from tests.harness.scripted import answering, bound
 
 MESSAGE: Final = b"\x00\x00\x00\x00\x02ok"
 
@@ -71,28 +70,11 @@ def test_a_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 @contextmanager
-def answering(folder: Path, answer: bytes) -> Iterator[Endpoint]:
-    """Serve one connection: read what arrives first, send bytes and close."""
+def scripted(folder: Path, answer: bytes) -> Iterator[Endpoint]:
+    """The endpoint of a server that answers with these bytes."""
     path = folder / "scripted.sock"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(1 << 16)
-                connection.sendall(answer)
-                connection.shutdown(socket.SHUT_WR)
-                while connection.recv(1 << 16):
-                    pass
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield Endpoint(f"unix://{path}", unix=path)
-        finally:
-            thread.join()
+    with answering(bound(path), answer):
+        yield Endpoint(f"unix://{path}", unix=path)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -128,7 +110,7 @@ def test_the_status_is_read_however_it_is_encoded(
 ) -> None:
     """The Huffman coded 302 is RFC 7541's own (C.6.1)."""
     answer = frame(SETTINGS, 0, 0) + frame(HEADERS, END_HEADERS | END_STREAM, 1, fields)
-    with answering(tmp_path, answer) as endpoint:
+    with scripted(tmp_path, answer) as endpoint:
         assert call(endpoint, "/x") == Reply(status, {}, b"")
 
 
@@ -146,18 +128,18 @@ def test_the_status_is_read_however_it_is_encoded(
 )
 def test_an_answer_counts_until_it_ends_in_whatever_way(tmp_path: Path, end: bytes) -> None:
     begin = frame(SETTINGS, 0, 0) + frame(HEADERS, END_HEADERS, 1, b"\x88")
-    with answering(tmp_path, begin + frame(DATA, 0, 1, MESSAGE) + end) as endpoint:
+    with scripted(tmp_path, begin + frame(DATA, 0, 1, MESSAGE) + end) as endpoint:
         assert call(endpoint, "/x") == Reply(200, {}, MESSAGE)
 
 
 def test_a_server_without_http_2_answers_in_http_1(tmp_path: Path) -> None:
     answer = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nno"
-    with answering(tmp_path, answer) as endpoint:
+    with scripted(tmp_path, answer) as endpoint:
         assert call(endpoint, "/x") == Reply(400, {"content-type": "text/plain"}, b"")
 
 
 def test_a_server_that_closes_the_connection_has_no_status(tmp_path: Path) -> None:
-    with answering(tmp_path, b"") as endpoint:
+    with scripted(tmp_path, b"") as endpoint:
         assert call(endpoint, "/x") == Reply(0, {}, b"")
 
 
@@ -165,5 +147,5 @@ def test_a_message_of_several_frames_is_read_whole(tmp_path: Path) -> None:
     part = bytes(1 << 14)
     answer = frame(SETTINGS, 0, 0) + frame(HEADERS, END_HEADERS, 1, b"\x88")
     answer += frame(DATA, 0, 1, part) * 2 + frame(DATA, END_STREAM, 1, part)
-    with answering(tmp_path, answer) as endpoint:
+    with scripted(tmp_path, answer) as endpoint:
         assert len(call(endpoint, "/x").body) == 3 << 14

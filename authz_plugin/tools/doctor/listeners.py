@@ -19,6 +19,13 @@ _SWARM_PORTS: Final = frozenset({2377, 7946})
 _NOBODY: Final = -1
 
 
+def sockets_are_visible(host: Host) -> bool:
+    """Return whether the sockets that dockerd's process has open can be listed; root can."""
+    return host.dockerd is not None and os.access(
+        host.root / f"proc/{host.dockerd.pid}/fd", os.R_OK | os.X_OK
+    )
+
+
 def unix_listeners(host: Host) -> list[Path]:
     """Return the paths of the unix sockets on which dockerd listens, but not the endpoint's."""
     if host.dockerd is None:

@@ -22,6 +22,7 @@ from authz_plugin.tools.doctor.listeners import (
     accounts_that_reach,
     environment_of,
     holders,
+    sockets_are_visible,
     tcp_listeners,
     unix_listeners,
 )
@@ -67,7 +68,16 @@ def check_native_grpc(host: Host, server: str) -> Iterator[Finding]:
         )
         return
     yield Finding("engine.grpc", "ok", f"a native gRPC call was refused: {how}")
-    if host.dockerd is None or (version is not None and not serves_native_grpc(version)):
+    if version is not None and not serves_native_grpc(version):
+        return
+    if host.dockerd is None or not sockets_are_visible(host):
+        yield Finding(
+            "engine.raw-socket",
+            "warning",
+            "whether dockerd has a socket that nothing closes cannot be seen from here",
+            f"who can connect to one goes past what refuses a call at {host.endpoint.url}",
+            "run doctor as root on dockerd's own host",
+        )
         return
     if "http2server=0" in environment_of(host).get("GODEBUG", "").split(","):
         yield Finding(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +12,7 @@ from authz_plugin.tools.attack.model import JSON, RequestTemplate
 from authz_plugin.tools.attack.rendering import AttackContext, render
 from authz_plugin.tools.attack.sending import send, wire_format
 from authz_plugin.tools.docker_client import Endpoint
+from tests.harness.scripted import answering, bound
 
 CONTEXT: Final = AttackContext({"name": "x"}, {"Image": "busybox:1", "HostConfig": {}})
 PING: Final = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
@@ -46,33 +43,11 @@ def test_an_upgrade_is_an_option_of_the_connection() -> None:
     assert b"\r\nConnection: close\r\n" in wire(RequestTemplate("GET", "/x"))
 
 
-@contextmanager
-def answering(folder: Path, answer: bytes, received: list[bytes]) -> Iterator[Endpoint]:
-    """Serve one connection: read until a pause, send bytes and close."""
-    path = folder / "docker.sock"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                received.append(connection.recv(1 << 16))
-                connection.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield Endpoint(f"unix://{path}", unix=path)
-        finally:
-            thread.join()
-
-
 def test_of_two_requests_on_one_connection_the_second_is_answered(tmp_path: Path) -> None:
     template = RequestTemplate("POST", "/<name>", "{}", (JSON,), preceding=PING)
-    request, received = render(template, CONTEXT), list[bytes]()
-    with answering(tmp_path, PONG + CREATED, received) as endpoint:
-        reply = send(endpoint, template, request)
+    request, path = render(template, CONTEXT), tmp_path / "docker.sock"
+    with answering(bound(path), PONG + CREATED) as received:
+        reply = send(Endpoint(f"unix://{path}", unix=path), template, request)
     assert (reply.status, reply.headers["api-version"], reply.body) == (201, "1.51", b"{}")
     assert received == [PING + request.to_bytes()]
 
@@ -82,8 +57,10 @@ def test_an_answer_to_the_first_of_two_requests_alone_is_none(
     tmp_path: Path, answer: bytes
 ) -> None:
     template = RequestTemplate("GET", "/x", preceding=PING)
+    path = tmp_path / "docker.sock"
     with (
-        answering(tmp_path, answer, []) as endpoint,
+        answering(bound(path), answer),
         pytest.raises(EndpointError, match="gave no answer"),
     ):
+        endpoint = Endpoint(f"unix://{path}", unix=path)
         send(endpoint, template, render(template, CONTEXT))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from authz_plugin.tools.docker_client import Endpoint
 from authz_plugin.tools.doctor.host import DaemonFile, Host, Process
 from authz_plugin.tools.doctor.listeners import accounts_that_reach, tcp_listeners, unix_listeners
 from authz_plugin.tools.doctor.native_grpc import check_native_grpc
+from tests.harness.scripted import answering, bound
 
 SERVER: Final = "Docker/29.9.0 (linux)"
 HTTP1: Final = b"HTTP/1.1 301 Moved Permanently\r\nLocation: /%2A\r\n\r\n"
@@ -32,38 +32,16 @@ class Sockets:
 
     def unix(self, path: Path, answer: bytes, mode: int = 0o600) -> Endpoint:
         path.parent.mkdir(parents=True, exist_ok=True)
-        opened = socket.socket(socket.AF_UNIX)
-        opened.bind(str(path))
+        opened = bound(path)
         path.chmod(mode)
-        self._serve(opened, answer)
+        self._cleanup.enter_context(answering(opened, answer))
         return Endpoint(f"unix://{path}", unix=path)
 
     def tcp(self, answer: bytes) -> int:
         opened = socket.create_server(("127.0.0.1", 0))
-        self._serve(opened, answer)
-        return int(opened.getsockname()[1])
-
-    def _serve(self, opened: socket.socket, answer: bytes) -> None:
-        opened.listen()
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = opened.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.recv(1 << 16)
-                    connection.sendall(answer)
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(1 << 16):
-                        pass
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        self._cleanup.callback(thread.join)
-        self._cleanup.callback(opened.close)
-        self._cleanup.callback(opened.shutdown, socket.SHUT_RDWR)
+        port = int(opened.getsockname()[1])
+        self._cleanup.enter_context(answering(opened, answer))
+        return port
 
 
 @pytest.fixture
@@ -101,9 +79,18 @@ def test_a_call_that_is_served_is_critical_whatever_the_version(
 def test_a_call_that_is_refused_is_in_order_and_says_how(
     sockets: Sockets, tmp_path: Path, answer: bytes, how: str
 ) -> None:
-    ((id_, severity, what),) = found(host(sockets.unix(tmp_path / "x.sock", answer)))
+    (id_, severity, what), *_ = found(host(sockets.unix(tmp_path / "x.sock", answer)))
     assert (id_, severity) == ("engine.grpc", "ok")
     assert what == f"a native gRPC call was refused: {how}"
+
+
+@pytest.mark.parametrize("server", [SERVER, ""])
+@pytest.mark.parametrize("pid", [None, 1 << 22])
+def test_sockets_that_cannot_be_listed_are_not_taken_for_closed(
+    sockets: Sockets, tmp_path: Path, server: str, pid: int | None
+) -> None:
+    _, (id_, severity, _) = found(host(sockets.unix(tmp_path / "x.sock", b""), pid), server)
+    assert (id_, severity) == ("engine.raw-socket", "warning")
 
 
 def test_a_call_that_cannot_be_made_is_not_taken_for_a_refusal(tmp_path: Path) -> None:
