@@ -58,9 +58,9 @@ def test_an_answer_to_the_first_of_two_requests_alone_is_none(
 ) -> None:
     template = RequestTemplate("GET", "/x", preceding=PING)
     path = tmp_path / "docker.sock"
+    endpoint = Endpoint(f"unix://{path}", unix=path)
     with (
         answering(bound(path), answer),
         pytest.raises(EndpointError, match="gave no answer"),
     ):
-        endpoint = Endpoint(f"unix://{path}", unix=path)
         send(endpoint, template, render(template, CONTEXT))
