@@ -23,6 +23,9 @@ DEFAULT_IDENTITIES: Final = DEFAULT_FILE.parent / "identities"
 SYSTEM_SOCKET: Final = Path("/run/docker/plugins/opa-authz.sock")
 """The plugin's default socket for root, in a folder in which dockerd searches for plugins."""
 
+SYSTEM_CACHE: Final = Path("/var/cache/opa-authz")
+"""The folder of compiled policies for root."""
+
 RUNTIME_PREFIX: Final = "opa-authz-"
 """The prefix of the name of a running plugin's private folder."""
 
@@ -32,6 +35,7 @@ GUARDED: Final = (
     "/usr/lib/docker/plugins",
     "/usr/local/lib/docker/plugins",
     str(DEFAULT_FILE.parent),
+    str(SYSTEM_CACHE),
 )
 """Folders whose content determines whether and how dockerd asks the plugin."""
 
@@ -147,6 +151,13 @@ def default_socket(environment: Mapping[str, str], *, root: bool) -> Path:
     if root:
         return SYSTEM_SOCKET
     return runtime_home(environment, root=False) / "docker/plugins/opa-authz.sock"
+
+
+def cache_home(environment: Mapping[str, str], *, root: bool) -> Path:
+    """Return the folder in which compiled policies are kept."""
+    if root:
+        return SYSTEM_CACHE
+    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "opa-authz/policies"
 
 
 def runtime_home(environment: Mapping[str, str], *, root: bool) -> Path:

@@ -1,4 +1,4 @@
-"""The plugin as a process, with its own OPA: start, reload, faults, stop."""
+"""The plugin as a process, with each of its engines: start, reload, faults, stop."""
 
 from __future__ import annotations
 
@@ -35,11 +35,34 @@ VOLUMES = {"RequestMethod": "GET", "RequestUri": "/v1.41/volumes"}
 REQUEST = "/AuthZPlugin.AuthZReq"
 
 
+ENGINES = ("embedded", "opa")
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     file = tmp_path / "config.yaml"
     file.write_text("profile: production\n")
     return file
+
+
+@pytest.fixture
+def with_opa() -> dict[str, str]:
+    """The environment of a plugin that decides with OPA's server."""
+    return {"OPA_AUTHZ_ENGINE": "opa"}
+
+
+@pytest.fixture
+def opa_plugin(tmp_path: Path, config: Path, with_opa: dict[str, str]) -> Iterator[Plugin]:
+    with running_plugin(tmp_path, f"--config={config}", environment=with_opa) as running:
+        yield running
+
+
+@pytest.fixture(params=ENGINES)
+def any_plugin(request: pytest.FixtureRequest, tmp_path: Path, config: Path) -> Iterator[Plugin]:
+    """A plugin with each of the engines."""
+    environment = {"OPA_AUTHZ_ENGINE": request.param}
+    with running_plugin(tmp_path, f"--config={config}", environment=environment) as running:
+        yield running
 
 
 @pytest.fixture
@@ -67,6 +90,22 @@ def opa_pid(plugin: Plugin) -> int:
     return pid
 
 
+def processes(plugin: Plugin) -> list[int]:
+    """The processes below the plugin's own."""
+    pid = plugin.process.pid
+    return [*children(pid, "opa"), *children(pid, "opa-authz")]
+
+
+def private_folder(plugin: Plugin) -> Path:
+    """The folder in which a running plugin has its policies."""
+    (lock,) = {
+        found
+        for link in Path(f"/proc/{plugin.process.pid}/fd").iterdir()
+        if (found := link.readlink()).name == "plugin.lock"
+    }
+    return lock.parent
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).with_name("opa-authz"), *arguments],
@@ -80,9 +119,47 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_it_says_what_it_guards_with_and_what_to_do_next(tmp_path: Path, config: Path) -> None:
     environment = {"OPA_AUTHZ_LOG_FORMAT": "text"}
     with running_plugin(tmp_path, f"--config={config}", environment=environment) as plugin:
-        texts = ("profile   production", "OPA 1.", "revision ", str(plugin.socket), "daemon.json")
+        texts = ("profile   production", "revision ", str(plugin.socket), "daemon.json")
         for text in texts:
             assert text in plugin.log
+        assert "engine    embedded: compiled by OPA to WebAssembly" in plugin.log
+        assert "(the default)" in plugin.log
+
+
+@pytest.mark.parametrize(
+    ("text", "engine"),
+    [
+        ("engine: embedded", "embedded: compiled by OPA to WebAssembly, run in this process"),
+        ("engine: opa", "OPA 1."),
+        ("opa: {decision_log: true}", "OPA 1."),
+    ],
+)
+def test_it_says_which_engine_decides_and_why(
+    tmp_path: Path, config: Path, text: str, engine: str
+) -> None:
+    config.write_text(f"profile: production\n{text}\n")
+    with running_plugin(tmp_path, f"--config={config}") as plugin:
+        assert engine in plugin.log
+        why = text.replace("opa: {decision_log: true}", "opa.decision_log: set")
+        assert f"({why.replace(':', ' is')})" in plugin.log
+        assert allowed(plugin, LIST)
+
+
+def test_rules_that_need_opas_server_are_decided_by_it(tmp_path: Path, config: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "mine.rego").write_text(
+        "package docker.authz.rules.custom_mine\n\n"
+        'denials contains "never" if crypto.sha256("a") == input.request.path\n'
+    )
+    options = (f"--config={config}", f"--policies={rules}")
+    with running_plugin(tmp_path, *options) as plugin:
+        assert "the policy calls crypto.sha256, which only OPA's server has" in plugin.log
+        assert children(plugin.process.pid, "opa")
+        assert allowed(plugin, LIST)
+    done = run("serve", *options, "--engine=embedded", f"--socket={tmp_path}/p.sock")
+    assert done.returncode == 1
+    assert "the policy calls crypto.sha256" in done.stderr
 
 
 def test_it_decides(shared_plugin: Plugin) -> None:
@@ -103,13 +180,13 @@ def test_each_denial_is_logged_with_its_decision_id(shared_plugin: Plugin) -> No
     assert record["operation"] == "volume.list"
 
 
-def test_nothing_is_left_when_it_stops(tmp_path: Path, config: Path) -> None:
-    with running_plugin(tmp_path, f"--config={config}") as plugin:
-        home = Path(f"/proc/{opa_pid(plugin)}/cwd").readlink().parent
-        assert home.exists()
-        pids = [opa_pid(plugin), *children(plugin.process.pid, "opa-authz")]
-        assert plugin.stop() == 0
-        assert not plugin.socket.exists()
+def test_nothing_is_left_when_it_stops(any_plugin: Plugin) -> None:
+    plugin = any_plugin
+    home = private_folder(plugin)
+    assert home.exists()
+    pids = processes(plugin)
+    assert plugin.stop() == 0
+    assert not plugin.socket.exists()
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     assert not home.exists()
     assert "Traceback" not in plugin.log
@@ -143,17 +220,17 @@ def test_idle_connections_keep_nobody_waiting(shared_plugin: Plugin) -> None:
             assert time.monotonic() - started < 0.5
 
 
-def test_a_request_under_way_is_answered_before_it_stops(plugin: Plugin) -> None:
-    os.kill(opa_pid(plugin), signal.SIGSTOP)
+def test_a_request_under_way_is_answered_before_it_stops(opa_plugin: Plugin) -> None:
+    os.kill(opa_pid(opa_plugin), signal.SIGSTOP)
     answers: list[Any] = []
-    asking = threading.Thread(target=lambda: answers.append(plugin.post(REQUEST, LIST)))
+    asking = threading.Thread(target=lambda: answers.append(opa_plugin.post(REQUEST, LIST)))
     asking.start()
     time.sleep(0.3)
-    plugin.process.terminate()
+    opa_plugin.process.terminate()
     asking.join(20)
     assert [answer["Allow"] for answer in answers] == [False]
     assert "request.engine" in answers[0]["Msg"]
-    assert plugin.process.wait(20) == 0
+    assert opa_plugin.process.wait(20) == 0
 
 
 @pytest.mark.parametrize(
@@ -219,9 +296,10 @@ def test_sighup_leaves_the_running_policy_where_the_new_one_is_wrong(
 
 
 def test_sighup_leaves_the_running_policy_where_there_is_no_room_for_the_new_one(
-    plugin: Plugin, config: Path
+    any_plugin: Plugin, config: Path
 ) -> None:
-    home = Path(f"/proc/{opa_pid(plugin)}/cwd").resolve().parent
+    plugin = any_plugin
+    home = private_folder(plugin)
     (home / "2").touch()
     config.write_text("profile: production\nsections:\n  volumes: read\n")
     plugin.reload()
@@ -229,7 +307,9 @@ def test_sighup_leaves_the_running_policy_where_there_is_no_room_for_the_new_one
     assert not allowed(plugin, VOLUMES)
     plugin.reload()
     assert allowed(plugin, VOLUMES)
-    assert sorted(folder.name for folder in home.iterdir() if folder.is_dir()) == ["3"]
+    assert sorted(
+        folder.name for folder in home.iterdir() if folder.is_dir() and folder.name != "policy"
+    ) == ["3"]
 
 
 def test_sighup_says_what_waits_for_a_restart(plugin: Plugin, config: Path) -> None:
@@ -343,10 +423,10 @@ def test_no_request_fails_or_is_decided_wrongly_while_the_policy_changes(
 
 
 def test_a_killed_opa_is_started_again_and_nobody_is_refused_for_it(
-    tmp_path: Path, config: Path
+    tmp_path: Path, config: Path, with_opa: dict[str, str]
 ) -> None:
     config.write_text("profile: production\ndeadline: 8\n")  # a busy machine takes its time
-    with running_plugin(tmp_path, f"--config={config}") as plugin:
+    with running_plugin(tmp_path, f"--config={config}", environment=with_opa) as plugin:
         killed = opa_pid(plugin)
         os.kill(killed, signal.SIGKILL)
         assert allowed(plugin, LIST)
@@ -354,12 +434,12 @@ def test_a_killed_opa_is_started_again_and_nobody_is_refused_for_it(
 
 
 def test_an_opa_whose_program_is_gone_is_started_when_it_is_back(
-    tmp_path: Path, config: Path
+    tmp_path: Path, config: Path, with_opa: dict[str, str]
 ) -> None:
     program, away = tmp_path / "opa", tmp_path / "away"
     shutil.copy(binary.find().path, program)
     config.write_text(f"profile: production\nopa: {{binary: {program}}}\n")
-    with running_plugin(tmp_path, f"--config={config}") as plugin:
+    with running_plugin(tmp_path, f"--config={config}", environment=with_opa) as plugin:
         killed = opa_pid(plugin)
         program.rename(away)
         os.kill(killed, signal.SIGKILL)
@@ -369,16 +449,16 @@ def test_an_opa_whose_program_is_gone_is_started_when_it_is_back(
         wait_for(lambda: allowed(plugin, LIST), "decisions", 15)
 
 
-def test_a_hanging_opa_denies_within_the_deadline_and_is_replaced(plugin: Plugin) -> None:
-    hanging = opa_pid(plugin)
+def test_a_hanging_opa_denies_within_the_deadline_and_is_replaced(opa_plugin: Plugin) -> None:
+    hanging = opa_pid(opa_plugin)
     os.kill(hanging, signal.SIGSTOP)
     started = time.monotonic()
-    answer = plugin.post(REQUEST, LIST)
+    answer = opa_plugin.post(REQUEST, LIST)
     assert not answer["Allow"]
     assert "request.engine" in answer["Msg"]
     assert time.monotonic() - started < 3
-    wait_for(lambda: hanging not in children(plugin.process.pid, "opa"), "OPA's end", 15)
-    wait_for(lambda: allowed(plugin, LIST), "decisions", 5)
+    wait_for(lambda: hanging not in children(opa_plugin.process.pid, "opa"), "OPA's end", 15)
+    wait_for(lambda: allowed(opa_plugin, LIST), "decisions", 5)
 
 
 def test_a_killed_worker_is_replaced(plugin: Plugin) -> None:
@@ -389,8 +469,9 @@ def test_a_killed_worker_is_replaced(plugin: Plugin) -> None:
     wait_for(lambda: allowed(plugin, LIST), "decisions")
 
 
-def test_nothing_survives_a_plugin_that_is_killed(plugin: Plugin) -> None:
-    pids = [opa_pid(plugin), *children(plugin.process.pid, "opa-authz")]
+def test_nothing_survives_a_plugin_that_is_killed(any_plugin: Plugin) -> None:
+    plugin = any_plugin
+    pids = processes(plugin)
     plugin.process.kill()
     plugin.process.wait()
 
@@ -416,7 +497,7 @@ def test_what_a_killed_plugin_left_behind_is_removed_by_the_next(
     tmp_path: Path, config: Path
 ) -> None:
     with running_plugin(tmp_path, f"--config={config}") as first:
-        left = Path(f"/proc/{opa_pid(first)}/cwd").readlink().parent
+        left = private_folder(first)
         assert left.name.startswith("opa-authz-")
         first.process.kill()
         first.process.wait()

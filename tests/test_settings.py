@@ -136,7 +136,7 @@ def test_other_programs_variables_are_left_alone() -> None:
         pytest.param("audit:\n  file: audit\n", 2, "audit.file", id="a relative audit file"),
         pytest.param("metrics:\n  listen: '9717'\n", 2, "metrics.listen", id="a port alone"),
         pytest.param("deadline: 0\n", 1, "deadline", id="no time at all"),
-        pytest.param("engine: embedded\n", 1, "engine", id="an engine that is not there"),
+        pytest.param("engine: rego\n", 1, "engine", id="an engine that is not there"),
         pytest.param("rules:\n  mounts.source: off\n", 2, "rules.mounts.source", id="a rule off"),
     ],
 )

@@ -16,7 +16,7 @@ from authz_plugin.settings import Settings
 @click.command()
 @policy_options
 @click.option("--socket", metavar="PATH", help="Unix socket on which dockerd finds the plugin.")
-@click.option("--engine", metavar="auto|opa", help="Policy engine.")
+@click.option("--engine", metavar="auto|embedded|opa", help="Policy engine.")
 @click.option("--opa-url", metavar="URL", help="An OPA that you run, instead of one of our own.")
 def serve(**options: Any) -> None:
     """Run the plugin in the foreground, with an OPA of its own.

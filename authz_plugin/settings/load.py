@@ -55,7 +55,18 @@ def load(
         where = origins.of(("opa", "decision_log"))
         message = "is for the plugin's own OPA; the one at opa.url has a configuration of its own"
         raise SettingsError(where, "opa.decision_log", message)
+    _check_engine(settings)
     return settings
+
+
+def _check_engine(settings: Settings) -> None:
+    if settings.engine != "embedded":
+        return
+    for name, value in (("url", settings.opa.url), ("decision_log", settings.opa.decision_log)):
+        if value:
+            key = ("opa", name)
+            message = "needs OPA's server, but engine is embedded"
+            raise SettingsError(settings.origins.of(key), show(key), message)
 
 
 def _file(flags: Mapping[Key, Any], environment: Mapping[str, str]) -> tuple[Path, bool]:
@@ -94,6 +105,7 @@ def _settings(
     folders = {name: Path(values[name]) for name in named if name in values}
     return Settings(
         server=Server(**{"socket": socket, **typed(server)}),
+        engine=values.get("engine", "auto"),
         opa=OpaSettings(**typed(opa)),
         deadline=float(values.get("deadline", 2.0)),
         policies=folders.get("policies"),

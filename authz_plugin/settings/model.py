@@ -75,6 +75,7 @@ class Settings:
     ``warnings`` are messages about old names."""
 
     server: Server
+    engine: str
     opa: OpaSettings
     deadline: float
     policies: Path | None

@@ -41,8 +41,11 @@ SCHEMA: Final[dict[str, Any]] = {
     },
     "engine": {
         "type": "string",
-        "enum": ["auto", "opa"],
-        "description": "Both values mean the OPA that `opa` describes; there is no other engine.",
+        "enum": ["auto", "embedded", "opa"],
+        "description": "embedded: the policies, compiled by OPA to WebAssembly, in the plugin's "
+        "own process. opa: OPA's server, as `opa` describes it. auto (default): embedded, unless "
+        "`opa.url` or `opa.decision_log` is set, or a rule calls a builtin that only OPA's server "
+        "has.",
     },
     "opa": {
         "type": "object",

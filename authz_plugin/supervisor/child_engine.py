@@ -6,13 +6,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from authz_plugin import policy
-from authz_plugin.engine import binary, child
+from authz_plugin.engine import Engine, binary, child
+from authz_plugin.engine.cache import CachingEngine
+from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError, PolicyError, SetupError
 from authz_plugin.hostpaths import host_paths
@@ -51,9 +54,14 @@ class ChildEngine:
         self._delay = _FIRST_DELAY
         self._next_start = 0.0
 
-    def address(self, settings: Settings) -> OpaAddress:
-        del settings
-        return OpaAddress(url=f"unix:{self._folder}/opa.sock")
+    def for_server(self, settings: Settings) -> Callable[[], Engine]:
+        """A function that opens the engine in the process that answers dockerd.
+
+        Decisions are cached, except with OPA's decision log, which must have every decision.
+        """
+        link = self._folder / "opa.sock"
+        opa = OpaEngine(OpaAddress(f"unix:{link}"), policy.shipped_rules(), settings.deadline)
+        return lambda: opa if settings.opa.decision_log else CachingEngine(opa, link)
 
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force.
@@ -128,7 +136,9 @@ class ChildEngine:
     def _serve(self, bundle: Path, deadline: float) -> PolicyStatus:
         started = child.start(self._opa, bundle, decision_log=self._decision_log)
         try:
-            status = probe(OpaAddress(url=f"unix:{started.socket}"), deadline)
+            address = OpaAddress(f"unix:{started.socket}")
+            with closing(OpaEngine(address, policy.shipped_rules(), deadline)) as engine:
+                status = probe(engine)
             self._point_socket_at(started)
         except EngineError as error:
             started.stop()

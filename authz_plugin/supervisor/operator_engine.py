@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from typing import Final
 
+from authz_plugin import policy
+from authz_plugin.engine import Engine
+from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError, SetupError
 from authz_plugin.journal.shared_status import SharedStatus
@@ -27,8 +32,14 @@ class OperatorEngine:
         self._say = say
         self._next_probe = 0.0
 
-    def address(self, settings: Settings) -> OpaAddress:
-        return opa_address(settings.opa)
+    def for_server(self, settings: Settings) -> Callable[[], Engine]:
+        """A function that opens the engine in the process that answers dockerd.
+
+        Decisions are not cached, because the plugin cannot detect at once that the policy has
+        changed.
+        """
+        address, deadline = opa_address(settings.opa), settings.deadline
+        return lambda: OpaEngine(address, policy.shipped_rules(), deadline)
 
     def start(self, settings: Settings) -> PolicyStatus:
         if settings.policy or settings.policies:
@@ -39,12 +50,12 @@ class OperatorEngine:
             )
         self._shared_status.update(engine="opa of the operator")
         try:
-            status = probe(self._opa, settings.deadline)
+            status = self._probe(settings.deadline)
         except EngineError as error:
             self._say(f"every request is denied until OPA decides: {error}")
             return PolicyStatus("unknown", f"OPA at {settings.opa.url}", "unknown", 0)
         self._shared_status.update(engine_up=True, **status_facts(status))
-        return status
+        return replace(status, engine=f"OPA at {settings.opa.url}")
 
     def check(self) -> None:
         """Every ``_PROBE_EVERY`` seconds, ask OPA for a decision and update the shared status."""
@@ -53,12 +64,16 @@ class OperatorEngine:
             return
         self._next_probe = now + _PROBE_EVERY
         try:
-            status = probe(self._opa, _PROBE_LIMIT)
+            status = self._probe(_PROBE_LIMIT)
         except EngineError:
             self._shared_status.update(engine_up=False)
         else:
             changed = self._shared_status.read()["revision"] != status.revision
             self._shared_status.update(engine_up=True, **(status_facts(status) if changed else {}))
+
+    def _probe(self, deadline: float) -> PolicyStatus:
+        with closing(OpaEngine(self._opa, policy.shipped_rules(), deadline)) as engine:
+            return probe(engine)
 
     def close(self) -> None:
         """Do nothing: the operator stops this OPA."""

@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, NoReturn
 
 from flask import Flask
@@ -19,8 +18,6 @@ from authz_plugin.authorizer import Authorizer
 from authz_plugin.caller import certificate_cache
 from authz_plugin.engine import Engine
 from authz_plugin.engine.cache import CachingEngine
-from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import engine_state
 from authz_plugin.errors import SetupError
 from authz_plugin.hostpaths import host_paths
@@ -81,15 +78,15 @@ class GunicornProcess:
 
 def serve_plugin(
     settings: Settings,
-    opa: OpaAddress,
+    open_engine: Callable[[], Engine],
     sockets: tuple[socket.socket, socket.socket | None],
     shared_status: SharedStatus,
     serving: int,
 ) -> NoReturn:
     """Answer dockerd on the first socket, and metrics and health on the second, if it is not None.
 
-    Runs in the forked process; ``serving`` is the file descriptor to write a byte to as soon as
-    requests are answered.
+    Runs in the forked process. ``open_engine`` opens the engine in it; ``serving`` is the file
+    descriptor to write a byte to as soon as requests are answered.
     """
     listener, metrics_listener = sockets
     os.setsid()  # Ctrl-C must signal only the supervisor, which stops its children in order
@@ -98,7 +95,7 @@ def serve_plugin(
     journals: list[Journal] = []
 
     def make_app() -> Flask:
-        engine = _engine(settings, opa)
+        engine = open_engine()
         caches: dict[str, Figures] = {"certificates": certificate_cache}
         if isinstance(engine, CachingEngine):
             caches["decisions"] = engine.figures
@@ -179,18 +176,6 @@ def audit_options(audit: Audit) -> AuditOptions | None:
         inputs=audit.inputs,
         deny_on_failure=audit.on_failure == "deny",
     )
-
-
-def _engine(settings: Settings, opa: OpaAddress) -> Engine:
-    """The engine that decides: OPA, with a cache of decisions if OPA is a child process.
-
-    The decisions of an operator's OPA are not cached, because the plugin cannot detect at once that
-    its policy has changed. With a decision log, every decision must reach OPA.
-    """
-    engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
-    if settings.opa.url is not None or settings.opa.decision_log:
-        return engine
-    return CachingEngine(engine, Path(opa.url.removeprefix("unix:")))
 
 
 def _revoked(settings: Settings) -> Callable[[], frozenset[str]]:

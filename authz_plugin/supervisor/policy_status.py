@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from authz_plugin import dockerd, policy
+from authz_plugin import dockerd
 from authz_plugin.caller import Caller
 from authz_plugin.document import input_document
-from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.engine.transport import OpaAddress
+from authz_plugin.engine import Engine
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
 
@@ -32,8 +30,8 @@ class PolicyStatus:
     metrics: str = "off"
 
 
-def probe(opa: OpaAddress, deadline: float) -> PolicyStatus:
-    """Ask an OPA for a decision about a ping, within ``deadline`` seconds.
+def probe(engine: Engine) -> PolicyStatus:
+    """Ask an engine for a decision about a ping; the status does not describe the engine.
 
     Raises ``EngineError`` if the decision is missing or incomplete.
     """
@@ -42,11 +40,8 @@ def probe(opa: OpaAddress, deadline: float) -> PolicyStatus:
     document = input_document(
         ping, nobody, UnseenHostPaths(), datetime.now(UTC), UnseenEngineState()
     )
-    with contextlib.closing(OpaEngine(opa, policy.shipped_rules(), deadline)) as engine:
-        decision = engine.decide(document)
-    return PolicyStatus(
-        decision.profile, f"OPA at {opa.url}", decision.policy_revision, len(decision.evaluated)
-    )
+    decision = engine.decide(document)
+    return PolicyStatus(decision.profile, "", decision.policy_revision, len(decision.evaluated))
 
 
 def status_facts(status: PolicyStatus) -> dict[str, Any]:

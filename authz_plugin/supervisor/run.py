@@ -1,7 +1,8 @@
 """Start and supervise the processes of the plugin.
 
-The supervisor opens the listening socket and starts gunicorn and OPA. It restarts OPA if that ends
-or hangs, reloads the policy on SIGHUP, and stops both when it stops. It does not handle requests.
+The supervisor opens the listening socket and starts gunicorn and the engine. It restarts OPA if
+that ends or hangs, reloads the policy on SIGHUP, and stops both when it stops. It does not handle
+requests.
 """
 
 from __future__ import annotations
@@ -16,20 +17,19 @@ from pathlib import Path
 from typing import Final
 
 from authz_plugin import systemd
-from authz_plugin.engine import binary
 from authz_plugin.errors import AuthzError, SetupError, defect
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.listener import open_address, open_listener
 from authz_plugin.processes import SIGNALS
 from authz_plugin.revocations import read_revoked
 from authz_plugin.settings import Metrics, Settings
-from authz_plugin.supervisor.child_engine import ChildEngine
-from authz_plugin.supervisor.operator_engine import OperatorEngine
+from authz_plugin.supervisor.engines import SupervisedEngine, start_engine
 from authz_plugin.supervisor.plugin_server import GunicornProcess, serve_plugin
 from authz_plugin.supervisor.policy_status import PolicyStatus
 
 _AT_START: Final = (
-    "server", "opa", "deadline", "identities", "host_paths", "data_root", "log", "audit", "metrics",
+    "server", "engine", "opa", "deadline", "identities", "host_paths", "data_root", "log", "audit",
+    "metrics",
 )  # fmt: skip
 _TICK: Final = 0.25
 _SILENCE_LIMIT: Final = 10.0
@@ -52,9 +52,8 @@ def run(
         read_revoked(settings.identities)
     with contextlib.ExitStack() as cleanup:
         shared_status = SharedStatus()
-        engine = _open_engine(settings, shared_status, say)
+        engine, status = start_engine(settings, shared_status, say)
         cleanup.callback(engine.close)
-        status = engine.start(settings)
         metrics_listener = _open_metrics(settings.metrics, say)
         if metrics_listener is not None:
             cleanup.callback(_close_listener, metrics_listener)
@@ -62,10 +61,10 @@ def run(
             settings.server.socket, settings.server.group, settings.server.listen
         )
         cleanup.callback(_close_listener, listener)
-        opa = engine.address(settings)
+        open_engine = engine.for_server(settings)
         gunicorn = GunicornProcess(
             lambda end: serve_plugin(
-                settings, opa, (listener, metrics_listener), shared_status, end
+                settings, open_engine, (listener, metrics_listener), shared_status, end
             )
         )
         cleanup.callback(gunicorn.stop)
@@ -82,14 +81,6 @@ def run(
             engine.check()
             if shared_status.seconds_since_heartbeat() < _SILENCE_LIMIT:
                 systemd.notify("WATCHDOG=1")
-
-
-def _open_engine(
-    settings: Settings, shared_status: SharedStatus, say: Callable[[str], None]
-) -> ChildEngine | OperatorEngine:
-    if settings.opa.url is not None:
-        return OperatorEngine(settings.opa, shared_status, say)
-    return ChildEngine(binary.find(settings.opa.binary), shared_status, say)
 
 
 def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> socket.socket | None:
@@ -114,7 +105,7 @@ def _metrics_address(metrics: Metrics, metrics_listener: socket.socket | None) -
 
 
 def _reload_policy(
-    engine: ChildEngine | OperatorEngine,
+    engine: SupervisedEngine,
     running: Settings,
     reload: Callable[[], Settings],
     shared_status: SharedStatus,

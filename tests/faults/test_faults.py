@@ -38,7 +38,7 @@ from tests.harness.plugin import Connection, Plugin, children, running_plugin, w
 
 DEADLINE: Final = 2.0
 NOBODY: Final = 65534
-PRODUCTION: Final = "profile: production\nlog: {level: debug}\n"
+PRODUCTION: Final = "profile: production\nengine: opa\nlog: {level: debug}\n"
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_it_is_healthy_and_ready(seen: Observed) -> None:
 
 
 def test_without_its_opa_it_is_neither_and_recovers(observe: Observe) -> None:
-    seen = observe()
+    seen = observe("engine: opa\n")
     (opa,) = children(seen.plugin.process.pid, "opa")
     os.kill(opa, signal.SIGSTOP)
     wait_for(lambda: seen.health("/readyz")[0] == 503, "the plugin to notice")
@@ -320,7 +320,7 @@ def test_the_log_of_a_terminal_is_for_people(observe: Observe) -> None:
 
 
 def test_every_line_of_the_log_is_json_otherwise(observe: Observe) -> None:
-    seen = observe("log: {level: debug}\n")
+    seen = observe("engine: opa\nlog: {level: debug}\n")
     seen.plugin.post(REQUEST, LIST)
     seen.plugin.reload()
     (opa,) = children(seen.plugin.process.pid, "opa")

@@ -1,0 +1,162 @@
+"""Policies compiled to WebAssembly: made by OPA, kept by the hash of their sources.
+
+The shipped policies are compiled when a wheel is built, and ``make`` compiles those of a checkout.
+Policies with rules of the operator are compiled by the OPA program when the plugin loads them. The
+results are kept in a cache, as is the native code that wasmtime makes of a module, because both
+take longer than the rest of a start. Whoever can write to the cache decides what dockerd executes,
+so files in it count only if no other user can change them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from authz_plugin.engine.binary import Opa
+from authz_plugin.engine.builtins import NATIVE, PROVIDED
+from authz_plugin.engine.strict_errors import with_strict_errors
+from authz_plugin.errors import PolicyError
+
+DECISION: Final = "docker/authz/decision"
+"""The rule that is asked for."""
+
+_FORMAT: Final = "1"
+"""Changes when the same sources give another result."""
+
+_MODULE: Final = "policy.wasm"
+_DIGEST: Final = "sources.sha256"
+
+
+class UnsupportedBuiltinsError(PolicyError):
+    """The policy calls builtins that only OPA's server has."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """A module in which builtin errors end the evaluation."""
+
+    module: bytes
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.module).hexdigest()
+
+
+def compile_policy(opa: Opa, folder: Path) -> CompiledPolicy:
+    """Compile the policies in a folder, without its data.
+
+    Raises ``PolicyError`` if OPA refuses them, and ``UnsupportedBuiltinsError``.
+    """
+    plan = orjson.loads(opa.build("plan", DECISION, folder, "/plan.json"))
+    builtins = {builtin["name"] for builtin in plan["static"].get("builtin_funcs") or ()}
+    unsupported = sorted(builtins - NATIVE.keys() - PROVIDED.keys())
+    if unsupported:
+        raise UnsupportedBuiltinsError(
+            f"the policy calls {', '.join(unsupported)}, which only OPA's server has: "
+            "set engine to opa"
+        )
+    module = opa.build("wasm", DECISION, folder, "/policy.wasm")
+    native = {NATIVE[name] for name in builtins & NATIVE.keys()}
+    return CompiledPolicy(with_strict_errors(module, native))
+
+
+def write_compiled(opa: Opa, sources: Path, folder: Path) -> None:
+    """Compile the policies in ``sources`` and write the result into ``folder``."""
+    compiled = compile_policy(opa, sources)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MODULE).write_bytes(compiled.module)
+    (folder / _DIGEST).write_text(f"{sources_digest(sources)}\n")
+
+
+def find_compiled(
+    sources: Path, shipped: Path, cache: Path, find_opa: Callable[[], Opa]
+) -> CompiledPolicy:
+    """The compiled form of the policies in a folder.
+
+    It is taken from ``shipped``, a folder that ``write_compiled`` made, if that is of the same
+    sources; else from the folder ``cache``; else OPA compiles it. Raises as ``compile_policy`` and
+    ``find_opa`` do.
+    """
+    digest = sources_digest(sources)
+    with contextlib.suppress(OSError, ValueError):
+        if (shipped / _DIGEST).read_text().strip() == digest:
+            return CompiledPolicy((shipped / _MODULE).read_bytes())
+    opa = find_opa()
+    key = hashlib.sha256(f"{opa.version} {digest}".encode()).hexdigest()
+    module = cached(cache, f"{key}.wasm", lambda: compile_policy(opa, sources).module)
+    return CompiledPolicy(module)
+
+
+def sources_digest(folder: Path) -> str:
+    """The SHA-256 of the Rego files in a folder and of the form of the result, in hexadecimal."""
+    digest = hashlib.sha256(_FORMAT.encode())
+    for file in sorted(folder.rglob("*.rego")):
+        if not file.name.endswith("_test.rego"):
+            digest.update(f"\0{file.relative_to(folder)}\0".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def cached(
+    cache: Path,
+    name: str,
+    make: Callable[[], bytes],
+    is_usable: Callable[[bytes], bool] = lambda _: True,
+) -> bytes:
+    """The content of a file in the cache.
+
+    It is made if the file is missing or not usable, or if another user can change it. A cache that
+    cannot be written is not used.
+    """
+    file = cache / name
+    with contextlib.suppress(OSError):
+        content = _trusted(file)
+        if is_usable(content):
+            return content
+    content = make()
+    with contextlib.suppress(OSError):
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _trust(cache.stat())
+        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as new:
+            try:
+                new.write(content)
+                new.flush()
+                Path(new.name).replace(file)
+            except BaseException:
+                Path(new.name).unlink(missing_ok=True)
+                raise
+    return content
+
+
+def _trusted(file: Path) -> bytes:
+    """The content of a file that only this user can change; raises ``OSError``."""
+    _trust(file.parent.stat())
+    with file.open("rb") as opened:
+        _trust(os.fstat(opened.fileno()))
+        return opened.read()
+
+
+def _trust(found: os.stat_result) -> None:
+    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError
+
+
+def data_document(bundle: Path) -> dict[str, Any]:
+    """The data of a bundle in a folder: the content of each data.json under the keys that its
+    folders name."""
+    document: dict[str, Any] = {}
+    for file in sorted(bundle.rglob("data.json")):
+        inner = document
+        for key in file.parent.relative_to(bundle).parts:
+            inner = inner.setdefault(key, {})
+        inner.update(orjson.loads(file.read_bytes()))
+    return document

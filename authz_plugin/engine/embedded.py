@@ -1,0 +1,135 @@
+"""The embedded engine: policies that OPA has compiled to WebAssembly, in this process.
+
+The supervisor writes each policy into a folder of its own (``prepare``) and then changes a symbolic
+link to it. ``EmbeddedEngine`` follows the link: decisions that begin after the change are those of
+the new policy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import wasmtime
+
+from authz_plugin.decision import Decision, read_decision
+from authz_plugin.engine.compiled import DECISION, CompiledPolicy, cached, data_document
+from authz_plugin.engine.wasm import Instance, Machine
+from authz_plugin.errors import EngineError, EngineSetupError
+
+NATIVE: Final = "policy.native"
+"""The name of the file with the native code of a policy."""
+
+_DATA: Final = "policy.json"
+
+_IDLE: Final = 8
+"""Unused instances that are kept, at most."""
+
+_LARGEST_IDLE: Final = 8 << 20
+"""The size in bytes of the memory of an instance that is kept, at most."""
+
+_RETRY_EVERY: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A policy in memory; ``target`` is the content of the symbolic link when it was loaded."""
+
+    target: str
+    module: wasmtime.Module
+    data: bytes
+    idle: list[Instance] = field(default_factory=list)
+
+
+class EmbeddedEngine:
+    """Decides with the policy to which a symbolic link leads.
+
+    ``required`` names the rule packages without which a decision is incomplete; ``deadline`` is the
+    time in seconds that a decision may take. Threads can use it at the same time: each decision has
+    an instance of the policy for itself.
+    """
+
+    def __init__(self, link: Path, required: frozenset[str], deadline: float) -> None:
+        self._link = str(link)
+        self._required = required
+        self._deadline = deadline
+        self._machine = Machine(deadline)
+        self._loaded: _Loaded | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        """Load the policy now instead of at the first decision; raises ``EngineError``."""
+        loaded = self._current()
+        loaded.idle.append(Instance(self._machine, loaded.module, loaded.data))
+
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
+        del decision_id
+        question = orjson.dumps(document)
+        loaded = self._current()
+        try:
+            instance = loaded.idle.pop()
+        except IndexError:
+            instance = Instance(self._machine, loaded.module, loaded.data)
+        # An instance that raises is not used again.
+        answer = instance.evaluate(DECISION, question)
+        if len(loaded.idle) < _IDLE and instance.size <= _LARGEST_IDLE:
+            loaded.idle.append(instance)
+        return read_decision(answer, self._required)
+
+    def close(self) -> None:
+        """Release the policy; no decision may be in progress."""
+        self._machine.close()
+        self._loaded = None
+
+    def _current(self) -> _Loaded:
+        """The policy in force, which is loaded if the link has changed."""
+        loaded = self._loaded
+        with contextlib.suppress(OSError):
+            target = os.readlink(self._link)  # noqa: PTH115 - three times as quick
+            if loaded is not None and loaded.target == target:
+                return loaded
+        with self._lock:
+            return self._load()
+
+    def _load(self) -> _Loaded:
+        end = time.monotonic() + self._deadline
+        while True:
+            try:
+                target = Path(self._link).readlink()
+                if self._loaded is None or self._loaded.target != str(target):
+                    native, data = (target / name for name in (NATIVE, _DATA))
+                    module = self._machine.load(native.read_bytes())
+                    self._loaded = _Loaded(str(target), module, data.read_bytes())
+            except OSError as error:  # the link has changed again, or the supervisor has ended
+                if time.monotonic() + _RETRY_EVERY >= end:
+                    raise EngineError("there is no policy") from error
+                time.sleep(_RETRY_EVERY)
+            except EngineSetupError as error:
+                raise EngineError(str(error)) from error
+            else:
+                return self._loaded
+
+
+def prepare(compiled: CompiledPolicy, bundle: Path, folder: Path, cache: Path) -> None:
+    """Write the files that ``EmbeddedEngine`` loads into a folder, with the data of a bundle.
+
+    ``cache`` is a folder that keeps native code. Raises ``EngineSetupError`` and ``OSError``.
+    """
+    machine = Machine(1.0)
+    try:
+        native = cached(
+            cache,
+            f"{compiled.digest}.native",
+            lambda: machine.compile(compiled.module),
+            machine.can_load,
+        )
+    finally:
+        machine.close()
+    (folder / NATIVE).write_bytes(native)
+    (folder / _DATA).write_bytes(orjson.dumps(data_document(bundle)))

@@ -1,0 +1,239 @@
+"""A compiled policy in this process: OPA's WebAssembly modules, executed by wasmtime.
+
+A ``Machine`` belongs to a process, a ``CompiledPolicy`` to a policy and an ``Instance`` to the
+thread that uses it. An instance has a memory of its own. After a trap it must not be used again.
+
+Sources: https://www.openpolicyagent.org/docs/wasm (ABI 1.2 and later), OPA 1.21.1
+``wasm/src/context.c`` (opa_eval), ``wasm/src/malloc.c``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+import wasmtime
+
+from authz_plugin.engine.builtins import PROVIDED, BuiltinError, Number
+from authz_plugin.errors import EngineError, EngineSetupError
+
+MEMORY_LIMIT: Final = 512 << 20
+"""The maximum size of the memory of an instance, in bytes."""
+
+ANSWER_LIMIT: Final = 1 << 20
+"""The maximum length of an answer, in bytes; a decision has a few hundred."""
+
+_TICKS: Final = 20
+"""The parts into which the time for a decision is divided; it is measured to one part."""
+
+_PAGE: Final = 1 << 16
+_LARGEST_CALL: Final = 5
+"""Arguments of a host function for builtins, the context included, at most."""
+
+
+class Machine:
+    """Compiles and runs modules. ``deadline`` is the time in seconds that an evaluation may take.
+
+    A thread measures the time. A machine must not be used after a fork in the child process.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        config = wasmtime.Config()
+        config.epoch_interruption = True
+        self.engine = wasmtime.Engine(config)
+        self._tick = deadline / _TICKS
+        self._closed = threading.Event()
+        threading.Thread(target=self._measure, name="deadlines", daemon=True).start()
+
+    def close(self) -> None:
+        """End the thread that measures the time; evaluations must have ended."""
+        self._closed.set()
+
+    def compile(self, module: bytes) -> bytes:
+        """The native code of a module; raises ``EngineSetupError``."""
+        try:
+            return bytes(wasmtime.Module(self.engine, module).serialize())
+        except wasmtime.WasmtimeError as error:
+            raise EngineSetupError(f"the compiled policy is not valid: {error}") from error
+
+    def load(self, native: bytes) -> wasmtime.Module:
+        """The module of native code that ``compile`` returned, which must be trusted.
+
+        Raises ``EngineSetupError`` if the code is not for this version and processor.
+        """
+        try:
+            return wasmtime.Module.deserialize(self.engine, native)
+        except wasmtime.WasmtimeError as error:
+            raise EngineSetupError(f"the compiled policy cannot be loaded: {error}") from error
+
+    def can_load(self, native: bytes) -> bool:
+        """Whether native code is for this version of wasmtime and this processor."""
+        try:
+            self.load(native)
+        except EngineSetupError:
+            return False
+        return True
+
+    def _measure(self) -> None:
+        while not self._closed.wait(self._tick):
+            self.engine.increment_epoch()
+
+
+class Instance:
+    """An instance of a module with the data of a policy (``{"docker": {"authz": …}}`` as JSON).
+
+    Raises ``EngineError`` if it cannot be made.
+    """
+
+    def __init__(self, machine: Machine, module: wasmtime.Module, data: bytes) -> None:
+        self._store = wasmtime.Store(machine.engine)
+        self._store.set_limits(memory_size=MEMORY_LIMIT)
+        self._store.set_epoch_deadline(_TICKS)
+        try:
+            self._memory = wasmtime.Memory(self._store, _memory_type(module))
+            instance = self._linker(machine.engine).instantiate(self._store, module)
+            self._exports = instance.exports(self._store)
+            self._evaluate = self._function("opa_eval")
+            builtins = self._ids(self._call("builtins"))
+            self._builtins = {id_: PROVIDED[name] for name, id_ in builtins.items()}
+            self._entrypoints = self._ids(self._call("entrypoints"))
+            self._data = self._put(data)
+            self._base: int = self._call("opa_heap_ptr_get")
+        except KeyError as error:
+            raise EngineError(f"the policy calls {error}, which the plugin lacks") from error
+        except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            raise EngineError(f"the policy cannot be set up: {_reason(error)}") from error
+
+    @property
+    def size(self) -> int:
+        """The present size of the memory in bytes; it only grows."""
+        return self._memory.data_len(self._store)
+
+    def evaluate(self, entrypoint: str, document: bytes) -> Any:
+        """The value of an entrypoint (``"docker/authz/decision"``) for an input document as JSON.
+
+        Raises ``EngineError`` if it is undefined, and where OPA's server would return an error.
+        """
+        self._store.set_epoch_deadline(_TICKS)
+        length = len(document)
+        heap = (self._base + length + 7) & ~7
+        try:
+            self._reserve(heap)
+            self._memory.write(self._store, document, self._base)
+            answer = self._evaluate(
+                self._store,
+                0,
+                self._entrypoints[entrypoint],
+                self._data,
+                self._base,
+                length,
+                heap,
+                0,
+            )
+            results = orjson.loads(self._text(answer))
+        except BuiltinError as error:
+            raise EngineError(str(error)) from error
+        except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            raise EngineError(_reason(error)) from error
+        except orjson.JSONDecodeError:
+            raise EngineError("the policy's answer is not JSON") from None
+        if len(results) != 1:
+            raise EngineError("the policy has no decision")
+        return results[0]["result"]
+
+    def _linker(self, engine: wasmtime.Engine) -> wasmtime.Linker:
+        """What a module imports: its memory, a function for errors and those for builtins."""
+        i32 = wasmtime.ValType.i32()
+        linker = wasmtime.Linker(engine)
+        linker.define(self._store, "env", "memory", self._memory)
+        linker.define_func("env", "opa_abort", wasmtime.FuncType([i32], []), self._abort)
+        for count in range(_LARGEST_CALL):
+            type_ = wasmtime.FuncType([i32] * (count + 2), [i32])
+            linker.define_func("env", f"opa_builtin{count}", type_, self._builtin)
+        return linker
+
+    def _abort(self, message: int) -> None:
+        raise BuiltinError(self._text(message).decode(errors="replace"))
+
+    def _builtin(self, id_: int, _context: int, *arguments: int) -> int:
+        result = self._builtins[id_](*map(self._argument, arguments))
+        return self._put(orjson.dumps(result))
+
+    def _argument(self, address: int) -> Any:
+        """The JSON value of a builtin's argument; raises ``BuiltinError`` if that has a set."""
+        value = self._value(address)
+        if isinstance(value, list) and any(isinstance(inner, list | dict) for inner in value):
+            literal = self._text(self._call("opa_value_dump", address))
+            if literal != self._text(self._call("opa_json_dump", address)):
+                raise BuiltinError("a set in the arguments of a builtin is not supported")
+        return value
+
+    def _call(self, function: str, *arguments: int) -> int:
+        result: int = self._function(function)(self._store, *arguments)
+        return result
+
+    def _function(self, name: str) -> wasmtime.Func:
+        exported = self._exports[name]
+        if not isinstance(exported, wasmtime.Func):
+            raise EngineError(f"the compiled policy has no function {name}")
+        return exported
+
+    def _value(self, address: int) -> Any:
+        """The JSON value of an OPA value; its numbers are ``Number``."""
+        text = self._text(self._call("opa_json_dump", address))
+        return json.loads(text, parse_int=Number, parse_float=Number)
+
+    def _ids(self, address: int) -> dict[str, int]:
+        return {name: int(id_) for name, id_ in self._value(address).items()}
+
+    def _put(self, value: bytes) -> int:
+        """Make an OPA value of JSON and return its address."""
+        address = self._call("opa_malloc", len(value))
+        self._memory.write(self._store, value, address)
+        parsed = self._call("opa_json_parse", address, len(value))
+        if not parsed:
+            raise BuiltinError("a value is not JSON")
+        return parsed
+
+    def _reserve(self, end: int) -> None:
+        missing = end - self.size
+        if missing > 0:
+            self._memory.grow(self._store, -(-missing // _PAGE))
+
+    def _text(self, address: int) -> bytes:
+        """The bytes from an address to the next zero byte."""
+        size = min(self.size - address, ANSWER_LIMIT)
+        pointer = ctypes.addressof(self._memory.data_ptr(self._store).contents) + address
+        text = ctypes.string_at(pointer, min(size, _PAGE)).partition(b"\0")
+        if not text[1]:
+            text = ctypes.string_at(pointer, size).partition(b"\0")
+        if not text[1]:
+            raise EngineError("the policy's answer is too large to be a decision")
+        return text[0]
+
+
+def _memory_type(module: wasmtime.Module) -> wasmtime.MemoryType:
+    for imported in module.imports:
+        if isinstance(imported.type, wasmtime.MemoryType):
+            return imported.type
+    raise EngineError("the compiled policy has no memory")
+
+
+def _reason(error: Exception) -> str:
+    """Why an evaluation ended, without values of the request."""
+    if isinstance(error, wasmtime.Trap):
+        if error.trap_code == wasmtime.TrapCode.INTERRUPT:
+            return "the policy did not decide in time"
+        if error.trap_code == wasmtime.TrapCode.UNREACHABLE:
+            names = _functions(error.frames)
+            return f"a builtin failed: {names}" if names else "a builtin failed"
+        return f"the policy's evaluation ended: {error.trap_code!s}"
+    return f"the policy's evaluation ended: {type(error).__name__}"
+
+
+def _functions(frames: Sequence[Any]) -> str:
+    return ", ".join(frame.func_name for frame in frames[:2] if frame.func_name)

@@ -1,0 +1,154 @@
+"""The embedded engine: the policy is compiled and checked here and evaluated in the server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from authz_plugin import policy
+from authz_plugin.engine import Engine, binary
+from authz_plugin.engine.cache import CachingEngine
+from authz_plugin.engine.compiled import find_compiled
+from authz_plugin.engine.embedded import NATIVE, EmbeddedEngine, prepare
+from authz_plugin.errors import EngineError, EngineSetupError, PolicyError, SetupError
+from authz_plugin.hostpaths import cache_home, host_paths
+from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.processes import in_child
+from authz_plugin.settings import Settings
+from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
+from authz_plugin.supervisor.runtime_folder import open_runtime_folder
+
+_LIMIT: Final = 60.0
+"""Seconds for compiling and checking a policy."""
+
+
+class Embedded:
+    """The embedded engine of a plugin.
+
+    Each policy has its own folder. ``policy`` in the runtime folder is a symbolic link to that of
+    the policy in force. It is changed to a new folder after the new policy has given a complete
+    decision.
+    """
+
+    def __init__(self, shared_status: SharedStatus) -> None:
+        self._shared_status = shared_status
+        self._folder, self._lock = open_runtime_folder()
+        self._generation = 0
+        self._current: Path | None = None
+
+    def start(self, settings: Settings) -> PolicyStatus:
+        """Put the policy of these settings in force.
+
+        Raises ``SetupError`` if it cannot be evaluated; then the previous policy stays in force.
+        """
+        self._generation += 1
+        folder = self._folder / str(self._generation)
+        try:
+            folder.mkdir()
+            return self._start_in(folder, settings)
+        except Exception as error:
+            if self._current != folder:
+                shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise SetupError(f"the policy cannot be laid out: {error}") from error
+            raise
+
+    def for_server(self, settings: Settings) -> Callable[[], Engine]:
+        link, deadline = self._folder / "policy", settings.deadline
+
+        def open_engine() -> Engine:
+            engine = EmbeddedEngine(link, policy.shipped_rules(), deadline)
+            engine.load()
+            return CachingEngine(engine, link)
+
+        return open_engine
+
+    def check(self) -> None:
+        """Restore the link to the policy if it was removed; raises ``SetupError`` if the policy
+        itself was, which ends the plugin."""
+        if self._current is None or (self._folder / "policy" / NATIVE).exists():
+            return
+        if not self._current.is_dir():
+            raise SetupError(f"{self._current} was removed: start the plugin again")
+        try:
+            self._link(self._current)
+        except OSError as error:
+            raise SetupError(f"{self._folder}/policy cannot be made: {error.strerror}") from error
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def _start_in(self, folder: Path, settings: Settings) -> PolicyStatus:
+        config = policy.configuration(settings, host_paths(visible=settings.sees_host))
+        opa = _OpaWhenNeeded(settings.opa.binary)
+        bundle = policy.assemble(folder / "bundle", config, settings.policies, opa)
+        custom = policy.rule_ids(settings.policies) if settings.policies else ()
+        ends = [datetime.fromisoformat(item["until"]) for item in config["exceptions"]]
+        try:
+            status = in_child(lambda: _prepare(folder, bundle, opa, settings.deadline), _LIMIT)
+        except (TimeoutError, ChildProcessError) as error:
+            raise EngineSetupError(f"the policy cannot be compiled: {error}") from error
+        self._put_in_force(folder)
+        self._shared_status.update(
+            **status_facts(status),
+            engine="embedded",
+            engine_up=True,
+            custom_rules=sorted(custom),
+            exceptions=[end.timestamp() for end in ends],
+        )
+        return status
+
+    def _link(self, folder: Path) -> None:
+        new = self._folder / "policy.new"
+        new.unlink(missing_ok=True)
+        new.symlink_to(folder)
+        new.replace(self._folder / "policy")
+
+    def _put_in_force(self, folder: Path) -> None:
+        self._link(folder)
+        previous, self._current = self._current, folder
+        if previous is not None:
+            shutil.rmtree(previous, ignore_errors=True)
+
+
+class _OpaWhenNeeded:
+    """The OPA program, which is searched for when it is first used; see ``binary.find``."""
+
+    def __init__(self, preferred: Path | None) -> None:
+        self._preferred = preferred
+        self._found: binary.Opa | None = None
+
+    def find(self) -> binary.Opa:
+        if self._found is None:
+            self._found = binary.find(self._preferred)
+        return self._found
+
+    def check(self, schemas: Path, policies: Sequence[Path]) -> None:
+        self.find().check(schemas, policies)
+
+    def packages(self, policies: Sequence[Path]) -> dict[str, list[str]]:
+        return self.find().packages(policies)
+
+
+def _prepare(
+    folder: Path, bundle: policy.Bundle, opa: _OpaWhenNeeded, deadline: float
+) -> PolicyStatus:
+    """Write the compiled policy into a folder and have it decide; runs in a child process."""
+    cache = cache_home(os.environ, root=os.geteuid() == 0)
+    compiled = find_compiled(bundle.folder, policy.SHIPPED / "compiled", cache, opa.find)
+    prepare(compiled, bundle.folder, folder, cache)
+    link = folder / "itself"
+    link.symlink_to(folder)
+    try:
+        with closing(EmbeddedEngine(link, bundle.packages, deadline)) as engine:
+            status = probe(engine)
+    except EngineError as error:
+        raise PolicyError(f"the policy gives no complete decision: {error}") from error
+    return replace(status, engine="embedded: compiled by OPA to WebAssembly, run in this process")

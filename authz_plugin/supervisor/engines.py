@@ -1,0 +1,75 @@
+"""The choice of the engine that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from authz_plugin.engine import Engine, binary
+from authz_plugin.engine.compiled import UnsupportedBuiltinsError
+from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.settings import Settings
+from authz_plugin.supervisor.child_engine import ChildEngine
+from authz_plugin.supervisor.embedded_engine import Embedded
+from authz_plugin.supervisor.operator_engine import OperatorEngine
+from authz_plugin.supervisor.policy_status import PolicyStatus
+
+
+class SupervisedEngine(Protocol):
+    """An engine as the supervisor sees it."""
+
+    def start(self, settings: Settings) -> PolicyStatus:
+        """Put the policy of these settings in force; raises ``SetupError``."""
+
+    def for_server(self, settings: Settings) -> Callable[[], Engine]:
+        """A function that opens the engine in the process that answers dockerd."""
+
+    def check(self) -> None:
+        """Keep the engine running; called several times a second."""
+
+    def close(self) -> None:
+        """Stop the engine."""
+
+
+def start_engine(
+    settings: Settings, shared_status: SharedStatus, say: Callable[[str], None]
+) -> tuple[SupervisedEngine, PolicyStatus]:
+    """Start the engine that the settings name, and put their policy in force.
+
+    With ``engine: auto`` that is the embedded engine, unless the settings need OPA's server.
+    ``say`` is called with messages for the operator. Raises ``SetupError``.
+    """
+    if settings.opa.url is not None:
+        return _started(
+            OperatorEngine(settings.opa, shared_status, say), settings, "opa.url is set"
+        )
+    if settings.engine == "opa":
+        return _started_child(settings, shared_status, say, "engine is opa")
+    if settings.opa.decision_log:
+        return _started_child(settings, shared_status, say, "opa.decision_log is set")
+    why = "engine is embedded" if settings.engine == "embedded" else "the default"
+    try:
+        return _started(Embedded(shared_status), settings, why)
+    except UnsupportedBuiltinsError as error:
+        if settings.engine == "embedded":
+            raise
+        return _started_child(settings, shared_status, say, str(error))
+
+
+def _started_child(
+    settings: Settings, shared_status: SharedStatus, say: Callable[[str], None], why: str
+) -> tuple[SupervisedEngine, PolicyStatus]:
+    opa = binary.find(settings.opa.binary)
+    return _started(ChildEngine(opa, shared_status, say), settings, why)
+
+
+def _started(
+    engine: SupervisedEngine, settings: Settings, why: str
+) -> tuple[SupervisedEngine, PolicyStatus]:
+    try:
+        status = engine.start(settings)
+    except BaseException:
+        engine.close()
+        raise
+    return engine, replace(status, engine=f"{status.engine} ({why})")
