@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILED := policies/compiled/policy.wasm
 # The data of the policies' tests. It is a prerequisite of .dev, so every target that needs .dev has it.
 POLICY_DATA := policies/docker/authz/examples/data.json policies/docker/authz/profiles/data.json
 WORKERS := $(shell nproc)
@@ -22,7 +23,7 @@ test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-run: $(BIN)/.run $(BIN)/opa $(POLICY_DATA) ## Start the plugin with its own OPA, in the foreground (ARGS="--profile devcontainer")
+run: $(BIN)/.run $(POLICY_DATA) $(COMPILED) ## Start the plugin in the foreground (ARGS="--profile devcontainer")
 	$(BIN)/opa-authz serve $(ARGS)
 
 demo: $(BIN)/.dev $(BIN)/opa ## Guard a scratch dockerd and show what is refused (needs root)
@@ -115,7 +116,7 @@ lock: ## Pin every dependency, with hashes
 LOCK := --quiet --no-emit-find-links --no-emit-index-url --strip-extras --allow-unsafe --generate-hashes --build-deps-for editable
 
 clean: ## Remove what was installed, downloaded and made
-	rm -rf $(VENV) .cache $(POLICY_DATA)
+	rm -rf $(VENV) .cache $(POLICY_DATA) policies/compiled
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -125,13 +126,17 @@ $(BIN)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(BIN)/.dev: requirements/dev.txt $(BIN)/.run | $(POLICY_DATA)
+$(BIN)/.dev: requirements/dev.txt $(BIN)/.run | $(POLICY_DATA) $(COMPILED)
 	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
 
 $(POLICY_DATA) &: tools/policy_data.py policies/schemas/config.json $(wildcard policies/profiles/*.yaml) \
 		$(shell find authz_plugin \( -name '*.py' -o -name '*.json' \) -not -path '*/tools/*') | $(BIN)/.run
 	$(BIN)/python -m tools.policy_data
+
+$(COMPILED): tools/compiled_policies.py $(addprefix authz_plugin/engine/,binary.py builtins.py compiled.py strict_errors.py) \
+		$(shell find policies/docker -name '*.rego' -not -name '*_test.rego') | $(BIN)/.run $(BIN)/opa
+	$(BIN)/python -m tools.compiled_policies
 
 $(BIN)/opa: authz_plugin/engine/binary.py | $(BIN)/.run
 	$(BIN)/opa-authz install-opa --into $(BIN)

@@ -19,9 +19,13 @@ from packaging.requirements import Requirement
 
 from authz_plugin.engine.binary import Opa
 from authz_plugin.policy import SHIPPED
+from tests.harness.plugin import Connection, wait_for
 from tools import policy_data
 
 ROOT: Final = Path(__file__).parents[1]
+COMPILED: Final = {
+    f"authz_plugin/policies/compiled/{name}" for name in ("policy.wasm", "sources.sha256")
+}
 MADE: Final = {
     f"authz_plugin/policies/{file.relative_to(SHIPPED)}": text
     for file, text in policy_data.files(SHIPPED).items()
@@ -70,6 +74,7 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(["tar", "-xf", build(checkout, "sdist")], source)
     [unpacked] = source.iterdir()
     assert not list(unpacked.rglob("data.json"))
+    assert not list(unpacked.rglob("*.wasm"))
     return build(unpacked, "wheel")
 
 
@@ -91,7 +96,7 @@ def test_the_wheel_holds_the_plugin_the_policies_and_nothing_else(
     }
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert held == expected | set(MADE)
+    assert held == expected | set(MADE) | COMPILED
 
 
 def test_a_wheel_of_the_checkout_itself_holds_the_same(checkout: Path, wheel: Path) -> None:
@@ -109,7 +114,9 @@ def test_a_build_asks_for_what_its_hook_imports(checkout: Path) -> None:
     assert set(map(Requirement, project["dependencies"])) <= set(map(Requirement, asked))
 
 
-def test_the_installed_wheel_makes_and_tests_rules(wheel: Path, opa: Opa, tmp_path: Path) -> None:
+@pytest.fixture
+def installed(wheel: Path, tmp_path: Path) -> Path:
+    """The folder of the programs of a virtual environment in which the wheel is installed."""
     venv.create(tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
     options = ["--quiet", "--no-index", "--no-deps", "--no-compile"]
@@ -120,7 +127,37 @@ def test_the_installed_wheel_makes_and_tests_rules(wheel: Path, opa: Opa, tmp_pa
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     imported = run([python, "-c", "import authz_plugin; print(authz_plugin.__file__)"], tmp_path)
     assert Path(imported).is_relative_to(site)
-    command = tmp_path / "venv/bin/opa-authz"
+    return python.parent
+
+
+def test_the_installed_wheel_decides_without_opa(installed: Path, tmp_path: Path) -> None:
+    path = "/usr/bin:/bin"
+    assert shutil.which("opa", path=f"{installed}:{path}") is None
+    socket = tmp_path / "plugin.sock"
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [installed / "opa-authz", "serve", f"--socket={socket}"],
+            env={**os.environ, "PATH": path, "OPA_AUTHZ_METRICS_LISTEN": "off"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(lambda: "guards the Docker API" in log.read_text(), "the plugin to serve", 30)
+        with Connection(socket) as connection:
+            for uri, allowed in (("/v1.44/containers/json", True), ("/v1.44/volumes", False)):
+                message = {"RequestMethod": "GET", "RequestUri": uri}
+                answer = connection.post("/AuthZPlugin.AuthZReq", message)
+                assert answer["Allow"] is allowed, answer
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0, log.read_text()
+
+
+def test_the_installed_wheel_makes_and_tests_rules(
+    installed: Path, opa: Opa, tmp_path: Path
+) -> None:
+    command = installed / "opa-authz"
     path = f"{opa.path.parent}:{os.environ['PATH']}"
     run([command, "policy", "new", "named", "--into", "rules"], tmp_path, PATH=path)
     tested = run([command, "policy", "test", "rules"], tmp_path, PATH=path)

@@ -52,10 +52,11 @@ class Opa:
         return found
 
     def build(self, target: str, entrypoint: str, folder: Path, part: str) -> bytes:
-        """Build a bundle of the policies in a folder, without tests and data.
+        """Build a bundle of the policies in the folders of a folder, without tests and data.
 
-        Returns one file of the bundle (``"/policy.wasm"``). ``target`` is ``"wasm"`` or ``"plan"``.
-        Raises ``PolicyError``.
+        The folders are called ``docker`` and, if the operator has rules, ``custom``. Returns one
+        file of the bundle (``"/policy.wasm"``). ``target`` is ``"wasm"`` or ``"plan"``. Raises
+        ``PolicyError``.
         """
         with tempfile.TemporaryDirectory(prefix="opa-authz-") as scratch:
             archive = Path(scratch, "bundle.tar.gz")
@@ -66,7 +67,8 @@ class Opa:
                 "--ignore=*_test.rego",
                 "--ignore=*.json",
                 f"--output={archive}",
-                str(folder),
+                *(name for name in ("docker", "custom") if (folder / name).is_dir()),
+                folder=folder,
             )
             with tarfile.open(archive) as bundle:
                 found = bundle.extractfile(part)
@@ -74,25 +76,26 @@ class Opa:
                     raise PolicyError(f"{self.path} build wrote no {part}")
                 return found.read()
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run OPA and return its result, whatever the exit status.
+    def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run OPA, in a folder if one is given, and return its result, whatever the exit status.
 
         Raises ``EngineSetupError`` if it cannot be run or takes longer than ``_TIMEOUT`` seconds.
         """
         try:
             return subprocess.run(
-                [str(self.path), *arguments],
+                [str(self.path.absolute()), *arguments],
                 capture_output=True,
                 text=True,
                 timeout=_TIMEOUT,
                 check=False,
                 stdin=subprocess.DEVNULL,
+                cwd=folder,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EngineSetupError(f"{self.path} {arguments[0]} failed: {error}") from error
 
-    def _run(self, *arguments: str) -> str:
-        done = self.run(*arguments)
+    def _run(self, *arguments: str, folder: Path | None = None) -> str:
+        done = self.run(*arguments, folder=folder)
         if done.returncode != 0:
             raise PolicyError((done.stderr or done.stdout).strip())
         return done.stdout

@@ -32,6 +32,9 @@ DECISION: Final = "docker/authz/decision"
 _FORMAT: Final = "1"
 """Changes when the same sources give another result."""
 
+_KEPT: Final = 16
+"""Files in the cache, at most: a module and its native code for each of the last policies."""
+
 _MODULE: Final = "policy.wasm"
 _DIGEST: Final = "sources.sha256"
 
@@ -134,7 +137,14 @@ def cached(
             except BaseException:
                 Path(new.name).unlink(missing_ok=True)
                 raise
+        _remove_oldest(cache)
     return content
+
+
+def _remove_oldest(cache: Path) -> None:
+    files = sorted(cache.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in files[_KEPT:]:
+        file.unlink()
 
 
 def _trusted(file: Path) -> bytes:
