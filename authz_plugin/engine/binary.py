@@ -101,6 +101,28 @@ class Opa:
         return done.stdout
 
 
+class OpaWhenNeeded:
+    """The OPA program, which is searched for when it is first used.
+
+    ``preferred`` is its path, or None; see ``find``, whose exceptions every method can raise.
+    """
+
+    def __init__(self, preferred: Path | None) -> None:
+        self._preferred = preferred
+        self._found: Opa | None = None
+
+    def find(self) -> Opa:
+        if self._found is None:
+            self._found = find(self._preferred)
+        return self._found
+
+    def check(self, schemas: Path, policies: Sequence[Path]) -> None:
+        self.find().check(schemas, policies)
+
+    def packages(self, policies: Sequence[Path]) -> dict[str, list[str]]:
+        return self.find().packages(policies)
+
+
 def find(preferred: Path | None = None) -> Opa:
     """Find OPA: at ``preferred`` if given, else on PATH, else in the folder of the running Python.
 

@@ -24,6 +24,7 @@ import orjson
 from authz_plugin.engine.binary import Opa
 from authz_plugin.engine.builtins import NATIVE, PROVIDED
 from authz_plugin.engine.strict_errors import with_strict_errors
+from authz_plugin.engine.wasm import Machine
 from authz_plugin.errors import PolicyError
 
 DECISION: Final = "docker/authz/decision"
@@ -97,6 +98,15 @@ def find_compiled(
     key = hashlib.sha256(f"{opa.version} {digest}".encode()).hexdigest()
     module = cached(cache, f"{key}.wasm", lambda: compile_policy(opa, sources).module)
     return CompiledPolicy(module)
+
+
+def native_code(machine: Machine, compiled: CompiledPolicy, cache: Path) -> bytes:
+    """The native code of a policy, from the folder ``cache`` if it is there.
+
+    Raises ``EngineSetupError``.
+    """
+    name = f"{compiled.digest}.native"
+    return cached(cache, name, lambda: machine.compile(compiled.module), machine.can_load)
 
 
 def sources_digest(folder: Path) -> str:

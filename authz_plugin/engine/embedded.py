@@ -19,7 +19,7 @@ import orjson
 import wasmtime
 
 from authz_plugin.decision import Decision, read_decision
-from authz_plugin.engine.compiled import DECISION, CompiledPolicy, cached, data_document
+from authz_plugin.engine.compiled import DECISION, CompiledPolicy, data_document, native_code
 from authz_plugin.engine.wasm import Instance, Machine
 from authz_plugin.errors import EngineError, EngineSetupError
 
@@ -123,12 +123,7 @@ def prepare(compiled: CompiledPolicy, bundle: Path, folder: Path, cache: Path) -
     """
     machine = Machine(1.0)
     try:
-        native = cached(
-            cache,
-            f"{compiled.digest}.native",
-            lambda: machine.compile(compiled.module),
-            machine.can_load,
-        )
+        native = native_code(machine, compiled, cache)
     finally:
         machine.close()
     (folder / NATIVE).write_bytes(native)

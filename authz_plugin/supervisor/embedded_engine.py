@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -87,7 +87,7 @@ class Embedded:
 
     def _start_in(self, folder: Path, settings: Settings) -> PolicyStatus:
         config = policy.configuration(settings, host_paths(visible=settings.sees_host))
-        opa = _OpaWhenNeeded(settings.opa.binary)
+        opa = binary.OpaWhenNeeded(settings.opa.binary)
         bundle = policy.assemble(folder / "bundle", config, settings.policies, opa)
         custom = policy.rule_ids(settings.policies) if settings.policies else ()
         ends = [datetime.fromisoformat(item["until"]) for item in config["exceptions"]]
@@ -118,27 +118,8 @@ class Embedded:
             shutil.rmtree(previous, ignore_errors=True)
 
 
-class _OpaWhenNeeded:
-    """The OPA program, which is searched for when it is first used; see ``binary.find``."""
-
-    def __init__(self, preferred: Path | None) -> None:
-        self._preferred = preferred
-        self._found: binary.Opa | None = None
-
-    def find(self) -> binary.Opa:
-        if self._found is None:
-            self._found = binary.find(self._preferred)
-        return self._found
-
-    def check(self, schemas: Path, policies: Sequence[Path]) -> None:
-        self.find().check(schemas, policies)
-
-    def packages(self, policies: Sequence[Path]) -> dict[str, list[str]]:
-        return self.find().packages(policies)
-
-
 def _prepare(
-    folder: Path, bundle: policy.Bundle, opa: _OpaWhenNeeded, deadline: float
+    folder: Path, bundle: policy.Bundle, opa: binary.OpaWhenNeeded, deadline: float
 ) -> PolicyStatus:
     """Write the compiled policy into a folder and have it decide; runs in a child process."""
     cache = cache_home(os.environ, root=os.geteuid() == 0)

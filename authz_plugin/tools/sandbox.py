@@ -1,12 +1,14 @@
 """The policy sandbox: decisions on requests without a dockerd and without a running plugin.
 
-A sandbox runs an OPA process with a bundle of its own. Requests pass through ``Authorizer`` as in
-the plugin. Each decision can have a configuration of its own, so that tools can compare several.
+A sandbox has a policy of its own, in the embedded engine or, where that lacks a builtin, in an OPA
+process. Requests pass through ``Authorizer`` as in the plugin. Each decision can have a
+configuration of its own, so that tools can compare several.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections import OrderedDict
@@ -18,7 +20,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import orjson
 
@@ -26,11 +28,18 @@ from authz_plugin import policy
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial, denial_message, read_decision
 from authz_plugin.engine import Engine, binary, child
+from authz_plugin.engine.compiled import (
+    CompiledPolicy,
+    UnsupportedBuiltinsError,
+    data_document,
+    find_compiled,
+)
+from authz_plugin.engine.configurable import ConfigurablePolicy
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState, engine_state
 from authz_plugin.errors import EngineError, PolicyError, SetupError
-from authz_plugin.hostpaths import host_paths
+from authz_plugin.hostpaths import cache_home, host_paths
 from authz_plugin.journal.record import DecisionRecord, Times, decision_record, new_decision_id
 from authz_plugin.protocol import Answer
 from authz_plugin.rules import RULES, Rule
@@ -42,6 +51,7 @@ Subject = bytes | Mapping[str, Any]
 document."""
 
 _T = TypeVar("_T")
+_Query = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], list[Decision]]
 
 _DEADLINE: Final = 10.0
 """Seconds for one answer of OPA."""
@@ -54,21 +64,11 @@ _CACHE_SIZE: Final = 50_000
 _MODULE: Final = """\
 package docker.authz.sandbox
 
-decision := answer if {
-	answer := data.docker.authz.decision with input as input.document
-		with data.docker.authz.config as input.config
-}
-
 decisions := [answer |
 	some document in input.documents
 	answer := data.docker.authz.decision with input as document
 		with data.docker.authz.config as input.config
 ]
-
-config := answer if {
-	answer := data.docker.authz.effective.config with input as input.document
-		with data.docker.authz.config as input.config
-}
 """
 
 
@@ -91,42 +91,49 @@ class Sandbox:
     """A policy that decides on requests; made by ``open_sandbox``.
 
     ``config`` is the complete policy configuration, which each method uses unless another is
-    given; ``settings`` are the plugin's settings that it was made from. ``opa`` is the program,
-    ``bundle`` what it has loaded and ``sources`` are the folders of the policies.
+    given; ``settings`` are the plugin's settings that it was made from. ``find_opa`` returns the
+    OPA program, ``bundle`` is the policy and ``sources`` are the folders that it was made from.
     """
 
     def __init__(
         self,
-        opa: binary.Opa,
+        find_opa: Callable[[], binary.Opa],
         bundle: policy.Bundle,
         settings: Settings,
         config: dict[str, Any],
         sources: Sequence[Path],
     ) -> None:
-        self.opa = opa
+        self.find_opa = find_opa
         self.bundle = bundle
         self.settings = settings
         self.config = config
         self.sources = sources
         self._paths = host_paths(visible=settings.sees_host)
         self._state = _engine_state(settings)
-        self._opa = child.start(opa, bundle.folder)
-        address = OpaAddress(url=f"unix:{self._opa.socket}")
-        self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/sandbox")
+        self._evaluator = _evaluator(bundle, find_opa)
         self._executor = ThreadPoolExecutor(_PARALLEL_BATCHES, "sandbox")
+
+    @property
+    def engine(self) -> str:
+        """What evaluates the policy, for messages."""
+        return self._evaluator.description
 
     @cached_property
     def rules(self) -> Mapping[str, Rule]:
         """The rules of this policy by their ids; raises ``PolicyError`` for unreadable metadata."""
         folders = [folder for folder in self.sources if folder != policy.SHIPPED / policy.ROOT]
-        others = {id_: found.rule for id_, found in rule_sources(self.opa, folders).items()}
+        others = (
+            {id_: found.rule for id_, found in rule_sources(self.find_opa(), folders).items()}
+            if folders
+            else {}
+        )
         return {**RULES, **others}
 
     def judge(self, subject: Subject, config: Mapping[str, Any] | None = None) -> Judgement:
         """Decide on a request; denies without an answer of OPA, as the plugin does."""
         if not isinstance(subject, bytes):
             return self._judge_document(subject, config)
-        engine = _EngineWithConfig(self._engine, self.config if config is None else config)
+        engine = _EngineWithConfig(self._query, self.config if config is None else config)
         answer, record = self._authorize(engine, subject)
         return Judgement(answer.allow, answer.message, record, engine.document)
 
@@ -196,9 +203,7 @@ class Sandbox:
     def _query(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
     ) -> list[Decision]:
-        answers = self._engine.ask("decisions", {"documents": documents, "config": config})
-        if len(answers) != len(documents):
-            raise EngineError("there is a document without a decision")
+        answers = self._evaluator.decisions(documents, config)
         return [read_decision(answer, self.bundle.packages) for answer in answers]
 
     def configured(self, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,17 +220,81 @@ class Sandbox:
         """Return the configuration in force for the caller of an input document.
 
         That is the configuration of the caller's role, or the whole one without a role. Raises
-        ``EngineError`` if OPA does not return one.
+        ``EngineError`` if there is no decision.
         """
-        question = {"document": document, "config": self.config if config is None else config}
-        answer = self._engine.ask("config", question)
-        if not isinstance(answer, dict):
-            raise EngineError("the policy has no configuration for this caller")
-        return answer
+        config = self.config if config is None else config
+        (decision,) = self._query([document], config)
+        found: Mapping[str, Any] = config["roles"][decision.role] if decision.role else config
+        return found
 
     def close(self) -> None:
-        """Stop OPA."""
+        """Release the policy."""
         self._executor.shutdown(cancel_futures=True)
+        self._evaluator.close()
+
+
+class _Evaluator(Protocol):
+    """Evaluates a policy under configurations. ``description`` is for messages."""
+
+    description: str
+
+    def decisions(
+        self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
+    ) -> list[Any]:
+        """The decision documents on input documents, in their order; raises ``EngineError`` if
+        there is none on one of them."""
+
+    def close(self) -> None:
+        """Release the policy."""
+
+
+def _evaluator(bundle: policy.Bundle, find_opa: Callable[[], binary.Opa]) -> _Evaluator:
+    cache = cache_home(os.environ, root=os.geteuid() == 0)
+    try:
+        compiled = find_compiled(bundle.folder, policy.SHIPPED / "compiled", cache, find_opa)
+    except UnsupportedBuiltinsError:
+        return _OpaEvaluator(find_opa(), bundle)
+    return _EmbeddedEvaluator(compiled, bundle, cache)
+
+
+class _EmbeddedEvaluator:
+    """Evaluates a policy in this process."""
+
+    def __init__(self, compiled: CompiledPolicy, bundle: policy.Bundle, cache: Path) -> None:
+        about = data_document(bundle.folder)["docker"]["authz"]["bundle"]
+        self.description = "compiled by OPA to WebAssembly"
+        self._policy = ConfigurablePolicy(compiled, about, _DEADLINE, cache)
+
+    def decisions(
+        self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
+    ) -> list[Any]:
+        return [self._policy.decision(document, config) for document in documents]
+
+    def close(self) -> None:
+        self._policy.close()
+
+
+class _OpaEvaluator:
+    """Evaluates a policy in an OPA process."""
+
+    def __init__(self, opa: binary.Opa, bundle: policy.Bundle) -> None:
+        module = bundle.folder / policy.ROOT / "sandbox/sandbox.rego"
+        module.parent.mkdir()
+        module.write_text(_MODULE)
+        self.description = f"OPA {opa.version} ({opa.path})"
+        self._opa = child.start(opa, bundle.folder)
+        address = OpaAddress(url=f"unix:{self._opa.socket}")
+        self._engine = OpaEngine(address, bundle.packages, _DEADLINE, "docker/authz/sandbox")
+
+    def decisions(
+        self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
+    ) -> list[Any]:
+        answers = self._engine.ask("decisions", {"documents": documents, "config": config})
+        if not isinstance(answers, list) or len(answers) != len(documents):
+            raise EngineError("there is a document without a decision")
+        return answers
+
+    def close(self) -> None:
         self._engine.close()
         self._opa.stop()
 
@@ -238,15 +307,16 @@ def _denied_without_decision(error: EngineError) -> Decision:
 class _EngineWithConfig:
     """An engine that decides with one configuration and keeps the last input document."""
 
-    def __init__(self, engine: OpaEngine, config: Mapping[str, Any]) -> None:
-        self._engine = engine
+    def __init__(self, query: _Query, config: Mapping[str, Any]) -> None:
+        self._query = query
         self._config = config
         self.document: dict[str, Any] | None = None
 
     def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
+        del decision_id
         self.document = document
-        question = {"document": document, "config": self._config}
-        return self._engine.decide(question, decision_id)
+        (decision,) = self._query([document], self._config)
+        return decision
 
 
 class _EngineWithoutDecision:
@@ -329,7 +399,7 @@ def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[San
             "opa.url is set, so that OPA's bundle holds the policy: name what the bundle was "
             "made of with --config or --profile"
         )
-    opa = binary.find(settings.opa.binary)
+    opa = binary.OpaWhenNeeded(settings.opa.binary)
     config = policy.configuration(settings, host_paths(visible=settings.sees_host))
     shipped, custom = policy.SHIPPED, settings.policies
     if edited is not None and (edited / policy.ROOT).is_dir():
@@ -340,11 +410,8 @@ def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[San
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         bundle = policy.assemble(Path(folder) / "bundle", config, custom, opa)
         if shipped != policy.SHIPPED:
-            _replace_shipped(bundle, shipped, opa)
-        module = bundle.folder / policy.ROOT / "sandbox/sandbox.rego"
-        module.parent.mkdir()
-        module.write_text(_MODULE)
-        sandbox = Sandbox(opa, bundle, settings, config, sources)
+            _replace_shipped(bundle, shipped, opa.find())
+        sandbox = Sandbox(opa.find, bundle, settings, config, sources)
         try:
             yield sandbox
         finally:

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from authz_plugin.errors import EndpointError, SetupError
+from authz_plugin.engine import binary
+from authz_plugin.engine.binary import Opa
+from authz_plugin.errors import EndpointError, EngineSetupError, SetupError
 from authz_plugin.settings import Settings
 from authz_plugin.tools.authz_message import Client
 from authz_plugin.tools.docker_client import exchange
@@ -79,7 +81,7 @@ def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examina
         except SetupError as error:
             findings.append(_invalid_settings(error))
         if settings is not None:
-            findings += check_opa(settings, None if sandbox is None else sandbox.opa)
+            findings += check_opa(settings, _opa(settings))
             findings += check_audit(settings)
             findings += check_data_root(host, settings)
         if sandbox is not None:
@@ -88,6 +90,14 @@ def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examina
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     revision = "" if sandbox is None else sandbox.bundle.revision
     return Examination(now, host.name, host.endpoint.url, revision, findings)
+
+
+def _opa(settings: Settings) -> Opa | None:
+    """The OPA program that the plugin would use, or None if there is none."""
+    try:
+        return binary.find(settings.opa.binary)
+    except EngineSetupError:
+        return None
 
 
 def _invalid_settings(error: SetupError) -> Finding:

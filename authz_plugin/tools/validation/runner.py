@@ -130,7 +130,7 @@ class Validation:
         sandbox = self._sandbox
         yield _prerequisite("api", f"the Docker API answers at {self._endpoint.url}")
         yield _prerequisite("settings", f"the settings are sound: {sandbox.bundle.profile}")
-        yield _prerequisite("opa", f"OPA {sandbox.opa.version} is there: {sandbox.opa.path}")
+        yield _prerequisite("opa", f"the policy can be evaluated: {sandbox.engine}")
         title = f"the policy gives decisions: revision {sandbox.bundle.revision}"
         yield _prerequisite("policy", title)
         denied = [t.observation for t in executed if t.observation.verdict == "denied"]
