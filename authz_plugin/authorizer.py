@@ -30,7 +30,6 @@ there is no decision of the policies."""
 
 _UNKNOWN_OPERATION: Final = "request"
 _PING: Final = "system.ping"
-_ENGINE: Final = "opa"
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
@@ -65,7 +64,7 @@ class Authorizer:
     returns the SHA-256 fingerprints of the revoked certificates; ``audit_block`` returns the denial
     of all requests while decisions must be audited but cannot be, else None.
     ``ping_without_engine`` allows pings while the engine gives no decision; every other request is
-    then denied.
+    then denied. ``engine_name`` is the engine's name in records.
     """
 
     def __init__(
@@ -79,6 +78,7 @@ class Authorizer:
         audit_block: Callable[[], Denial | None] = lambda: None,
         revoked: Callable[[], frozenset[str]] = frozenset,
         ping_without_engine: bool = False,
+        engine_name: str = "opa",
     ) -> None:
         self._engine = engine
         self._host_paths = host_paths
@@ -88,6 +88,7 @@ class Authorizer:
         self._audit_block = audit_block
         self._revoked = revoked
         self._ping_without_engine = ping_without_engine
+        self._engine_name = engine_name
 
     def authorize(self, message: bytes) -> Answer:
         """Return the answer to a message, the body of an ``/AuthZPlugin.AuthZReq``.
@@ -118,7 +119,7 @@ class Authorizer:
                 allow=result.allow,
                 denials=result.denials,
                 error=result.error if isinstance(result, Failure) else "",
-                engine=_ENGINE if _value(document) is not None else "",
+                engine=self._engine_name if _value(document) is not None else "",
                 times=Times(
                     read=read_at - started if _value(reading) is not None else 0.0,
                     document=document_at - read_at if _value(document) is not None else 0.0,

@@ -16,9 +16,10 @@ from authz_plugin import policy, settings
 from authz_plugin.engine import binary, child
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import Key, Settings
-from tests.harness.policy_opa import ConfiguredEngine, PolicyOpa, running_policy_opa
+from tests.harness.embedded_policy import EmbeddedEngine, embedded_policy
+from tests.harness.policy_opa import PolicyOpa, running_policy_opa
 
-MakeEngine = Callable[..., ConfiguredEngine]
+MakeEngine = Callable[..., EmbeddedEngine]
 
 hypothesis.settings.register_profile("any-machine", deadline=None)
 hypothesis.settings.load_profile("any-machine")
@@ -122,22 +123,19 @@ def policy_opa(opa: binary.Opa, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="session")
-def make_engine(policy_opa: PolicyOpa) -> Iterator[MakeEngine]:
-    """Engines that decide by policy configurations, all with the same real OPA behind them."""
-    engines: list[ConfiguredEngine] = []
+def make_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeEngine]:
+    """Engines that decide by policy configurations, in this process."""
+    with embedded_policy(tmp_path_factory.mktemp("compiled")) as shared:
 
-    def make(**configuration: Any) -> ConfiguredEngine:
-        config = policy.configuration(with_policy(**configuration), LocalHostPaths())
-        engines.append(policy_opa.engine(config))
-        return engines[-1]
+        def make(**configuration: Any) -> EmbeddedEngine:
+            config = policy.configuration(with_policy(**configuration), LocalHostPaths())
+            return EmbeddedEngine(shared, config)
 
-    yield make
-    for engine in engines:
-        engine.close()
+        yield make
 
 
 @pytest.fixture(scope="session")
-def every_profile(make_engine: MakeEngine) -> ConfiguredEngine:
+def every_profile(make_engine: MakeEngine) -> EmbeddedEngine:
     """An engine that decides for callers of a profile's name by that profile, for all others by
     ``closed``."""
     roles = {

@@ -17,7 +17,7 @@ from authz_plugin.hostpaths import UnseenHostPaths
 from tests.conftest import MakeEngine
 from tests.corpus import WORKSPACE, Recorded, recorded
 from tests.corpus.clients import BUILDERS, ORDINARY
-from tests.harness.policy_opa import ConfiguredEngine
+from tests.harness.embedded_policy import EmbeddedEngine
 from tests.sweep import without_each_part
 
 NOW: Final = datetime.now(UTC)
@@ -45,7 +45,7 @@ def document(request: Recorded) -> dict[str, Any]:
     return plain
 
 
-def refused(engine: ConfiguredEngine, requests: list[Recorded]) -> dict[tuple[str, str], Any]:
+def refused(engine: EmbeddedEngine, requests: list[Recorded]) -> dict[tuple[str, str], Any]:
     """The requests that are not allowed, with the denials; None if there is no decision."""
     decided = zip(requests, engine.decide_each(list(map(document, requests))), strict=True)
     return {

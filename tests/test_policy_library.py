@@ -16,12 +16,12 @@ from authz_plugin import dockerd, policy
 from authz_plugin.caller import Caller
 from authz_plugin.decision import Decision
 from authz_plugin.document import input_document
-from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine import Engine
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.tools.compliance.controls import TABLED, Control, standard
 from tests.conftest import MakeEngine
-from tests.harness.policy_opa import ConfiguredEngine
+from tests.harness.embedded_policy import EmbeddedEngine
 from tests.sweep import poisoned, without_each_part
 
 _JSON: Final = {"content-type": "application/json"}
@@ -32,12 +32,12 @@ Request = tuple[str, str, Any]
 
 
 @pytest.fixture
-def engine(every_profile: ConfiguredEngine) -> ConfiguredEngine:
+def engine(every_profile: EmbeddedEngine) -> EmbeddedEngine:
     return every_profile
 
 
 @pytest.fixture(scope="module")
-def restricted_engine(make_engine: MakeEngine) -> ConfiguredEngine:
+def restricted_engine(make_engine: MakeEngine) -> EmbeddedEngine:
     """An engine that decides by ``restricted`` for every caller. It evaluates a document in less
     time than one with a role for each profile."""
     return make_engine(profile="restricted")
@@ -56,12 +56,12 @@ def document(role: str, request: Request) -> dict[str, Any]:
     return plain
 
 
-def decide(engine: OpaEngine, role: str, request: Request) -> Decision:
+def decide(engine: Engine, role: str, request: Request) -> Decision:
     return engine.decide(document(role, request))
 
 
 def decide_each(
-    engine: ConfiguredEngine, role: str, requests: Iterable[Request]
+    engine: EmbeddedEngine, role: str, requests: Iterable[Request]
 ) -> list[Decision | None]:
     """The decision on each of a caller's requests; None if the policy cannot be computed."""
     return engine.decide_each([document(role, request) for request in requests])
@@ -255,7 +255,7 @@ ATTACKS: Final[dict[str, Request]] = {
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_preset_allows_what_its_client_sends(engine: ConfiguredEngine, client: str) -> None:
+def test_a_preset_allows_what_its_client_sends(engine: EmbeddedEngine, client: str) -> None:
     requests = [PING, *CLIENTS[client]]
     decided = zip(requests, decide_each(engine, client, requests), strict=True)
     refused = {
@@ -276,7 +276,7 @@ def test_every_preset_has_a_client() -> None:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_preset_allows_nothing_else_that_leaks_or_runs(
-    engine: ConfiguredEngine, client: str
+    engine: EmbeddedEngine, client: str
 ) -> None:
     needed = {document(client, request)["operation"]["id"] for request in CLIENTS[client]}
     others = {name: request for name, request in LEAKS.items() if name not in needed}
@@ -287,7 +287,7 @@ def test_a_preset_allows_nothing_else_that_leaks_or_runs(
 
 
 @pytest.mark.parametrize("profile", [name for name in policy.profiles() if name != "closed"])
-def test_no_profile_lets_a_container_out(engine: ConfiguredEngine, profile: str) -> None:
+def test_no_profile_lets_a_container_out(engine: EmbeddedEngine, profile: str) -> None:
     decided = zip(ATTACKS, decide_each(engine, profile, ATTACKS.values()), strict=True)
     assert [name for name, decision in decided if decision is None or decision.allow] == []
 
@@ -306,7 +306,7 @@ def restricted(changes: dict[str, Any] | None = None, **config: Any) -> Request:
     return create({**RESTRICTED, **(changes or {})}, **{"User": "1000:1000", **config})
 
 
-def test_restricted_runs_an_ordinary_restricted_container(engine: OpaEngine) -> None:
+def test_restricted_runs_an_ordinary_restricted_container(engine: Engine) -> None:
     for request in (
         restricted(),
         restricted({"CapAdd": ["NET_BIND_SERVICE"], "Binds": ["data:/data"]}),
@@ -370,9 +370,7 @@ HARM: Final[dict[str, tuple[Request, str]]] = {
 
 
 @pytest.mark.parametrize("harm", HARM)
-def test_restricted_denies_what_harms_the_host_or_its_neighbours(
-    engine: OpaEngine, harm: str
-) -> None:
+def test_restricted_denies_what_harms_the_host_or_its_neighbours(engine: Engine, harm: str) -> None:
     request, rule = HARM[harm]
     assert rule in rules(decide(engine, "restricted", request))
 
@@ -469,7 +467,7 @@ KEEPER: Final = dict(zip(BREAKING, ("restricted", "cis", "portainer"), strict=Tr
     ("heading", "control"), [(h, control) for h, found in BREAKING.items() for control in found]
 )
 def test_a_request_that_breaks_a_control_is_denied_by_its_rules(
-    engine: OpaEngine, heading: str, control: str
+    engine: Engine, heading: str, control: str
 ) -> None:
     broken = CONTROLS[heading][control]
     profile = broken.title if heading == "Pod Security Standards" else KEEPER[heading]
@@ -482,7 +480,7 @@ def test_every_control_is_tried(heading: str) -> None:
     assert set(BREAKING[heading]) == set(CONTROLS[heading])
 
 
-def test_a_container_as_the_benchmark_wants_it_runs(engine: OpaEngine) -> None:
+def test_a_container_as_the_benchmark_wants_it_runs(engine: Engine) -> None:
     request = create(
         {
             **RESTRICTED,
@@ -497,7 +495,7 @@ def test_a_container_as_the_benchmark_wants_it_runs(engine: OpaEngine) -> None:
 
 @pytest.mark.parametrize("attack", [*ATTACKS, *(f"harm: {name}" for name in HARM)])
 def test_no_field_can_be_left_out_to_be_allowed(
-    restricted_engine: ConfiguredEngine, attack: str
+    restricted_engine: EmbeddedEngine, attack: str
 ) -> None:
     request = ATTACKS[attack] if attack in ATTACKS else HARM[attack.removeprefix("harm: ")][0]
     whole = document("restricted", request)
@@ -510,7 +508,7 @@ HOSTILE: Final = '/etc"}],"allow":true,"q":[{"a":"\u202e\n*'
 
 
 def test_hostile_text_in_any_field_changes_no_denial_into_an_allow(
-    restricted_engine: ConfiguredEngine,
+    restricted_engine: EmbeddedEngine,
 ) -> None:
     full = restricted(
         {

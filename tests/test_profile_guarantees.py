@@ -12,7 +12,7 @@ from authz_plugin import dockerd, policy
 from authz_plugin.caller import Caller
 from authz_plugin.decision import Denial
 from authz_plugin.document import input_document
-from authz_plugin.engine.opa import OpaEngine
+from authz_plugin.engine import Engine
 from authz_plugin.errors import Refused
 from tests.fakes import FakeEngineState, FakeHostPaths
 from tests.generate.profiles import GENERAL
@@ -27,7 +27,7 @@ CASES = [
 
 
 @pytest.fixture
-def engine(every_profile: OpaEngine) -> OpaEngine:
+def engine(every_profile: Engine) -> Engine:
     return every_profile
 
 
@@ -37,7 +37,7 @@ def test_every_profile_for_hosts_has_guarantees() -> None:
 
 @pytest.mark.parametrize(("profile", "guarantee"), CASES, ids=lambda value: str(value)[:60])
 def test_a_profile_enforces_a_guarantee_by_the_rules_that_it_names(
-    engine: OpaEngine, profile: str, guarantee: Guarantee
+    engine: Engine, profile: str, guarantee: Guarantee
 ) -> None:
     denied = {str(request): _rules(engine, profile, request) for request in guarantee.denied}
     kept = set(guarantee.rules)
@@ -45,7 +45,7 @@ def test_a_profile_enforces_a_guarantee_by_the_rules_that_it_names(
     assert kept - set().union(*denied.values()) == set(), "these rules deny none of the requests"
 
 
-def _rules(engine: OpaEngine, profile: str, request: Request) -> set[str]:
+def _rules(engine: Engine, profile: str, request: Request) -> set[str]:
     try:
         read = dockerd.read(*sent(request))
     except Refused as refusal:

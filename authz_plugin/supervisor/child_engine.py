@@ -38,6 +38,8 @@ class ChildEngine:
     process after that has given a complete decision; then the old process is stopped.
     """
 
+    name = "opa"
+
     def __init__(
         self, opa: binary.Opa, shared_status: SharedStatus, say: Callable[[str], None]
     ) -> None:
@@ -54,14 +56,14 @@ class ChildEngine:
         self._delay = _FIRST_DELAY
         self._next_start = 0.0
 
-    def for_server(self, settings: Settings) -> Callable[[], Engine]:
-        """A function that opens the engine in the process that answers dockerd.
+    def open_in_server(self, settings: Settings) -> Engine:
+        """Open the engine in the process that answers dockerd.
 
         Decisions are cached, except with OPA's decision log, which must have every decision.
         """
         link = self._folder / "opa.sock"
         opa = OpaEngine(OpaAddress(f"unix:{link}"), policy.shipped_rules(), settings.deadline)
-        return lambda: opa if settings.opa.decision_log else CachingEngine(opa, link)
+        return opa if settings.opa.decision_log else CachingEngine(opa, link)
 
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -36,6 +35,8 @@ class Embedded:
     decision.
     """
 
+    name = "embedded"
+
     def __init__(self, shared_status: SharedStatus) -> None:
         self._shared_status = shared_status
         self._folder, self._lock = open_runtime_folder()
@@ -59,15 +60,11 @@ class Embedded:
                 raise SetupError(f"the policy cannot be laid out: {error}") from error
             raise
 
-    def for_server(self, settings: Settings) -> Callable[[], Engine]:
-        link, deadline = self._folder / "policy", settings.deadline
-
-        def open_engine() -> Engine:
-            engine = EmbeddedEngine(link, policy.shipped_rules(), deadline)
-            engine.load()
-            return CachingEngine(engine, link)
-
-        return open_engine
+    def open_in_server(self, settings: Settings) -> Engine:
+        link = self._folder / "policy"
+        engine = EmbeddedEngine(link, policy.shipped_rules(), settings.deadline)
+        engine.load()
+        return CachingEngine(engine, link)
 
     def check(self) -> None:
         """Restore the link to the policy if it was removed; raises ``SetupError`` if the policy

@@ -17,13 +17,15 @@ from authz_plugin.supervisor.policy_status import PolicyStatus
 
 
 class SupervisedEngine(Protocol):
-    """An engine as the supervisor sees it."""
+    """An engine as the supervisor sees it. ``name`` is for records: ``"embedded"``, ``"opa"``."""
+
+    name: str
 
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force; raises ``SetupError``."""
 
-    def for_server(self, settings: Settings) -> Callable[[], Engine]:
-        """A function that opens the engine in the process that answers dockerd."""
+    def open_in_server(self, settings: Settings) -> Engine:
+        """Open the engine in the process that answers dockerd."""
 
     def check(self) -> None:
         """Keep the engine running; called several times a second."""

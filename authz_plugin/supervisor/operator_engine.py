@@ -24,6 +24,8 @@ _PROBE_LIMIT: Final = 1.0
 class OperatorEngine:
     """An OPA that the operator runs. The plugin neither starts nor stops it."""
 
+    name = "opa"
+
     def __init__(
         self, opa: OpaSettings, shared_status: SharedStatus, say: Callable[[str], None]
     ) -> None:
@@ -32,14 +34,13 @@ class OperatorEngine:
         self._say = say
         self._next_probe = 0.0
 
-    def for_server(self, settings: Settings) -> Callable[[], Engine]:
-        """A function that opens the engine in the process that answers dockerd.
+    def open_in_server(self, settings: Settings) -> Engine:
+        """Open the engine in the process that answers dockerd.
 
         Decisions are not cached, because the plugin cannot detect at once that the policy has
         changed.
         """
-        address, deadline = opa_address(settings.opa), settings.deadline
-        return lambda: OpaEngine(address, policy.shipped_rules(), deadline)
+        return OpaEngine(opa_address(settings.opa), policy.shipped_rules(), settings.deadline)
 
     def start(self, settings: Settings) -> PolicyStatus:
         if settings.policy or settings.policies:

@@ -16,7 +16,6 @@ from authz_plugin import policy, server
 from authz_plugin.app import create_app
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.caller import certificate_cache
-from authz_plugin.engine import Engine
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.enginestate import engine_state
 from authz_plugin.errors import SetupError
@@ -30,6 +29,7 @@ from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.processes import begin_child
 from authz_plugin.revocations import Revocations
 from authz_plugin.settings import Audit, Log, Server, Settings
+from authz_plugin.supervisor.engines import SupervisedEngine
 
 _STOP_LIMIT: Final = 15.0
 
@@ -78,15 +78,15 @@ class GunicornProcess:
 
 def serve_plugin(
     settings: Settings,
-    open_engine: Callable[[], Engine],
+    supervised: SupervisedEngine,
     sockets: tuple[socket.socket, socket.socket | None],
     shared_status: SharedStatus,
     serving: int,
 ) -> NoReturn:
     """Answer dockerd on the first socket, and metrics and health on the second, if it is not None.
 
-    Runs in the forked process. ``open_engine`` opens the engine in it; ``serving`` is the file
-    descriptor to write a byte to as soon as requests are answered.
+    Runs in the forked process. ``serving`` is the file descriptor to write a byte to as soon
+    as requests are answered.
     """
     listener, metrics_listener = sockets
     os.setsid()  # Ctrl-C must signal only the supervisor, which stops its children in order
@@ -95,7 +95,7 @@ def serve_plugin(
     journals: list[Journal] = []
 
     def make_app() -> Flask:
-        engine = open_engine()
+        engine = supervised.open_in_server(settings)
         caches: dict[str, Figures] = {"certificates": certificate_cache}
         if isinstance(engine, CachingEngine):
             caches["decisions"] = engine.figures
@@ -119,6 +119,7 @@ def serve_plugin(
             audit_block=journal.audit_block,
             revoked=_revoked(settings),
             ping_without_engine=ping,
+            engine_name=supervised.name,
         )
         return create_app(authorizer, journal.metrics.answered)
 

@@ -61,10 +61,9 @@ def run(
             settings.server.socket, settings.server.group, settings.server.listen
         )
         cleanup.callback(_close_listener, listener)
-        open_engine = engine.for_server(settings)
         gunicorn = GunicornProcess(
             lambda end: serve_plugin(
-                settings, open_engine, (listener, metrics_listener), shared_status, end
+                settings, engine, (listener, metrics_listener), shared_status, end
             )
         )
         cleanup.callback(gunicorn.stop)
