@@ -21,7 +21,7 @@ understood, and ``with``, which changes the input, makes the policy depend on ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -29,8 +29,20 @@ from authz_plugin.engine.projection import TIME, UNKNOWN, WHOLE, Dependencies, R
 
 ENTRYPOINT: Final = "docker/authz/decision"
 
+OPERATION: Final = ("operation", "id")
+OPERATIONS: Final = (
+    "container.create",
+    "exec.create",
+    "image.build",
+    "service.create",
+    "service.update",
+)
+"""Operations with large bodies that are frequent."""
+
 _Path: TypeAlias = tuple[str | None, ...]
 """The keys that lead from the input document to a part of it. None stands for any key."""
+
+_Constants: TypeAlias = frozenset[str | bool]
 
 _Statement: TypeAlias = Mapping[str, Any]
 
@@ -51,37 +63,51 @@ class _UnboundedError(Exception):
 class _Value(NamedTuple):
     """What a local may be.
 
-    ``paths`` are the parts of the input that it may be. ``texts`` are the strings that it may be,
-    or None if it may be anything else too. ``items`` is the same for the values of an array, in
-    their order, or of a set, or None if that is not known. ``scalar`` says that it is certainly
-    neither object, array nor set, and no part of the input.
+    ``paths`` are the parts of the input that it may be. ``constants`` are the strings and Booleans
+    that it may be, or None if it may be anything else too. ``items`` is the same for the values of
+    an array, in their order, or of a set, or None if that is not known. ``scalar`` says that it is
+    certainly neither object, array nor set.
     """
 
     paths: frozenset[_Path] = frozenset()
-    texts: frozenset[str] | None = None
-    items: tuple[frozenset[str] | None, ...] | frozenset[str] | None = None
+    constants: _Constants | None = None
+    items: tuple[_Constants | None, ...] | _Constants | None = None
     scalar: bool = False
 
     def or_(self, other: _Value) -> _Value:
         """What a local may be that may be this or ``other``."""
         if self == other:
             return self
-        texts = None if self.texts is None or other.texts is None else self.texts | other.texts
+        constants = None
+        if self.constants is not None and other.constants is not None:
+            constants = self.constants | other.constants
         items = self.items if self.items == other.items else None
         if isinstance(self.items, frozenset) and isinstance(other.items, frozenset):
             items = self.items | other.items
-        return _Value(self.paths | other.paths, texts, items, self.scalar and other.scalar)
+        return _Value(self.paths | other.paths, constants, items, self.scalar and other.scalar)
 
     def item(self) -> _Value:
         """What a value of this array or set may be, apart from parts of the input."""
-        if self.items is None:
-            return _ANY
-        texts: set[str] = set()
-        for item in self.items:
+        if isinstance(self.items, frozenset):
+            return _Value(constants=self.items, scalar=True)
+        found: _Constants = frozenset()
+        for item in (None,) if self.items is None else self.items:
             if item is None:
                 return _ANY
-            texts |= {item} if isinstance(item, str) else item
-        return _Value(texts=frozenset(texts), scalar=True)
+            found |= item
+        return _Value(constants=found, scalar=True)
+
+    def may_equal(self, other: _Value) -> bool:
+        """False if the two are certainly different."""
+        if self.constants is None or other.constants is None:
+            return True
+        return not self.constants.isdisjoint(other.constants)
+
+    def may_differ(self, other: _Value) -> bool:
+        """False if the two are certainly equal."""
+        return (
+            self.constants is None or len(self.constants) != 1 or self.constants != other.constants
+        )
 
 
 _ANY: Final = _Value()
@@ -92,23 +118,39 @@ _State: TypeAlias = dict[int, _Value]
 """What each local may be at one point of a function; a local that is not there is not assigned."""
 
 
-def dependencies_of(plan: object, entrypoint: str = ENTRYPOINT) -> Dependencies:
+def dependencies_of(
+    plan: object, entrypoint: str = ENTRYPOINT, operations: Iterable[str] = OPERATIONS
+) -> Dependencies:
     """What the decisions of a policy depend on.
 
-    ``plan`` is the content of ``plan.json`` in the bundle that ``opa build -t plan`` writes for this
-    entry point. A plan that is not understood gives dependencies on everything.
+    ``plan`` is the content of ``plan.json`` in the bundle that ``opa build -t plan`` writes for
+    the entry point. For each of ``operations``, ids as in ``input.operation.id``, what is read is
+    worked out apart: rules for other operations do not count. A plan that is not understood gives
+    dependencies on everything.
     """
     try:
-        analysis = _Analysis(plan)
-        varying = analysis.varying()
+        varying = _Analysis(plan, {}).varying()
     except (_UnboundedError, *_MALFORMED):
         return UNKNOWN
     try:
-        analysis.run(entrypoint)
+        reads = _reads_of(plan, entrypoint, {})
+        of_operation = {
+            operation: _reads_of(plan, entrypoint, {OPERATION: operation})
+            for operation in operations
+        }
     except (_UnboundedError, *_MALFORMED):
-        return Dependencies(WHOLE, reads_time=True, varying=varying)
-    reads = analysis.reads.frozen()
-    return Dependencies(reads, reads.whole or reads.keys or TIME in reads.names, varying)
+        return Dependencies(WHOLE, {}, reads_time=True, varying=varying)
+    reads_time = reads.whole or reads.keys or TIME in reads.names
+    return Dependencies(reads, of_operation, reads_time, varying)
+
+
+def _reads_of(plan: object, entrypoint: str, known: Mapping[_Path, str]) -> Reads:
+    """What is read of documents that have the strings ``known`` at their paths."""
+    analysis = _Analysis(plan, known)
+    for path in known:
+        analysis.reads.at(path).whole = True
+    analysis.run(entrypoint)
+    return analysis.reads.frozen()
 
 
 _MALFORMED: Final = (
@@ -158,8 +200,9 @@ class _Noted:
 class _Analysis:
     """Runs the functions of a plan on what is known of their arguments."""
 
-    def __init__(self, plan: Any) -> None:
+    def __init__(self, plan: Any, known: Mapping[_Path, str]) -> None:
         static = plan["static"]
+        self._known = known
         self.reads = _Noted()
         self._plans = {one["name"]: one for one in plan["plans"]["plans"]}
         self._functions = {one["name"]: one for one in plan["funcs"]["funcs"] or ()}
@@ -170,6 +213,7 @@ class _Analysis:
             for name, function in self._functions.items()
         }
         self._results: dict[tuple[str, tuple[_Value, ...]], _Value | None] = {}
+        self._running: set[tuple[str, tuple[_Value, ...]]] = set()
 
     def varying(self) -> tuple[str, ...]:
         """The builtin functions that may give different results for equal arguments."""
@@ -186,24 +230,24 @@ class _Analysis:
         state = {_INPUT: _ROOT, _DATA: _ANY}
         self._nested(self._plans[entrypoint]["blocks"], state, {}, _Frame(frozenset()))
 
-    def _call(self, name: str, arguments: tuple[_Value, ...]) -> _Value:
-        """What the result of a function may be. Equal calls are made once."""
+    def _call(self, name: str, arguments: tuple[_Value, ...]) -> _Value | None:
+        """What the result of a function may be, or None if it is certainly undefined. Equal calls
+        are made once."""
         key = (name, arguments)
         if key in self._results:
-            result = self._results[key]
-            if result is None:
-                raise _UnboundedError(f"{name} calls itself")
-            return result
+            return self._results[key]
+        if key in self._running:
+            raise _UnboundedError(f"{name} calls itself")
         if len(self._results) >= _MOST_CALLS:
             raise _UnboundedError("the policy has too many calls")
-        self._results[key] = None
+        self._running.add(key)
         function = self._functions[name]
         state = dict(zip(function["params"], arguments, strict=True))
         frame = _Frame(self._compared[name])
         self._nested(function["blocks"], state, {}, frame)
-        result = frame.result or _ANY
-        self._results[key] = result
-        return result
+        self._running.remove(key)
+        self._results[key] = frame.result
+        return frame.result
 
     def _nested(
         self,
@@ -231,7 +275,8 @@ class _Analysis:
             kind, statement = one["type"], one["stmt"]
             if kind not in _STATEMENTS:
                 raise _UnboundedError(f"{kind} is not known")
-            _STATEMENTS[kind](self, statement, _Locals(self, state, written, frame))
+            if _STATEMENTS[kind](self, statement, _Locals(self, state, written, frame)) is False:
+                break
 
     def string(self, index: int) -> str:
         if index < 0:
@@ -262,14 +307,20 @@ class _Analysis:
     def part(self, source: _Value, key: _Value) -> _Value:
         """What the value under a key of ``source`` may be; notes that it is looked for."""
         self.read(key)
-        if key.texts is None:
+        keys: set[str | None] = set()
+        for constant in (None,) if key.constants is None else key.constants:
+            keys.add(constant if isinstance(constant, str) else None)
+        if None in keys:
             self.read_keys(source)
-        keys: frozenset[str | None] = frozenset({None}) if key.texts is None else key.texts
         paths = frozenset((*path, one) for path in source.paths for one in keys)
         if any(len(path) > _DEEPEST for path in paths):
             raise _UnboundedError("the policy looks too deep")
         found = _Value(paths)
         self.look_at(found)
+        if len(paths) == 1:
+            (path,) = paths
+            if path in self._known:
+                return _Value(paths, frozenset({self._known[path]}), scalar=True)
         return found
 
     def compare(self, a: _Value, b: _Value) -> None:
@@ -277,7 +328,8 @@ class _Analysis:
         (self.look_at if b.scalar else self.read)(a)
         (self.look_at if a.scalar else self.read)(b)
 
-    # Statements. Each gets its fields, as in ``v1/ir/ir.go``, and the locals.
+    # Statements. Each gets its fields, as in ``v1/ir/ir.go``, and the locals. It returns False if
+    # the block certainly ends here: the statement is undefined, or jumps to the end of a block.
 
     def do_nothing(self, _: _Statement, __: _Locals) -> None:
         """A statement whose outcome follows from what other statements have read."""
@@ -312,7 +364,7 @@ class _Analysis:
 
     def do_dot(self, statement: _Statement, locals_: _Locals) -> None:
         source, key = locals_.operand(statement["source"]), locals_.operand(statement["key"])
-        locals_[statement["target"]] = self.part(source, key).or_(_ANY)
+        locals_[statement["target"]] = self.part(source, key)
 
     def do_scan(self, statement: _Statement, locals_: _Locals) -> None:
         source = locals_[statement["source"]]
@@ -331,21 +383,35 @@ class _Analysis:
         self.read_keys(locals_.operand(statement["source"]))
         locals_[statement["target"]] = _SCALAR
 
-    def do_compare(self, statement: _Statement, locals_: _Locals) -> None:
-        self.compare(locals_.operand(statement["a"]), locals_.operand(statement["b"]))
+    def do_equal(self, statement: _Statement, locals_: _Locals) -> bool:
+        a, b = locals_.operand(statement["a"]), locals_.operand(statement["b"])
+        self.compare(a, b)
+        return a.may_equal(b)
+
+    def do_not_equal(self, statement: _Statement, locals_: _Locals) -> bool:
+        a, b = locals_.operand(statement["a"]), locals_.operand(statement["b"])
+        self.compare(a, b)
+        return a.may_differ(b)
+
+    def do_break(self, _: _Statement, __: _Locals) -> bool:
+        return False
+
+    def do_is_defined(self, statement: _Statement, locals_: _Locals) -> bool:
+        """Whether a local is defined follows from what has been read before it is assigned."""
+        return locals_.get(statement["source"]) is not None
 
     def do_append(self, statement: _Statement, locals_: _Locals) -> None:
         value = locals_.operand(statement["value"])
         self.read(value)
         items = locals_[statement["array"]].items
-        more = (*items, value.texts) if isinstance(items, tuple) else None
+        more = (*items, value.constants) if isinstance(items, tuple) else None
         locals_[statement["array"]] = _Value(items=more)
 
     def do_add(self, statement: _Statement, locals_: _Locals) -> None:
         value = locals_.operand(statement["value"])
         self.read(value)
         items = locals_[statement["set"]].items
-        more = items | value.texts if isinstance(items, frozenset) and value.texts else None
+        more = items | value.constants if isinstance(items, frozenset) and value.constants else None
         locals_[statement["set"]] = _Value(items=more)
 
     def do_insert(self, statement: _Statement, locals_: _Locals) -> None:
@@ -371,32 +437,39 @@ class _Analysis:
     def do_add_result(self, statement: _Statement, locals_: _Locals) -> None:
         self.read(locals_[statement["value"]])
 
-    def do_call(self, statement: _Statement, locals_: _Locals) -> None:
+    def do_call(self, statement: _Statement, locals_: _Locals) -> bool:
         name = statement["func"]
         arguments = tuple(map(locals_.operand, statement["args"] or ()))
+        result: _Value | None = _ANY
         if name in self._functions:
             result = self._call(name, arguments)
         elif name in _BUILTINS:
             result = _BUILTINS[name](self, *arguments)
         else:
             self.read(*arguments)
-            result = _ANY
+        if result is None:
+            return False
         locals_[statement["result"]] = result
+        return True
 
-    def do_call_any(self, statement: _Statement, locals_: _Locals) -> None:
+    def do_call_any(self, statement: _Statement, locals_: _Locals) -> bool:
         """Call each function whose path the operands may be; others are not there at run time."""
         path = [locals_.operand(operand) for operand in statement["path"]]
         self.read(*path)
         arguments = tuple(locals_[local] for local in statement["args"])
-        result = _ANY
+        found = False
         for name, function in self._functions.items():
             place = function.get("path") or ()
-            if len(place) == len(path) and all(
-                part.texts is None or key in part.texts
+            if len(place) != len(path) or not all(
+                part.constants is None or key in part.constants
                 for key, part in zip(place, path, strict=True)
             ):
-                result = result.or_(self._call(name, arguments))
-        locals_[statement["result"]] = result
+                continue
+            result = self._call(name, arguments)
+            if result is not None:
+                locals_[statement["result"]] = result
+                found = True
+        return found
 
     def do_give_up(self, _: _Statement, __: _Locals) -> None:
         raise _UnboundedError("the input is changed")
@@ -405,16 +478,16 @@ class _Analysis:
 
     def call_object_get(self, value: _Value, key: _Value, default: _Value) -> _Value:
         """``object.get``; ``key`` may be an array of keys (``v1/topdown/object.go``)."""
-        if key.texts is not None:
-            return self.part(value, key).or_(default).or_(_ANY)
+        if key.constants is not None:
+            return self.part(value, key).or_(default)
         if not isinstance(key.items, tuple):
             self.read(value, key, default)
             return _ANY
         found = value
         self.look_at(value)
-        for texts in key.items:
-            found = self.part(found, _Value(texts=texts))
-        return found.or_(default).or_(_ANY)
+        for constants in key.items:
+            found = self.part(found, _Value(constants=constants))
+        return found.or_(default)
 
     def call_keys(self, value: _Value) -> _Value:
         """``object.keys`` and ``count``."""
@@ -431,20 +504,34 @@ class _Analysis:
         self.compare(a, b)
         return _SCALAR
 
+    def call_member(self, value: _Value, collection: _Value) -> _Value:
+        """``in``, without a key (``internal.member_2``)."""
+        item = collection.item()
+        if item.constants is None:
+            self.read(value, collection)
+            return _SCALAR
+        self.look_at(value)
+        known = value.constants
+        if known is not None and known <= item.constants:
+            return _Value(constants=frozenset({True}), scalar=True)
+        if known is not None and known.isdisjoint(item.constants):
+            return _Value(constants=frozenset({False}), scalar=True)
+        return _SCALAR
 
-_STATEMENTS: Final[dict[str, Callable[[_Analysis, _Statement, _Locals], None]]] = {
+
+_STATEMENTS: Final[dict[str, Callable[[_Analysis, _Statement, _Locals], bool | None]]] = {
     "ArrayAppendStmt": _Analysis.do_append,
     "AssignIntStmt": _Analysis.do_make_scalar,
     "AssignVarOnceStmt": _Analysis.do_assign_once,
     "AssignVarStmt": _Analysis.do_assign,
     "BlockStmt": _Analysis.do_run_block,
-    "BreakStmt": _Analysis.do_nothing,
+    "BreakStmt": _Analysis.do_break,
     "CallDynamicStmt": _Analysis.do_call_any,
     "CallStmt": _Analysis.do_call,
     "DotStmt": _Analysis.do_dot,
-    "EqualStmt": _Analysis.do_compare,
+    "EqualStmt": _Analysis.do_equal,
     "IsArrayStmt": _Analysis.do_look_at_source,
-    "IsDefinedStmt": _Analysis.do_nothing,
+    "IsDefinedStmt": _Analysis.do_is_defined,
     "IsObjectStmt": _Analysis.do_look_at_source,
     "IsSetStmt": _Analysis.do_look_at_source,
     "IsUndefinedStmt": _Analysis.do_nothing,
@@ -456,7 +543,7 @@ _STATEMENTS: Final[dict[str, Callable[[_Analysis, _Statement, _Locals], None]]] 
     "MakeObjectStmt": _Analysis.do_make_object,
     "MakeSetStmt": _Analysis.do_make_set,
     "NopStmt": _Analysis.do_nothing,
-    "NotEqualStmt": _Analysis.do_compare,
+    "NotEqualStmt": _Analysis.do_not_equal,
     "NotStmt": _Analysis.do_run_not,
     "ObjectInsertOnceStmt": _Analysis.do_insert,
     "ObjectInsertStmt": _Analysis.do_insert,
@@ -471,6 +558,7 @@ _STATEMENTS: Final[dict[str, Callable[[_Analysis, _Statement, _Locals], None]]] 
 
 _BUILTINS: Final[dict[str, Callable[..., _Value]]] = {
     "count": _Analysis.call_keys,
+    "internal.member_2": _Analysis.call_member,
     "is_array": _Analysis.call_kind,
     "is_boolean": _Analysis.call_kind,
     "is_null": _Analysis.call_kind,
@@ -529,9 +617,9 @@ class _Locals:
         if kind == "local":
             return self[value]
         if kind == "string_index":
-            return _Value(texts=frozenset({self._analysis.string(value)}), scalar=True)
+            return _Value(constants=frozenset({self._analysis.string(value)}), scalar=True)
         if kind == "bool":
-            return _SCALAR
+            return _Value(constants=frozenset({bool(value)}), scalar=True)
         raise _UnboundedError(f"operand {kind} is not known")
 
 

@@ -8,7 +8,7 @@ same decision, because whatever else differs is read by no rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -85,19 +85,24 @@ WHOLE: Final = Reads(whole=True)
 class Dependencies:
     """What the decisions of a policy depend on, apart from the policy and its data.
 
-    ``reads`` is what the policy reads of the input document. ``reads_time`` says that it reads
+    ``reads`` is what the policy reads of the input document, ``of_operation`` what it reads if
+    ``input.operation.id`` is one of the keys. ``reads_time`` says that it reads
     ``input.time``, alone or with all the rest. ``varying`` names the builtin functions that the
     policy may call and that are not known to give equal results for equal arguments
     (``time.now_ns``): with any of these, no decision may be remembered.
     """
 
     reads: Reads
+    of_operation: Mapping[str, Reads]
     reads_time: bool
     varying: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "reads": self.reads.to_json(),
+            "of_operation": {
+                name: reads.to_json() for name, reads in sorted(self.of_operation.items())
+            },
             "reads_time": self.reads_time,
             "varying": list(self.varying),
         }
@@ -106,18 +111,28 @@ class Dependencies:
     def from_json(cls, value: object) -> Dependencies:
         """The inverse of ``to_json``. Anything else is ``UNKNOWN``, so that nothing is remembered
         under a description that is not understood."""
-        if not isinstance(value, dict) or value.keys() != {"reads", "reads_time", "varying"}:
+        if not isinstance(value, dict) or value.keys() != _FIELDS:
             return UNKNOWN
-        reads_time, varying = value["reads_time"], value["varying"]
-        if not isinstance(reads_time, bool) or not isinstance(varying, list):
+        of_operation, reads_time, varying = (
+            value[name] for name in ("of_operation", "reads_time", "varying")
+        )
+        known = isinstance(of_operation, dict) and isinstance(reads_time, bool)
+        if not known or not isinstance(varying, list):
             return UNKNOWN
         try:
-            return cls(Reads.from_json(value["reads"]), reads_time, tuple(map(str, varying)))
+            return cls(
+                Reads.from_json(value["reads"]),
+                {name: Reads.from_json(reads) for name, reads in of_operation.items()},
+                reads_time,
+                tuple(map(str, varying)),
+            )
         except (ValueError, RecursionError):
             return UNKNOWN
 
 
-UNKNOWN: Final = Dependencies(WHOLE, reads_time=True, varying=("unknown",))
+_FIELDS: Final = {"reads", "of_operation", "reads_time", "varying"}
+
+UNKNOWN: Final = Dependencies(WHOLE, {}, reads_time=True, varying=("unknown",))
 """Of a policy about which nothing is known."""
 
 _Copy = Callable[[Any], Any]
@@ -130,29 +145,27 @@ class Projection:
     What is read whole is not copied before it is written, and what is not read is not looked at.
     """
 
-    __slots__ = ("_parts", "_whole", "_wholes")
+    __slots__ = ("_copy", "_of_operation")
 
     def __init__(self, dependencies: Dependencies) -> None:
-        reads = dependencies.reads
-        self._whole = reads.whole or reads.keys
-        self._wholes = tuple(
-            sorted(name for name, read in reads.names.items() if read.whole and name != TIME)
-        )
-        self._parts = tuple(
-            (name, _copy_of(read))
-            for name, read in sorted(reads.names.items())
-            if not read.whole and name != TIME
-        )
+        self._copy = _copy_of(_without_time(dependencies.reads))
+        self._of_operation = {
+            name: _copy_of(_without_time(reads))
+            for name, reads in dependencies.of_operation.items()
+        }
 
     def __call__(self, document: Mapping[str, Any]) -> bytes:
         """The projection of a document; raises ``TypeError`` for values that are not JSON."""
-        if self._whole:
-            return orjson.dumps({**document, TIME: ""})
-        found = {name: document[name] for name in self._wholes if name in document}
-        for name, copy in self._parts:
-            if name in document:
-                found[name] = copy(document[name])
-        return orjson.dumps(found)
+        try:
+            copy = self._of_operation.get(document["operation"]["id"], self._copy)
+        except (KeyError, TypeError):
+            copy = self._copy
+        return orjson.dumps(copy({**document, TIME: ""}))
+
+
+def _without_time(reads: Reads) -> Reads:
+    names = {name: read for name, read in reads.names.items() if name != TIME}
+    return replace(reads, names=names)
 
 
 def _copy_of(reads: Reads) -> _Copy:

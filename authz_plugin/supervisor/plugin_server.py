@@ -18,7 +18,7 @@ from authz_plugin.app import create_app
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.caller import certificate_cache
 from authz_plugin.engine import Engine
-from authz_plugin.engine.cache import CachingEngine
+from authz_plugin.engine.cache import CachingEngine, policy_behind
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import engine_state
@@ -190,7 +190,7 @@ def _engine(settings: Settings, opa: OpaAddress) -> Engine:
     engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
     if settings.opa.url is not None or settings.opa.decision_log:
         return engine
-    return CachingEngine(engine, Path(opa.url.removeprefix("unix:")))
+    return CachingEngine(engine, policy_behind(Path(opa.url.removeprefix("unix:"))))
 
 
 def _revoked(settings: Settings) -> Callable[[], frozenset[str]]:
