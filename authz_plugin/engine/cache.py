@@ -28,8 +28,8 @@ SIZE: Final = 4096
 class PolicyInForce(NamedTuple):
     """What the cache must know of a policy.
 
-    ``identity`` is different for every policy that takes effect. ``part`` returns, as JSON, the part
-    of an input document that the policy can read, without its time.
+    ``identity`` is different for every policy that takes effect. ``part`` returns what the policy
+    can read of an input document, without its time.
     """
 
     identity: str

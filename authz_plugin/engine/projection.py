@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -157,10 +158,11 @@ class Projection:
     def __call__(self, document: Mapping[str, Any]) -> bytes:
         """The projection of a document; raises ``TypeError`` for values that are not JSON."""
         try:
-            copy = self._of_operation.get(document["operation"]["id"], self._copy)
+            operation = document["operation"]["id"]
+            copy = self._of_operation[operation]
         except (KeyError, TypeError):
-            copy = self._copy
-        return orjson.dumps(copy({**document, TIME: ""}))
+            operation, copy = None, self._copy
+        return orjson.dumps((operation, copy({**document, TIME: ""})))
 
 
 def _without_time(reads: Reads) -> Reads:
@@ -171,10 +173,16 @@ def _without_time(reads: Reads) -> Reads:
 def _copy_of(reads: Reads) -> _Copy:
     """The function that copies what is read of a value.
 
-    The copy is a value of the same kind: an object has only the keys that are read, all of them if
-    ``keys`` is set, and null for a value of which nothing is read; an array has a copy of each
-    value, or its length alone, or nothing. Where a copy has no other kind and content, no
-    read of the original can differ.
+    A scalar, an empty object and an empty array are their own copies. Apart from these,
+
+    - of an object of which some values are read, the copy is an array of their copies in a fixed
+      order or, if one is missing, an object of the others; an array in its place becomes empty,
+    - of an object or array of which something is read of every value, it has copies of them all,
+    - of an object of which else all keys are read, it has these keys, and null for a value of which
+      nothing is read; of an array, it has the length,
+    - of an object or array of which only that counts, it is empty.
+
+    Equal copies are therefore of values in which everything that is read is equal.
     """
     if reads.whole:
         return _itself
@@ -182,11 +190,17 @@ def _copy_of(reads: Reads) -> _Copy:
         return _copy_of_each(reads, reads.each)
     if reads.keys:
         return _copy_of_keys(reads)
-    return _copy_of_names(reads)
+    return _copy_of_names(reads) if reads.names else _kind
 
 
 def _itself(value: Any) -> Any:
     return value
+
+
+def _kind(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {}
+    return () if isinstance(value, (list, tuple)) else value
 
 
 def _copy_of_names(reads: Reads) -> _Copy:
@@ -194,17 +208,34 @@ def _copy_of_names(reads: Reads) -> _Copy:
     parts = tuple(
         (name, _copy_of(read)) for name, read in sorted(reads.names.items()) if not read.whole
     )
+    inners = tuple(inner for _, inner in parts)
+    values_of_wholes = _values_of(wholes)
+    values_of_parts = _values_of(tuple(name for name, _ in parts))
 
     def copy(value: Any) -> Any:
-        if isinstance(value, dict):
-            found = {name: value[name] for name in wholes if name in value}
+        if not isinstance(value, dict):
+            return _kind(value)
+        try:
+            found = values_of_wholes(value)
+            if not inners:
+                return found
+            looked_at = zip(inners, values_of_parts(value), strict=True)
+            return (*found, *[item and inner(item) for inner, item in looked_at])
+        except KeyError:
+            there = {name: value[name] for name in wholes if name in value}
             for name, inner in parts:
                 if name in value:
-                    found[name] = inner(value[name])
-            return found
-        return [] if isinstance(value, (list, tuple)) else value
+                    there[name] = value[name] and inner(value[name])
+            return there
 
     return copy
+
+
+def _values_of(names: tuple[str, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """The function that returns an object's values, in this order, or raises ``KeyError``."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda value: tuple([value[name] for name in names])
 
 
 def _copy_of_keys(reads: Reads) -> _Copy:
@@ -215,16 +246,19 @@ def _copy_of_keys(reads: Reads) -> _Copy:
             found = dict.fromkeys(value)
             for name, inner in parts:
                 if name in value:
-                    found[name] = inner(value[name])
+                    found[name] = value[name] and inner(value[name])
             return found
-        return [len(value)] if isinstance(value, (list, tuple)) else value
+        return (len(value),) if isinstance(value, (list, tuple)) else value
 
     return copy
 
 
 def _copy_of_each(reads: Reads, each: Reads) -> _Copy:
-    inner = _copy_of(each)
-    named = {name: _copy_of(read.and_also(each)) for name, read in reads.names.items()}
+    inner = _copy_of(_with_small_values(each))
+    named = {
+        name: _copy_of(_with_small_values(read.and_also(each)))
+        for name, read in reads.names.items()
+    }
 
     def copy(value: Any) -> Any:
         if isinstance(value, dict):
@@ -234,3 +268,13 @@ def _copy_of_each(reads: Reads, each: Reads) -> _Copy:
         return [inner(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     return copy
+
+
+def _with_small_values(reads: Reads) -> Reads:
+    """Of one record of many: also read whole, in place of what it is, what is named in it. It is
+    mostly a scalar, and quicker copied than looked at."""
+    names = {name: WHOLE if read == _LOOKED_AT else read for name, read in reads.names.items()}
+    return replace(reads, names=names)
+
+
+_LOOKED_AT: Final = Reads()
