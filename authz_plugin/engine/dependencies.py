@@ -208,10 +208,6 @@ class _Analysis:
         self._functions = {one["name"]: one for one in plan["funcs"]["funcs"] or ()}
         self._strings = [one["value"] for one in static.get("strings") or ()]
         self._builtins = [one["name"] for one in static.get("builtin_funcs") or ()]
-        self._compared = {
-            name: frozenset(_compared(function["blocks"]))
-            for name, function in self._functions.items()
-        }
         self._results: dict[tuple[str, tuple[_Value, ...]], _Value | None] = {}
         self._running: set[tuple[str, tuple[_Value, ...]]] = set()
 
@@ -243,7 +239,7 @@ class _Analysis:
         self._running.add(key)
         function = self._functions[name]
         state = dict(zip(function["params"], arguments, strict=True))
-        frame = _Frame(self._compared[name])
+        frame = _Frame(frozenset(_compared(function["blocks"])))
         self._nested(function["blocks"], state, {}, frame)
         self._running.remove(key)
         self._results[key] = frame.result
@@ -650,10 +646,10 @@ def _compared(blocks: Sequence[Any] | None) -> set[int]:
     """
     once = {fields["target"] for kind, fields in _statements(blocks) if kind == _ONCE}
     others = {
-        fields[name]
+        fields.get(name)
         for kind, fields in _statements(blocks)
-        for name in ("target", "result", "key", "value")
-        if kind not in (_ONCE, "ResetLocalStmt") and isinstance(fields.get(name), int)
+        for name in (("key", "value") if kind == "ScanStmt" else ("target", "result"))
+        if kind not in (_ONCE, "ResetLocalStmt")
     }
     if once & others:
         raise _UnboundedError("a local is assigned both once and otherwise")
