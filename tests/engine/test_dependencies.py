@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -64,30 +63,33 @@ def places(value: Any, above: _Place = ()) -> Iterator[_Place]:
 
 
 def changed(value: Any, change: Change) -> Any:
-    """A document after a change, or as it was where the place is no longer there."""
-    result = copy.deepcopy(value)
-    holder = result
-    for key in change.place[:-1]:
-        try:
-            holder = holder[key]
-        except (KeyError, IndexError, TypeError):
-            return result
-    key = change.place[-1]
-    if isinstance(holder, dict) and isinstance(key, str):
-        if change.value:
-            holder[key] = copy.deepcopy(change.value[0])
-        else:
-            holder.pop(key, None)
-    elif isinstance(holder, list) and isinstance(key, int):
-        holder[key : key + 1] = copy.deepcopy(change.value)
-    return result
+    """A document after a change, or as it was where the place is no longer there. It shares what is
+    the same with the document before."""
+    key, *rest = change.place
+    if isinstance(value, dict) and isinstance(key, str):
+        others = {name: inner for name, inner in value.items() if name != key}
+        if not rest:
+            return {**others, key: change.value[0]} if change.value else others
+        if key in value:
+            return {**others, key: changed(value[key], Change(tuple(rest), change.value))}
+    elif isinstance(value, list) and isinstance(key, int) and key <= len(value):
+        if not rest:
+            return [*value[:key], *change.value, *value[key + 1 :]]
+        if key < len(value):
+            inner = changed(value[key], Change(tuple(rest), change.value))
+            return [*value[:key], inner, *value[key + 1 :]]
+    return value
+
+
+_MOST_PLACES: Final = 80
 
 
 def outside(value: Any, part: Projection, rng: random.Random) -> list[_Place]:
     """The places at which a document can be changed without a change of its projection."""
     before = part(value)
     found = []
-    for place in places(value):
+    every = list(places(value))
+    for place in rng.sample(every, min(len(every), _MOST_PLACES)):
         change = Change(place, [rng.choice(VALUES)] if rng.random() < 0.8 else [])
         if part(changed(value, change)) == before:
             found.append(place)
@@ -165,28 +167,28 @@ def shown(decision: Decision | None) -> str:
     return repr([decision, sorted(decision.evaluated)]).replace(repr(decision.evaluated), "")
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=list(CONFIGURATIONS))
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_what_is_not_read_changes_no_decision(
-    part: Projection, make_engine: MakeEngine, configuration: dict[str, Any], seed: int
+    part: Projection, make_engine: MakeEngine, seed: int
 ) -> None:
     rng = random.Random(seed)
-    recorded = [document(request) for request in rng.sample(CORPUS, 12)]
+    recorded = [document(request) for request in rng.sample(CORPUS, 5)]
     asked: list[list[Any]] = []
-    for one in [*rng.sample(list(DOCUMENTS.values()), 12), *recorded]:
+    for one in [*rng.sample(list(DOCUMENTS.values()), 5), *recorded]:
         plain = json.loads(json.dumps(one))
         if rng.random() < 0.5:
             plain["caller"] = CALLED_BY_DEV
         for place in rng.sample(list(places(plain)), rng.choice([0, 0, 1, 3])):
             plain = changed(plain, Change(place, [rng.choice(VALUES)]))
         asked.append([plain, *equal_ones(plain, part, rng, 6)])
-    engine = make_engine(**configuration)
-    decided = iter(engine.decide_each([other for group in asked for other in group]))
-    for group in asked:
-        first, *others = [shown(next(decided)) for _ in group]
-        for other, one in zip(others, group[1:], strict=True):
-            assert other == first, differences(group[0], one)
+    for configuration in CONFIGURATIONS.values():
+        engine = make_engine(**configuration)
+        decided = iter(engine.decide_each([other for group in asked for other in group]))
+        for group in asked:
+            first, *others = [shown(next(decided)) for _ in group]
+            for other, one in zip(others, group[1:], strict=True):
+                assert other == first, differences(group[0], one)
 
 
 def differences(one: Any, other: Any, above: _Place = ()) -> list[Any]:
@@ -268,7 +270,7 @@ def names(**inner: Any) -> dict[str, Any]:
 
 
 KEYS: Final = {"keys": True}
-EACH: Final = {"keys": True, "each": True}
+ALL: Final = True
 HIDING: Final[dict[str, Hiding]] = {
     "a value": Hiding("decision := input.a", names(a=True)),
     "whether a value is there": Hiding(
@@ -283,11 +285,11 @@ HIDING: Final[dict[str, Hiding]] = {
     ),
     "a function for two parts": Hiding(
         'decision := [f(input.a), f(input.b)]\nf(x) := x.c if x.x == "a"',
-        names(a=names(c=True, x=True), b=names(c=True, x=True)),
+        names(a=names(c=True, x={}), b=names(c=True, x={})),
     ),
     "a comprehension": Hiding(
         'decision := {x.b | some x in input.a; x.c == "c"}',
-        names(a={"keys": True, "each": names(b=True, c=True)}),
+        names(a={"keys": True, "each": names(b=True, c={})}),
     ),
     "an object comprehension": Hiding(
         "decision := {k: 1 | some k, v in input.a; v.b}",
@@ -299,7 +301,7 @@ HIDING: Final[dict[str, Hiding]] = {
     ),
     "a key of the input": Hiding("decision := input.a[input.b]", "?"),
     "a key of the input inside": Hiding(
-        "decision := input.a.x[input.b.c]", names(a=names(x=EACH), b=names(c=True))
+        "decision := input.a.x[input.b.c]", names(a=names(x=True), b=names(c=True))
     ),
     "keys of keys": Hiding(
         "decision := {[k, l] | some k, v in input.a; some l, w in v; w.x}",
@@ -309,17 +311,17 @@ HIDING: Final[dict[str, Hiding]] = {
         'decision := {input.a[k].x | some k in {"b", "c"}}',
         names(a=names(b=names(x=True), c=names(x=True))),
     ),
-    "walk": Hiding("decision := {p | walk(input, [p, x]); x == true}", True),
-    "any key": Hiding('decision := {x | input[x] == "a"}', True),
-    "the whole input": Hiding("decision := count(object.keys(input)) > 1", True),
-    "the input in an object": Hiding('decision := {"b": input}.b.a', True),
+    "walk": Hiding("decision := {p | walk(input, [p, x]); x == true}", ALL),
+    "any key": Hiding('decision := {x | input[x] == "a"}', {"keys": True, "each": {}}),
+    "the whole input": Hiding("decision := count(object.keys(input)) > 1", {"keys": True}),
+    "the input in an object": Hiding('decision := {"b": input}.b.a', ALL),
     "another input": Hiding(
-        'decision := x if x := other with input as {"a": input.a}\nother := input.a', True
+        'decision := x if x := other with input as {"a": input.a}\nother := input.a', ALL
     ),
     "another input of a part": Hiding(
-        "decision := x if x := other with input.a as input.b\nother := [input.a, input.c]", True
+        "decision := x if x := other with input.a as input.b\nother := [input.a, input.c]", ALL
     ),
-    "other data": Hiding("decision := x if x := data.x with data.x as input.a", True),
+    "other data": Hiding("decision := x if x := data.x with data.x as input.a", ALL),
     "a partial rule": Hiding(
         "decision := p\np contains x.a if some x in input.b\np contains input.c if input.x",
         names(b={"keys": True, "each": names(a=True)}, c=True, x={}),
@@ -353,7 +355,7 @@ HIDING: Final[dict[str, Hiding]] = {
         names(a=names(a={}, b=True, c=True)),
     ),
     "one value of many": Hiding(
-        "decision := is_array(f(input.a))\nf(x) := y if some y in x\n", names(a=EACH)
+        "decision := is_array(f(input.a))\nf(x) := y if some y in x\n", names(a=True)
     ),
     "get": Hiding('decision := object.get(input, "a", "no")', names(a=True)),
     "get below": Hiding(
@@ -361,14 +363,15 @@ HIDING: Final[dict[str, Hiding]] = {
     ),
     "get by a list of keys": Hiding('decision := object.get(input.a, input.b, "no")', "?"),
     "get by a key": Hiding(
-        "decision := {object.get(input.a, k, 1) | some k in input.b}", names(a=True, b=EACH)
+        "decision := {object.get(input.a, k, 1) | some k in input.b}", names(a=True, b=True)
     ),
     "get of some": Hiding(
         'decision := [object.get(input, ["a", k], 1) | some k in ["b", "c"]]',
         names(a=names(b=True, c=True)),
     ),
     "get a default": Hiding(
-        'decision := object.get(input.a, "b", input.c).x', names(a=names(b=names(x=True)), c=names(x=True))
+        'decision := object.get(input.a, "b", input.c).x',
+        names(a=names(b=names(x=True)), c=names(x=True)),
     ),
     "not": Hiding(
         'default decision := false\ndecision if { input.b; not input.a.b == "a" }',
@@ -384,16 +387,17 @@ HIDING: Final[dict[str, Hiding]] = {
         names(a=names(x={})),
     ),
     "parts of an array": Hiding(
-        "decision := [x, z] if [x, _, z] := input.a", names(a=EACH)
+        "decision := [x, z] if [x, _, z] := input.a", names(a=True)
     ),
     "the ends of nested arrays": Hiding(
         "decision := {x | some y in input.a; some z in y; some x in z.a}",
         names(
-            a={"keys": True, "each": {"keys": True, "each": names(a=EACH)}}
+            a={"keys": True, "each": {"keys": True, "each": names(a=True)}}
         ),
     ),
     "an object taken apart": Hiding(
-        'decision := x if {"a": x, "b": _} := input.a', names(a={"keys": True, **names(a=True, b={})})
+        'decision := x if {"a": x, "b": _} := input.a',
+        names(a={"keys": True, **names(a=True, b={})}),
     ),
     "a value as a key": Hiding("decision := {input.a: 1}", names(a=True)),
     "a value as a key of data": Hiding(
@@ -416,7 +420,7 @@ HIDING: Final[dict[str, Hiding]] = {
     ),
     "a cross product": Hiding(
         "decision := {[i, j] | some i, x in input.a; some j, y in input.b; x == y}",
-        names(a=EACH, b=EACH),
+        names(a=True, b=True),
     ),
     "the rest of the package": Hiding(
         "decision := data.rules.PACKAGE.a", names(a=names(x=True))
@@ -460,7 +464,8 @@ class Small:
         try:
             return json.dumps(self._engine.ask(package(name), {"all": [one]})[0], sort_keys=True)
         except EngineError as error:
-            assert "500" in str(error), error
+            if "500" not in str(error):
+                raise
             return "failed"
 
     def different(self, name: str, found: Dependencies, rng: random.Random, tries: int) -> Any:
@@ -491,9 +496,17 @@ def drawn(rng: random.Random) -> Any:
             return rng.choice([None, True, False, 0, 1, "a", "b", "c", "x", [], {}])
         if rng.random() < 0.3:
             return [value(depth - 1) for _ in range(rng.randint(0, 3))]
-        return {key: value(depth - 1) for key in "abcx" if rng.random() < 0.7}
+        found = {key: value(depth - 1) for key in "abcx" if rng.random() < 0.7}
+        if rng.random() < 0.3:
+            found["c"] = found["b"] = value(depth - 1)
+        return found
 
-    return {key: value(4) for key in "abcx" if rng.random() < 0.85}
+    found = {key: value(3) for key in "abcx" if rng.random() < 0.85}
+    if rng.random() < 0.3:
+        found["b"] = copy.deepcopy(found.get("a"))
+    if rng.random() < 0.3:
+        found["c"] = rng.choice("ab")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -538,4 +551,210 @@ def test_what_a_policy_reads_is_found(small: Small, name: str) -> None:
 @given(seed=st.integers(0, 2**32))
 def test_no_policy_hides_what_it_reads(small: Small, name: str, seed: int) -> None:
     found = small.dependencies(name)
-    assert small.different(name, found, random.Random(seed), 30) is None
+    assert small.different(name, found, random.Random(seed), 8) is None
+
+
+DEFECTS: Final[dict[str, tuple[str, str, list[str]]]] = {
+    "negations are not looked into": ("NotStmt", "", ["not", "not a function"]),
+    "nested blocks are not looked into": ("BlockStmt", "", ["a comprehension", "an else chain"]),
+    "calls by name are left out": ("CallDynamicStmt", "", ["a rule by the input's name"]),
+    "inserting reads nothing": ("ObjectInsertStmt", "", ["a value as a key"]),
+    "adding to a set reads nothing": ("SetAddStmt", "", ["a partial rule"]),
+    "equality reads nothing": ("EqualStmt", "", ["the equality of two parts"]),
+    "a changed input is the same": ("WithStmt", "", ["another input of a part"]),
+    "keys are not read": ("", "read_keys", ["how many", "in keys"]),
+    "kinds are not read": ("", "look_at", ["the kind of a value"]),
+    "a second assignment is not compared": (
+        "",
+        "_compared",
+        ["two values that must be equal", "one value of many"],
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_of_the_analysis_is_found(
+    small: Small, monkeypatch: pytest.MonkeyPatch, defect: str
+) -> None:
+    statement, function, hiding = DEFECTS[defect]
+    if statement:
+        monkeypatch.setitem(dependencies._STATEMENTS, statement, lambda *_: None)
+    elif function == "_compared":
+        monkeypatch.setattr(dependencies, function, lambda _: set())
+    else:
+        monkeypatch.setattr(dependencies._Analysis, function, lambda *_: None)
+    analysed = [(name, small.dependencies(name)) for name in hiding]
+    assert not any(found.reads.whole for _, found in analysed)
+    assert any(small.different(name, found, random.Random(1), 100) for name, found in analysed)
+
+
+def test_what_is_not_understood_is_everything(small: Small) -> None:
+    entrypoint = "small/of_a_value/decision"
+    assert not dependencies_of(small.plan, entrypoint, ()).reads.whole
+    for kind in ("ReturnLocalStmt", "DotStmt", "CallStmt"):
+        text = json.dumps(small.plan).replace(f'"type": "{kind}"', '"type": "Unheard"')
+        found = dependencies_of(json.loads(text), entrypoint, ())
+        assert found.reads == WHOLE
+        assert found.reads_time
+    some_broken: list[Any] = [None, [], {}, {"static": {}}, {**small.plan, "funcs": [1]}]
+    for broken in some_broken:
+        assert dependencies_of(broken, entrypoint) == UNKNOWN
+    for lost in ("small/unheard/decision", ""):
+        assert dependencies_of(small.plan, lost).reads == WHOLE
+
+
+def test_what_is_read_is_the_same_after_json(shipped: Any) -> None:
+    found = dependencies_of(shipped)
+    assert Dependencies.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert found.of_operation["container.create"] != found.reads
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        {},
+        {"reads": True},
+        {"reads": 1, "of_operation": {}, "reads_time": False, "varying": []},
+        {"reads": {"some": True}, "of_operation": {}, "reads_time": False, "varying": []},
+        {"reads": {"names": []}, "of_operation": {}, "reads_time": False, "varying": []},
+        {"reads": {"each": {"keys": 1}}, "of_operation": {}, "reads_time": False, "varying": []},
+        {"reads": {}, "of_operation": {"a": 1}, "reads_time": False, "varying": []},
+        {"reads": {}, "of_operation": [], "reads_time": False, "varying": []},
+        {"reads": {}, "of_operation": {}, "reads_time": 0, "varying": []},
+        {"reads": {}, "of_operation": {}, "reads_time": False, "varying": "time.now_ns"},
+    ],
+)
+def test_nothing_is_remembered_under_a_broken_description(broken: Any) -> None:
+    assert Dependencies.from_json(broken) == UNKNOWN
+    assert policy_in_force("1", UNKNOWN) is None
+
+
+def test_each_function_of_opa_is_known_to_be_deterministic_or_not(opa: binary.Opa) -> None:
+    known = json.loads(opa.run("capabilities", "--current").stdout)["builtins"]
+    varying = {one["name"] for one in known if one.get("nondeterministic")}
+    others = {one["name"] for one in known} - varying
+    assert not DETERMINISTIC & varying
+    assert others - DETERMINISTIC == {
+        "crypto.x509.parse_and_verify_certificates",
+        "crypto.x509.parse_and_verify_certificates_with_options",
+        "internal.print",
+        "internal.test_case",
+        "print",
+        "providers.aws.sign_req",
+        "rego.metadata.chain",
+        "rego.metadata.rule",
+        "trace",
+    }
+    assert others >= DETERMINISTIC
+
+
+def test_a_policy_with_a_clock_is_not_remembered(opa: binary.Opa, tmp_path: Path) -> None:
+    rego = "package docker.authz\n\ndecision := [input.a, time.now_ns()]\n"
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock/clock.rego").write_text(rego)
+    plan = plan_of(opa, tmp_path / "clock", [ENTRYPOINT], tmp_path / "plan.tar.gz")
+    found = dependencies_of(plan)
+    assert found.varying == ("time.now_ns",)
+    assert policy_in_force("1", found) is None
+
+
+# Copies.
+
+
+@pytest.mark.parametrize(
+    ("reads", "different", "equal"),
+    [
+        (names(a={}), [{}, {"a": 1}, {"a": None}, {"a": {}}, {"a": []}], [{"a": [1]}, {"a": [2]}]),
+        (names(a={}), [{"a": ""}, {"a": "[]"}, {"a": False}], [{"a": {"b": 1}}, {"a": {"c": 1}}]),
+        (
+            names(a=names(b=True, c=True)),
+            [{"a": {"b": 1}}, {"a": {"c": 1}}, {"a": {"b": 1, "c": 1}}, {"a": [1, 1]}, {"a": 1}],
+            [{"a": {"b": 1, "x": 1}}, {"a": {"b": 1}}],
+        ),
+        (
+            names(a=KEYS),
+            [{"a": {"b": 1}}, {"a": {"c": 1}}, {"a": {}}, {"a": []}, {"a": [1]}, {"a": "b"}],
+            [{"a": [1, {}]}, {"a": [{}, 1]}],
+        ),
+        (
+            names(a={"keys": True, "each": names(b=names(c=True))}),
+            [{"a": [{"b": {"c": 1}}]}, {"a": [{"b": {}}]}, {"a": [{"b": []}]}, {"a": [{}]}],
+            [{"a": [{"b": {"c": [1], "d": 1}}, 1]}, {"a": [{"b": {"c": [1]}, "x": 1}, 1]}],
+        ),
+        (
+            names(a={"keys": True, "names": names(b=True)["names"], "each": names(c=True)}),
+            [{"a": {"b": 1}}, {"a": {"b": 2}}, {"a": {"d": {"c": 1}}}, {"a": {"d": {"c": 2}}}],
+            [{"a": {"d": {"c": 1, "e": 1}}}, {"a": {"d": {"c": 1}}}],
+        ),
+        (
+            names(**{"": True, "a": {}}),
+            [{"": None}, {"a": []}, {"": None, "a": []}],
+            [{}, {"x": 1}],
+        ),
+    ],
+)
+def test_copies_are_equal_where_everything_read_is_equal(
+    reads: Any, different: list[Any], equal: list[Any]
+) -> None:
+    part = Projection(Dependencies(Reads.from_json(reads), {}, reads_time=False, varying=()))
+    assert len({part(one) for one in different}) == len(different)
+    assert len({part(one) for one in equal}) == 1
+
+
+def test_each_operation_has_copies_of_its_own() -> None:
+    of_operation = {"a": Reads.from_json(names(x=True))}
+    found = Dependencies(Reads.from_json(names(y=True)), of_operation, reads_time=False, varying=())
+    part = Projection(found)
+    of_a = {"operation": {"id": "a"}, "x": "same", "y": "ignored"}
+    assert part(of_a) == part({**of_a, "y": "changed"})
+    for other in ({"x": "ignored", "y": "same"}, {**of_a, "operation": {"id": []}, "y": "same"}):
+        assert part(other) == part({**other, "x": "changed"})
+        assert part(other) != part(of_a)
+
+
+# The cache.
+
+
+class Counting:
+    """An engine that allows everything and counts how often it is asked."""
+
+    times = 0
+
+    def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
+        del document, decision_id
+        self.times += 1
+        return Decision(True, (), (), frozenset(), "", "", repeatable=True)  # noqa: FBT003
+
+
+def test_a_decision_is_remembered_for_all_documents_of_one_projection(shipped: Any) -> None:
+    counting, in_force = Counting(), policy_in_force("1", dependencies_of(shipped))
+    engine = CachingEngine(counting, lambda: in_force)
+    for change in ({}, {"Env": ["NEW=1"]}, {"Hostname": "new"}):
+        other = copy.deepcopy(DOCUMENTS["bench: create"])
+        other["body"].update(change)
+        engine.decide(other)
+    assert counting.times == 1
+    engine.decide(DOCUMENTS["bench: list"])
+    assert counting.times == 2
+
+
+def test_another_policy_may_read_more() -> None:
+    def reading(**names_: Any) -> Dependencies:
+        return Dependencies(Reads.from_json(names(**names_)), {}, reads_time=False, varying=())
+
+    policies = [policy_in_force("1", reading(a=True)), policy_in_force("2", reading(b=True)), None]
+    counting, current = Counting(), iter(policies)
+    in_force = next(current)
+    engine = CachingEngine(counting, lambda: in_force)
+    for asked in ({"a": 1, "b": 1}, {"a": 1, "b": 2}):
+        engine.decide(asked)
+    assert counting.times == 1
+    in_force = next(current)
+    for asked in ({"a": 1, "b": 1}, {"a": 2, "b": 1}, {"a": 1, "b": 2}):
+        engine.decide(asked)
+    assert counting.times == 3
+    in_force = next(current)
+    for _ in range(2):
+        engine.decide({"a": 1, "b": 1})
+    assert counting.times == 5
