@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-COMPILED := policies/compiled/policy.wasm
+COMPILED := policies/compiled/policy.compiled
 # The data of the policies' tests. It is a prerequisite of .dev, so every target that needs .dev has it.
 POLICY_DATA := policies/docker/authz/examples/data.json policies/docker/authz/profiles/data.json
 WORKERS := $(shell nproc)
@@ -134,7 +134,7 @@ $(POLICY_DATA) &: tools/policy_data.py policies/schemas/config.json $(wildcard p
 		$(shell find authz_plugin \( -name '*.py' -o -name '*.json' \) -not -path '*/tools/*') | $(BIN)/.run
 	$(BIN)/python -m tools.policy_data
 
-$(COMPILED): tools/compiled_policies.py $(addprefix authz_plugin/engine/,binary.py builtins.py compiled.py strict_errors.py) \
+$(COMPILED): tools/compiled_policies.py $(addprefix authz_plugin/engine/,binary.py builtins.py compiled.py dependencies.py projection.py strict_errors.py) \
 		$(shell find policies/docker -name '*.rego' -not -name '*_test.rego') | $(BIN)/.run $(BIN)/opa
 	$(BIN)/python -m tools.compiled_policies
 

@@ -24,7 +24,7 @@ from tools import policy_data
 
 ROOT: Final = Path(__file__).parents[1]
 COMPILED: Final = {
-    f"authz_plugin/policies/compiled/{name}" for name in ("policy.wasm", "sources.sha256")
+    f"authz_plugin/policies/compiled/{name}" for name in ("policy.compiled", "sources.sha256")
 }
 MADE: Final = {
     f"authz_plugin/policies/{file.relative_to(SHIPPED)}": text
@@ -74,7 +74,7 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(["tar", "-xf", build(checkout, "sdist")], source)
     [unpacked] = source.iterdir()
     assert not list(unpacked.rglob("data.json"))
-    assert not list(unpacked.rglob("*.wasm"))
+    assert not list(unpacked.rglob("*.compiled"))
     return build(unpacked, "wheel")
 
 

@@ -1,9 +1,8 @@
 """An engine that caches the repeatable decisions of another engine.
 
 A decision is repeatable if it depends only on the policy and on the input document without its
-time. The key of the cache is a hash of both. The policy is identified by the target of the symbolic
-link to OPA's socket: a reload changes this target when the new policy takes effect, so that later
-lookups do not find decisions of the old policy.
+time. The key of the cache is a hash of the policy's identity and of the part of the document that
+the policy can read, or of the whole document where that part is not known.
 """
 
 from __future__ import annotations
@@ -11,28 +10,75 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from authz_plugin.decision import Decision
 from authz_plugin.engine import Engine
+from authz_plugin.engine.projection import TIME, Dependencies, Projection
 
 SIZE: Final = 4096
 """The maximum number of decisions in the cache; the least recently used one is removed first."""
 
 
+class PolicyInForce(NamedTuple):
+    """What the cache must know of a policy.
+
+    ``identity`` is different for every policy that takes effect. ``part`` returns what the policy
+    can read of an input document, without its time.
+    """
+
+    identity: str
+    part: Callable[[Mapping[str, Any]], bytes]
+
+
+def whole_document(document: Mapping[str, Any]) -> bytes:
+    """The ``part`` of a policy of which it is not known what it reads."""
+    return orjson.dumps({**document, TIME: ""})
+
+
+def policy_in_force(identity: str, dependencies: Dependencies) -> PolicyInForce | None:
+    """A policy of which it is known what it reads. None, so that nothing is cached, if its
+    decisions may differ for the same document. It is made once for each policy that is loaded."""
+    return None if dependencies.varying else PolicyInForce(identity, Projection(dependencies))
+
+
+def policy_behind(socket: Path) -> Callable[[], PolicyInForce | None]:
+    """The policy of the OPA behind a symbolic link to its socket, or None if it is no link.
+
+    A reload changes the link's target when the new policy takes effect, so that later lookups do
+    not find decisions of the old policy.
+    """
+    link = str(socket)
+
+    def in_force() -> PolicyInForce | None:
+        try:
+            target = os.readlink(link)  # noqa: PTH115 - three times as quick
+        except OSError:
+            return None
+        return PolicyInForce(target, whole_document) if target else None
+
+    return in_force
+
+
 class CachingEngine:
     """Returns cached decisions, and asks another engine for all others.
 
-    ``socket`` is the symbolic link to OPA's socket. If it is not a link, nothing is cached.
+    ``in_force`` returns the policy that decides at this moment; nothing is cached while that is
+    None. It is called for every decision, and before the engine is asked: if the policy changes in
+    between, the decision of the new policy is cached under the old identity, which later lookups do
+    not use.
     """
 
-    def __init__(self, engine: Engine, socket: Path, size: int = SIZE) -> None:
+    def __init__(
+        self, engine: Engine, in_force: Callable[[], PolicyInForce | None], size: int = SIZE
+    ) -> None:
         self._engine = engine
-        self._socket = str(socket)
+        self._in_force = in_force
         self._size = size
         self._cached: OrderedDict[bytes, Decision] = OrderedDict()
         self._lock = threading.Lock()
@@ -44,10 +90,10 @@ class CachingEngine:
         return self._hits, self._misses, len(self._cached)
 
     def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
-        policy = self._policy()
-        if not policy:
+        policy = self._in_force()
+        if policy is None:
             return self._engine.decide(document, decision_id)
-        key = sha256(orjson.dumps([policy, {**document, "time": ""}])).digest()
+        key = sha256(policy.identity.encode() + b"\0" + policy.part(document)).digest()
         with self._lock:
             decision = self._cached.get(key)
             if decision is not None:
@@ -62,14 +108,3 @@ class CachingEngine:
                 if len(self._cached) > self._size:
                     self._cached.popitem(last=False)
         return decision
-
-    def _policy(self) -> str:
-        """The target of the link, or an empty string if there is none.
-
-        It must be read before the engine is asked: if the policy changes in between, the decision
-        of the new policy is cached under the old target, which later lookups do not use.
-        """
-        try:
-            return os.readlink(self._socket)  # noqa: PTH115 - three times as quick
-        except OSError:
-            return ""

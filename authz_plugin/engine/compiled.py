@@ -21,8 +21,11 @@ from typing import Any, Final
 
 import orjson
 
+from authz_plugin import __version__
 from authz_plugin.engine.binary import Opa
 from authz_plugin.engine.builtins import NATIVE, PROVIDED
+from authz_plugin.engine.dependencies import dependencies_of
+from authz_plugin.engine.projection import Dependencies
 from authz_plugin.engine.strict_errors import with_strict_errors
 from authz_plugin.engine.wasm import Machine
 from authz_plugin.errors import PolicyError
@@ -34,9 +37,9 @@ _FORMAT: Final = "1"
 """Changes when the same sources give another result."""
 
 _KEPT: Final = 16
-"""Files in the cache, at most: a module and its native code for each of the last policies."""
+"""Files in the cache, at most: the compiled and the native form of the last policies."""
 
-_MODULE: Final = "policy.wasm"
+_COMPILED: Final = "policy.compiled"
 _DIGEST: Final = "sources.sha256"
 
 
@@ -46,9 +49,19 @@ class UnsupportedBuiltinsError(PolicyError):
 
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
-    """A module in which builtin errors end the evaluation."""
+    """A module in which builtin errors end the evaluation, and what the policy reads."""
 
     module: bytes
+    dependencies: Dependencies
+
+    def to_bytes(self) -> bytes:
+        return orjson.dumps(self.dependencies.to_json()) + b"\n" + self.module
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> CompiledPolicy:
+        """The inverse of ``to_bytes``."""
+        dependencies, _, module = content.partition(b"\n")
+        return cls(module, Dependencies.from_json(orjson.loads(dependencies)))
 
     @property
     def digest(self) -> str:
@@ -70,14 +83,14 @@ def compile_policy(opa: Opa, folder: Path) -> CompiledPolicy:
         )
     module = opa.build("wasm", DECISION, folder, "/policy.wasm")
     native = {NATIVE[name] for name in builtins & NATIVE.keys()}
-    return CompiledPolicy(with_strict_errors(module, native))
+    return CompiledPolicy(with_strict_errors(module, native), dependencies_of(plan))
 
 
 def write_compiled(opa: Opa, sources: Path, folder: Path) -> None:
     """Compile the policies in ``sources`` and write the result into ``folder``."""
     compiled = compile_policy(opa, sources)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MODULE).write_bytes(compiled.module)
+    (folder / _COMPILED).write_bytes(compiled.to_bytes())
     (folder / _DIGEST).write_text(f"{sources_digest(sources)}\n")
 
 
@@ -93,11 +106,12 @@ def find_compiled(
     digest = sources_digest(sources)
     with contextlib.suppress(OSError, ValueError):
         if (shipped / _DIGEST).read_text().strip() == digest:
-            return CompiledPolicy((shipped / _MODULE).read_bytes())
+            return CompiledPolicy.from_bytes((shipped / _COMPILED).read_bytes())
     opa = find_opa()
-    key = hashlib.sha256(f"{opa.version} {digest}".encode()).hexdigest()
-    module = cached(cache, f"{key}.wasm", lambda: compile_policy(opa, sources).module)
-    return CompiledPolicy(module)
+    key = hashlib.sha256(f"{__version__} {opa.version} {digest}".encode()).hexdigest()
+    return CompiledPolicy.from_bytes(
+        cached(cache, f"{key}.compiled", lambda: compile_policy(opa, sources).to_bytes())
+    )
 
 
 def native_code(machine: Machine, compiled: CompiledPolicy, cache: Path) -> bytes:

@@ -19,7 +19,9 @@ import orjson
 import wasmtime
 
 from authz_plugin.decision import Decision, read_decision
+from authz_plugin.engine.cache import PolicyInForce, policy_in_force
 from authz_plugin.engine.compiled import DECISION, CompiledPolicy, data_document, native_code
+from authz_plugin.engine.projection import Dependencies
 from authz_plugin.engine.wasm import Instance, Machine
 from authz_plugin.errors import EngineError, EngineSetupError
 
@@ -27,6 +29,7 @@ NATIVE: Final = "policy.native"
 """The name of the file with the native code of a policy."""
 
 _DATA: Final = "policy.json"
+_DEPENDENCIES: Final = "dependencies.json"
 
 _IDLE: Final = 8
 """Unused instances that are kept, at most."""
@@ -42,6 +45,7 @@ class _Loaded:
     """A policy in memory; ``target`` is the content of the symbolic link when it was loaded."""
 
     target: str
+    in_force: PolicyInForce | None
     module: wasmtime.Module
     data: bytes
     idle: list[Instance] = field(default_factory=list)
@@ -82,6 +86,13 @@ class EmbeddedEngine:
             loaded.idle.append(instance)
         return read_decision(answer, self._required)
 
+    def in_force(self) -> PolicyInForce | None:
+        """The policy that decides at this moment, for a cache; None if there is none."""
+        try:
+            return self._current().in_force
+        except EngineError:
+            return None
+
     def close(self) -> None:
         """Release the policy; no decision may be in progress."""
         self._machine.close()
@@ -103,9 +114,7 @@ class EmbeddedEngine:
             try:
                 target = Path(self._link).readlink()
                 if self._loaded is None or self._loaded.target != str(target):
-                    native, data = (target / name for name in (NATIVE, _DATA))
-                    module = self._machine.load(native.read_bytes())
-                    self._loaded = _Loaded(str(target), module, data.read_bytes())
+                    self._loaded = self._loaded_from(target)
             except OSError as error:  # the link has changed again, or the supervisor has ended
                 if time.monotonic() + _RETRY_EVERY >= end:
                     raise EngineError("there is no policy") from error
@@ -114,6 +123,12 @@ class EmbeddedEngine:
                 raise EngineError(str(error)) from error
             else:
                 return self._loaded
+
+    def _loaded_from(self, folder: Path) -> _Loaded:
+        module = self._machine.load((folder / NATIVE).read_bytes())
+        dependencies = Dependencies.from_json(orjson.loads((folder / _DEPENDENCIES).read_bytes()))
+        in_force = policy_in_force(str(folder), dependencies)
+        return _Loaded(str(folder), in_force, module, (folder / _DATA).read_bytes())
 
 
 def prepare(compiled: CompiledPolicy, bundle: Path, folder: Path, cache: Path) -> None:
@@ -127,4 +142,5 @@ def prepare(compiled: CompiledPolicy, bundle: Path, folder: Path, cache: Path) -
     finally:
         machine.close()
     (folder / NATIVE).write_bytes(native)
+    (folder / _DEPENDENCIES).write_bytes(orjson.dumps(compiled.dependencies.to_json()))
     (folder / _DATA).write_bytes(orjson.dumps(data_document(bundle)))

@@ -14,7 +14,7 @@ from typing import Final
 
 from authz_plugin import policy
 from authz_plugin.engine import Engine, binary, child
-from authz_plugin.engine.cache import CachingEngine
+from authz_plugin.engine.cache import CachingEngine, policy_behind
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError, PolicyError, SetupError
@@ -63,7 +63,7 @@ class ChildEngine:
         """
         link = self._folder / "opa.sock"
         opa = OpaEngine(OpaAddress(f"unix:{link}"), policy.shipped_rules(), settings.deadline)
-        return opa if settings.opa.decision_log else CachingEngine(opa, link)
+        return opa if settings.opa.decision_log else CachingEngine(opa, policy_behind(link))
 
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force.

@@ -64,7 +64,7 @@ class Embedded:
         link = self._folder / "policy"
         engine = EmbeddedEngine(link, policy.shipped_rules(), settings.deadline)
         engine.load()
-        return CachingEngine(engine, link)
+        return CachingEngine(engine, engine.in_force)
 
     def check(self) -> None:
         """Restore the link to the policy if it was removed; raises ``SetupError`` if the policy
@@ -85,6 +85,8 @@ class Embedded:
     def _start_in(self, folder: Path, settings: Settings) -> PolicyStatus:
         config = policy.configuration(settings, host_paths(visible=settings.sees_host))
         opa = binary.OpaWhenNeeded(settings.opa.binary)
+        if settings.opa.binary is not None:
+            opa.find()  # a mistake in the settings is told even if no OPA is needed
         bundle = policy.assemble(folder / "bundle", config, settings.policies, opa)
         custom = policy.rule_ids(settings.policies) if settings.policies else ()
         ends = [datetime.fromisoformat(item["until"]) for item in config["exceptions"]]

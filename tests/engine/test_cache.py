@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from authz_plugin.decision import Decision
-from authz_plugin.engine.cache import CachingEngine
+from authz_plugin.engine.cache import CachingEngine, policy_behind
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError
@@ -47,7 +47,7 @@ class Setting:
         self._numbers = itertools.count()
         self.link = link
         self.opa = Asked(OpaEngine(OpaAddress(url=f"unix:{link}"), shipped_rules(), deadline=5))
-        self.engine = CachingEngine(self.opa, link)
+        self.engine = CachingEngine(self.opa, policy_behind(link))
 
     def lead_to(self, **configuration: Any) -> None:
         new = self.link.with_suffix(f".{next(self._numbers)}")
@@ -139,7 +139,7 @@ def test_nothing_is_remembered_of_an_engine_that_fails(setting: Setting) -> None
     setting.link.symlink_to("/nonexistent")
     engine = CachingEngine(
         OpaEngine(OpaAddress(url=f"unix:{setting.link}"), shipped_rules(), deadline=0.1),
-        setting.link,
+        policy_behind(setting.link),
     )
     for _ in range(2):
         with pytest.raises(EngineError):
@@ -147,7 +147,7 @@ def test_nothing_is_remembered_of_an_engine_that_fails(setting: Setting) -> None
 
 
 def test_without_a_link_nothing_is_remembered(setting: Setting) -> None:
-    engine = CachingEngine(setting.opa, setting.link.with_name("none"))
+    engine = CachingEngine(setting.opa, policy_behind(setting.link.with_name("none")))
     before = setting.opa.times
     for _ in range(2):
         engine.decide(EXAMPLES["container_list"])
@@ -155,7 +155,7 @@ def test_without_a_link_nothing_is_remembered(setting: Setting) -> None:
 
 
 def test_what_was_asked_for_least_recently_goes_first(setting: Setting) -> None:
-    setting.engine = CachingEngine(setting.opa, setting.link, size=2)
+    setting.engine = CachingEngine(setting.opa, policy_behind(setting.link), size=2)
     one, two, three = (EXAMPLES[name] for name in ("container_list", "ping", "container_start"))
     setting.asks(one)
     setting.asks(two)
@@ -176,5 +176,5 @@ def test_the_engine_is_given_the_decision_id(tmp_path: Path) -> None:
 
     (tmp_path / "opa.sock").symlink_to("1")
     for socket in (tmp_path / "opa.sock", tmp_path / "no-link"):
-        CachingEngine(Noting(), socket).decide({}, "0123456789abcdef")
+        CachingEngine(Noting(), policy_behind(socket)).decide({}, "0123456789abcdef")
     assert Noting.ids == ["0123456789abcdef"] * 2

@@ -26,7 +26,7 @@ import pytest
 
 from authz_plugin import authorizer as authorizing
 from authz_plugin.authorizer import Authorizer
-from authz_plugin.engine.cache import CachingEngine
+from authz_plugin.engine.cache import CachingEngine, policy_behind
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import UnseenEngineState
@@ -354,7 +354,10 @@ def test_an_exception_lives_and_dies_by_the_clock_whichever_way_it_is_set(
     link.symlink_to(make_opa(profile="production", exceptions=[exception]))
     engine = OpaEngine(OpaAddress(url=f"unix:{link}"), shipped_rules(), DEADLINE)
     authorizer = Authorizer(
-        CachingEngine(engine, link), LocalHostPaths(), UnseenEngineState(), lambda *_: None
+        CachingEngine(engine, policy_behind(link)),
+        LocalHostPaths(),
+        UnseenEngineState(),
+        lambda *_: None,
     )
     excepted = orjson.dumps(create(HostConfig={"CapAdd": ["SYS_PTRACE"]}))
     for moment, allowed in (

@@ -32,6 +32,10 @@ class EmbeddedEngine:
         del decision_id
         return read_decision(self._shared.decision(document, self._config), self._required)
 
+    def decision(self, document: Mapping[str, Any]) -> Any:
+        """The decision document; raises ``EngineError``."""
+        return self._shared.decision(document, self._config)
+
     def decide_or_fail(self, document: dict[str, Any]) -> Decision | None:
         """The decision on a document, or None where there is none, which the plugin denies."""
         try:
