@@ -55,8 +55,9 @@ _readable if {
 # The mounts of an existing container were judged when it was created.
 _in_container(mount) if mount.origin == "container"
 
-_reached(mount) := _related(object.get(mount, "path", null)) | _related(object.get(mount, "resolved", null))
-
-_related(mounted) := path.related(mounted, effective.config.guard.places)
+_reached(mount) := {place |
+	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	some place in path.related(mounted, effective.config.guard.places)
+}
 
 _names(places) := concat(", ", sort({path.name(place) | some place in places}))

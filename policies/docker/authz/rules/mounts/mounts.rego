@@ -77,6 +77,7 @@ denials contains denial.of(
 	sprintf("bind mount of %s is allowed read-only, with all that is mounted below it", [_shown(mount)]),
 	_read_only_hint(mount),
 ) if {
+	_new != []
 	_some_read_only
 	some mount in _new
 	_below_allowed_root(mount)
@@ -132,6 +133,7 @@ denials contains denial.of(
 	sprintf("%s lies in a writable root and could be replaced by a link", [_shown(mount)]),
 	_subfolders_hint,
 ) if {
+	input.mounts != []
 	not _subfolders_allowed
 	some mount in input.mounts
 	_in_writable_root(mount)
@@ -403,9 +405,10 @@ _allowed_propagation(mount) if mount.propagation == ""
 
 _allowed_propagation(mount) if mount.propagation in effective.config.mounts.propagation
 
-_reached(mount) := _related(object.get(mount, "path", null)) | _related(object.get(mount, "resolved", null))
-
-_related(mounted) := path.related(mounted, effective.config.mounts.protected)
+_reached(mount) := {place |
+	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	some place in path.related(mounted, effective.config.mounts.protected)
+}
 
 _names(places) := concat(", ", sort({path.name(place) | some place in places}))
 

@@ -206,9 +206,9 @@ default _advice(_) := ""
 
 _advice(limit) := sprintf(", as far as the request tells: %s", [limit.advice]) if limit.advice != ""
 
-_low_enough(limit) if is_null(effective.config.resources.max[limit.resource])
-
 _low_enough(limit) if {
+	is_null(effective.config.resources.max[limit.resource])
+} else if {
 	limit.value >= 0
 	limit.value <= effective.config.resources.max[limit.resource]
 }
@@ -253,11 +253,20 @@ _names_no_device(_) if effective.config.resources.block_devices == true
 
 _names_no_device(name) if _field(name) == []
 
-_field(name) := object.get(input, ["body", "HostConfig", name], "absent") if {
+_field(name) := object.get(_settings, name, "absent")
+
+# Empty if they are missing or no object: their fields then count as absent.
+default _settings := {}
+
+_settings := input.body.HostConfig if {
 	input.operation.id == "container.create"
+	is_object(input.body.HostConfig)
 }
 
-_field(name) := object.get(input, ["body", name], "absent") if input.operation.id == "container.update"
+_settings := input.body if {
+	input.operation.id == "container.update"
+	is_object(input.body)
+}
 
 _hint := concat(", ", sort([sprintf("%s: at most %v", [name, most]) |
 	some name, most in effective.config.resources.max
