@@ -236,7 +236,7 @@ def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> di
     denied = {clean(path) or path for path in mounts["deny"]}
     denied |= {target for path in denied if (target := resolved(path)) is not None}
     deny = sorted(denied)
-    return {**mounts, "allow": roots, "deny": deny, "protected": [*map(_inside, deny)]}
+    return {**mounts, "allow": roots, "deny": deny, "deny_inside": [*map(_inside, deny)]}
 
 
 def _inside(path: str) -> str:

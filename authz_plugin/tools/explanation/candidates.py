@@ -30,7 +30,7 @@ _NOT_FACTS: Final = frozenset({"body", "caller", "phase", "request", "time", "ve
 """Keys of the input document that hold no facts for rules."""
 
 _GENERATED_KEYS: Final = frozenset(
-    {"inside", "paths", "places", "prefixes", "protected", "resolved", "resolved_inside"}
+    {"deny_inside", "inside", "paths", "places", "prefixes", "resolved", "resolved_inside"}
     | {"until", "warn_from"}
 )
 """Keys that the plugin adds to the operator's configuration."""

@@ -23,7 +23,7 @@ _FILLED_IN: Final = (
     ("guard", "paths"),
     ("guard", "places"),
     ("guard", "prefixes"),
-    ("mounts", "protected"),
+    ("mounts", "deny_inside"),
 )
 """Keys that the plugin fills in."""
 

@@ -48,13 +48,14 @@ import data.docker.authz.path
 #   controls: [pod-security HostPath volumes, pod-security Volume types, cis 5.6,
 #     owasp Container breakout, nist 4.4.3, nist 4.5.5, portainer Bind mounts]
 denials contains denial.of(
-	"mounts.source", _field(mount), _shown(mount),
-	sprintf("bind mount of %s is not allowed", [_shown(mount)]),
+	"mounts.source", _field(mount), shown,
+	sprintf("bind mount of %s is not allowed", [shown]),
 	denial.allowed(_roots),
 ) if {
 	some mount in _new
 	not _without_host_path(mount)
 	not _below_allowed_root(mount)
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -73,8 +74,8 @@ denials contains denial.of(
 #   danger: {function: host_path}
 #   records: [mounts]
 denials contains denial.of(
-	"mounts.read-only", _field(mount), _shown(mount),
-	sprintf("bind mount of %s is allowed read-only, with all that is mounted below it", [_shown(mount)]),
+	"mounts.read-only", _field(mount), shown,
+	sprintf("bind mount of %s is allowed read-only, with all that is mounted below it", [shown]),
 	_read_only_hint(mount),
 ) if {
 	_new != []
@@ -82,6 +83,7 @@ denials contains denial.of(
 	some mount in _new
 	_below_allowed_root(mount)
 	not _access_allowed(mount)
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -101,13 +103,14 @@ denials contains denial.of(
 #     says that dockerd's state is not known, set data_root to dockerd's own.
 #   records: [mounts]
 denials contains denial.of(
-	"mounts.moved", _field(mount), _shown(mount),
-	sprintf("%s is mounted in it and leads elsewhere now, or nobody knows where", [_shown(mount)]),
+	"mounts.moved", _field(mount), shown,
+	sprintf("%s is mounted in it and leads elsewhere now, or nobody knows where", [shown]),
 	"put back what was replaced by a link (mounts.allow, data_root)",
 ) if {
 	some mount in input.mounts
 	_existing(mount)
 	not _still_allowed(mount)
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -129,14 +132,15 @@ denials contains denial.of(
 #   baseline: {mounts.subfolders: configured}
 #   records: [mounts, restart]
 denials contains denial.of(
-	"mounts.subfolders", _field(mount), _shown(mount),
-	sprintf("%s lies in a writable root and could be replaced by a link", [_shown(mount)]),
+	"mounts.subfolders", _field(mount), shown,
+	sprintf("%s lies in a writable root and could be replaced by a link", [shown]),
 	_subfolders_hint,
 ) if {
 	input.mounts != []
 	not _subfolders_allowed
 	some mount in input.mounts
 	_in_writable_root(mount)
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -155,14 +159,15 @@ denials contains denial.of(
 #   controls: [pod-security HostPath volumes, cis 5.6, cis 5.32, owasp Container breakout,
 #     "owasp #1", nist 4.4.3, nist 4.5.5, portainer Bind mounts]
 denials contains denial.of(
-	"mounts.protected", _field(mount), _shown(mount),
-	sprintf("bind mount of %s reaches %s", [_shown(mount), _names(reached)]),
+	"mounts.protected", _field(mount), shown,
+	sprintf("bind mount of %s reaches %s", [shown, _names(reached)]),
 	"these paths are protected (mounts.deny)",
 ) if {
 	some mount in input.mounts
 	not _in_container(mount)
 	reached := _reached(mount)
 	count(reached) > 0
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -253,7 +258,7 @@ _configurations := array.concat(
 
 _has_roots(config) if {
 	is_array(config.mounts.allow)
-	is_array(config.mounts.protected)
+	is_array(config.mounts.deny_inside)
 	is_boolean(config.mounts.follow_symlinks)
 }
 
@@ -313,8 +318,8 @@ _has_root_above(config, mount) if {
 _leads_to_protected(mount) if {
 	some config in _configurations
 	_has_root_above(config, mount)
-	led_to := path.related(mount.resolved, config.mounts.protected)
-	count(led_to - path.related(mount.path, config.mounts.protected)) > 0
+	led_to := path.related(mount.resolved, config.mounts.deny_inside)
+	count(led_to - path.related(mount.path, config.mounts.deny_inside)) > 0
 }
 
 _subfolders_allowed if effective.config.mounts.subfolders == "allow"
@@ -407,7 +412,7 @@ _allowed_propagation(mount) if mount.propagation in effective.config.mounts.prop
 
 _reached(mount) := {place |
 	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
-	some place in path.related(mounted, effective.config.mounts.protected)
+	some place in path.related(mounted, effective.config.mounts.deny_inside)
 }
 
 _names(places) := concat(", ", sort({path.name(place) | some place in places}))

@@ -142,7 +142,7 @@ test_a_folder_of_a_root_does_not_lead_to_a_protected_path_in_it[name] if {
 		"itself, from before": ["/workspace/secret", "/workspace/secret", set()],
 	}
 	mount := {"origin": "container", "path": path, "resolved": resolved}
-	_rules(mount, {"protected": ["/workspace/secret/"]}) == rules
+	_rules(mount, {"deny_inside": ["/workspace/secret/"]}) == rules
 }
 
 test_folders_of_a_writable_root[name] if {
