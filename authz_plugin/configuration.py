@@ -187,6 +187,10 @@ def _completed(
     _check_each(config["operations"], OPERATIONS, (*prefix, "operations"), origins)
     _check_each(config["rules"], rule_ids(), (*prefix, "rules"), origins)
     unprotected_paths = config["guard"]["unprotected_paths"]
+    left = {
+        key: [path for path in guarded[key] if path not in unprotected_paths]
+        for key in ("paths", "prefixes")
+    }
     resources, images, plugins = config["resources"], config["images"], config["plugins"]
     return {
         **config,
@@ -202,10 +206,8 @@ def _completed(
         "plugins": {**plugins, "install": [_image(text) for text in plugins["install"]]},
         "guard": {
             "unprotected_paths": unprotected_paths,
-            **{
-                key: [path for path in guarded[key] if path not in unprotected_paths]
-                for key in ("paths", "prefixes")
-            },
+            **left,
+            "places": [*map(_inside, left["paths"]), *left["prefixes"]],
         },
     }
 
@@ -220,12 +222,27 @@ def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> di
         if "path" not in root:
             return root  # the schema refuses it later
         path = clean(root["path"]) or root["path"]
-        return {"read_only": False, **root, "path": path, "resolved": resolved(path)}
+        target = resolved(path)
+        return {
+            "read_only": False,
+            **root,
+            "path": path,
+            "inside": _inside(path),
+            "resolved": target,
+            "resolved_inside": None if target is None else _inside(target),
+        }
 
     roots = [complete(root) for root in mounts["allow"]]
     denied = {clean(path) or path for path in mounts["deny"]}
     denied |= {target for path in denied if (target := resolved(path)) is not None}
-    return {**mounts, "allow": roots, "deny": sorted(denied)}
+    deny = sorted(denied)
+    return {**mounts, "allow": roots, "deny": deny, "deny_inside": [*map(_inside, deny)]}
+
+
+def _inside(path: str) -> str:
+    """The beginning of every path that lies inside of a path. Rules compare with it, so that they
+    need not make it for each pair of paths."""
+    return f"{path.removesuffix('/')}/"
 
 
 def _guarded(settings: Settings, host_paths: HostPaths) -> dict[str, list[str]]:

@@ -59,15 +59,60 @@ def test_a_root_is_cleaned_resolved_and_writable_unless_told_otherwise(tmp_path:
     (tmp_path / "link").symlink_to("real")
     roots = configuration(mounts={"allow": [{"path": f"{tmp_path}//link/"}]})["mounts"]["allow"]
     assert roots == [
-        {"path": f"{tmp_path}/link", "resolved": f"{tmp_path}/real", "read_only": False}
+        {
+            "path": f"{tmp_path}/link",
+            "inside": f"{tmp_path}/link/",
+            "resolved": f"{tmp_path}/real",
+            "resolved_inside": f"{tmp_path}/real/",
+            "read_only": False,
+        }
     ]
+
+
+def test_a_root_that_cannot_be_resolved_has_no_inside_there(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (root,) = configuration(mounts={"allow": [{"path": f"{tmp_path}/loop"}]})["mounts"]["allow"]
+    assert (root["resolved"], root["resolved_inside"]) == (None, None)
+
+
+def test_the_root_of_the_host_has_one_slash() -> None:
+    (root,) = configuration(mounts={"allow": [{"path": "/"}]})["mounts"]["allow"]
+    assert (root["inside"], root["resolved_inside"]) == ("/", "/")
 
 
 def test_a_protected_path_is_protected_under_both_its_names(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    denied = configuration(mounts={"deny": [f"{tmp_path}/link"]})["mounts"]["deny"]
-    assert denied == [f"{tmp_path}/link", f"{tmp_path}/real"]
+    mounts = configuration(mounts={"deny": [f"{tmp_path}/link"]})["mounts"]
+    assert mounts["deny"] == [f"{tmp_path}/link", f"{tmp_path}/real"]
+    assert mounts["deny_inside"] == [f"{tmp_path}/link/", f"{tmp_path}/real/"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mounts": {"deny": ["/srv/secret"], "deny_inside": []}},
+        {"mounts": {"deny": ["/srv/secret"]}, "guard": {"places": []}},
+        {
+            "mounts": {
+                "deny": ["/srv/secret"],
+                "allow": [{"path": "/srv", "inside": "/", "resolved_inside": "/"}],
+            }
+        },
+    ],
+)
+def test_what_the_plugin_fills_in_cannot_be_set(given: dict[str, Any]) -> None:
+    config = configuration(**given)
+    guard = config["guard"]
+    assert config["mounts"]["deny_inside"] == ["/srv/secret/"]
+    assert guard["places"] == [*(f"{path}/" for path in guard["paths"]), *guard["prefixes"]]
+    assert all(root["inside"] == "/srv/" for root in config["mounts"]["allow"])
+
+
+def test_what_is_guarded_no_more_is_no_place() -> None:
+    guard = configuration(guard={"unprotected_paths": ["/etc/docker"]})["guard"]
+    assert "/etc/docker/" not in guard["places"]
+    assert "/etc/opa-authz/" in guard["places"]
 
 
 @pytest.mark.parametrize(

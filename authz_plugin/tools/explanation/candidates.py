@@ -29,7 +29,10 @@ Ranked = tuple[int, "Change"]
 _NOT_FACTS: Final = frozenset({"body", "caller", "phase", "request", "time", "version"})
 """Keys of the input document that hold no facts for rules."""
 
-_GENERATED_KEYS: Final = frozenset({"resolved", "paths", "prefixes", "until", "warn_from"})
+_GENERATED_KEYS: Final = frozenset(
+    {"deny_inside", "inside", "paths", "places", "prefixes", "resolved", "resolved_inside"}
+    | {"until", "warn_from"}
+)
 """Keys that the plugin adds to the operator's configuration."""
 
 _EXCEPTION_DAYS: Final = 30

@@ -19,8 +19,13 @@ _NOT_OF_A_ROLE: Final = frozenset(
     {"profile", "mode", "rules", "roles", "role_order", "callers", "default_role"}
     | {"unmatched_callers", "exceptions", "ping"}
 )
-_FILLED_IN: Final = ("paths", "prefixes")
-"""Keys of ``guard`` that the plugin fills in."""
+_FILLED_IN: Final = (
+    ("guard", "paths"),
+    ("guard", "places"),
+    ("guard", "prefixes"),
+    ("mounts", "deny_inside"),
+)
+"""Keys that the plugin fills in."""
 
 _UNITS: Final = (("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10))
 _SIZES: Final = frozenset({"memory", "shm", "swap", "tmpfs"})
@@ -39,8 +44,8 @@ def baseline(
         for name, value in config.items()
         if name not in _NOT_OF_A_ROLE
     }
-    for name in _FILLED_IN:
-        settings["guard"].pop(name)
+    for section, name in _FILLED_IN:
+        settings[section].pop(name)
     for rule in rules:
         for name, stated in rule.baseline.items():
             key = tuple(name.split("."))

@@ -20,6 +20,6 @@ of(rule, field, value, message, hint) := {
 # title: A hint that lists allowed values
 # description: The values are sorted. An empty list gives a hint that none is allowed.
 # scope: document
-allowed(values) := sprintf("allowed: %s", [concat(", ", sort(values))]) if count(values) > 0
+allowed(values) := concat("", ["allowed: ", concat(", ", sort(values))]) if count(values) > 0
 
 allowed(values) := "none is allowed" if count(values) == 0

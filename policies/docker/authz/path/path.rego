@@ -1,31 +1,45 @@
 # METADATA
 # title: Paths
-# description: How two clean absolute paths of the host relate to each other.
+# description: |
+#   How two clean absolute paths of the host relate to each other. The configuration has the paths
+#   with which others are compared also with a slash at the end: what begins so lies inside.
 package docker.authz.path
 
 # METADATA
 # title: Whether a path is a root or lies below it
 # description: |
-#   Undefined if it does not. A value that is not a string is only below an equal value.
+#   `inside` is the root with a slash at the end. Undefined if the path is elsewhere. A value that is
+#   not a string is only below an equal value.
 # scope: document
-below(path, root) if path == root
+below(path, root, _) if path == root
 
-below(path, root) if {
+below(path, _, inside) if {
 	is_string(path)
-	startswith(path, _with_slash(root))
+	is_string(inside)
+	startswith(path, inside)
 }
 
 # METADATA
-# title: Whether one of two paths is the other or lies below it
-# description: Undefined if neither does.
+# title: The places that a path is, lies below or lies above
+# description: |
+#   `places` are paths with a slash at the end, or beginnings of paths. Empty for a value that is
+#   not a string.
 # scope: document
-related(path, other) if below(path, other)
+default related(_, _) := set()
 
-related(path, other) if {
-	is_string(other)
-	startswith(other, _with_slash(path))
+related(path, places) := _around(inside, places) | _inside(inside, places) if {
+	is_string(path)
+	inside := concat("", [trim_suffix(path, "/"), "/"])
 }
 
-# A function of one argument, so that OPA computes it once for each path in a decision. The plugin
-# queries OPA with strict builtin errors, so a value that is not a string must not reach a builtin.
-_with_slash(path) := concat("", [trim_suffix(path, "/"), "/"]) if is_string(path)
+# METADATA
+# title: A place as a path
+# description: Without the slash at the end, except for the root of the host.
+# scope: document
+name("/") := "/"
+
+name(place) := trim_suffix(place, "/") if place != "/"
+
+_around(inside, places) := {place | some place in places; startswith(inside, place)}
+
+_inside(inside, places) := {place | some place in places; startswith(place, inside)}

@@ -8,14 +8,28 @@ package docker.authz.pattern
 # description: Undefined if it matches none, or if the patterns or the value are missing.
 # scope: document
 fits(patterns, value) if {
+	value in patterns
+} else if {
 	"*" in patterns
 	is_string(value)
-}
-
-fits(patterns, value) if value in patterns
-
-fits(patterns, value) if {
+} else if {
 	some pattern in patterns
 	contains(pattern, "*")
+	_matches(pattern, value)
+}
+
+# Most patterns are a beginning and *. To compare beginnings is much cheaper than a glob.
+_matches(pattern, value) if {
+	beginning := _beginning(pattern)
+	startswith(value, beginning)
+} else if {
+	not _beginning(pattern)
 	glob.match(pattern, null, value)
+}
+
+_beginning(pattern) := beginning if {
+	endswith(pattern, "*")
+	beginning := trim_suffix(pattern, "*")
+	not contains(beginning, "*")
+	not contains(beginning, "?")
 }

@@ -8,6 +8,9 @@ test_fits[name] if {
 		"the empty text": [["*"], ""],
 		"the same text": [["app"], "app"],
 		"a beginning": [["registry.example/*"], "registry.example/team/app:1"],
+		"a whole beginning": [["app*"], "app"],
+		"a beginning with two jokers": [["a*c*"], "abcd"],
+		"a beginning with a joker of one character": [["a?c*"], "abcd"],
 		"an end": [["*sshd"], "/usr/sbin/sshd"],
 		"the second pattern": [["no", "a*c"], "abc"],
 	}
@@ -19,6 +22,8 @@ test_does_not_fit[name] if {
 		"no pattern": [[], "app"],
 		"another text": [["app"], "app2"],
 		"a longer text": [["a*c"], "abcd"],
+		"another beginning": [["app*"], "an app"],
+		"no character for a joker": [["a?c*"], "ac"],
 		"a dot is no joker": [["a.c*"], "abc"],
 		"no text": [["*"], null],
 		"a pattern as the value": [["app"], "*"],

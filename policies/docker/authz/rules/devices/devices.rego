@@ -69,8 +69,7 @@ denials contains denial.of(
 ) if {
 	input.operation.access == "write"
 	not _requests_allowed
-	some name in object.get(input, "environment", ["an unknown variable"])
-	not _requests_no_device(name)
+	some name in _asking
 }
 
 # METADATA
@@ -111,10 +110,21 @@ denials contains denial.of(
 _allowed(device) if device.PathOnHost in effective.config.devices.allow
 
 # If the variables are not known, each may request devices.
-_requests_no_device(name) if {
+# The variables that ask for devices. Few names do, so the names are looked up in the request.
+_asking contains name if {
+	_environment_known
+	some name in effective.config.devices.environment
+	name in input.environment
+}
+
+_asking contains name if {
+	not _environment_known
+	some name in object.get(input, "environment", ["an unknown variable"])
+}
+
+_environment_known if {
 	is_array(input.environment)
 	is_array(effective.config.devices.environment)
-	not name in effective.list(["devices", "environment"])
 }
 
 _requests contains "HostConfig.DeviceRequests" if {

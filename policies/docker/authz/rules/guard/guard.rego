@@ -26,12 +26,11 @@ import data.docker.authz.path
 #   controls: [owasp Container breakout, nist 4.5.5, docker The guard]
 denials contains denial.of(
 	"guard.mount", object.get(mount, "field", "mounts"), object.get(mount, "path", null),
-	sprintf("a mount of %v reaches %s", [object.get(mount, "path", "unknown"), concat(", ", sort(reached))]),
+	sprintf("a mount of %v reaches %s", [object.get(mount, "path", "unknown"), _names(reached)]),
 	"these guard this host (guard.unprotected_paths)",
 ) if {
 	some mount in input.mounts
 	not _in_container(mount)
-	not _path_unknown(mount)
 	reached := _reached(mount)
 	count(reached) > 0
 }
@@ -50,33 +49,15 @@ denials contains denial.of(
 
 _readable if {
 	is_array(input.mounts)
-	is_array(effective.config.guard.paths)
-	is_array(effective.config.guard.prefixes)
+	is_array(effective.config.guard.places)
 }
 
 # The mounts of an existing container were judged when it was created.
 _in_container(mount) if mount.origin == "container"
 
-_path_unknown(mount) if {
-	is_null(mount.path)
-	is_null(mount.resolved)
-}
-
-_reached(mount) := {guarded |
+_reached(mount) := {place |
 	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
-	is_string(mounted)
-	some guarded in _guarded(mounted)
+	some place in path.related(mounted, effective.config.guard.places)
 }
 
-_guarded(mounted) := _related_paths(mounted) | _related_prefixes(mounted)
-
-_related_paths(mounted) := {guarded |
-	some guarded in effective.config.guard.paths
-	path.related(mounted, guarded)
-}
-
-_related_prefixes(mounted) := {prefix | some prefix in effective.config.guard.prefixes; _reaches(mounted, prefix)}
-
-_reaches(mounted, prefix) if startswith(mounted, prefix)
-
-_reaches(mounted, prefix) if path.below(prefix, mounted)
+_names(places) := concat(", ", sort({path.name(place) | some place in places}))

@@ -34,7 +34,7 @@ test_allowed[name] if {
 		"another path": [_mount("/workspace", "/workspace"), {}],
 		"a sibling": [_mount("/etc/docker2", "/etc/docker2"), {}],
 		"a volume": [examples.container_create_full, {}],
-		"what is not guarded any more": [_mount("/etc/docker", null), {"guard": {"paths": []}}],
+		"what is not guarded any more": [_mount("/etc/docker", null), {"guard": {"places": []}}],
 		"a list": [examples.container_list, {}],
 		"what a container that is started has already": [
 			{"mounts": [object.union(_mount("/etc", null).mounts[0], {"origin": "container"})]},

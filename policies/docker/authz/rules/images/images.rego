@@ -171,7 +171,10 @@ _image_missing if {
 	count(input.images) == 0
 }
 
-_other_use(image, uses) if not object.get(image, "action", "lost") in (uses | {"lost"})
+_other_use(image, uses) if {
+	image.action != "lost"
+	not image.action in uses
+}
 
 _allowed(image, key) if {
 	not _runs_by_id(image)

@@ -76,9 +76,9 @@ _free(label) if {
 	not _reserved(label)
 }
 
-_reserved(label) if {
-	pattern.fits([lower(upper(reserved)) | some reserved in effective.list(["labels", "reserved"])], label.folded)
-}
+_reserved(label) if pattern.fits(_folded_patterns, label.folded)
+
+_folded_patterns := [lower(upper(reserved)) | some reserved in effective.list(["labels", "reserved"])]
 
 _has(labels, name) if pattern.fits(effective.config.labels.required[name], labels[name])
 

@@ -48,14 +48,14 @@ import data.docker.authz.path
 #   controls: [pod-security HostPath volumes, pod-security Volume types, cis 5.6,
 #     owasp Container breakout, nist 4.4.3, nist 4.5.5, portainer Bind mounts]
 denials contains denial.of(
-	"mounts.source", _field(mount), _shown(mount),
-	sprintf("bind mount of %s is not allowed", [_shown(mount)]),
+	"mounts.source", _field(mount), shown,
+	sprintf("bind mount of %s is not allowed", [shown]),
 	denial.allowed(_roots),
 ) if {
-	some mount in input.mounts
-	not _existing(mount)
+	some mount in _new
 	not _without_host_path(mount)
 	not _below_allowed_root(mount)
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -74,14 +74,16 @@ denials contains denial.of(
 #   danger: {function: host_path}
 #   records: [mounts]
 denials contains denial.of(
-	"mounts.read-only", _field(mount), _shown(mount),
-	sprintf("bind mount of %s is allowed read-only, with all that is mounted below it", [_shown(mount)]),
+	"mounts.read-only", _field(mount), shown,
+	sprintf("bind mount of %s is allowed read-only, with all that is mounted below it", [shown]),
 	_read_only_hint(mount),
 ) if {
-	some mount in input.mounts
-	not _existing(mount)
+	_new != []
+	_some_read_only
+	some mount in _new
 	_below_allowed_root(mount)
 	not _access_allowed(mount)
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -101,13 +103,14 @@ denials contains denial.of(
 #     says that dockerd's state is not known, set data_root to dockerd's own.
 #   records: [mounts]
 denials contains denial.of(
-	"mounts.moved", _field(mount), _shown(mount),
-	sprintf("%s is mounted in it and leads elsewhere now, or nobody knows where", [_shown(mount)]),
+	"mounts.moved", _field(mount), shown,
+	sprintf("%s is mounted in it and leads elsewhere now, or nobody knows where", [shown]),
 	"put back what was replaced by a link (mounts.allow, data_root)",
 ) if {
 	some mount in input.mounts
 	_existing(mount)
 	not _still_allowed(mount)
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -129,12 +132,15 @@ denials contains denial.of(
 #   baseline: {mounts.subfolders: configured}
 #   records: [mounts, restart]
 denials contains denial.of(
-	"mounts.subfolders", _field(mount), _shown(mount),
-	sprintf("%s lies in a writable root and could be replaced by a link", [_shown(mount)]),
+	"mounts.subfolders", _field(mount), shown,
+	sprintf("%s lies in a writable root and could be replaced by a link", [shown]),
 	_subfolders_hint,
 ) if {
+	input.mounts != []
+	not _subfolders_allowed
 	some mount in input.mounts
-	not _subfolder_allowed(mount)
+	_in_writable_root(mount)
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -153,15 +159,15 @@ denials contains denial.of(
 #   controls: [pod-security HostPath volumes, cis 5.6, cis 5.32, owasp Container breakout,
 #     "owasp #1", nist 4.4.3, nist 4.5.5, portainer Bind mounts]
 denials contains denial.of(
-	"mounts.protected", _field(mount), _shown(mount),
-	sprintf("bind mount of %s reaches %s", [_shown(mount), concat(", ", sort(reached))]),
+	"mounts.protected", _field(mount), shown,
+	sprintf("bind mount of %s reaches %s", [shown, _names(reached)]),
 	"these paths are protected (mounts.deny)",
 ) if {
 	some mount in input.mounts
 	not _in_container(mount)
-	not _path_unknown(mount)
 	reached := _reached(mount)
 	count(reached) > 0
+	shown := _shown(mount)
 }
 
 # METADATA
@@ -182,8 +188,7 @@ denials contains denial.of(
 	sprintf("mounts of type %s are not allowed", [object.get(mount, "type", "unknown")]),
 	denial.allowed(effective.list(["mounts", "types"])),
 ) if {
-	some mount in input.mounts
-	not _existing(mount)
+	some mount in _new
 	not _allowed_type(mount)
 }
 
@@ -203,8 +208,7 @@ denials contains denial.of(
 	sprintf("mount propagation %s is not allowed", [object.get(mount, "propagation", "unknown")]),
 	denial.allowed(effective.list(["mounts", "propagation"])),
 ) if {
-	some mount in input.mounts
-	not _existing(mount)
+	some mount in _new
 	not _allowed_propagation(mount)
 }
 
@@ -246,30 +250,35 @@ _listed if {
 }
 
 # The configuration outside of roles and that of each role: a caller may start a container whose
-# mounts another caller can write to.
-_configurations := {data.docker.authz.config} | {config | some config in data.docker.authz.config.roles}
+# mounts another caller can write to. A list, because a set would compare whole configurations.
+_configurations := array.concat(
+	[data.docker.authz.config],
+	[config | some config in data.docker.authz.config.roles],
+)
 
 _has_roots(config) if {
 	is_array(config.mounts.allow)
-	is_array(config.mounts.deny)
+	is_array(config.mounts.deny_inside)
 	is_boolean(config.mounts.follow_symlinks)
 }
 
-_existing(mount) if mount.origin in {"container", "volume"}
+# The mounts that the request itself makes.
+_new := [mount | some mount in input.mounts; not _existing(mount)]
+
+_existing(mount) if _in_container(mount)
+
+_existing(mount) if mount.origin == "volume"
 
 _in_container(mount) if mount.origin == "container"
 
 # The roots of the configurations that follow links. The others do not restrict resolved paths.
-_roots_followed contains root if {
+_roots_followed := [root |
 	some config in _configurations
 	not _lexical(config)
 	some root in config.mounts.allow
-}
+]
 
-_roots_writable contains root if {
-	some root in _roots_followed
-	not _read_only(root)
-}
+_roots_writable := [root | some root in _roots_followed; not _read_only(root)]
 
 _lexical(config) if config.mounts.follow_symlinks == false
 
@@ -296,40 +305,45 @@ _still_allows(config, mount) if not _has_root_above(config, mount)
 
 _still_allows(config, mount) if {
 	some root in config.mounts.allow
-	path.below(mount.path, root.path)
-	path.below(mount.resolved, root.resolved)
+	path.below(mount.path, root.path, root.inside)
+	path.below(mount.resolved, root.resolved, root.resolved_inside)
 }
 
 _has_root_above(config, mount) if {
 	some root in config.mounts.allow
-	path.below(mount.path, root.path)
+	path.below(mount.path, root.path, root.inside)
 }
 
 # Whether links lead below a root to a protected path that the mount does not name.
 _leads_to_protected(mount) if {
 	some config in _configurations
 	_has_root_above(config, mount)
-	some protected in config.mounts.deny
-	path.related(mount.resolved, protected)
-	not path.related(mount.path, protected)
+	led_to := path.related(mount.resolved, config.mounts.deny_inside)
+	count(led_to - path.related(mount.path, config.mounts.deny_inside)) > 0
 }
 
-_subfolder_allowed(_) if effective.config.mounts.subfolders == "allow"
+_subfolders_allowed if effective.config.mounts.subfolders == "allow"
 
-_subfolder_allowed(_) if {
+_subfolders_allowed if {
 	effective.config.mounts.subfolders == "no-restart"
 	not _restarts_by_itself
 }
 
-_subfolder_allowed(mount) if not _in_writable_root(mount)
-
 _in_writable_root(mount) if {
-	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
-	some root in _roots_writable
-	some end in {object.get(root, "path", ""), object.get(root, "resolved", "")}
-	path.below(mounted, end)
-	mounted != end
+	some mounted in [object.get(mount, "path", null), object.get(mount, "resolved", null)]
+	some place in _writable_places
+	path.below(mounted, place.path, place.inside)
+	mounted != place.path
 }
+
+# The writable roots, and where their links lead.
+_writable_places := [place |
+	some root in _roots_writable
+	some place in [
+		{"path": object.get(root, "path", ""), "inside": object.get(root, "inside", "/")},
+		{"path": object.get(root, "resolved", ""), "inside": object.get(root, "resolved_inside", "/")},
+	]
+]
 
 _restarts_by_itself if {
 	_sets_restarts
@@ -343,7 +357,7 @@ _sets_restarts if input.operation.id in {"container.create", "container.update"}
 
 _never_restarts if input.restart.policy in {"", "no"}
 
-_subfolders_hint := sprintf("mount the root itself, or a volume on it with a subpath: %s", [denial.allowed(_roots)])
+_subfolders_hint := concat("", ["mount the root itself, or a volume on it with a subpath: ", denial.allowed(_roots)])
 
 _volumes_from_allowed if effective.config.mounts.volumes_from == true
 
@@ -354,13 +368,21 @@ _without_host_path(mount) if mount.type in {"volume", "tmpfs", "image", "npipe",
 
 _below_allowed_root(mount) if {
 	some root in effective.config.mounts.allow
-	path.below(mount.path, root.path)
+	path.below(mount.path, root.path, root.inside)
 	_leads_below(mount, root)
 }
 
+# Whether a root that allows a mount may not allow it to be writable.
+_some_read_only if {
+	some root in effective.config.mounts.allow
+	not _writable(root)
+}
+
+_writable(root) if root.read_only == false
+
 _leads_below(_, _) if effective.config.mounts.follow_symlinks == false
 
-_leads_below(mount, root) if path.below(mount.resolved, root.resolved)
+_leads_below(mount, root) if path.below(mount.resolved, root.resolved, root.resolved_inside)
 
 _access_allowed(mount) if {
 	mount.read_only == true
@@ -369,8 +391,8 @@ _access_allowed(mount) if {
 
 _access_allowed(mount) if {
 	some root in effective.config.mounts.allow
-	root.read_only == false
-	path.below(mount.path, root.path)
+	_writable(root)
+	path.below(mount.path, root.path, root.inside)
 	_leads_below(mount, root)
 }
 
@@ -388,21 +410,16 @@ _allowed_propagation(mount) if mount.propagation == ""
 
 _allowed_propagation(mount) if mount.propagation in effective.config.mounts.propagation
 
-_path_unknown(mount) if {
-	is_null(mount.path)
-	is_null(mount.resolved)
+_reached(mount) := {place |
+	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
+	some place in path.related(mounted, effective.config.mounts.deny_inside)
 }
 
-_reached(mount) := {protected |
-	some mounted in {object.get(mount, "path", null), object.get(mount, "resolved", null)}
-	is_string(mounted)
-	some protected in effective.config.mounts.deny
-	path.related(mounted, protected)
-}
+_names(places) := concat(", ", sort({path.name(place) | some place in places}))
 
 _roots := [_root(root) | some root in effective.list(["mounts", "allow"])]
 
-_root(root) := sprintf("%s (read-only)", [root.path]) if root.read_only
+_root(root) := concat("", [root.path, " (read-only)"]) if root.read_only
 
 _root(root) := root.path if not root.read_only
 

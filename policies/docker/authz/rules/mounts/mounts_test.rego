@@ -31,7 +31,7 @@ test_a_source_is_allowed[name] if {
 }
 
 test_a_root_may_be_a_link_itself if {
-	linked := {"allow": [{"path": "/workspace", "resolved": "/mnt/disk", "read_only": false}]}
+	linked := {"allow": [_root("/workspace", {"resolved": "/mnt/disk", "resolved_inside": "/mnt/disk/"})]}
 	_rules({"resolved": "/mnt/disk/app"}, linked) == set()
 	_rules({"resolved": "/workspace/app"}, linked) == {"mounts.source"}
 }
@@ -53,11 +53,7 @@ test_read_only[name] if {
 		],
 		"writable by another root": [
 			{},
-			{"allow": array.concat(_read_only.allow, [{
-				"path": "/workspace/app",
-				"resolved": "/workspace/app",
-				"read_only": false,
-			}])},
+			{"allow": array.concat(_read_only.allow, [_root("/workspace/app", {})])},
 			set(),
 		],
 	}
@@ -120,7 +116,7 @@ test_what_leads_out_of_one_s_own_root_is_not_started_for_another_s_wider_root[na
 		"in the wider root alone": ["/workspace/theirs", {"mounts.moved"}],
 	}
 	mount := object.union(_bind, {"origin": "container", "path": "/workspace/ours/a", "resolved": resolved})
-	allow := [{"path": "/workspace/ours", "resolved": "/workspace/ours", "read_only": false}]
+	allow := [_root("/workspace/ours", {})]
 	roles := {"dev": {"callers": [{"user": "dev"}], "mounts": _config({"allow": allow}).mounts}}
 	config := object.union(_config({}), {"roles": roles, "role_order": ["dev"]})
 	found := mounts.denials with input as object.union(examples.container_start, {"mounts": [mount]})
@@ -131,7 +127,7 @@ test_what_leads_out_of_one_s_own_root_is_not_started_for_another_s_wider_root[na
 test_what_a_role_may_mount_wherever_links_lead_is_started if {
 	mount := object.union(_bind, {"origin": "container", "resolved": "/usr"})
 	roles := {"dev": {"callers": [{"user": "dev"}], "mounts": _config({"follow_symlinks": false}).mounts}}
-	srv := _config({"allow": [{"path": "/srv", "resolved": "/srv", "read_only": false}]})
+	srv := _config({"allow": [_root("/srv", {})]})
 	config := object.union(srv, {"roles": roles, "role_order": ["dev"]})
 	found := mounts.denials with input as object.union(examples.container_start, {"mounts": [mount]})
 		with data.docker.authz.config as config
@@ -146,7 +142,7 @@ test_a_folder_of_a_root_does_not_lead_to_a_protected_path_in_it[name] if {
 		"itself, from before": ["/workspace/secret", "/workspace/secret", set()],
 	}
 	mount := {"origin": "container", "path": path, "resolved": resolved}
-	_rules(mount, {"deny": ["/workspace/secret"]}) == rules
+	_rules(mount, {"deny_inside": ["/workspace/secret/"]}) == rules
 }
 
 test_folders_of_a_writable_root[name] if {
@@ -296,14 +292,25 @@ _rules(changes, config) := {denial.rule | some denial in found} if {
 _config(changes) := object.union(
 	profiles.production,
 	{"mounts": object.union(
-		{"allow": [{"path": "/workspace", "resolved": "/workspace", "read_only": false}]},
+		{"allow": [_root("/workspace", {})]},
 		changes,
 	)},
 )
 
-_read_only := {"allow": [{"path": "/workspace", "resolved": "/workspace", "read_only": true}]}
+_root(path, changes) := object.union(
+	{
+		"path": path,
+		"inside": sprintf("%s/", [path]),
+		"resolved": path,
+		"resolved_inside": sprintf("%s/", [path]),
+		"read_only": false,
+	},
+	changes,
+)
 
-_everything := {"allow": [{"path": "/", "resolved": "/", "read_only": false}]}
+_read_only := {"allow": [_root("/workspace", {"read_only": true})]}
+
+_everything := {"allow": [_root("/", {"inside": "/", "resolved_inside": "/"})]}
 
 _request(changes) := object.union(examples.container_create, {"mounts": [object.union(_bind, changes)]})
 

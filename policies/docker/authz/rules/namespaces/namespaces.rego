@@ -131,7 +131,9 @@ denials contains denial.of(
 _allowed(namespace) if namespace.type in effective.config.namespaces.allow
 
 _allowed(namespace) if {
-	sprintf("%s:%s", [namespace.type, namespace.mode]) in effective.config.namespaces.allow
+	is_string(namespace.type)
+	is_string(namespace.mode)
+	concat(":", [namespace.type, namespace.mode]) in effective.config.namespaces.allow
 }
 
 _listed(namespace) if {

@@ -72,8 +72,9 @@ denials contains denial.of(
 	denial.allowed([name | some name, _ in effective.config.plugins.privileges]),
 ) if {
 	input.operation.access == "write"
-	some [field, name, values] in _granted
+	some [place, i, name, values] in _granted
 	not _grantable(name, values)
+	field := sprintf("%s[%d]", [place, i])
 }
 
 # METADATA
@@ -145,19 +146,17 @@ _installable(image) if {
 	pattern.fits(effective.config.plugins.install, name)
 }
 
-_granted contains [field, name, values] if {
+_granted contains ["", i, name, values] if {
 	input.operation.id in {"plugin.pull", "plugin.upgrade"}
 	some i, privilege in input.body
-	field := sprintf("[%d]", [i])
 	name := object.get(privilege, "Name", null)
 	values := object.get(privilege, "Value", null)
 }
 
-_granted contains [field, name, values] if {
+_granted contains ["TaskTemplate.PluginSpec.privileges", i, name, values] if {
 	input.operation.id in {"service.create", "service.update"}
 	some i, privilege in input.body.TaskTemplate.PluginSpec.privileges
 	is_object(privilege)
-	field := sprintf("TaskTemplate.PluginSpec.privileges[%d]", [i])
 	name := object.get(privilege, "name", null)
 	values := object.get(privilege, "value", null)
 }

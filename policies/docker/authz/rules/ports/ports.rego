@@ -19,13 +19,14 @@ import data.docker.authz.pattern
 #   records: [ports]
 #   controls: [pod-security Host ports, cis 5.8]
 denials contains denial.of(
-	"ports.range", object.get(port, "field", "HostConfig.PortBindings"), _shown(port),
-	sprintf("host port %s is not allowed", [_shown(port)]),
+	"ports.range", object.get(port, "field", "HostConfig.PortBindings"), shown,
+	sprintf("host port %s is not allowed", [shown]),
 	denial.allowed(_ranges),
 ) if {
 	input.operation.access == "write"
 	some port in input.ports
 	not _in_range(port)
+	shown := _shown(port)
 }
 
 # METADATA

@@ -55,7 +55,6 @@ _complete if {
 	is_array(input.security_options)
 	is_array(input.request.unknown_fields)
 	is_boolean(input.request.query_authoritative)
-	input.body_state in {"none", "present", "invisible"}
 	input.operation.access in {"read", "write"}
 	_body_complete
 	_lists_complete

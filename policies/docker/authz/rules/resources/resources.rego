@@ -24,6 +24,7 @@ denials contains denial.of(
 	_hint,
 ) if {
 	input.operation.access == "write"
+	effective.config.resources.required != []
 	some limit in input.limits
 	_is_required(limit)
 	not _given(limit)
@@ -206,9 +207,9 @@ default _advice(_) := ""
 
 _advice(limit) := sprintf(", as far as the request tells: %s", [limit.advice]) if limit.advice != ""
 
-_low_enough(limit) if is_null(effective.config.resources.max[limit.resource])
-
 _low_enough(limit) if {
+	is_null(effective.config.resources.max[limit.resource])
+} else if {
 	limit.value >= 0
 	limit.value <= effective.config.resources.max[limit.resource]
 }
@@ -253,13 +254,28 @@ _names_no_device(_) if effective.config.resources.block_devices == true
 
 _names_no_device(name) if _field(name) == []
 
-_field(name) := object.get(input, ["body", "HostConfig", name], "absent") if {
+_field(name) := object.get(_settings, name, "absent")
+
+# Empty if they are missing or no object: their fields then count as absent.
+default _settings := {}
+
+_settings := input.body.HostConfig if {
 	input.operation.id == "container.create"
+	is_object(input.body.HostConfig)
 }
 
-_field(name) := object.get(input, ["body", name], "absent") if input.operation.id == "container.update"
+_settings := input.body if {
+	input.operation.id == "container.update"
+	is_object(input.body)
+}
 
-_hint := concat(", ", sort([sprintf("%s: at most %v", [name, most]) |
+# One sprintf for all ceilings, because it is slower than the rest of a denial.
+_hint := sprintf(
+	concat(", ", ["%s: at most %v" | some _ in _ceilings]),
+	[part | some ceiling in _ceilings; some part in ceiling],
+)
+
+_ceilings := sort([[name, most] |
 	some name, most in effective.config.resources.max
 	not is_null(most)
-]))
+])

@@ -57,6 +57,10 @@ test_denied[name] if {
 			{},
 			{"resources.oom-score"},
 		],
+		"settings that are lost": [
+			object.union(examples.container_create_full, {"body": {"HostConfig": null}}), {},
+			{"resources.block-device", "resources.oom-kill", "resources.oom-score", "resources.realtime"},
+		],
 		"no OOM killer": [_host({"OomKillDisable": true}), {}, {"resources.oom-kill"}],
 		"no OOM killer after an update": [
 			object.union(examples.container_update, {"body": {"OomKillDisable": true}}),

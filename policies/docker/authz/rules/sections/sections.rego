@@ -40,8 +40,9 @@ denials contains denial.of(
 _open if effective.config.operations[input.operation.id] == "allow"
 
 _open if {
+	is_object(effective.config.operations)
 	id := input.operation.id
-	not id in object.keys(effective.config.operations)
+	not effective.config.operations[id]
 	_section_open
 }
 
@@ -65,10 +66,10 @@ _id := input.operation.id
 
 _hint := sprintf("operation %s is denied by name", [_id]) if {
 	effective.config.operations[_id] == "deny"
-} else := sprintf("open sections: %s", [concat(", ", sort(_open_sections))])
+} else := concat("", ["open sections: ", concat(", ", sort(_open_sections))])
 
 _open_sections contains section if some section, "write" in effective.config.sections
 
-_open_sections contains sprintf("%s (read)", [section]) if {
+_open_sections contains concat("", [section, " (read)"]) if {
 	some section, "read" in effective.config.sections
 }

@@ -62,7 +62,7 @@ _paths_allowed if effective.config.security_options.paths == true
 
 _default_paths(name) if is_null(input.body.HostConfig[name])
 
-_values := [sprintf("%s=%s", [name, value]) |
+_values := [concat("=", [name, value]) |
 	some name, values in effective.list(["security_options", "allow"])
 	some value in values
 ]

@@ -59,6 +59,7 @@ denials contains denial.of(
 	sprintf("label %s=%s is missing", [name, value]),
 	"add it (tenancy.labels)",
 ) if {
+	_labels_wanted
 	_makes
 	some name, value in effective.config.tenancy.labels
 	not _labelled(name, value)
@@ -82,6 +83,7 @@ denials contains denial.of(
 	sprintf("a filter label=%s=%s is missing, or not the only one for this label", [name, value]),
 	"give it once and no other for this label (tenancy.labels)",
 ) if {
+	_labels_wanted
 	_lists
 	some name, value in effective.config.tenancy.labels
 	not _filtered(name, value)
@@ -100,8 +102,8 @@ denials contains denial.of(
 	"tenancy.everybody", "operation", input.operation.id,
 	"this shows what is other tenants'", "",
 ) if {
-	input.operation.id in {"system.df", "swarm.inspect", "task.list", "task.inspect", "task.logs"}
 	not _no_tenancy
+	input.operation.id in {"system.df", "swarm.inspect", "task.list", "task.inspect", "task.logs"}
 }
 
 # METADATA
@@ -158,6 +160,8 @@ _may_be_empty(reference) if {
 }
 
 _may_be_empty(reference) if reference.kind in {"config", "secret"}
+
+_labels_wanted if effective.config.tenancy.labels != {}
 
 _makes if {
 	input.operation.id in {

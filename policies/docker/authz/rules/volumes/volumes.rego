@@ -50,9 +50,9 @@ denials contains denial.of(
 	denial.allowed(effective.list(["volumes", "drivers"])),
 ) if {
 	some mount in input.mounts
+	not _allowed_driver(mount)
 	not _existing(mount)
 	not _another_type(mount)
-	not _allowed_driver(mount)
 }
 
 # METADATA
@@ -71,12 +71,12 @@ denials contains denial.of(
 denials contains denial.of(
 	"volumes.options", object.get(mount, "field", ""), null,
 	"these volume driver options are not allowed",
-	denial.allowed({"size"} | {sprintf("type=%s", [type]) | some type in effective.config.volumes.types}),
+	denial.allowed({"size"} | {concat("", ["type=", type]) | some type in effective.config.volumes.types}),
 ) if {
 	some mount in input.mounts
+	not _allowed_options(mount)
 	not _existing(mount)
 	not _another_type(mount)
-	not _allowed_options(mount)
 }
 
 _named_allowed if effective.config.volumes.named == true
