@@ -52,7 +52,8 @@ denials contains denial.of(
 	sprintf("bind mount of %s is not allowed", [shown]),
 	denial.allowed(_roots),
 ) if {
-	some mount in _new
+	some i in _new
+	mount := input.mounts[i]
 	not _without_host_path(mount)
 	not _below_allowed_root(mount)
 	shown := _shown(mount)
@@ -80,7 +81,8 @@ denials contains denial.of(
 ) if {
 	_new != []
 	_some_read_only
-	some mount in _new
+	some i in _new
+	mount := input.mounts[i]
 	_below_allowed_root(mount)
 	not _access_allowed(mount)
 	shown := _shown(mount)
@@ -136,7 +138,7 @@ denials contains denial.of(
 	sprintf("%s lies in a writable root and could be replaced by a link", [shown]),
 	_subfolders_hint,
 ) if {
-	input.mounts != []
+	_any_mount
 	not _subfolders_allowed
 	some mount in input.mounts
 	_in_writable_root(mount)
@@ -188,7 +190,8 @@ denials contains denial.of(
 	sprintf("mounts of type %s are not allowed", [object.get(mount, "type", "unknown")]),
 	denial.allowed(effective.list(["mounts", "types"])),
 ) if {
-	some mount in _new
+	some i in _new
+	mount := input.mounts[i]
 	not _allowed_type(mount)
 }
 
@@ -208,7 +211,8 @@ denials contains denial.of(
 	sprintf("mount propagation %s is not allowed", [object.get(mount, "propagation", "unknown")]),
 	denial.allowed(effective.list(["mounts", "propagation"])),
 ) if {
-	some mount in _new
+	some i in _new
+	mount := input.mounts[i]
 	not _allowed_propagation(mount)
 }
 
@@ -262,8 +266,10 @@ _has_roots(config) if {
 	is_boolean(config.mounts.follow_symlinks)
 }
 
-# The mounts that the request itself makes.
-_new := [mount | some mount in input.mounts; not _existing(mount)]
+_any_mount if some _ in input.mounts
+
+# The positions of the mounts that the request itself makes.
+_new := [i | some i, mount in input.mounts; not _existing(mount)]
 
 _existing(mount) if _in_container(mount)
 

@@ -262,9 +262,7 @@ default _settings := {}
 _settings := input.body.HostConfig if {
 	input.operation.id == "container.create"
 	is_object(input.body.HostConfig)
-}
-
-_settings := input.body if {
+} else := input.body if {
 	input.operation.id == "container.update"
 	is_object(input.body)
 }
