@@ -21,6 +21,7 @@ report of an outcome contains two."""
 
 _REQUEST: Final = "/AuthZPlugin.AuthZReq"
 _RESPONSE: Final = "/AuthZPlugin.AuthZRes"
+_EXTENSION: Final = "opa-authz"
 
 
 def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambda _: None) -> Flask:
@@ -64,8 +65,31 @@ def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambd
         return _reply(fail(error))
 
     asked = {_REQUEST: authorizer.authorize, _RESPONSE: acknowledge}
-    app.wsgi_app = _FastPath(app.wsgi_app, asked, fail)  # type: ignore[method-assign]
+    direct = {path: _total(ask, fail) for path, ask in asked.items()}
+    app.extensions[_EXTENSION] = direct
+    app.wsgi_app = _FastPath(app.wsgi_app, direct, fail)  # type: ignore[method-assign]
     return app
+
+
+def direct_answers(app: Flask) -> Mapping[str, Callable[[bytes], bytes]]:
+    """For the paths of AuthZReq and AuthZRes, a function from a message to the body of the answer,
+    which is the same as Flask's, with status 200. It does not raise."""
+    found: Mapping[str, Callable[[bytes], bytes]] = app.extensions[_EXTENSION]
+    return found
+
+
+def _total(
+    ask: Callable[[bytes], Answer], fail: Callable[[Exception], Answer]
+) -> Callable[[bytes], bytes]:
+    """``ask`` with its answer as bytes, and that of ``fail`` where it raises an exception."""
+
+    def answer(message: bytes) -> bytes:
+        try:
+            return ask(message).to_bytes()
+        except Exception as error:  # noqa: BLE001 - as Flask's handler does
+            return fail(error).to_bytes()
+
+    return answer
 
 
 class _FastPath:
@@ -79,25 +103,26 @@ class _FastPath:
     def __init__(
         self,
         flask: WSGIApplication,
-        asked: Mapping[str, Callable[[bytes], Answer]],
+        direct: Mapping[str, Callable[[bytes], bytes]],
         fail: Callable[[Exception], Answer],
     ) -> None:
         self._flask = flask
-        self._asked = asked
+        self._direct = direct
         self._fail = fail
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        answer_to = self._asked.get(environ["PATH_INFO"])
+        answer_to = self._direct.get(environ["PATH_INFO"])
         length = environ.get("CONTENT_LENGTH", "")
         if answer_to is None or environ["REQUEST_METHOD"] != "POST" or not length.isdecimal():
             return self._flask(environ, start_response)
         if int(length) > AUTHZ_MESSAGE_LIMIT:
             return self._flask(environ, start_response)
         try:
-            answer = answer_to(_whole(environ["wsgi.input"], int(length)))
+            message = _whole(environ["wsgi.input"], int(length))
         except Exception as error:  # noqa: BLE001 - as Flask's handler does
-            answer = self._fail(error)
-        body = answer.to_bytes()
+            body = self._fail(error).to_bytes()
+        else:
+            body = answer_to(message)
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
         start_response("200 OK", headers)
         return [body]

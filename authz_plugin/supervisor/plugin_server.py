@@ -33,6 +33,7 @@ from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.processes import begin_child
 from authz_plugin.revocations import Revocations
 from authz_plugin.settings import Audit, Log, Server, Settings
+from authz_plugin.supervisor import waits
 
 _STOP_LIMIT: Final = 15.0
 
@@ -97,8 +98,8 @@ def serve_plugin(
     ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
     journals: list[Journal] = []
 
-    def make_app() -> Flask:
-        engine = _engine(settings, opa)
+    def make_app(before_waiting: waits.Warn) -> Flask:
+        engine = _engine(settings, opa, before_waiting)
         caches: dict[str, Figures] = {"certificates": certificate_cache}
         if isinstance(engine, CachingEngine):
             caches["decisions"] = engine.figures
@@ -115,8 +116,10 @@ def serve_plugin(
             address.serve(metrics_listener, journal)
         authorizer = Authorizer(
             engine,
-            host_paths(visible=settings.sees_host),
-            engine_state(settings.data_root, visible=settings.sees_host),
+            waits.WaitingHostPaths(host_paths(visible=settings.sees_host), before_waiting),
+            waits.WaitingEngineState(
+                engine_state(settings.data_root, visible=settings.sees_host), before_waiting
+            ),
             journal.record,
             finish=journal.finish,
             audit_block=journal.audit_block,
@@ -181,13 +184,15 @@ def audit_options(audit: Audit) -> AuditOptions | None:
     )
 
 
-def _engine(settings: Settings, opa: OpaAddress) -> Engine:
+def _engine(settings: Settings, opa: OpaAddress, before_waiting: waits.Warn) -> Engine:
     """The engine that decides: OPA, with a cache of decisions if OPA is a child process.
 
     The decisions of an operator's OPA are not cached, because the plugin cannot detect at once that
     its policy has changed. With a decision log, every decision must reach OPA.
     """
-    engine = OpaEngine(opa, policy.shipped_rules(), settings.deadline)
+    engine = waits.WaitingEngine(
+        OpaEngine(opa, policy.shipped_rules(), settings.deadline), before_waiting
+    )
     if settings.opa.url is not None or settings.opa.decision_log:
         return engine
     return CachingEngine(engine, Path(opa.url.removeprefix("unix:")))
