@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import select
 import socket
 import threading
@@ -87,8 +88,8 @@ class Exchange(Generic[H]):
         self._started = 0
         self._waiting = 0
         self._stopping = False
-        self._wake, self._woken = socket.socketpair()
-        self._poll.register(self._woken, select.EPOLLIN)
+        self._wake = os.eventfd(0)
+        self._poll.register(self._wake, select.EPOLLIN)
         self._start_thread()
 
     def add(self, handle: H, connection: socket.socket) -> None:
@@ -123,7 +124,7 @@ class Exchange(Generic[H]):
     def stop(self) -> None:
         """Pass on all connections, those whose message is being answered after the answer."""
         self._stopping = True
-        self._wake.send(b"1")
+        os.eventfd_write(self._wake, 1)
 
     def _start_thread(self) -> None:
         with self._lock:
