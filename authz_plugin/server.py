@@ -15,21 +15,24 @@ import selectors
 import signal
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gunicorn.glogging
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
-from authz_plugin.app import AUTHZ_MESSAGE_LIMIT, direct_answers
+from authz_plugin.endpoints import AUTHZ_MESSAGE_LIMIT, Endpoints
 from authz_plugin.exchange import Exchange
 from authz_plugin.processes import die_with_parent
 from authz_plugin.protocol import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _MOMENT: Final = 10
 """Milliseconds that a thread waits for the next message; see ``Worker``."""
@@ -37,8 +40,8 @@ _MOMENT: Final = 10
 _TRANSFER: Final = 2.0
 """Seconds for receiving a message and sending its answer, in addition to the deadline."""
 
-MakeApp = Callable[[Callable[[], None]], Flask]
-"""Makes the application; given a function that is to be called before anything that waits."""
+MakeEndpoints = Callable[[Callable[[], None]], Endpoints]
+"""Makes the endpoints; given a function that they must call before anything that may wait."""
 
 _LINGER: Final = 2.0
 """Seconds that a stopping worker keeps idle connections open, for a message on its way."""
@@ -64,7 +67,7 @@ class Application(BaseApplication):
         self,
         threads: int,
         tls: Tls | None,
-        make_app: MakeApp,
+        make_endpoints: MakeEndpoints,
         when_serving: Callable[[], None],
         when_done: Callable[[], None],
         *,
@@ -73,7 +76,7 @@ class Application(BaseApplication):
         self.patience = deadline + _TRANSFER
         self._threads = threads
         self._tls = tls
-        self._make_app = make_app
+        self._make_endpoints = make_endpoints
         self._when_serving = when_serving
         self._when_done = when_done
         self.step_aside: Callable[[], None] = lambda: None
@@ -110,12 +113,12 @@ class Application(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return self._make_app(self.step_aside)
+        return _Flask(self._make_endpoints(self.step_aside))
 
 
 def serve(
     listener: int,
-    make_app: MakeApp,
+    make_endpoints: MakeEndpoints,
     when_serving: Callable[[], None],
     when_done: Callable[[], None],
     *,
@@ -125,7 +128,7 @@ def serve(
 ) -> None:
     """Serve on the open socket ``listener`` (a file descriptor) until SIGTERM; raises SystemExit.
 
-    ``make_app`` is called in the worker with a function that the application must call before
+    ``make_endpoints`` is called in the worker with a function that the endpoints must call before
     anything that may wait (an engine, a disk); ``when_serving`` is called as soon as the worker is
     ready, and ``when_done`` in the worker after its last answer. ``threads`` is the maximum number
     of messages that are answered at the same time, ``tls`` is None for a unix socket, ``deadline``
@@ -134,7 +137,31 @@ def serve(
     os.dup2(listener, _LISTEN_FD, inheritable=True)
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
     os.environ.pop("NOTIFY_SOCKET", None)
-    Application(threads, tls, make_app, when_serving, when_done, deadline=deadline).run()
+    Application(threads, tls, make_endpoints, when_serving, when_done, deadline=deadline).run()
+
+
+class _Flask:
+    """The Flask application, which is imported and made for the first request that it answers.
+
+    dockerd's messages do not need it, and the import takes as long as the rest of the start.
+    """
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self.endpoints = endpoints
+        self._lock = threading.Lock()
+        self._app: WSGIApplication | None = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self.made()(environ, start_response)
+
+    def made(self) -> WSGIApplication:
+        """The application; the first call makes it."""
+        with self._lock:
+            if self._app is None:
+                from authz_plugin.app import create_app  # noqa: PLC0415
+
+                self._app = create_app(self.endpoints)
+            return self._app
 
 
 class Worker(ThreadWorker):
@@ -160,17 +187,20 @@ class Worker(ThreadWorker):
         """Make the application, and the exchange that calls it."""
         self.app.step_aside = self._step_aside
         super().load_wsgi()
-        flask = self.app.wsgi()
-        assert isinstance(flask, Flask)
         if not self.cfg.is_ssl:
             self._exchange = Exchange(
-                direct_answers(flask),
+                self._flask.endpoints.answers,
                 self.cfg.threads,
                 AUTHZ_MESSAGE_LIMIT,
                 CONTENT_TYPE,
                 pass_on=lambda conn, received: self.method_queue.defer(self._take, conn, received),
                 closed=lambda _: self.method_queue.defer(self._count_end),
             )
+
+    def run(self) -> None:
+        """Serve; and make the Flask application meanwhile, as dockerd's first request needs it."""
+        threading.Thread(target=self._flask.made, name="flask", daemon=True).start()
+        super().run()
 
     def enqueue_req(self, conn: Any) -> None:
         """Queue a connection for a thread; a new one as soon as it is readable."""
@@ -219,6 +249,12 @@ class Worker(ThreadWorker):
         if self.alive and self._exchange is not None:
             self._exchange.stop()
         super().handle_exit(sig, frame)
+
+    @property
+    def _flask(self) -> _Flask:
+        made = self.app.wsgi()
+        assert isinstance(made, _Flask)
+        return made
 
     def _may_wait(self) -> bool:
         return self.alive and self.nr_conns <= self.cfg.threads

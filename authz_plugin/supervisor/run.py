@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from authz_plugin import systemd
 from authz_plugin.engine import binary
@@ -24,8 +24,8 @@ from authz_plugin.processes import SIGNALS
 from authz_plugin.revocations import read_revoked
 from authz_plugin.settings import Metrics, Settings
 from authz_plugin.supervisor.child_engine import ChildEngine
+from authz_plugin.supervisor.gunicorn_process import GunicornProcess
 from authz_plugin.supervisor.operator_engine import OperatorEngine
-from authz_plugin.supervisor.plugin_server import GunicornProcess, serve_plugin
 from authz_plugin.supervisor.policy_status import PolicyStatus
 
 _AT_START: Final = (
@@ -63,11 +63,13 @@ def run(
         )
         cleanup.callback(_close_listener, listener)
         opa = engine.address(settings)
-        gunicorn = GunicornProcess(
-            lambda end: serve_plugin(
-                settings, opa, (listener, metrics_listener), shared_status, end
-            )
-        )
+
+        def serve(serving: int) -> NoReturn:
+            from authz_plugin.supervisor.plugin_server import serve_plugin  # noqa: PLC0415
+
+            serve_plugin(settings, opa, (listener, metrics_listener), shared_status, serving)
+
+        gunicorn = GunicornProcess(serve)
         cleanup.callback(gunicorn.stop)
         gunicorn.wait_until_serving()
         announce(replace(status, metrics=_metrics_address(settings.metrics, metrics_listener)))
