@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 import select
@@ -96,6 +97,7 @@ class Application(BaseApplication):
             "logger_class": _Logger,
             "proc_name": "opa-authz",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112
+            "pre_fork": lambda _arbiter, _worker: gc.freeze(),
             "post_fork": lambda _arbiter, _worker: die_with_parent(),
             "post_worker_init": lambda _: self._when_serving(),
             "worker_exit": lambda _arbiter, _worker: self._when_done(),

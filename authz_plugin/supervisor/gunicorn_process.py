@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -23,6 +24,7 @@ class GunicornProcess:
         it answers requests.
         """
         read_end, write_end = os.pipe()
+        gc.freeze()  # the collector writes to the objects that it visits, which copies their pages
         self._pid = os.fork()
         if self._pid == 0:
             os.close(read_end)
