@@ -180,7 +180,7 @@ def _profile_file(name: str) -> Path:
 @cache
 def _root(name: str) -> str:
     """The last profile in the chain of ``extends`` that begins at a profile."""
-    base = read_yaml(_profile_file(name))[0].get("extends")
+    base = _read_profile(_profile_file(name))[0].get("extends")
     return name if base is None else _root(base)
 
 
