@@ -1,103 +1,77 @@
-"""The plugin's HTTP endpoints: Activate, AuthZReq and AuthZRes."""
+"""The Flask application: the activation, and messages that come in an unusual form."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from authz_plugin.authorizer import Authorizer
+from authz_plugin.endpoints import AUTHZ_MESSAGE_LIMIT, REQUEST, RESPONSE, Endpoints
 from authz_plugin.protocol import ACTIVATION, CONTENT_TYPE, Answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
-AUTHZ_MESSAGE_LIMIT: Final = 24 << 20
-"""The maximum length of a message, in bytes. dockerd sends bodies of up to 4 MiB, in base64; a
-report of an outcome contains two."""
 
-_REQUEST: Final = "/AuthZPlugin.AuthZReq"
-_RESPONSE: Final = "/AuthZPlugin.AuthZRes"
-
-
-def create_app(authorizer: Authorizer, answered: Callable[[float], None] = lambda _: None) -> Flask:
-    """The WSGI application that answers dockerd with the decisions of an authorizer.
-
-    ``answered`` is called after each report of an outcome, with the seconds that its answer took.
-    """
+def create_app(endpoints: Endpoints) -> Flask:
+    """The WSGI application that answers dockerd."""
     app = Flask("opa-authz", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = AUTHZ_MESSAGE_LIMIT
-
-    def acknowledge(message: bytes) -> Answer:
-        started = time.perf_counter()
-        answer = authorizer.acknowledge(message)
-        answered(time.perf_counter() - started)
-        return answer
-
-    def fail(error: Exception) -> Answer:
-        app.logger.error("%s while answering a message", type(error).__name__)
-        return Answer(allow=False, message="opa-authz could not answer this message")
 
     @app.post("/Plugin.Activate")
     def activate() -> Response:
         return Response(ACTIVATION, content_type=CONTENT_TYPE)
 
-    @app.post(_REQUEST)
+    @app.post(REQUEST)
     def authz_request() -> Response:
-        return _reply(authorizer.authorize(request.get_data(cache=False)))
+        return _reply(endpoints.authorize(request.get_data(cache=False)))
 
-    @app.post(_RESPONSE)
+    @app.post(RESPONSE)
     def authz_response() -> Response:
-        return _reply(acknowledge(request.get_data(cache=False)))
+        return _reply(endpoints.acknowledge(request.get_data(cache=False)))
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
         """Answer a request for an unknown endpoint, or one that cannot be read, with a denial."""
         message = f"opa-authz did not understand this: {error.name}"
-        return _reply(Answer(allow=False, message=message), status=_status(error))
+        return _reply(Answer(allow=False, message=message).to_bytes(), status=_status(error))
 
     @app.errorhandler(Exception)
     def fail_in_flask(error: Exception) -> Response:
-        return _reply(fail(error))
+        return _reply(endpoints.fail(error))
 
-    asked = {_REQUEST: authorizer.authorize, _RESPONSE: acknowledge}
-    app.wsgi_app = _FastPath(app.wsgi_app, asked, fail)  # type: ignore[method-assign]
+    app.wsgi_app = _FastPath(app.wsgi_app, endpoints)  # type: ignore[method-assign]
     return app
 
 
 class _FastPath:
     """Answers AuthZReq and AuthZRes messages without Flask, which takes longer than the decision.
 
-    A request is answered here if its path is exactly one of the two, its method is POST and its
+    These are messages on connections with TLS; on a unix socket, ``exchange`` answers them. A
+    request is answered here if its path is exactly one of the two, its method is POST and its
     Content-Length is a number of at most ``AUTHZ_MESSAGE_LIMIT``; Flask answers all others. Flask's
     routes call the same functions and send the same status, Content-Type and body.
     """
 
-    def __init__(
-        self,
-        flask: WSGIApplication,
-        asked: Mapping[str, Callable[[bytes], Answer]],
-        fail: Callable[[Exception], Answer],
-    ) -> None:
+    def __init__(self, flask: WSGIApplication, endpoints: Endpoints) -> None:
         self._flask = flask
-        self._asked = asked
-        self._fail = fail
+        self._endpoints = endpoints
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        answer_to = self._asked.get(environ["PATH_INFO"])
+        answer_to = self._endpoints.answers.get(environ["PATH_INFO"])
         length = environ.get("CONTENT_LENGTH", "")
         if answer_to is None or environ["REQUEST_METHOD"] != "POST" or not length.isdecimal():
             return self._flask(environ, start_response)
         if int(length) > AUTHZ_MESSAGE_LIMIT:
             return self._flask(environ, start_response)
         try:
-            answer = answer_to(_whole(environ["wsgi.input"], int(length)))
+            message = _whole(environ["wsgi.input"], int(length))
         except Exception as error:  # noqa: BLE001 - as Flask's handler does
-            answer = self._fail(error)
-        body = answer.to_bytes()
+            body = self._endpoints.fail(error)
+        else:
+            body = answer_to(message)
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
         start_response("200 OK", headers)
         return [body]
@@ -115,5 +89,5 @@ def _status(error: HTTPException) -> int:
     return error.code or 200 if request.url_rule is None else 200
 
 
-def _reply(answer: Answer, status: int = 200) -> Response:
-    return Response(answer.to_bytes(), status=status, content_type=CONTENT_TYPE)
+def _reply(answer: bytes, status: int = 200) -> Response:
+    return Response(answer, status=status, content_type=CONTENT_TYPE)

@@ -5,36 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import NameOID
-
-from authz_plugin.errors import Refused
 from authz_plugin.protocol import AuthZReq
 
-_UNREADABLE: Final = (
-    ValueError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """A client certificate. ``sha256`` is its fingerprint in hex, ``not_after`` a time of RFC 3339.
-
-    ``sans`` are the subject alternative names.
-    """
-
-    common_name: str
-    organizations: tuple[str, ...]
-    organizational_units: tuple[str, ...]
-    sans: tuple[str, ...]
-    sha256: str
-    not_after: str
+if TYPE_CHECKING:
+    from authz_plugin.certificates import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +48,6 @@ def certificate_cache() -> tuple[int, int, int]:
 
 @lru_cache(maxsize=256)
 def _certificate(pem: str) -> Certificate:
-    try:
-        certificate = x509.load_pem_x509_certificate(pem.encode())
-        return Certificate(
-            common_name=_common_name(certificate),
-            organizations=_names(certificate, NameOID.ORGANIZATION_NAME),
-            organizational_units=_names(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME),
-            sans=_sans(certificate),
-            sha256=certificate.fingerprint(hashes.SHA256()).hex(),
-            not_after=certificate.not_valid_after_utc.isoformat(),
-        )
-    except _UNREADABLE:
-        raise Refused(
-            "request.certificate",
-            "RequestPeerCertificates",
-            "the client certificate cannot be read",
-            "issue it as X.509 version 3",
-        ) from None
+    from authz_plugin import certificates  # noqa: PLC0415 - most hosts have no use for cryptography
 
-
-def _common_name(certificate: x509.Certificate) -> str:
-    """The last common name: the one that Go uses, and so dockerd for ``User``."""
-    return ("", *_names(certificate, NameOID.COMMON_NAME))[-1]
-
-
-def _names(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
-    return tuple(str(name.value) for name in certificate.subject.get_attributes_for_oid(oid))
-
-
-def _sans(certificate: x509.Certificate) -> tuple[str, ...]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(str(name.value) for name in names)
+    return certificates.read_certificate(pem)

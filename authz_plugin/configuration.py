@@ -7,6 +7,7 @@ symbolic links are resolved, dates become times. The rules then only compare val
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -52,6 +53,9 @@ _FOR_ALL: Final = frozenset(
 _GUARDED: Final = (*GUARDED, str(SHIPPED), str(Path(__file__).parent))
 
 
+_MADE_PROFILES: Final = Path(__file__).with_name("profiles.json")
+
+
 @dataclass(frozen=True, slots=True)
 class Exemption:
     """An exception in a form for messages.
@@ -87,10 +91,31 @@ def profiles() -> list[str]:
 
 @cache
 def _profile(name: str) -> Mapping[str, Any]:
-    profile, origins = read_yaml(_profile_file(name))
+    profile, origins = _read_profile(_profile_file(name))
     base = profile.pop("extends", None)
     validate(profile, without_required(config_schema()), origins)
     return profile if base is None else _merged(_profile(base), profile)
+
+
+def _read_profile(file: Path) -> tuple[dict[str, Any], KeyOrigins]:
+    """The content of a profile's file. It is taken from ``profiles.json`` if the file is as it was
+    when that was made, because YAML takes most of a start to read."""
+    made = json.loads(_MADE_PROFILES.read_bytes()) if _MADE_PROFILES.is_file() else {}
+    kept = made.get(file.stem)
+    if kept is None or kept["sha256"] != hashlib.sha256(file.read_bytes()).hexdigest():
+        return read_yaml(file)
+    return kept["content"], KeyOrigins(str(file))
+
+
+def made_profiles() -> dict[str, Any]:
+    """The content of ``profiles.json``: of each shipped profile, the file's hash and content."""
+    return {
+        name: {
+            "sha256": hashlib.sha256(_profile_file(name).read_bytes()).hexdigest(),
+            "content": read_yaml(_profile_file(name))[0],
+        }
+        for name in profiles()
+    }
 
 
 def rule_ids(folder: Path | None = None) -> frozenset[str]:
@@ -155,7 +180,7 @@ def _profile_file(name: str) -> Path:
 @cache
 def _root(name: str) -> str:
     """The last profile in the chain of ``extends`` that begins at a profile."""
-    base = read_yaml(_profile_file(name))[0].get("extends")
+    base = _read_profile(_profile_file(name))[0].get("extends")
     return name if base is None else _root(base)
 
 

@@ -6,10 +6,11 @@ empty value or null if there is nothing, so that no denial is undefined because 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 from authz_plugin import renamed
@@ -102,12 +103,16 @@ def input_document(
 def _facts(record: Any) -> dict[str, Any]:
     """The fields of a dataclass whose values are JSON. ``dataclasses.asdict`` also copies these
     values, which takes most of the time of making a document."""
-    return {name: getattr(record, name) for name in _field_names(record.__class__)}
+    names, values = _getter(record.__class__)
+    return dict(zip(names, values(record), strict=True))
 
 
 @cache
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+def _getter(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """The names of the fields of a dataclass that has several, and a function that returns their
+    values."""
+    names = tuple(field.name for field in fields(kind))
+    return names, attrgetter(*names)
 
 
 def _caller(caller: Caller) -> dict[str, Any]:

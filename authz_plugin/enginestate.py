@@ -132,7 +132,7 @@ class LocalEngineState:
         found: list[Any] = []
         for root in self._roots("volumes"):
             with contextlib.suppress(FileNotFoundError):
-                found.append(_read(root / name / "opts.json"))
+                found.append(_read(f"{root}/{name}/opts.json"))
         return found
 
     def _containers(self, reference: str) -> Iterator[Path]:
@@ -147,7 +147,7 @@ class LocalEngineState:
         """
         roots = list(self._roots("containers"))
         if _ID.fullmatch(reference):
-            exact = [root / reference for root in roots if (root / reference).is_dir()]
+            exact = [folder for root in roots if (folder := Path(root, reference)).is_dir()]
             if exact:
                 yield from exact
                 return
@@ -163,10 +163,10 @@ class LocalEngineState:
         means_any = not is_own and any(
             named.odd_links or (named.links and "/" in reference) for named in names.values()
         )
-        for folder, named in names.items():
-            id_ = folder.rpartition("/")[2]
+        for path, named in names.items():
+            id_ = path.rpartition("/")[2]
             if means_any or named.own == reference or id_.startswith(reference):
-                yield Path(folder)
+                yield Path(path)
 
     def _named(self, entry: os.DirEntry[str]) -> _Names | None:
         """The names of a container, or None for a folder without one (or one that was removed)."""
@@ -189,16 +189,18 @@ class LocalEngineState:
         odd = any(_LINK_NAME.fullmatch(_alias(link)) is None for link in links)
         return _Names(seen, _name(own, entry), links=bool(links), odd_links=odd)
 
-    def _roots(self, what: str) -> Iterator[Path]:
+    def _roots(self, what: str) -> Iterator[str]:
         """The existing folders of containers or volumes: below the data root, and below it for each
         remapped user namespace; raises ``Unknown`` if there are none."""
         if self.root is None:
             raise Unknown(f"{DAEMON_FILE} does not tell dockerd's data-root (set data_root)")
         try:
-            inner = [entry for entry in os.scandir(self.root) if _REMAPPED.fullmatch(entry.name)]
+            with os.scandir(self.root) as entries:
+                inner = [entry.path for entry in entries if _REMAPPED.fullmatch(entry.name)]
         except OSError as error:
             raise Unknown(f"{self.root} (data_root) cannot be read: {error.strerror}") from error
-        found = [root / what for root in (self.root, *map(Path, inner)) if (root / what).is_dir()]
+        folders = [f"{root}/{what}" for root in (self.root, *inner)]
+        found = [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112 - quicker
         if not found:
             raise Unknown(f"{self.root} (data_root) holds no dockerd's {what}")
         yield from found
@@ -248,7 +250,7 @@ def _alias(link: str) -> str:
     return alias.rpartition("/")[2] if child.startswith("/") else alias
 
 
-def _listed(root: Path) -> list[os.DirEntry[str]]:
+def _listed(root: str) -> list[os.DirEntry[str]]:
     try:
         found = [entry for entry in os.scandir(root) if _ID.fullmatch(entry.name)]
     except OSError as error:
@@ -268,7 +270,7 @@ def _state_of(folder: os.DirEntry[str]) -> tuple[int, int]:
     return found.st_ino, found.st_mtime_ns
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+def _read(file: str | Path) -> Mapping[str, Any]:
     """The JSON object in a file; raises ``FileNotFoundError``, or ``Unknown`` for other faults."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -91,7 +91,7 @@ class LocalHostPaths:
         except (OSError, ValueError):
             return Resolution(None, exists=False)
         try:
-            Path(resolved).stat()  # fails on what realpath left: a loop of links
+            os.stat(resolved)  # noqa: PTH116 - fails on what realpath left: a loop of links
         except (FileNotFoundError, NotADirectoryError):
             return Resolution(None if _holds_link(resolved) else resolved, exists=False)
         except (OSError, ValueError):
@@ -101,8 +101,9 @@ class LocalHostPaths:
     def holds_mounts(self, path: str) -> bool | None:
         below = f"{path.rstrip('/')}/".encode()
         try:
-            lines = _MOUNTS.read_bytes().splitlines()
-            points = (line.split(b" ")[4] for line in lines)
+            with _MOUNTS.open("rb", buffering=0) as file:
+                table = file.read()
+            points = (line.split(b" ")[4] for line in table.splitlines())
             return any(_unescaped(point).startswith(below) for point in points)
         except (OSError, IndexError):
             return None

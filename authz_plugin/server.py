@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 import select
@@ -15,24 +16,36 @@ import selectors
 import signal
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gunicorn.glogging
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
+from authz_plugin.endpoints import AUTHZ_MESSAGE_LIMIT, Endpoints
+from authz_plugin.exchange import Exchange
 from authz_plugin.processes import die_with_parent
+from authz_plugin.protocol import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _MOMENT: Final = 10
 """Milliseconds that a thread waits for the next message; see ``Worker``."""
 
 _TRANSFER: Final = 2.0
 """Seconds for receiving a message and sending its answer, in addition to the deadline."""
+
+MakeEndpoints = Callable[[Callable[[], None]], Endpoints]
+"""Makes the endpoints; given a function that they must call before anything that may wait."""
+
+_LINGER: Final = 2.0
+"""Seconds that a stopping worker keeps idle connections open, for a message on its way."""
 
 _FOREVER: Final = 10 * 365 * 24 * 3600
 _LISTEN_FD: Final = 3  # systemd's socket activation protocol, which gunicorn implements
@@ -55,7 +68,7 @@ class Application(BaseApplication):
         self,
         threads: int,
         tls: Tls | None,
-        make_app: Callable[[], Flask],
+        make_endpoints: MakeEndpoints,
         when_serving: Callable[[], None],
         when_done: Callable[[], None],
         *,
@@ -64,9 +77,10 @@ class Application(BaseApplication):
         self.patience = deadline + _TRANSFER
         self._threads = threads
         self._tls = tls
-        self._make_app = make_app
+        self._make_endpoints = make_endpoints
         self._when_serving = when_serving
         self._when_done = when_done
+        self.step_aside: Callable[[], None] = lambda: None
         super().__init__()
 
     def load_config(self) -> None:
@@ -83,6 +97,7 @@ class Application(BaseApplication):
             "logger_class": _Logger,
             "proc_name": "opa-authz",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112
+            "pre_fork": lambda _arbiter, _worker: gc.freeze(),
             "post_fork": lambda _arbiter, _worker: die_with_parent(),
             "post_worker_init": lambda _: self._when_serving(),
             "worker_exit": lambda _arbiter, _worker: self._when_done(),
@@ -100,12 +115,12 @@ class Application(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return self._make_app()
+        return _Flask(self._make_endpoints(self.step_aside))
 
 
 def serve(
     listener: int,
-    make_app: Callable[[], Flask],
+    make_endpoints: MakeEndpoints,
     when_serving: Callable[[], None],
     when_done: Callable[[], None],
     *,
@@ -115,23 +130,49 @@ def serve(
 ) -> None:
     """Serve on the open socket ``listener`` (a file descriptor) until SIGTERM; raises SystemExit.
 
-    ``make_app`` is called in the worker, ``when_serving`` as soon as the worker is ready, and
-    ``when_done`` in the worker after its last answer. ``threads`` is the maximum number of messages
-    that are answered at the same time, ``tls`` is None for a unix socket, ``deadline`` is the
-    maximum time of a decision in seconds.
+    ``make_endpoints`` is called in the worker with a function that the endpoints must call before
+    anything that may wait (an engine, a disk); ``when_serving`` is called as soon as the worker is
+    ready, and ``when_done`` in the worker after its last answer. ``threads`` is the maximum number
+    of messages that are answered at the same time, ``tls`` is None for a unix socket, ``deadline``
+    is the maximum time of a decision in seconds.
     """
     os.dup2(listener, _LISTEN_FD, inheritable=True)
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
     os.environ.pop("NOTIFY_SOCKET", None)
-    Application(threads, tls, make_app, when_serving, when_done, deadline=deadline).run()
+    Application(threads, tls, make_endpoints, when_serving, when_done, deadline=deadline).run()
+
+
+class _Flask:
+    """The Flask application, which is imported and made for the first request that it answers.
+
+    dockerd's messages do not need it, and the import takes as long as the rest of the start.
+    """
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self.endpoints = endpoints
+        self._lock = threading.Lock()
+        self._app: WSGIApplication | None = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self.made()(environ, start_response)
+
+    def made(self) -> WSGIApplication:
+        """The application; the first call makes it."""
+        with self._lock:
+            if self._app is None:
+                from authz_plugin.app import create_app  # noqa: PLC0415
+
+                self._app = create_app(self.endpoints)
+            return self._app
 
 
 class Worker(ThreadWorker):
-    """A worker whose threads wait ``_MOMENT`` for the next message of a connection.
+    """A worker that answers dockerd's messages in an ``Exchange``, and all else as gunicorn does.
 
-    dockerd reports the outcome of most requests milliseconds after it asked about them. Passing the
-    connection through the worker's poller and queue again would take as long as the answer. A
-    thread waits only while there is a thread for each connection.
+    gunicorn's poller and threads accept connections, and read what the exchange passes on: requests
+    of another form than dockerd's messages have, such as the activation, and those on connections
+    with TLS. On these, a thread waits ``_MOMENT`` for the next message before it returns the
+    connection to the poller, as long as there is a thread for each connection.
 
     A connection gets a thread when it is readable. It is closed if its message is not received,
     decided on and answered within the deadline plus ``_TRANSFER``.
@@ -142,23 +183,53 @@ class Worker(ThreadWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._begun: dict[Any, float] = {}
+        self._exchange: Exchange[Any] | None = None
+
+    def load_wsgi(self) -> None:
+        """Make the application, and the exchange that calls it."""
+        self.app.step_aside = self._step_aside
+        super().load_wsgi()
+        if not self.cfg.is_ssl:
+            self._exchange = Exchange(
+                self._flask.endpoints.answers,
+                self.cfg.threads,
+                AUTHZ_MESSAGE_LIMIT,
+                CONTENT_TYPE,
+                pass_on=lambda conn, received: self.method_queue.defer(self._take, conn, received),
+                closed=lambda _: self.method_queue.defer(self._count_end),
+            )
+
+    def run(self) -> None:
+        """Serve; and make the Flask application meanwhile, as dockerd's first request needs it."""
+        threading.Thread(target=self._flask.made, name="flask", daemon=True).start()
+        super().run()
 
     def enqueue_req(self, conn: Any) -> None:
-        """Queue a connection for a thread as soon as it is readable."""
-        if conn.initialized or conn.data_ready:
+        """Queue a connection for a thread; a new one as soon as it is readable."""
+        if conn.initialized or conn.data_ready or not self.alive:
             super().enqueue_req(conn)
-            return
-        conn.sock.settimeout(0)
-        conn.set_timeout()
-        self.pending_conns.append(conn)
-        readable = functools.partial(self.on_pending_socket_readable, conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+        elif self._exchange is not None:
+            self._exchange.add(conn, conn.sock)
+        else:
+            conn.sock.settimeout(0)
+            conn.set_timeout()
+            self.pending_conns.append(conn)
+            readable = functools.partial(self.on_pending_socket_readable, conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Return a connection that stays open to the exchange, from which it came."""
+        stays = self.alive and fs.exception() is None and fs.result() is True
+        if self._exchange is None or not stays or conn.parser.unreader.buf.getvalue():
+            super().finish_request(conn, fs)
+        else:
+            self._exchange.add(conn, conn.sock)
 
     def handle(self, conn: Any) -> Any:
-        """Answer a message and those that follow within ``_MOMENT``; return whether the connection
-        stays open."""
+        """Answer a message and, with TLS, those that follow within ``_MOMENT``; return whether the
+        connection stays open."""
         stays = self._answer(conn)
-        while stays is True and self.alive and self.nr_conns <= self.cfg.threads:
+        while stays is True and self._exchange is None and self._may_wait():
             if not _is_readable(conn.sock):
                 break
             stays = self._answer(conn)
@@ -168,10 +239,48 @@ class Worker(ThreadWorker):
         """Close connections that take too long; gunicorn calls this at least once a second."""
         super().murder_pending()
         latest = time.monotonic() - self.app.patience
+        if self._exchange is not None:
+            self._exchange.end_before(latest)
         for conn, begun in list(self._begun.items()):
             if begun < latest:
                 with contextlib.suppress(OSError):  # SSLSocket.shutdown would drop its TLS object
                     socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop: gunicorn answers the last messages, and closes the connections."""
+        if self.alive and self._exchange is not None:
+            self._exchange.stop()
+        super().handle_exit(sig, frame)
+
+    @property
+    def _flask(self) -> _Flask:
+        made = self.app.wsgi()
+        assert isinstance(made, _Flask)
+        return made
+
+    def _may_wait(self) -> bool:
+        return self.alive and self.nr_conns <= self.cfg.threads
+
+    def _step_aside(self) -> None:
+        if self._exchange is not None:
+            self._exchange.step_aside()
+
+    def _take(self, conn: Any, received: bytes) -> None:
+        """Serve a connection that the exchange has passed on, as gunicorn does."""
+        if received:
+            conn.init()
+            conn.parser.unreader.unread(received)
+            super().enqueue_req(conn)
+        elif self.alive:
+            self.enqueue_req(conn)
+        else:
+            conn.timeout = time.monotonic() + _LINGER
+            self.keepalived_conns.append(conn)
+            readable = functools.partial(self.on_client_socket_readable, conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+
+    def _count_end(self) -> None:
+        self.nr_conns -= 1
 
     def _answer(self, conn: Any) -> Any:
         self._begun[conn] = time.monotonic()

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz_plugin import authorizer
-from authz_plugin.app import AUTHZ_MESSAGE_LIMIT, create_app
+from authz_plugin.app import create_app
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial
+from authz_plugin.endpoints import AUTHZ_MESSAGE_LIMIT, Endpoints
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.journal.record import DecisionRecord
@@ -26,7 +27,9 @@ from tests.test_authorizer import LIST, Engine, decision
 
 def client(answer: Decision | Exception) -> FlaskClient:
     app = create_app(
-        Authorizer(Engine(answer), LocalHostPaths(), UnseenEngineState(), lambda *_: None)
+        Endpoints(
+            Authorizer(Engine(answer), LocalHostPaths(), UnseenEngineState(), lambda *_: None)
+        )
     )
     return app.test_client()
 
@@ -107,7 +110,9 @@ def test_a_defect_outside_the_authorizer_is_no_allow_and_no_traceback(
             raise KeyError(message)
 
     app = create_app(
-        Broken(Engine(decision()), LocalHostPaths(), UnseenEngineState(), lambda *_: None)
+        Endpoints(
+            Broken(Engine(decision()), LocalHostPaths(), UnseenEngineState(), lambda *_: None)
+        )
     )
     with caplog.at_level(logging.ERROR):
         response = app.test_client().post("/AuthZPlugin.AuthZReq", data=LIST, environ_overrides=way)
@@ -170,7 +175,9 @@ def test_the_messages_of_dockerd_do_not_pass_through_flask(monkeypatch: pytest.M
         raise AssertionError("Flask was asked")
 
     app = create_app(
-        Authorizer(Engine(decision()), LocalHostPaths(), UnseenEngineState(), lambda *_: None)
+        Endpoints(
+            Authorizer(Engine(decision()), LocalHostPaths(), UnseenEngineState(), lambda *_: None)
+        )
     )
     monkeypatch.setattr(app.wsgi_app, "_flask", never)
     answered = app.test_client().post("/AuthZPlugin.AuthZReq", data=LIST)
@@ -186,11 +193,13 @@ def test_a_message_with_bytes_exchanged_is_allowed_only_if_it_reached_the_engine
     engine = Engine(decision())
     records: list[DecisionRecord] = []
     app = create_app(
-        Authorizer(
-            engine,
-            LocalHostPaths(),
-            UnseenEngineState(),
-            lambda record, _: records.append(record),
+        Endpoints(
+            Authorizer(
+                engine,
+                LocalHostPaths(),
+                UnseenEngineState(),
+                lambda record, _: records.append(record),
+            )
         )
     )
     message = WHOLE[:at] + inserted + WHOLE[at + removed :]

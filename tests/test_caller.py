@@ -15,7 +15,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_plugin.caller import Caller, Certificate, read_caller
+from authz_plugin.caller import Caller, read_caller
+from authz_plugin.certificates import Certificate
 from authz_plugin.errors import Refused
 from authz_plugin.protocol import AuthZReq
 from tests.refusals import attempt, refusal_of

@@ -16,7 +16,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from authz_plugin import dockerd
-from authz_plugin.caller import Caller, Certificate
+from authz_plugin.caller import Caller
+from authz_plugin.certificates import Certificate
 from authz_plugin.dockerd import CanonicalRequest, gojson
 from authz_plugin.dockerd.routes import ROUTES, Operation
 from authz_plugin.document import input_document

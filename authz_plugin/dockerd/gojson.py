@@ -135,6 +135,11 @@ class String:
     def __init__(self, *, longest: int | None = None) -> None:
         self._longest = longest
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every string is read as it is."""
+        return self._longest is None
+
     def zero(self) -> Json:
         return ""
 
@@ -205,6 +210,7 @@ class Slice:
     def __init__(self, element: Shape, *, nullable: bool = False) -> None:
         self.element = element
         self.nullable = nullable
+        self._is_plain = _reads_plain_strings(element)
 
     def zero(self) -> Json:
         return None if self.nullable else []
@@ -215,6 +221,8 @@ class Slice:
         if not isinstance(value, list):
             raise _wrong_type(path, "a list")
         reading.count(len(value), path)
+        if self._is_plain and all(type(item) is str for item in value):
+            return value
         element = self.element
         return [element.read(item, f"{path}[{i}]", reading) for i, item in enumerate(value)]
 
@@ -259,6 +267,7 @@ class Map:
     def __init__(self, element: Shape, *, key: Callable[[str], str] | None = None) -> None:
         self.element = element
         self._key = key
+        self._is_plain = _reads_plain_strings(element)
 
     def zero(self) -> Json:
         return {}
@@ -269,8 +278,11 @@ class Map:
         if not isinstance(value, Pairs):
             raise _wrong_type(path, "an object")
         reading.count(len(value), path)
-        element = self.element
-        entries = {k: element.read(item, entry(path, k), reading) for k, item in value}
+        if self._is_plain and all(type(item) is str for _, item in value):
+            entries = dict(value)
+        else:
+            element = self.element
+            entries = {k: element.read(item, entry(path, k), reading) for k, item in value}
         if self._key is not None and "" in entries:
             raise _wrong_type(path, "a name with each entry")
         distinct = entries if self._key is None else {self._key(k) for k in entries}
@@ -310,6 +322,7 @@ class Struct:
         self.fields = dict(fields)
         self._zero = {name: shape.zero() for name, shape in fields.items()}
         self._by_fold = {fold(name): (name, shape) for name, shape in fields.items()}
+        self._by_name = {name: (name, shape) for name, shape in self._by_fold.values()}
         self._refused = {fold(name): (name, shape) for name, shape in (refused or {}).items()}
         self._unread = frozenset(map(fold, unread))
 
@@ -324,7 +337,7 @@ class Struct:
         prefix = f"{path}." if path else ""
         read: dict[str, Json] = {}
         for key, item in value:
-            known = self._by_fold.get(fold(key))
+            known = self._by_name.get(key) or self._by_fold.get(fold(key))
             if known is None:
                 self._read_unknown(key, item, prefix, reading)
                 continue
@@ -358,6 +371,11 @@ class PointerOrZero(Pointer):
 
     def read(self, value: Json, path: str, reading: Reading) -> Json:
         return self.element.read(value, path, reading)
+
+
+def _reads_plain_strings(element: Shape) -> bool:
+    """Whether strings of this shape need no reading, so that no path has to be made for each."""
+    return type(element) is String and element.is_plain
 
 
 def _refuse_constant(name: str) -> NoReturn:

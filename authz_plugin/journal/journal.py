@@ -29,10 +29,11 @@ _STUCK: Final = 10.0
 _HEARTBEAT_EVERY: Final = 1.0
 _INPUTS: Final = 1000
 """The number of waiting audit entries above which decisions are written without their inputs."""
-_REQUESTS_UNDER_WAY: Final = 256
-"""The maximum of ``server.threads``, the requests that the server decides at the same time. The
-audit queue accepts so many entries beyond its limit, because these requests may have called
-``audit_block`` before the queue was full."""
+_REQUESTS_UNDER_WAY: Final = 512
+"""The requests that the server decides at the same time, at most: ``server.threads`` is at most
+256, and the exchange and gunicorn each have so many threads. The audit queue accepts so many
+entries beyond its limit, because these requests may have called ``audit_block`` before the queue
+was full."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Final
 
-import jsonschema
-
 from authz_plugin.errors import SettingsError
+from authz_plugin.settings.conformance import conforms
 from authz_plugin.settings.origins import Key, KeyOrigins, show
 
 _IN_YAML: Final = {
@@ -24,6 +23,10 @@ _IN_YAML: Final = {
 
 def validate(values: Mapping[str, Any], schema: Mapping[str, Any], origins: KeyOrigins) -> None:
     """Check values against a JSON schema; raises ``SettingsError`` for the first fault by path."""
+    if conforms(values, schema):
+        return
+    import jsonschema  # noqa: PLC0415 - needed for the message about a fault only
+
     faults = jsonschema.Draft202012Validator(schema).iter_errors(values)
     fault = min(faults, key=lambda fault: list(map(str, fault.absolute_path)), default=None)
     if fault is None:

@@ -23,6 +23,7 @@ from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
 from authz_plugin.supervisor.runtime_folder import open_runtime_folder
+from authz_plugin.supervisor.waits import WaitingEngine, Warn
 
 _HEALTH_EVERY: Final = 1.0
 _UNHEALTHY_LIMIT: Final = 3
@@ -56,14 +57,15 @@ class ChildEngine:
         self._delay = _FIRST_DELAY
         self._next_start = 0.0
 
-    def open_in_server(self, settings: Settings) -> Engine:
+    def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
         """Open the engine in the process that answers dockerd.
 
         Decisions are cached, except with OPA's decision log, which must have every decision.
         """
         link = self._folder / "opa.sock"
         opa = OpaEngine(OpaAddress(f"unix:{link}"), policy.shipped_rules(), settings.deadline)
-        return opa if settings.opa.decision_log else CachingEngine(opa, policy_behind(link))
+        engine = WaitingEngine(opa, warn)
+        return engine if settings.opa.decision_log else CachingEngine(engine, policy_behind(link))
 
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force.

@@ -22,6 +22,7 @@ from authz_plugin.processes import in_child
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
 from authz_plugin.supervisor.runtime_folder import open_runtime_folder
+from authz_plugin.supervisor.waits import WaitingEngine, Warn
 
 _LIMIT: Final = 60.0
 """Seconds for compiling and checking a policy."""
@@ -60,11 +61,11 @@ class Embedded:
                 raise SetupError(f"the policy cannot be laid out: {error}") from error
             raise
 
-    def open_in_server(self, settings: Settings) -> Engine:
+    def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
         link = self._folder / "policy"
         engine = EmbeddedEngine(link, policy.shipped_rules(), settings.deadline)
         engine.load()
-        return CachingEngine(engine, engine.in_force)
+        return CachingEngine(WaitingEngine(engine, warn), engine.in_force)
 
     def check(self) -> None:
         """Restore the link to the policy if it was removed; raises ``SetupError`` if the policy

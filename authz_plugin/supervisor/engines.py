@@ -14,6 +14,7 @@ from authz_plugin.supervisor.child_engine import ChildEngine
 from authz_plugin.supervisor.embedded_engine import Embedded
 from authz_plugin.supervisor.operator_engine import OperatorEngine
 from authz_plugin.supervisor.policy_status import PolicyStatus
+from authz_plugin.supervisor.waits import Warn
 
 
 class SupervisedEngine(Protocol):
@@ -24,8 +25,11 @@ class SupervisedEngine(Protocol):
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force; raises ``SetupError``."""
 
-    def open_in_server(self, settings: Settings) -> Engine:
-        """Open the engine in the process that answers dockerd."""
+    def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
+        """Open the engine in the process that answers dockerd.
+
+        ``warn`` is called before a decision that may take a while.
+        """
 
     def check(self) -> None:
         """Keep the engine running; called several times a second."""

@@ -16,6 +16,7 @@ from authz_plugin.errors import EngineError, SetupError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import OpaSettings, Settings
 from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
+from authz_plugin.supervisor.waits import WaitingEngine, Warn
 
 _PROBE_EVERY: Final = 5.0
 _PROBE_LIMIT: Final = 1.0
@@ -34,13 +35,14 @@ class OperatorEngine:
         self._say = say
         self._next_probe = 0.0
 
-    def open_in_server(self, settings: Settings) -> Engine:
+    def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
         """Open the engine in the process that answers dockerd.
 
         Decisions are not cached, because the plugin cannot detect at once that the policy has
         changed.
         """
-        return OpaEngine(opa_address(settings.opa), policy.shipped_rules(), settings.deadline)
+        address = opa_address(settings.opa)
+        return WaitingEngine(OpaEngine(address, policy.shipped_rules(), settings.deadline), warn)
 
     def start(self, settings: Settings) -> PolicyStatus:
         if settings.policy or settings.policies:

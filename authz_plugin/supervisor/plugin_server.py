@@ -1,24 +1,23 @@
-"""The process that answers dockerd: gunicorn with the authorizer and its journal."""
+"""What answers dockerd: gunicorn with the authorizer and its journal.
+
+Only the process of gunicorn imports this module, after it was forked: the supervisor needs nothing
+of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
-import time
 from collections.abc import Callable
-from typing import Final, NoReturn
-
-from flask import Flask
+from typing import NoReturn
 
 from authz_plugin import policy, server
-from authz_plugin.app import create_app
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.caller import certificate_cache
+from authz_plugin.endpoints import Endpoints
 from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.enginestate import engine_state
-from authz_plugin.errors import SetupError
 from authz_plugin.hostpaths import host_paths
 from authz_plugin.journal import address
 from authz_plugin.journal.audit import AuditOptions
@@ -29,51 +28,8 @@ from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.processes import begin_child
 from authz_plugin.revocations import Revocations
 from authz_plugin.settings import Audit, Log, Server, Settings
+from authz_plugin.supervisor import waits
 from authz_plugin.supervisor.engines import SupervisedEngine
-
-_STOP_LIMIT: Final = 15.0
-
-
-class GunicornProcess:
-    """The gunicorn process, a child of the supervisor."""
-
-    def __init__(self, serve_plugin: Callable[[int], NoReturn]) -> None:
-        """Fork the process and run ``serve_plugin`` in it, which must not return.
-
-        ``serve_plugin`` is called with a file descriptor, to which it must write a byte as soon as
-        it answers requests.
-        """
-        read_end, write_end = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(read_end)
-            serve_plugin(write_end)
-        os.close(write_end)
-        self._serving = read_end
-        self._ended = False
-
-    def wait_until_serving(self) -> None:
-        with open(self._serving, "rb") as serving:  # noqa: PTH123 - a file descriptor
-            if not serving.read(1):
-                self._ended = True
-                os.waitpid(self._pid, 0)
-                raise SetupError("the server ended at its start")
-
-    def check(self) -> None:
-        if not self._ended and os.waitpid(self._pid, os.WNOHANG)[0] == self._pid:
-            self._ended = True
-            raise SetupError("the server ended")
-
-    def stop(self) -> None:
-        if self._ended:
-            return
-        os.kill(self._pid, signal.SIGTERM)
-        end = time.monotonic() + _STOP_LIMIT
-        while os.waitpid(self._pid, os.WNOHANG)[0] != self._pid:
-            if time.monotonic() > end:
-                os.kill(self._pid, signal.SIGKILL)
-            time.sleep(0.02)
-        self._ended = True
 
 
 def serve_plugin(
@@ -94,8 +50,8 @@ def serve_plugin(
     ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
     journals: list[Journal] = []
 
-    def make_app() -> Flask:
-        engine = supervised.open_in_server(settings)
+    def make_endpoints(before_waiting: waits.Warn) -> Endpoints:
+        engine = supervised.open_in_server(settings, before_waiting)
         caches: dict[str, Figures] = {"certificates": certificate_cache}
         if isinstance(engine, CachingEngine):
             caches["decisions"] = engine.figures
@@ -112,8 +68,10 @@ def serve_plugin(
             address.serve(metrics_listener, journal)
         authorizer = Authorizer(
             engine,
-            host_paths(visible=settings.sees_host),
-            engine_state(settings.data_root, visible=settings.sees_host),
+            waits.WaitingHostPaths(host_paths(visible=settings.sees_host), before_waiting),
+            waits.WaitingEngineState(
+                engine_state(settings.data_root, visible=settings.sees_host), before_waiting
+            ),
             journal.record,
             finish=journal.finish,
             audit_block=journal.audit_block,
@@ -121,7 +79,7 @@ def serve_plugin(
             ping_without_engine=ping,
             engine_name=supervised.name,
         )
-        return create_app(authorizer, journal.metrics.answered)
+        return Endpoints(authorizer, journal.metrics.answered)
 
     def when_serving() -> None:
         with contextlib.suppress(OSError):
@@ -135,7 +93,7 @@ def serve_plugin(
     try:
         server.serve(
             listener.detach(),
-            make_app,
+            make_endpoints,
             when_serving,
             when_done,
             threads=settings.server.threads,

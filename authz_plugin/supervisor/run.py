@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from authz_plugin import systemd
 from authz_plugin.errors import AuthzError, SetupError, defect
@@ -24,7 +24,7 @@ from authz_plugin.processes import SIGNALS
 from authz_plugin.revocations import read_revoked
 from authz_plugin.settings import Metrics, Settings
 from authz_plugin.supervisor.engines import SupervisedEngine, start_engine
-from authz_plugin.supervisor.plugin_server import GunicornProcess, serve_plugin
+from authz_plugin.supervisor.gunicorn_process import GunicornProcess
 from authz_plugin.supervisor.policy_status import PolicyStatus
 
 _AT_START: Final = (
@@ -61,11 +61,13 @@ def run(
             settings.server.socket, settings.server.group, settings.server.listen
         )
         cleanup.callback(_close_listener, listener)
-        gunicorn = GunicornProcess(
-            lambda end: serve_plugin(
-                settings, engine, (listener, metrics_listener), shared_status, end
-            )
-        )
+
+        def serve(serving: int) -> NoReturn:
+            from authz_plugin.supervisor.plugin_server import serve_plugin  # noqa: PLC0415
+
+            serve_plugin(settings, engine, (listener, metrics_listener), shared_status, serving)
+
+        gunicorn = GunicornProcess(serve)
         cleanup.callback(gunicorn.stop)
         gunicorn.wait_until_serving()
         announce(replace(status, metrics=_metrics_address(settings.metrics, metrics_listener)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from authz_plugin import policy
+from authz_plugin.configuration import made_profiles
 from tests.generate.annotations import RULES_FILE, faults, inspected, rules_file
 from tests.generate.attacks import attacks_page
 from tests.generate.clients import clients_page
@@ -40,6 +41,7 @@ def made() -> dict[Path, str]:
         _REFERENCE / "profiles.md": profiles_page(),
         **{_REFERENCE / page: text for page, text in rules_pages().items()},
         RULES_FILE: rules_file(),
+        _ROOT / "authz_plugin/profiles.json": _json(made_profiles()),
         _ROOT / "authz_plugin/policies.sha256": policy.shipped_digest() + "\n",
         _REFERENCE / "settings.md": settings_page(),
         _ROOT / "deploy/grafana/opa-authz.json": _json(dashboard()),

@@ -119,7 +119,7 @@ def test_a_queue_that_is_full_denies_if_that_was_chosen(
         journal.record(record())
     assert journal.audit_block() is not None
     assert journal._audit is not None
-    for _ in range(256):  # requests that asked before the queue was full
+    for _ in range(512):  # requests that asked before the queue was full
         journal.record(record())
     assert journal._audit.dropped == 0
     journal.record(record(create(), NO))

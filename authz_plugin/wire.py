@@ -1,0 +1,67 @@
+"""The HTTP of dockerd's two messages, in the form in which dockerd sends them on a unix socket.
+
+A request of any other form is ``OTHER``: gunicorn's parser then decides what it means. The form
+leaves no choice about where a request ends: there is one Content-Length, and no header that changes
+the framing or the connection. Sources: moby 28.5.2 ``pkg/plugins/client.go``; Go 1.26
+``net/http/request.go`` (Request.write).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+HEAD_LIMIT: Final = 2048
+"""The maximum length of the part before the message, in bytes; dockerd's has about 200."""
+
+OTHER: Final = "other"
+INCOMPLETE: Final = "incomplete"
+
+_START: Final = b"POST /AuthZPlugin.AuthZRe"
+_HARMLESS: Final = rb"(?:(?:Host|User-Agent|Accept|Accept-Encoding|Content-Type): [!-~][ -~]*\r\n)*"
+_HEAD: Final = re.compile(
+    rb"POST (/AuthZPlugin\.AuthZRe[qs]) HTTP/1\.1\r\n"
+    + _HARMLESS
+    + rb"Content-Length: ([0-9]{1,8})\r\n"
+    + _HARMLESS
+    + rb"\r\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The part of a request before the message, which is ``received[start:end]``."""
+
+    path: str
+    start: int
+    end: int
+
+
+def read_head(received: bytes | bytearray, limit: int) -> Head | Literal["other", "incomplete"]:
+    """Read the beginning of a request; ``limit`` is the maximum length of a message.
+
+    ``INCOMPLETE`` means that more bytes are needed to tell; ``OTHER`` that gunicorn must read it.
+    """
+    found = _HEAD.match(received)
+    if found is None:
+        return _may_become(received)
+    length = int(found[2])
+    if length > limit:
+        return OTHER
+    return Head(found[1].decode(), found.end(), found.end() + length)
+
+
+def _may_become(received: bytes | bytearray) -> Literal["other", "incomplete"]:
+    is_start = received.startswith(_START) or _START.startswith(received)
+    is_short = len(received) < HEAD_LIMIT and b"\r\n\r\n" not in received
+    return INCOMPLETE if is_start and is_short else OTHER
+
+
+def response(body: bytes, content_type: str) -> bytes:
+    """The response with status 200 and a body; the connection stays open."""
+    return b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (
+        content_type.encode(),
+        len(body),
+        body,
+    )
