@@ -125,7 +125,7 @@ def test_a_defect_closes_its_connection_and_no_other(server: Server) -> None:
     client, other = server.connect("defect"), server.connect("other")
     client.sendall(request(b"defect"))
     assert client.recv(1000) == b""
-    assert server.closed == ["defect"]
+    wait_for(lambda: server.closed == ["defect"], "the end of the connection")
     assert ask(other, b"a") == b"A"
 
 

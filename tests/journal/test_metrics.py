@@ -95,7 +95,9 @@ def test_every_rule_and_operation_starts_at_zero_so_that_the_first_event_is_an_i
 def test_the_plugins_own_rules_are_all_known_from_the_start() -> None:
     package = Path(metrics.__file__).parents[1]
     folders = [package / name for name in ("dockerd", "journal")]
-    sources = [package / f"{name}.py" for name in ("authorizer", "caller", "protocol")]
+    sources = [
+        package / f"{name}.py" for name in ("authorizer", "caller", "certificates", "protocol")
+    ]
     sources += [file for folder in folders for file in folder.glob("*.py")]
     ids = {id_ for file in sources for id_ in re.findall(r'"(request\.[a-z-]+)"', file.read_text())}
     assert ids == set(PLUGIN_RULES)
