@@ -116,7 +116,7 @@ class Number(str):
 
 def _sprintf(format_: Any, values: Any) -> str:
     """``sprintf`` with the verbs ``%s``, ``%v``, ``%d`` and ``%%`` without flags."""
-    if not isinstance(format_, str) or not isinstance(values, list):
+    if type(format_) is not str or not isinstance(values, list):
         raise BuiltinError("sprintf needs a string and an array")
     left = [_go_value(value) for value in values]
 
@@ -154,7 +154,8 @@ def _rego(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_rego, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_rego(key)}: {_rego(inner)}' for key, inner in value.items())}}}"
+        items = sorted(value.items())
+        return f"{{{', '.join(f'{_rego(key)}: {_rego(inner)}' for key, inner in items)}}}"
     return {None: "null", True: "true", False: "false"}[value]
 
 
@@ -207,12 +208,12 @@ _MOST_DIGITS: Final = 4000
 
 def _shortest(value: float) -> str:
     """A floating-point number as Go's ``%g`` formats it: with the fewest digits that identify it,
-    and with an exponent below -4 or above 20."""
+    and with an exponent below -4 or above 5."""
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     assert isinstance(exponent, int)
     text = "".join(map(str, digits))
     power = len(text) + exponent - 1
-    if value != 0 and not -4 <= power < 21:  # noqa: PLR2004 - as documented
+    if value != 0 and not -4 <= power < 6:  # noqa: PLR2004 - strconv's %e of the shortest form
         fraction = f".{text[1:]}" if text[1:] else ""
         text = f"{text[0]}{fraction}e{'-' if power < 0 else '+'}{abs(power):02}"
     else:
@@ -229,7 +230,7 @@ _EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
 
 def _parse_rfc3339_ns(text: Any) -> int:
     """Nanoseconds since 1970."""
-    found = _RFC3339.fullmatch(text) if isinstance(text, str) else None
+    found = _RFC3339.fullmatch(text) if type(text) is str else None
     if found is None:
         raise BuiltinError("this is no time of RFC 3339")
     *moment, fraction, sign, hours, minutes = found.groups()

@@ -118,13 +118,26 @@ class Instance:
 
         Raises ``EngineError`` if it is undefined, and where OPA's server would return an error.
         """
+        try:
+            results = orjson.loads(self.answer(entrypoint, document))
+        except orjson.JSONDecodeError:
+            raise EngineError("the policy's answer is not JSON") from None
+        if len(results) != 1:
+            raise EngineError("the policy has no decision")
+        return results[0]["result"]
+
+    def answer(self, entrypoint: str, document: bytes) -> bytes:
+        """The values of an entrypoint as JSON: ``[]`` or ``[{"result": …}]``.
+
+        Raises ``EngineError`` where OPA's server would return an error.
+        """
         self._store.set_epoch_deadline(_TICKS)
         length = len(document)
         heap = (self._base + length + 7) & ~7
         try:
             self._reserve(heap)
             self._memory.write(self._store, document, self._base)
-            answer = self._evaluate(
+            address = self._evaluate(
                 self._store,
                 0,
                 self._entrypoints[entrypoint],
@@ -134,16 +147,11 @@ class Instance:
                 heap,
                 0,
             )
-            results = orjson.loads(self._text(answer))
+            return self._text(address)
         except BuiltinError as error:
             raise EngineError(str(error)) from error
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             raise EngineError(_reason(error)) from error
-        except orjson.JSONDecodeError:
-            raise EngineError("the policy's answer is not JSON") from None
-        if len(results) != 1:
-            raise EngineError("the policy has no decision")
-        return results[0]["result"]
 
     def _linker(self, engine: wasmtime.Engine) -> wasmtime.Linker:
         """What a module imports: its memory, a function for errors and those for builtins."""
@@ -164,13 +172,13 @@ class Instance:
         return self._put(orjson.dumps(result))
 
     def _argument(self, address: int) -> Any:
-        """The JSON value of a builtin's argument; raises ``BuiltinError`` if that has a set."""
-        value = self._value(address)
-        if isinstance(value, list) and any(isinstance(inner, list | dict) for inner in value):
-            literal = self._text(self._call("opa_value_dump", address))
-            if literal != self._text(self._call("opa_json_dump", address)):
-                raise BuiltinError("a set in the arguments of a builtin is not supported")
-        return value
+        """The JSON value of a builtin's argument; raises ``BuiltinError`` if that is or has a set,
+        or an object with a key that is not a string: their literals are not JSON."""
+        text = self._text(self._call("opa_value_dump", address))
+        try:
+            return json.loads(text, parse_int=Number, parse_float=Number)
+        except ValueError:
+            raise BuiltinError("a set in the arguments of a builtin is not supported") from None
 
     def _call(self, function: str, *arguments: int) -> int:
         result: int = self._function(function)(self._store, *arguments)
