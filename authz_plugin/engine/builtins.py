@@ -140,7 +140,9 @@ def _go_value(value: Any) -> str | int | float:
     if not isinstance(value, Number):
         return value if isinstance(value, str) else _rego(value)
     if not any(character in ".eE" for character in value):
-        return int(value) if len(value) < _MOST_DIGITS else str(value)
+        if len(value) > _MOST_DIGITS:
+            raise BuiltinError("sprintf with an integer of so many digits is not supported")
+        return int(value)
     number = float(value)
     return number if math.isfinite(number) else str(value)
 

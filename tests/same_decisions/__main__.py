@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Final
 
 import orjson
 
@@ -11,7 +12,8 @@ from authz_plugin.engine import binary
 from tests.same_decisions.comparison import configurations, open_comparison
 from tests.same_decisions.documents import real_documents
 
-_SHOWN = 5
+_SHOWN: Final = 5
+"""Differences that are printed, at most."""
 
 
 def main() -> int:
@@ -24,10 +26,10 @@ def main() -> int:
     chosen = parser.parse_args()
     documents = [orjson.dumps(document) for _, document in real_documents()]
     with open_comparison(binary.find(), configurations()) as comparison:
-        comparison.ask_everything(documents)
-        print("real requests, each under every profile:", comparison.result, flush=True)
+        for result in comparison.ask_everything(documents):
+            print("requests as they are:", result, flush=True)
         for result in comparison.ask_changed(documents, chosen.documents, chosen.seed):
-            print("with changed documents:", result, flush=True)
+            print("with changed ones:", result, flush=True)
         for difference in comparison.result.differences[:_SHOWN]:
             print(comparison.smallest(difference))
     return 1 if comparison.result.different else 0

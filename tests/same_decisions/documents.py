@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -29,8 +29,8 @@ def real_documents() -> Iterator[tuple[str, Document]]:
     """Yield the documents of the examples, of recorded requests, of the attack tables and of the
     ledger's witnesses, each with a name."""
     yield from examples().items()
-    for request in recorded():
-        yield from _read(f"recorded {request.uri}", orjson.dumps(request.message))
+    for one in recorded():
+        yield from _read(f"recorded {one.uri}", orjson.dumps(one.message))
     yield from _attacks()
     for seed in seeds():
         for request in (seed.request, seed.harmless):
@@ -59,6 +59,7 @@ def _read(name: str, message: bytes) -> Iterator[tuple[str, Document]]:
 
     class Listening:
         def decide(self, document: Document, decision_id: str = "") -> Decision:
+            del decision_id
             seen.append(document)
             raise EngineError("nobody was asked")
 
@@ -129,7 +130,7 @@ _CHANGES: Final[tuple[Change, ...]] = (
 )
 
 
-def changed(chance: random.Random, documents: list[bytes]) -> bytes:
+def changed(chance: random.Random, documents: Sequence[bytes]) -> bytes:
     """One of the documents with one to four places removed, replaced, repeated or exchanged."""
     document = orjson.loads(chance.choice(documents))
     for _ in range(chance.choice((1, 1, 2, 3, 4))):

@@ -27,6 +27,8 @@ class Server:
 
     def answers(self, documents: Sequence[bytes]) -> list[str | None]:
         """For each document, the decision in its canonical form, or None if there is none."""
+        if not documents:
+            return []
         name = self._engine._configuration
         question = b'{"input":{"configuration":"%s","documents":[%s]}}' % (
             name.encode(),
