@@ -224,7 +224,7 @@ def _shortest(value: float) -> str:
 
 
 _RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?(?:Z|([+-])(\d\d):(\d\d))",
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?(?:Z|([+-])(\d\d):(\d\d))",
     re.ASCII,
 )
 _EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
@@ -251,6 +251,25 @@ def _parse_rfc3339_ns(text: Any) -> int:
     if not _EARLIEST <= nanoseconds <= _LATEST:
         raise BuiltinError("this time is out of range")
     return nanoseconds
+
+
+def glob_match(pattern: Any, delimiters: Any, value: Any) -> bool:
+    """``glob.match`` without delimiters, for patterns with ``*`` and ``?``, in linear time.
+
+    It is called only where the function in the module is wrong; see ``strict_errors``.
+    """
+    if type(pattern) is not str or type(value) is not str or delimiters is not None:
+        raise BuiltinError("glob.match of this pattern or value has no delimiters here")
+    if any(special in pattern for special in "[]{}\\"):
+        raise BuiltinError("glob.match with one of []{}\\ in the pattern is not supported")
+    parts = re.split(r"\*+", pattern)
+    first, *inner, last = (
+        "".join("." if c == "?" else re.escape(c) for c in part)
+        for part in (parts if len(parts) > 1 else [*parts, ""])
+    )
+    # What is found first is found best, so nothing needs to be searched again.
+    form = first + "".join(f"(?>.*?{part})" for part in inner) + (".*" if len(parts) > 1 else "")
+    return re.fullmatch(form + last, value, re.DOTALL) is not None
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -18,7 +18,8 @@ from typing import Any, Final
 import orjson
 import wasmtime
 
-from authz_plugin.engine.builtins import PROVIDED, BuiltinError, Number
+from authz_plugin.engine.builtins import PROVIDED, BuiltinError, Number, glob_match
+from authz_plugin.engine.strict_errors import GLOB_ID
 from authz_plugin.errors import EngineError, EngineSetupError
 
 MEMORY_LIMIT: Final = 512 << 20
@@ -100,6 +101,7 @@ class Instance:
             self._evaluate = self._function("opa_eval")
             builtins = self._ids(self._call("builtins"))
             self._builtins = {id_: PROVIDED[name] for name, id_ in builtins.items()}
+            self._builtins[GLOB_ID] = glob_match
             self._entrypoints = self._ids(self._call("entrypoints"))
             self._data = self._put(data)
             self._base: int = self._call("opa_heap_ptr_get")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import tempfile
@@ -21,7 +22,9 @@ from authz_plugin.engine.binary import Opa
 from authz_plugin.engine.compiled import compile_policy
 from tests.adversary import campaign
 from tests.adversary.engines import configuration
+from tests.conftest import with_policy
 from tests.harness.policy_opa import PolicyOpa, running_policy_opa
+from tests.ledger.requests import HOST
 from tests.same_decisions.documents import Document, changed
 from tests.same_decisions.engines import CompiledForBoth, Embedded, Server
 from tools.policy_data import complete_profiles
@@ -39,6 +42,8 @@ _EXCEPTION: Final = {
     "reason": "a test",
     "when": {},
 }
+
+_LABELS: Final = {"reserved": ["own*", "app*", "*.x", "com.docker.*"], "required": {}}
 
 Configurations = Mapping[str, Mapping[str, Any]]
 
@@ -67,10 +72,11 @@ class Difference:
 class Result:
     """How many documents were allowed, denied or not decided by both, and what differs.
 
-    ``stricter`` are those that the server denies while the embedded engine does not decide, which
-    denies too: where one body of a rule has a value, OPA's server leaves out the others, and
+    ``stricter`` are changed documents that the server decides on and the embedded engine does not,
+    which denies them: where one body of a rule has a value, OPA's server leaves out the others, and
     WebAssembly evaluates them, so that it meets errors that the server does not reach. The plugin
-    makes no such document: its values have the types that the rules expect.
+    makes no such document: its values have the types that the rules expect. The server allows
+    ``stricter_than_allow`` of them.
     """
 
     documents: int = 0
@@ -78,24 +84,30 @@ class Result:
     denied: int = 0
     undecided: int = 0
     stricter: int = 0
+    stricter_than_allow: int = 0
     different: int = 0
     differences: list[Difference] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
             f"{self.documents} documents: both allow {self.allowed}, both deny {self.denied} "
-            f"for the same reasons, neither decides {self.undecided}, the server denies and the "
-            f"embedded engine does not decide {self.stricter}; {self.different} differ"
+            f"for the same reasons, neither decides {self.undecided}, the embedded engine "
+            f"alone does not decide {self.stricter} (of which the server allows "
+            f"{self.stricter_than_allow}); {self.different} differ"
         )
 
 
 def configurations() -> dict[str, Mapping[str, Any]]:
-    """Every shipped profile; two of them and the ledger's as roles; one with exceptions; one that
-    only warns."""
+    """Every shipped profile; two of them as roles; one with exceptions; one that only warns; the
+    ledger's, in which every rule denies something."""
     profiles = complete_profiles()
+    roles = campaign.roles([campaign.LEDGER])
+    ledger = {**roles[campaign.LEDGER], "labels": _LABELS}
+    del ledger["callers"]
     excepting = {**profiles["closed"], "exceptions": [_EXCEPTION]}
     return {
         **profiles,
+        "ledger": policy.configuration(with_policy(**ledger), HOST),
         "roles": configuration([campaign.LEDGER, "devcontainer", "restricted"]),
         "exceptions": excepting,
         "warn": {**profiles["production"], "mode": "warn"},
@@ -170,8 +182,9 @@ class Comparison:
     def _count(self, found: Difference) -> None:
         self.result.documents += 1
         allowed = found.server is not None and '"allow": true' in found.server
-        if found.embedded is None and found.server is not None and found.changed and not allowed:
+        if found.embedded is None and found.server is not None and found.changed:
             self.result.stricter += 1
+            self.result.stricter_than_allow += allowed
         elif found.server != found.embedded:
             self.result.different += 1
             if len(self.result.differences) < _KEPT:
@@ -186,7 +199,7 @@ class Comparison:
     def smallest(self, found: Difference) -> Difference:
         """A difference with as much of its document removed as leaves a difference."""
         server, embedded = self._engines(found.configuration)
-        document, places = orjson.loads(found.document), 0
+        document, places = _loaded(found.document), 0
         while places < _count_places(document):
             smaller = _without_place(document, places)
             asked = orjson.dumps(smaller)
@@ -199,6 +212,12 @@ class Comparison:
                     found, document=asked, server=of_server, embedded=of_embedded, changed=True
                 )
         return found
+
+
+def _loaded(document: bytes) -> Document:
+    """A document whose numbers stay as they are written."""
+    loaded: Document = json.loads(document, parse_int=orjson.Fragment, parse_float=orjson.Fragment)
+    return loaded
 
 
 def _count_places(node: Any) -> int:
@@ -214,7 +233,7 @@ def _walk(node: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _without_place(document: Document, number: int) -> Document:
-    copy: Document = orjson.loads(orjson.dumps(document))
+    copy = _loaded(orjson.dumps(document))
     node, key = next(islice(_walk(copy), number, None))
     del node[key]
     return copy

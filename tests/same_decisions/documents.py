@@ -69,8 +69,11 @@ def _read(name: str, message: bytes) -> Iterator[tuple[str, Document]]:
 
 
 def _plain(document: Document) -> Document:
-    plain: Document = json.loads(json.dumps(document))
+    plain: Document = json.loads(json.dumps({**document, "time": _TIME}))
     return plain
+
+
+_TIME: Final = "2026-02-03T04:05:06.789Z"
 
 
 HOSTILE_NUMBERS: Final = (
@@ -109,7 +112,9 @@ def _replace(chance: random.Random, node: Any, key: Any) -> None:
 def _extend_text(chance: random.Random, node: Any, key: Any) -> None:
     text, added = node[key], chance.choice(HOSTILE_TEXTS)
     if isinstance(text, str):
-        node[key] = chance.choice((f"{text}{added}", f"{added}{text}", text.upper(), text[:-1]))
+        node[key] = chance.choice(
+            (f"{text}{added}", f"{added}{text}", f"{text}\n", f"\n{text}", text.upper(), text[:-1])
+        )
     else:
         node[key] = added
 
