@@ -8,6 +8,7 @@ pointer, which ends the evaluation with a trap.
 ``glob.match`` has another mistake: there ``*`` and ``?`` match no newline, so that a label of two
 lines would not be reserved, and unfinished patterns are no error. Calls with a newline
 in the value, and those with more than ``*`` and ``?`` in the pattern, are passed to the host.
+``concat`` joins a set in the order of hashes instead of the strings; it gets the sorted array.
 
 Sources: OPA 1.21.1 ``internal/compiler/wasm/wasm.go`` (compileInternalCall); WebAssembly Core
 Specification 1.0, chapter 5, and its appendix on the name section; ``wasm/src/value.h``
@@ -35,8 +36,13 @@ GLOB_ID: Final = 1 << 30
 """The number by which the changed ``GLOB`` calls ``opa_builtin3``; OPA counts from 0."""
 
 _GLOB_HOST: Final = b"opa_builtin3"
+_CONCAT: Final = "opa_strings_concat"
+_SORT: Final = "opa_agg_sort"
 _STRINGS: Final = (4, 8)
 """The types of strings (OPA_STRING, OPA_STRING_INTERNED)."""
+
+_SET: Final = 7
+"""The type of sets (OPA_SET)."""
 
 
 def with_strict_errors(module: bytes, builtins: Iterable[str]) -> bytes:
@@ -61,10 +67,9 @@ def _changed(module: bytes, builtins: frozenset[str]) -> bytes:
     types = _parameter_counts(found[_TYPES])
     functions = _Reader(found[_FUNCTIONS]).numbers()
     bodies = _bodies(found[_CODE])
+    names = {name: index for index, name in _function_names(sections).items()}
     indexes = {
-        name: index
-        for index, name in _function_names(sections).items()
-        if name in builtins and index >= imported
+        name: index for name, index in names.items() if name in builtins and index >= imported
     }
     if indexes.keys() != builtins:
         missing = ", ".join(sorted(builtins - indexes.keys()))
@@ -74,11 +79,13 @@ def _changed(module: bytes, builtins: frozenset[str]) -> bytes:
         bodies.append(bodies[index - imported])
         functions.append(type_)
         called = imported + len(bodies) - 1
-        bodies[index - imported] = (
-            _glob_body(called, imports.index(_GLOB_HOST))
-            if name == GLOB
-            else _strict_body(types[type_], called)
-        )
+        if name == GLOB:
+            body = _glob_body(called, imports.index(_GLOB_HOST))
+        elif name == _CONCAT:
+            body = _concat_body(called, names.get(_SORT))
+        else:
+            body = _strict_body(types[type_], called)
+        bodies[index - imported] = body
     found[_FUNCTIONS] = _vector(map(_number, functions))
     found[_CODE] = _vector(_number(len(body)) + body for body in bodies)
     return _HEADER + b"".join(
@@ -120,6 +127,22 @@ def _glob_body(called: int, host: int) -> bytes:
             _if_string_has(value, b"\n", by_host),
             _if_string_has(pattern, b"\0[]{}\\", by_host),
             _strict_call(3, called, result),
+            b"\x0b",  # end
+        )
+    )
+
+
+def _concat_body(called: int, sort: int | None) -> bytes:
+    """The body for ``opa_strings_concat(delimiter, strings)``: it sorts the strings if they are a
+    set, and traps if the module has no function for that."""
+    strings, result = 1, 2
+    to_array = _get(strings) + b"\x10" + _number(sort) if sort is not None else b"\x00"
+    return b"".join(
+        (
+            b"\x01\x01" + bytes([_I32]),  # one local of type i32
+            _get(strings) + b"\x2d\x00\x00\x41" + _signed(_SET) + b"\x46",  # i32.load8_u, i32.eq
+            b"\x04\x40" + to_array + b"\x21" + _number(strings) + b"\x0b",  # if, local.set, end
+            _strict_call(2, called, result),
             b"\x0b",  # end
         )
     )
