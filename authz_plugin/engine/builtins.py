@@ -45,8 +45,6 @@ NATIVE: Final[Mapping[str, str]] = {
     "lte": "opa_cmp_lte",
     "minus": "opa_arith_minus",
     "neq": "opa_cmp_neq",
-    "net.cidr_contains": "opa_cidr_contains",
-    "net.cidr_intersects": "opa_cidr_intersects",
     "numbers.range": "opa_numbers_range",
     "object.filter": "builtin_object_filter",
     "object.get": "builtin_object_get",
@@ -61,7 +59,6 @@ NATIVE: Final[Mapping[str, str]] = {
     "startswith": "opa_strings_startswith",
     "strings.replace_n": "opa_strings_replace_n",
     "strings.reverse": "opa_strings_reverse",
-    "to_number": "opa_to_number",
     "trim": "opa_strings_trim",
     "trim_left": "opa_strings_trim_left",
     "trim_prefix": "opa_strings_trim_prefix",
@@ -81,6 +78,8 @@ The others of the library give another result than OPA's server for some argumen
   0.10000000000000000002.
 - ``indexof`` finds ``""``, ``json.unmarshal`` and ``json.is_valid`` accept ``01``, ``bits.rsh(-0,
   1)`` is -1; ``replace(x, "", y)`` does not end.
+- ``net.cidr_contains`` and ``net.cidr_intersects`` know no IPv4 addresses within IPv6.
+- ``to_number`` makes numbers of text that is none, such as ``01``.
 - ``json.marshal`` and ``walk`` have the order of hashes.
 - ``array.slice``, ``substring``, ``regex.find_all_string_submatch_n`` and the other ``bits``
   refuse ``1.0`` for 1, ``format_int`` numbers above 2^53, ``json.filter`` and ``json.remove`` the

@@ -125,7 +125,7 @@ def _glob_body(called: int, host: int) -> bytes:
         (
             b"\x01\x03" + bytes([_I32]),  # three locals of type i32
             _if_string_has(value, b"\n", by_host),
-            _if_string_has(pattern, b"\0[]{}\\", by_host),
+            _if_string_has(pattern, b"\0[]{}()|+^$\\", by_host),
             _strict_call(3, called, result),
             b"\x0b",  # end
         )

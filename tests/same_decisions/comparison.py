@@ -125,7 +125,12 @@ class Comparison:
         self._configurations = configurations
         self._own = threading.local()
         self._lock = threading.Lock()
+        self._servers: list[Server] = []
         self.result = Result()
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
 
     def ask_everything(self, documents: Iterable[bytes]) -> Iterator[Result]:
         """Ask about each document under each configuration; yield the result so far after each."""
@@ -163,6 +168,7 @@ class Comparison:
             config = self._configurations[name]
             with self._lock:
                 server = Server(self._running, config)
+                self._servers.append(server)
             engines[name] = server, Embedded(self._compiled, config)
         return engines[name]
 
@@ -250,7 +256,9 @@ def open_comparison(
         with running_policy_opa(opa, home, config) as running:
             module = compile_policy(opa, sources).module
             compiled = CompiledForBoth(module, home / "bundle")
+            comparison = Comparison(running, compiled, configurations)
             try:
-                yield Comparison(running, compiled, configurations)
+                yield comparison
             finally:
+                comparison.close()
                 compiled.close()

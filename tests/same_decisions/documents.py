@@ -106,7 +106,14 @@ def _remove(_: random.Random, node: Any, key: Any) -> None:
 
 
 def _replace(chance: random.Random, node: Any, key: Any) -> None:
-    node[key] = chance.choice(HOSTILE_VALUES)
+    node[key] = _copied(chance.choice(HOSTILE_VALUES))
+
+
+def _copied(value: Any) -> Any:
+    """A value whose lists and mappings are its own: later changes must not reach the constant."""
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return list(map(_copied, value)) if isinstance(value, list) else value
 
 
 def _extend_text(chance: random.Random, node: Any, key: Any) -> None:
@@ -121,13 +128,13 @@ def _extend_text(chance: random.Random, node: Any, key: Any) -> None:
 
 def _duplicate(chance: random.Random, node: Any, key: Any) -> None:
     if isinstance(node, list):
-        node[key:key] = [node[key]] * chance.choice((1, 1, 2, 30))
+        node[key:key] = [_copied(node[key]) for _ in range(chance.choice((1, 1, 2, 30)))]
     else:
-        node[chance.choice(HOSTILE_TEXTS)] = node[key]
+        node[chance.choice(HOSTILE_TEXTS)] = _copied(node[key])
 
 
 def _wrap(chance: random.Random, node: Any, key: Any) -> None:
-    node[key] = chance.choice(([node[key]], {"a": node[key]}, [node[key], node[key]]))
+    node[key] = chance.choice(([node[key]], {"a": node[key]}, [node[key], _copied(node[key])]))
 
 
 _CHANGES: Final[tuple[Change, ...]] = (
