@@ -18,7 +18,7 @@ test quick unit rego real check: export GOGC ?= 400
 test quick unit rego real check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
 test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run demo quick test unit rego real bench fuzz adversary soak audit engines check fmt generate lock clean
+.PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak audit engines check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -71,6 +71,9 @@ fuzz: $(BIN)/.dev ## An hour of bodies, read by us and by Docker's own types (ne
 
 adversary: $(BIN)/.dev $(BIN)/opa ## Have each profile deny every denied request however it is written (ARGS="--minutes 5")
 	$(BIN)/python -m tests.adversary $(ARGS)
+
+same-decisions: $(BIN)/.dev $(BIN)/opa ## Have the embedded engine and OPA's server decide on a million documents (ARGS="--documents 10000")
+	GOGC=400 $(BIN)/python -m tests.same_decisions $(ARGS)
 
 soak: $(BIN)/.dev $(BIN)/opa ## An hour of mixed load on a guarded dockerd (needs root; ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak $(ARGS)

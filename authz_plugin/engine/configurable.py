@@ -20,6 +20,10 @@ _IDLE: Final = 4
 """Instances that are kept for a configuration, at most."""
 
 
+_LARGEST_IDLE: Final = 4 << 20
+"""The size in bytes of the memory of an instance that is kept, at most."""
+
+
 class ConfigurablePolicy:
     """Evaluates a compiled policy; threads can use it at the same time.
 
@@ -50,7 +54,7 @@ class ConfigurablePolicy:
         if instance is None:
             instance = Instance(self._machine, self._module, key)
         answer = instance.evaluate(DECISION, orjson.dumps(document))
-        if len(idle) < _IDLE:
+        if len(idle) < _IDLE and instance.size <= _LARGEST_IDLE:
             idle.append(instance)
         return answer
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from authz_plugin.decision import Decision, read_decision
 from authz_plugin.engine.cache import PolicyInForce, policy_in_force
 from authz_plugin.engine.compiled import DECISION, CompiledPolicy, data_document, native_code
 from authz_plugin.engine.projection import Dependencies
-from authz_plugin.engine.wasm import Instance, Machine
+from authz_plugin.engine.wasm import LARGE, SMALL, Instance, Machine, MemoryLimitError
 from authz_plugin.errors import EngineError, EngineSetupError
 
 NATIVE: Final = "policy.native"
@@ -34,8 +35,10 @@ _DEPENDENCIES: Final = "dependencies.json"
 _IDLE: Final = 8
 """Unused instances that are kept, at most."""
 
-_LARGEST_IDLE: Final = 8 << 20
-"""The size in bytes of the memory of an instance that is kept, at most."""
+_SMALL_DOCUMENT: Final = 1 << 17
+_LARGE_AT_ONCE: Final = 2
+"""Decisions for which an instance of the size ``LARGE`` is made, at the same time, at most. With
+128 threads the memory of all instances is below 128 * SMALL + 2 * LARGE, 320 MiB."""
 
 _RETRY_EVERY: Final = 0.02
 
@@ -66,25 +69,42 @@ class EmbeddedEngine:
         self._machine = Machine(deadline)
         self._loaded: _Loaded | None = None
         self._lock = threading.Lock()
+        self._large = threading.BoundedSemaphore(_LARGE_AT_ONCE)
 
     def load(self) -> None:
         """Load the policy now instead of at the first decision; raises ``EngineError``."""
         loaded = self._current()
-        loaded.idle.append(Instance(self._machine, loaded.module, loaded.data))
+        loaded.idle.append(Instance(self._machine, loaded.module, loaded.data, SMALL))
 
     def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         del decision_id
+        end = time.monotonic() + self._deadline
         question = orjson.dumps(document)
         loaded = self._current()
+        if len(question) <= _SMALL_DOCUMENT:
+            with contextlib.suppress(MemoryLimitError):
+                return read_decision(self._ask(loaded, question, end), self._required)
+        return read_decision(self._ask_large(loaded, question, end), self._required)
+
+    def _ask(self, loaded: _Loaded, question: bytes, end: float) -> Any:
         try:
             instance = loaded.idle.pop()
         except IndexError:
-            instance = Instance(self._machine, loaded.module, loaded.data)
+            instance = Instance(self._machine, loaded.module, loaded.data, SMALL)
         # An instance that raises is not used again.
-        answer = instance.evaluate(DECISION, question)
-        if len(loaded.idle) < _IDLE and instance.size <= _LARGEST_IDLE:
+        answer = instance.evaluate(DECISION, question, end)
+        if len(loaded.idle) < _IDLE:
             loaded.idle.append(instance)
-        return read_decision(answer, self._required)
+        return answer
+
+    def _ask_large(self, loaded: _Loaded, question: bytes, end: float) -> Any:
+        if not self._large.acquire(timeout=max(0.0, end - time.monotonic())):
+            raise EngineError("too many large requests are decided at the same time")
+        try:
+            with closing(Instance(self._machine, loaded.module, loaded.data, LARGE)) as instance:
+                return instance.evaluate(DECISION, question, end)
+        finally:
+            self._large.release()
 
     def in_force(self) -> PolicyInForce | None:
         """The policy that decides at this moment, for a cache; None if there is none."""

@@ -5,8 +5,14 @@ the rule that called it becomes undefined: a denial would be lost. ``with_strict
 the functions of builtins in a module. They then execute ``unreachable`` instead of returning a null
 pointer, which ends the evaluation with a trap.
 
+``glob.match`` has another mistake: there ``*`` and ``?`` match no newline, so that a label of two
+lines would not be reserved, and unfinished patterns are no error. Calls with a newline
+in the value, and those with more than ``*`` and ``?`` in the pattern, are passed to the host.
+``concat`` joins a set in the order of hashes instead of the strings; it gets the sorted array.
+
 Sources: OPA 1.21.1 ``internal/compiler/wasm/wasm.go`` (compileInternalCall); WebAssembly Core
-Specification 1.0, chapter 5, and its appendix on the name section.
+Specification 1.0, chapter 5, and its appendix on the name section; ``wasm/src/value.h``
+(opa_string_t), ``wasm/src/glob-compiler.cc``.
 """
 
 from __future__ import annotations
@@ -25,6 +31,20 @@ _MOST_BYTES: Final = 5
 """The maximum length of an unsigned 32-bit number in a module."""
 
 
+GLOB: Final = "opa_glob_match"
+GLOB_ID: Final = 1 << 30
+"""The number by which the changed ``GLOB`` calls ``opa_builtin3``; OPA counts from 0."""
+
+_GLOB_HOST: Final = b"opa_builtin3"
+_CONCAT: Final = "opa_strings_concat"
+_SORT: Final = "opa_agg_sort"
+_STRINGS: Final = (4, 8)
+"""The types of strings (OPA_STRING, OPA_STRING_INTERNED)."""
+
+_SET: Final = 7
+"""The type of sets (OPA_SET)."""
+
+
 def with_strict_errors(module: bytes, builtins: Iterable[str]) -> bytes:
     """Return the module with each of the functions ``builtins`` (``{"opa_strings_startswith"}``)
     made to trap instead of returning a null pointer.
@@ -33,7 +53,7 @@ def with_strict_errors(module: bytes, builtins: Iterable[str]) -> bytes:
     """
     try:
         return _changed(module, frozenset(builtins))
-    except (IndexError, KeyError, UnicodeDecodeError) as error:
+    except (IndexError, KeyError, ValueError) as error:
         raise PolicyError(f"the compiled policy cannot be read: {error!r}") from error
 
 
@@ -42,23 +62,30 @@ def _changed(module: bytes, builtins: frozenset[str]) -> bytes:
         raise PolicyError("the compiled policy is not a WebAssembly module of version 1")
     sections = list(_sections(module))
     found = {id_: content for id_, content in sections if id_ != _CUSTOM}
-    imported = _imported_functions(found[_IMPORTS])
+    imports = _imported_functions(found[_IMPORTS])
+    imported = len(imports)
     types = _parameter_counts(found[_TYPES])
     functions = _Reader(found[_FUNCTIONS]).numbers()
     bodies = _bodies(found[_CODE])
+    names = {name: index for index, name in _function_names(sections).items()}
     indexes = {
-        name: index
-        for index, name in _function_names(sections).items()
-        if name in builtins and index >= imported
+        name: index for name, index in names.items() if name in builtins and index >= imported
     }
     if indexes.keys() != builtins:
         missing = ", ".join(sorted(builtins - indexes.keys()))
         raise PolicyError(f"the compiled policy lacks functions of OPA: {missing}")
-    for index in indexes.values():
+    for name, index in indexes.items():
         type_ = functions[index - imported]
         bodies.append(bodies[index - imported])
         functions.append(type_)
-        bodies[index - imported] = _strict_body(types[type_], imported + len(bodies) - 1)
+        called = imported + len(bodies) - 1
+        if name == GLOB:
+            body = _glob_body(called, imports.index(_GLOB_HOST))
+        elif name == _CONCAT:
+            body = _concat_body(called, names.get(_SORT))
+        else:
+            body = _strict_body(types[type_], called)
+        bodies[index - imported] = body
     found[_FUNCTIONS] = _vector(map(_number, functions))
     found[_CODE] = _vector(_number(len(body)) + body for body in bodies)
     return _HEADER + b"".join(
@@ -71,19 +98,95 @@ def _changed(module: bytes, builtins: frozenset[str]) -> bytes:
 def _strict_body(parameters: int, called: int) -> bytes:
     """The body of a function that calls another one with its own parameters, returns its result and
     traps if that is a null pointer."""
-    arguments = b"".join(b"\x20" + _number(index) for index in range(parameters))  # local.get
-    result = _number(parameters)
+    locals_ = b"\x01\x01" + bytes([_I32])  # one local of type i32
+    return locals_ + _strict_call(parameters, called, parameters) + b"\x0b"  # end
+
+
+def _strict_call(parameters: int, called: int, result: int) -> bytes:
+    """Code that leaves the result of a call; ``result`` is a local of its own."""
     return b"".join(
         (
-            b"\x01\x01" + bytes([_I32]),  # one local of type i32
-            arguments,
+            b"".join(_get(index) for index in range(parameters)),
             b"\x10" + _number(called),  # call
-            b"\x22" + result,  # local.tee
+            b"\x22" + _number(result),  # local.tee
             b"\x45\x04\x40\x00\x0b",  # i32.eqz, if, unreachable, end
-            b"\x20" + result,  # local.get
+            _get(result),
+        )
+    )
+
+
+def _glob_body(called: int, host: int) -> bytes:
+    """The body for ``opa_glob_match(pattern, delimiters, value)``: calls ``host`` if a string has
+    one of the bytes that ``called`` gets wrong."""
+    pattern, value, result = 0, 2, 3
+    arguments = b"\x41" + _signed(GLOB_ID) + b"\x41\x00"  # i32.const, i32.const 0
+    by_host = arguments + _strict_call(3, host, result) + b"\x0f"  # return
+    return b"".join(
+        (
+            b"\x01\x03" + bytes([_I32]),  # three locals of type i32
+            _if_string_has(value, b"\n", by_host),
+            _if_string_has(pattern, b"\0[]{}()|+^$\\", by_host),
+            _strict_call(3, called, result),
             b"\x0b",  # end
         )
     )
+
+
+def _concat_body(called: int, sort: int | None) -> bytes:
+    """The body for ``opa_strings_concat(delimiter, strings)``: it sorts the strings if they are a
+    set, and traps if the module has no function for that."""
+    strings, result = 1, 2
+    to_array = _get(strings) + b"\x10" + _number(sort) if sort is not None else b"\x00"
+    return b"".join(
+        (
+            b"\x01\x01" + bytes([_I32]),  # one local of type i32
+            _get(strings) + b"\x2d\x00\x00\x41" + _signed(_SET) + b"\x46",  # i32.load8_u, i32.eq
+            b"\x04\x40" + to_array + b"\x21" + _number(strings) + b"\x0b",  # if, local.set, end
+            _strict_call(2, called, result),
+            b"\x0b",  # end
+        )
+    )
+
+
+def _if_string_has(parameter: int, bytes_: bytes, then: bytes) -> bytes:
+    """Code that executes ``then`` if a parameter is a string with one of some bytes. It uses the
+    locals 4 and 5."""
+    position, end = 4, 5
+    load_byte, load = b"\x2d\x00\x00", b"\x28\x02"  # i32.load8_u, i32.load
+    types = (_get(parameter) + load_byte + b"\x41" + _signed(type_) + b"\x46" for type_ in _STRINGS)
+    found = (_get(position) + load_byte + b"\x41" + _signed(byte) + b"\x46" for byte in bytes_)
+    return b"".join(
+        (
+            b"\x02\x40",  # block
+            _any(types) + b"\x45\x0d\x00",  # i32.eqz, br_if: not a string
+            _get(parameter) + load + b"\x08" + b"\x22" + _number(position),  # local.tee
+            _get(parameter) + load + b"\x04" + b"\x6a\x21" + _number(end),  # i32.add, local.set
+            b"\x03\x40",  # loop
+            _get(position) + _get(end) + b"\x4f\x0d\x01",  # i32.ge_u, br_if: out of the block
+            _any(found) + b"\x04\x40" + then + b"\x0b",  # if … end
+            _get(position) + b"\x41\x01\x6a\x21" + _number(position),  # i32.add, local.set
+            b"\x0c\x00",  # br: again
+            b"\x0b\x0b",  # end, end
+        )
+    )
+
+
+def _get(local: int) -> bytes:
+    return b"\x20" + _number(local)  # local.get
+
+
+def _any(conditions: Iterable[bytes]) -> bytes:
+    first, *others = conditions
+    return first + b"".join(other + b"\x72" for other in others)  # i32.or
+
+
+def _signed(value: int) -> bytes:
+    """A natural number in the encoding for signed ones."""
+    encoded = bytearray()
+    while value >= 0x40:  # noqa: PLR2004 - the seventh bit is the sign
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
 
 
 class _Reader:
@@ -144,22 +247,21 @@ def _parameter_counts(content: bytes) -> list[int]:
     return counts
 
 
-def _imported_functions(content: bytes) -> int:
-    """The number of imported functions, which have the first indexes."""
+def _imported_functions(content: bytes) -> list[bytes]:
+    """The names of the imported functions, which have the first indexes."""
     reader = _Reader(content)
-    count = 0
+    names = []
     for _ in range(reader.number()):
         reader.bytes()
-        reader.bytes()
-        kind = reader.byte()
+        name, kind = reader.bytes(), reader.byte()
         if kind == _FUNCTION_IMPORT:
             reader.number()
-            count += 1
+            names.append(name)
         elif kind == 2:  # noqa: PLR2004 - a memory
             reader.skip_limits()
         else:
             raise IndexError("an import that OPA does not make")
-    return count
+    return names
 
 
 def _bodies(content: bytes) -> list[bytes]:

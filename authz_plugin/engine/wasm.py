@@ -11,18 +11,24 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import threading
-from collections.abc import Sequence
+import time
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import orjson
 import wasmtime
 
-from authz_plugin.engine.builtins import PROVIDED, BuiltinError, Number
+from authz_plugin.engine.builtins import PROVIDED, BuiltinError, Number, glob_match
+from authz_plugin.engine.strict_errors import GLOB_ID
 from authz_plugin.errors import EngineError, EngineSetupError
 
-MEMORY_LIMIT: Final = 512 << 20
-"""The maximum size of the memory of an instance, in bytes."""
+SMALL: Final = 1 << 20
+LARGE: Final = 96 << 20
+"""By how many bytes the memory of an instance may grow in evaluations: an ordinary request needs
+0.2 MiB, one of 4 MiB or with 65,536 short strings 20, one with 3,000 mounts that are denied 90."""
 
 ANSWER_LIMIT: Final = 1 << 20
 """The maximum length of an answer, in bytes; a decision has a few hundred."""
@@ -30,9 +36,16 @@ ANSWER_LIMIT: Final = 1 << 20
 _TICKS: Final = 20
 """The parts into which the time for a decision is divided; it is measured to one part."""
 
+_NO_MEMORY: Final = "opa_malloc: failed"
+"""What a module says that cannot get memory (``wasm/src/malloc.c``)."""
+
 _PAGE: Final = 1 << 16
 _LARGEST_CALL: Final = 5
 """Arguments of a host function for builtins, the context included, at most."""
+
+
+class MemoryLimitError(EngineError):
+    """An evaluation needs more memory than the instance may have."""
 
 
 class Machine:
@@ -45,6 +58,7 @@ class Machine:
         config = wasmtime.Config()
         config.epoch_interruption = True
         self.engine = wasmtime.Engine(config)
+        self.deadline = deadline
         self._tick = deadline / _TICKS
         self._closed = threading.Event()
         threading.Thread(target=self._measure, name="deadlines", daemon=True).start()
@@ -78,6 +92,10 @@ class Machine:
             return False
         return True
 
+    def ticks_until(self, end: float) -> int:
+        """The parts of the time for a decision that are left until a ``time.monotonic()``."""
+        return max(1, math.ceil((end - time.monotonic()) / self._tick))
+
     def _measure(self) -> None:
         while not self._closed.wait(self._tick):
             self.engine.increment_epoch()
@@ -86,12 +104,16 @@ class Machine:
 class Instance:
     """An instance of a module with the data of a policy (``{"docker": {"authz": …}}`` as JSON).
 
-    Raises ``EngineError`` if it cannot be made.
+    ``growth`` is by how many bytes its memory may grow in evaluations. Raises ``EngineError`` if it
+    cannot be made.
     """
 
-    def __init__(self, machine: Machine, module: wasmtime.Module, data: bytes) -> None:
+    def __init__(
+        self, machine: Machine, module: wasmtime.Module, data: bytes, growth: int = LARGE
+    ) -> None:
+        self._machine = machine
         self._store = wasmtime.Store(machine.engine)
-        self._store.set_limits(memory_size=MEMORY_LIMIT)
+        self._store.set_limits(memory_size=LARGE)
         self._store.set_epoch_deadline(_TICKS)
         try:
             self._memory = wasmtime.Memory(self._store, _memory_type(module))
@@ -100,12 +122,14 @@ class Instance:
             self._evaluate = self._function("opa_eval")
             builtins = self._ids(self._call("builtins"))
             self._builtins = {id_: PROVIDED[name] for name, id_ in builtins.items()}
+            self._builtins[GLOB_ID] = glob_match
             self._entrypoints = self._ids(self._call("entrypoints"))
             self._data = self._put(data)
             self._base: int = self._call("opa_heap_ptr_get")
+            self._store.set_limits(memory_size=self.size + growth)
         except KeyError as error:
             raise EngineError(f"the policy calls {error}, which the plugin lacks") from error
-        except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+        except (BuiltinError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
             raise EngineError(f"the policy cannot be set up: {_reason(error)}") from error
 
     @property
@@ -113,18 +137,33 @@ class Instance:
         """The present size of the memory in bytes; it only grows."""
         return self._memory.data_len(self._store)
 
-    def evaluate(self, entrypoint: str, document: bytes) -> Any:
+    def evaluate(self, entrypoint: str, document: bytes, end: float | None = None) -> Any:
         """The value of an entrypoint (``"docker/authz/decision"``) for an input document as JSON.
 
-        Raises ``EngineError`` if it is undefined, and where OPA's server would return an error.
+        ``end`` is the ``time.monotonic()`` until which it may take, if not the whole deadline.
+        Raises ``EngineError`` if it is undefined, and where OPA's server would return an error;
+        ``MemoryLimitError`` if the memory does not suffice.
         """
-        self._store.set_epoch_deadline(_TICKS)
+        try:
+            results = orjson.loads(self.answer(entrypoint, document, end))
+        except orjson.JSONDecodeError:
+            raise EngineError("the policy's answer is not JSON") from None
+        if len(results) != 1:
+            raise EngineError("the policy has no decision")
+        return results[0]["result"]
+
+    def answer(self, entrypoint: str, document: bytes, end: float | None = None) -> bytes:
+        """The values of an entrypoint as JSON: ``[]`` or ``[{"result": …}]``.
+
+        Raises ``EngineError`` where OPA's server would return an error, and ``MemoryLimitError``.
+        """
+        self._store.set_epoch_deadline(_TICKS if end is None else self._machine.ticks_until(end))
         length = len(document)
         heap = (self._base + length + 7) & ~7
         try:
             self._reserve(heap)
             self._memory.write(self._store, document, self._base)
-            answer = self._evaluate(
+            address = self._evaluate(
                 self._store,
                 0,
                 self._entrypoints[entrypoint],
@@ -134,43 +173,46 @@ class Instance:
                 heap,
                 0,
             )
-            results = orjson.loads(self._text(answer))
+            return self._text(address)
         except BuiltinError as error:
             raise EngineError(str(error)) from error
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             raise EngineError(_reason(error)) from error
-        except orjson.JSONDecodeError:
-            raise EngineError("the policy's answer is not JSON") from None
-        if len(results) != 1:
-            raise EngineError("the policy has no decision")
-        return results[0]["result"]
+
+    def close(self) -> None:
+        """Release the memory; the instance must not be used again."""
+        self._store.close()
 
     def _linker(self, engine: wasmtime.Engine) -> wasmtime.Linker:
         """What a module imports: its memory, a function for errors and those for builtins."""
         i32 = wasmtime.ValType.i32()
         linker = wasmtime.Linker(engine)
         linker.define(self._store, "env", "memory", self._memory)
-        linker.define_func("env", "opa_abort", wasmtime.FuncType([i32], []), self._abort)
+        abort, builtin = _weak(self._abort), _weak(self._builtin)
+        linker.define_func("env", "opa_abort", wasmtime.FuncType([i32], []), abort)
         for count in range(_LARGEST_CALL):
             type_ = wasmtime.FuncType([i32] * (count + 2), [i32])
-            linker.define_func("env", f"opa_builtin{count}", type_, self._builtin)
+            linker.define_func("env", f"opa_builtin{count}", type_, builtin)
         return linker
 
     def _abort(self, message: int) -> None:
-        raise BuiltinError(self._text(message).decode(errors="replace"))
+        text = self._text(message).decode(errors="replace")
+        if text == _NO_MEMORY:
+            raise _memory_limit()
+        raise BuiltinError(text)
 
     def _builtin(self, id_: int, _context: int, *arguments: int) -> int:
         result = self._builtins[id_](*map(self._argument, arguments))
         return self._put(orjson.dumps(result))
 
     def _argument(self, address: int) -> Any:
-        """The JSON value of a builtin's argument; raises ``BuiltinError`` if that has a set."""
-        value = self._value(address)
-        if isinstance(value, list) and any(isinstance(inner, list | dict) for inner in value):
-            literal = self._text(self._call("opa_value_dump", address))
-            if literal != self._text(self._call("opa_json_dump", address)):
-                raise BuiltinError("a set in the arguments of a builtin is not supported")
-        return value
+        """The JSON value of a builtin's argument; raises ``BuiltinError`` if that is or has a set,
+        or an object with a key that is not a string: their literals are not JSON."""
+        text = self._text(self._call("opa_value_dump", address))
+        try:
+            return json.loads(text, parse_int=Number, parse_float=Number)
+        except ValueError:
+            raise BuiltinError("a set in the arguments of a builtin is not supported") from None
 
     def _call(self, function: str, *arguments: int) -> int:
         result: int = self._function(function)(self._store, *arguments)
@@ -202,7 +244,10 @@ class Instance:
     def _reserve(self, end: int) -> None:
         missing = end - self.size
         if missing > 0:
-            self._memory.grow(self._store, -(-missing // _PAGE))
+            try:
+                self._memory.grow(self._store, -(-missing // _PAGE))
+            except wasmtime.WasmtimeError as error:
+                raise _memory_limit() from error
 
     def _text(self, address: int) -> bytes:
         """The bytes from an address to the next zero byte."""
@@ -214,6 +259,24 @@ class Instance:
         if not text[1]:
             raise EngineError("the policy's answer is too large to be a decision")
         return text[0]
+
+
+def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that calls a method and does not keep its object: a store keeps its functions, and
+    an instance that its own store keeps would never be released."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: int) -> Any:
+        found = reference()
+        if found is None:
+            raise EngineError("the instance was released")
+        return found(*arguments)
+
+    return call
+
+
+def _memory_limit() -> MemoryLimitError:
+    return MemoryLimitError("the request needs more memory than a decision may take")
 
 
 def _memory_type(module: wasmtime.Module) -> wasmtime.MemoryType:
