@@ -52,9 +52,9 @@ class Opa:
         return found
 
     def build(self, target: str, entrypoint: str, folder: Path, part: str) -> bytes:
-        """Build a bundle of the policies in the folders of a folder, without tests and data.
+        """Build a bundle of the policies in a folder, without tests and data.
 
-        The folders are called ``docker`` and, if the operator has rules, ``custom``. Returns one
+        If there are folders ``docker`` or ``custom`` in it, only their policies count. Returns one
         file of the bundle (``"/policy.wasm"``). ``target`` is ``"wasm"`` or ``"plan"``. Raises
         ``PolicyError``.
         """
@@ -67,7 +67,7 @@ class Opa:
                 "--ignore=*_test.rego",
                 "--ignore=*.json",
                 f"--output={archive}",
-                *(name for name in ("docker", "custom") if (folder / name).is_dir()),
+                *([name for name in ("docker", "custom") if (folder / name).is_dir()] or ["."]),
                 folder=folder,
             )
             with tarfile.open(archive) as bundle:
