@@ -9,7 +9,6 @@ Sources: https://www.openpolicyagent.org/docs/wasm (ABI 1.2 and later), OPA 1.21
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import threading
@@ -23,6 +22,7 @@ import wasmtime
 
 from authz_plugin.engine.builtins import PROVIDED, BuiltinError, Number, glob_match
 from authz_plugin.engine.strict_errors import GLOB_ID
+from authz_plugin.engine.wasm_calls import Calls, Function
 from authz_plugin.errors import EngineError, EngineSetupError
 
 SMALL: Final = 1 << 20
@@ -40,6 +40,7 @@ _NO_MEMORY: Final = "opa_malloc: failed"
 """What a module says that cannot get memory (``wasm/src/malloc.c``)."""
 
 _PAGE: Final = 1 << 16
+_USUAL_ANSWER: Final = 1 << 12
 _LARGEST_CALL: Final = 5
 """Arguments of a host function for builtins, the context included, at most."""
 
@@ -112,30 +113,37 @@ class Instance:
         self, machine: Machine, module: wasmtime.Module, data: bytes, growth: int = LARGE
     ) -> None:
         self._machine = machine
+        self._raised: Exception | None = None
         self._store = wasmtime.Store(machine.engine)
         self._store.set_limits(memory_size=LARGE)
         self._store.set_epoch_deadline(_TICKS)
         try:
             self._memory = wasmtime.Memory(self._store, _memory_type(module))
             instance = self._linker(machine.engine).instantiate(self._store, module)
-            self._exports = instance.exports(self._store)
-            self._evaluate = self._function("opa_eval")
-            builtins = self._ids(self._call("builtins"))
+            self._calls = Calls(self._store, self._memory)
+            exports = instance.exports(self._store)
+            self._evaluate = self._function(exports, "opa_eval", 7, is_long=True)
+            self._dump_json = self._function(exports, "opa_json_dump", 1)
+            self._dump_value = self._function(exports, "opa_value_dump", 1)
+            self._allocate = self._function(exports, "opa_malloc", 1)
+            self._parse = self._function(exports, "opa_json_parse", 2)
+            builtins = self._ids(self._function(exports, "builtins", 0)())
             self._builtins = {id_: PROVIDED[name] for name, id_ in builtins.items()}
             self._builtins[GLOB_ID] = glob_match
-            self._entrypoints = self._ids(self._call("entrypoints"))
+            self._entrypoints = self._ids(self._function(exports, "entrypoints", 0)())
             self._data = self._put(data)
-            self._base: int = self._call("opa_heap_ptr_get")
+            self._base = self._function(exports, "opa_heap_ptr_get", 0)()
             self._store.set_limits(memory_size=self.size + growth)
         except KeyError as error:
             raise EngineError(f"the policy calls {error}, which the plugin lacks") from error
-        except (BuiltinError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
-            raise EngineError(f"the policy cannot be set up: {_reason(error)}") from error
+        except (BuiltinError, TypeError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            reason = _reason(self._raised or error)
+            raise EngineError(f"the policy cannot be set up: {reason}") from error
 
     @property
     def size(self) -> int:
         """The present size of the memory in bytes; it only grows."""
-        return self._memory.data_len(self._store)
+        return self._calls.size()
 
     def evaluate(self, entrypoint: str, document: bytes, end: float | None = None) -> Any:
         """The value of an entrypoint (``"docker/authz/decision"``) for an input document as JSON.
@@ -157,27 +165,18 @@ class Instance:
 
         Raises ``EngineError`` where OPA's server would return an error, and ``MemoryLimitError``.
         """
-        self._store.set_epoch_deadline(_TICKS if end is None else self._machine.ticks_until(end))
+        self._calls.set_deadline(_TICKS if end is None else self._machine.ticks_until(end))
         length = len(document)
         heap = (self._base + length + 7) & ~7
         try:
             self._reserve(heap)
-            self._memory.write(self._store, document, self._base)
-            address = self._evaluate(
-                self._store,
-                0,
-                self._entrypoints[entrypoint],
-                self._data,
-                self._base,
-                length,
-                heap,
-                0,
-            )
-            return self._text(address)
-        except BuiltinError as error:
-            raise EngineError(str(error)) from error
+            self._calls.write(document, self._base)
+            number = self._entrypoints[entrypoint]
+            return self._text(self._evaluate(0, number, self._data, self._base, length, heap, 0))
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-            raise EngineError(_reason(error)) from error
+            if isinstance(self._raised, EngineError):
+                raise self._raised from error
+            raise EngineError(_reason(self._raised or error)) from error
 
     def close(self) -> None:
         """Release the memory; the instance must not be used again."""
@@ -188,12 +187,29 @@ class Instance:
         i32 = wasmtime.ValType.i32()
         linker = wasmtime.Linker(engine)
         linker.define(self._store, "env", "memory", self._memory)
-        abort, builtin = _weak(self._abort), _weak(self._builtin)
+        abort, builtin = self._host_function("_abort"), self._host_function("_builtin")
         linker.define_func("env", "opa_abort", wasmtime.FuncType([i32], []), abort)
         for count in range(_LARGEST_CALL):
             type_ = wasmtime.FuncType([i32] * (count + 2), [i32])
             linker.define_func("env", f"opa_builtin{count}", type_, builtin)
         return linker
+
+    def _host_function(self, name: str) -> Callable[..., Any]:
+        """A function that calls a method and keeps its exception, but not this object: a store
+        keeps its functions, so an instance that these keep would never be released."""
+        reference = weakref.ref(self)
+
+        def call(*arguments: int) -> Any:
+            instance = reference()
+            if instance is None:
+                raise EngineError("the instance was released")
+            try:
+                return getattr(instance, name)(*arguments)
+            except Exception as error:
+                instance._raised = error  # noqa: SLF001 - of the same class
+                raise
+
+        return call
 
     def _abort(self, message: int) -> None:
         text = self._text(message).decode(errors="replace")
@@ -208,25 +224,23 @@ class Instance:
     def _argument(self, address: int) -> Any:
         """The JSON value of a builtin's argument; raises ``BuiltinError`` if that is or has a set,
         or an object with a key that is not a string: their literals are not JSON."""
-        text = self._text(self._call("opa_value_dump", address))
+        text = self._text(self._dump_value(address))
         try:
             return json.loads(text, parse_int=Number, parse_float=Number)
         except ValueError:
             raise BuiltinError("a set in the arguments of a builtin is not supported") from None
 
-    def _call(self, function: str, *arguments: int) -> int:
-        result: int = self._function(function)(self._store, *arguments)
-        return result
-
-    def _function(self, name: str) -> wasmtime.Func:
-        exported = self._exports[name]
+    def _function(
+        self, exports: Any, name: str, parameters: int, *, is_long: bool = False
+    ) -> Function:
+        exported = exports.get(name)
         if not isinstance(exported, wasmtime.Func):
             raise EngineError(f"the compiled policy has no function {name}")
-        return exported
+        return self._calls.function(exported, parameters, is_long=is_long)
 
     def _value(self, address: int) -> Any:
         """The JSON value of an OPA value; its numbers are ``Number``."""
-        text = self._text(self._call("opa_json_dump", address))
+        text = self._text(self._dump_json(address))
         return json.loads(text, parse_int=Number, parse_float=Number)
 
     def _ids(self, address: int) -> dict[str, int]:
@@ -234,9 +248,9 @@ class Instance:
 
     def _put(self, value: bytes) -> int:
         """Make an OPA value of JSON and return its address."""
-        address = self._call("opa_malloc", len(value))
-        self._memory.write(self._store, value, address)
-        parsed = self._call("opa_json_parse", address, len(value))
+        address = self._allocate(len(value))
+        self._calls.write(value, address)
+        parsed = self._parse(address, len(value))
         if not parsed:
             raise BuiltinError("a value is not JSON")
         return parsed
@@ -251,28 +265,12 @@ class Instance:
 
     def _text(self, address: int) -> bytes:
         """The bytes from an address to the next zero byte."""
-        size = min(self.size - address, ANSWER_LIMIT)
-        pointer = ctypes.addressof(self._memory.data_ptr(self._store).contents) + address
-        text = ctypes.string_at(pointer, min(size, _PAGE)).partition(b"\0")
-        if not text[1]:
-            text = ctypes.string_at(pointer, size).partition(b"\0")
-        if not text[1]:
-            raise EngineError("the policy's answer is too large to be a decision")
-        return text[0]
-
-
-def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that calls a method and does not keep its object: a store keeps its functions, and
-    an instance that its own store keeps would never be released."""
-    reference = weakref.WeakMethod(method)
-
-    def call(*arguments: int) -> Any:
-        found = reference()
-        if found is None:
-            raise EngineError("the instance was released")
-        return found(*arguments)
-
-    return call
+        most = min(self.size - address, ANSWER_LIMIT)
+        for length in (min(most, _USUAL_ANSWER), most):
+            text, end, _ = self._calls.read(address, length).partition(b"\0")
+            if end:
+                return text
+        raise EngineError("the policy's answer is too large to be a decision")
 
 
 def _memory_limit() -> MemoryLimitError:
@@ -288,6 +286,8 @@ def _memory_type(module: wasmtime.Module) -> wasmtime.MemoryType:
 
 def _reason(error: Exception) -> str:
     """Why an evaluation ended, without values of the request."""
+    if isinstance(error, BuiltinError):
+        return str(error)
     if isinstance(error, wasmtime.Trap):
         if error.trap_code == wasmtime.TrapCode.INTERRUPT:
             return "the policy did not decide in time"
