@@ -34,6 +34,7 @@ _FORMAT: Final = "1"
 
 _MODULE: Final = "policy.wasm"
 _DIGEST: Final = "sources.sha256"
+_DIGEST_SIZE: Final = 32
 
 
 class UnsupportedBuiltinsError(PolicyError):
@@ -114,13 +115,15 @@ def cached(
 ) -> bytes:
     """The content of a file in the cache.
 
-    It is made if the file is missing or not usable, or if another user can change it. A cache that
-    cannot be written is not used.
+    It is made if the file is missing, damaged or not usable, or if another user can change it. A
+    cache that cannot be written is not used. The file begins with the SHA-256 of its content, which
+    a loss of power or a full disk may have cut off.
     """
     file = cache / name
     with contextlib.suppress(OSError):
-        content = _trusted(file)
-        if is_usable(content):
+        stored = _trusted(file)
+        digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
+        if hashlib.sha256(content).digest() == digest and is_usable(content):
             return content
     content = make()
     with contextlib.suppress(OSError):
@@ -128,7 +131,7 @@ def cached(
         _trust(cache.stat())
         with tempfile.NamedTemporaryFile(dir=cache, delete=False) as new:
             try:
-                new.write(content)
+                new.write(hashlib.sha256(content).digest() + content)
                 new.flush()
                 Path(new.name).replace(file)
             except BaseException:
