@@ -5,6 +5,10 @@ message as soon as it is complete. Before an answer has to wait for something el
 disk), ``step_aside`` lets another thread lead. So a message that is answered from memory costs no
 change of thread, and a slow client, engine or disk delays no other connection.
 
+As many threads that have stepped aside work at the same time as there are processors, because more
+would only take Python's global lock from each other. A thread waits ``_LONGEST_WAIT`` for its turn
+and then goes on without one, so that those that wait for an engine or a disk stop nobody.
+
 A request that does not have dockerd's form (``wire``) is passed on with the bytes received.
 """
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from authz_plugin import exchange
 from authz_plugin.exchange import Exchange
 from tests.harness.plugin import wait_for
 
@@ -26,6 +27,7 @@ class Server:
         self.closed: list[str] = []
         self.held = threading.Event()
         self.names: list[str] = []
+        self.begun: list[bytes] = []
         self.ends: dict[str, socket.socket] = {}
         self._cleanup = cleanup
         self.exchange: Exchange[str] = Exchange(
@@ -50,6 +52,7 @@ class Server:
         self.names.append(str(threading.get_ident()))
         if message == b"wait":
             self.exchange.step_aside()
+            self.begun.append(message)
             self.held.wait(5)
         if message == b"defect":
             raise KeyError(message)
@@ -108,6 +111,28 @@ def test_a_message_that_waits_keeps_no_other_waiting(server: Server) -> None:
     server.held.set()
     assert waiting.recv(1000).endswith(b"WAIT")
     assert ask(waiting, b"b") == b"B"
+
+
+def test_those_that_step_aside_take_turns_and_wait_only_so_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    for longest, at_once in ((10.0, 1), (0.01, 2)):
+        monkeypatch.setattr(exchange, "_LONGEST_WAIT", longest)
+        with ExitStack() as cleanup:
+            server = Server(cleanup)
+            clients = [server.connect("one"), server.connect("other")]
+            for client in clients:
+                client.sendall(request(b"wait"))
+            wait_for(lambda s=server, n=at_once: len(s.begun) == n, "the messages to begin")
+            time.sleep(0.1)
+            assert len(server.begun) == at_once
+            server.held.set()
+            assert all(client.recv(1000).endswith(b"WAIT") for client in clients)
+            server.exchange.stop()
+            wait_for(
+                lambda s=server: not s.exchange._connections, "the connections to be passed on"
+            )
 
 
 def test_no_more_messages_are_answered_at_once_than_there_are_threads(server: Server) -> None:

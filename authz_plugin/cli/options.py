@@ -12,8 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from authz_plugin import policy, renamed, settings
-from authz_plugin.engine import binary
-from authz_plugin.engine.binary import Opa
+from authz_plugin.engine.binary import OpaWhenNeeded
 from authz_plugin.hostpaths import host_paths
 from authz_plugin.policy import Bundle
 from authz_plugin.settings import Key, Settings
@@ -95,10 +94,13 @@ def current_name_option(option: str, text: str, current: Callable[[str], str]) -
 
 
 @contextmanager
-def assembled(options: Mapping[str, Any]) -> Iterator[tuple[Opa, Bundle]]:
-    """The bundle that a command's options make, for as long as it is used, and the OPA for it."""
+def assembled(options: Mapping[str, Any]) -> Iterator[tuple[OpaWhenNeeded, Bundle]]:
+    """The bundle that a command's options make, for as long as it is used, and the OPA for it.
+
+    Only rules of one's own need an OPA.
+    """
     loaded = load_settings(options)
-    opa = binary.find(loaded.opa.binary)
+    opa = OpaWhenNeeded(loaded.opa.binary)
     config = policy.configuration(loaded, host_paths(visible=loaded.sees_host))
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         yield opa, policy.assemble(Path(folder), config, loaded.policies, opa)

@@ -85,7 +85,7 @@ def test(*, folder: Path, as_json: bool) -> None:
 def bench(*, as_json: bool, **options: Any) -> None:
     """Measure what a decision costs OPA, with your profile and rules."""
     with assembled(options) as (opa, bundle):
-        costs = rule_authoring.bench(opa, bundle.folder)
+        costs = rule_authoring.bench(opa.find(), bundle.folder)
     if as_json:
         print_json(microseconds=costs)
         return
