@@ -75,8 +75,7 @@ def compile_policy(opa: Opa, folder: Path) -> CompiledPolicy:
     unsupported = sorted(builtins - NATIVE.keys() - PROVIDED.keys())
     if unsupported:
         raise UnsupportedBuiltinsError(
-            f"the policy calls {', '.join(unsupported)}, which only OPA's server has: "
-            "set engine to opa"
+            f"the policy calls {', '.join(unsupported)}, which only OPA's server has"
         )
     module = opa.build("wasm", DECISION, folder, "/policy.wasm")
     native = {NATIVE[name] for name in builtins & NATIVE.keys()}
