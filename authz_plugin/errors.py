@@ -51,6 +51,10 @@ class PolicyError(SetupError):
     """The policies do not compile, or lack something that every decision needs."""
 
 
+class UnsupportedBuiltinsError(PolicyError):
+    """The policy calls builtins that only OPA's server has."""
+
+
 class EngineSetupError(SetupError):
     """No policy engine can be found, started or reached."""
 

@@ -31,6 +31,9 @@ Answers = Mapping[str, Callable[[bytes], bytes]]
 _LARGE: Final = 1 << 18
 """The length of a message, in bytes, from which its answer is not worth a wait of the others."""
 
+_LONGEST_WAIT: Final = 0.02
+"""Seconds after which a thread that has stepped aside does not wait for a turn any longer."""
+
 _PIECE: Final = 1 << 16
 _LARGEST_PIECE: Final = 1 << 20
 
@@ -85,6 +88,7 @@ class Exchange(Generic[H]):
         self._lead = threading.Lock()
         self._local = threading.local()
         self._lock = threading.Lock()
+        self._turns = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._started = 0
         self._waiting = 0
         self._stopping = False
@@ -113,6 +117,7 @@ class Exchange(Generic[H]):
         if is_missing:
             self._start_thread()
         self._lead.release()
+        self._local.has_turn = self._turns.acquire(timeout=_LONGEST_WAIT)
 
     def end_before(self, latest: float) -> None:
         """Shut down each connection whose request began before ``latest``."""
@@ -161,6 +166,8 @@ class Exchange(Generic[H]):
             self._close(connection)
         leads = self._local.answering is not None
         self._local.answering = None
+        if not leads and self._local.has_turn:
+            self._turns.release()
         return leads
 
     def _receive(self, connection: _Connection[H]) -> None:

@@ -50,4 +50,4 @@ def test_a_changed_rule_is_found_with_a_small_document(opa: Opa, tmp_path: Path)
         assert result.different > 0
         small = comparison.smallest(result.differences[0])
     assert small.server != small.embedded
-    assert len(small.document) < 600
+    assert len(small.document) < 700

@@ -28,7 +28,7 @@ from authz_plugin.engine.dependencies import dependencies_of
 from authz_plugin.engine.projection import Dependencies
 from authz_plugin.engine.strict_errors import with_strict_errors
 from authz_plugin.engine.wasm import Machine
-from authz_plugin.errors import PolicyError
+from authz_plugin.errors import UnsupportedBuiltinsError
 
 DECISION: Final = "docker/authz/decision"
 """The rule that is asked for."""
@@ -41,10 +41,7 @@ _KEPT: Final = 16
 
 _COMPILED: Final = "policy.compiled"
 _DIGEST: Final = "sources.sha256"
-
-
-class UnsupportedBuiltinsError(PolicyError):
-    """The policy calls builtins that only OPA's server has."""
+_DIGEST_SIZE: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +138,15 @@ def cached(
 ) -> bytes:
     """The content of a file in the cache.
 
-    It is made if the file is missing or not usable, or if another user can change it. A cache that
-    cannot be written is not used.
+    It is made if the file is missing, damaged or not usable, or if another user can change it. A
+    cache that cannot be written is not used. The file begins with the SHA-256 of its content, which
+    a loss of power or a full disk may have cut off.
     """
     file = cache / name
     with contextlib.suppress(OSError):
-        content = _trusted(file)
-        if is_usable(content):
+        stored = _trusted(file)
+        digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
+        if hashlib.sha256(content).digest() == digest and is_usable(content):
             return content
     content = make()
     with contextlib.suppress(OSError):
@@ -155,7 +154,7 @@ def cached(
         _trust(cache.stat())
         with tempfile.NamedTemporaryFile(dir=cache, delete=False) as new:
             try:
-                new.write(content)
+                new.write(hashlib.sha256(content).digest() + content)
                 new.flush()
                 Path(new.name).replace(file)
             except BaseException:

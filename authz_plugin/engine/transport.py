@@ -1,13 +1,12 @@
 """HTTP exchanges with OPA, each within a deadline.
 
 A unix socket, on which the plugin's own OPA listens, is used with ``http.client`` and persistent
-connections; TCP and TLS are used with ``requests``.
+connections; TCP and TLS are used with ``requests`` (``tcp_transport``).
 """
 
 from __future__ import annotations
 
 import http.client
-import io
 import os
 import socket
 import time
@@ -16,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import requests
-
 from authz_plugin.errors import EngineError, EngineSetupError
 
 ANSWER_LIMIT: Final = 1 << 20
 """The maximum length of an answer, in bytes; a decision has a few hundred."""
 
-_NONE: Final[Mapping[str, str]] = {}
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class Transport(Protocol):
         path: str,
         question: bytes,
         end: float,
-        headers: Mapping[str, str] = _NONE,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> tuple[int, bytes]:
         """Send a request with the body ``question``; return status and body of the response.
 
@@ -77,6 +74,8 @@ def open_transport(opa: OpaAddress) -> Transport:
         headers["Authorization"] = f"Bearer {_token(opa.token_file)}"
     if opa.url.startswith("unix:"):
         return UnixTransport(Path(opa.url.removeprefix("unix:").removeprefix("//")), headers)
+    from authz_plugin.engine.tcp_transport import TcpTransport  # noqa: PLC0415 - imports requests
+
     return TcpTransport(opa, headers)
 
 
@@ -98,7 +97,7 @@ class UnixTransport:
         path: str,
         question: bytes,
         end: float,
-        headers: Mapping[str, str] = _NONE,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> tuple[int, bytes]:
         connection = self._take_connection()
         connection.end = end
@@ -181,60 +180,6 @@ class _DeadlineSocket(socket.socket):
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         self.settimeout(self._connection.left())
         return super().recv_into(buffer, nbytes, flags)
-
-
-class TcpTransport:
-    """OPA over HTTP or HTTPS on TCP."""
-
-    def __init__(self, opa: OpaAddress, headers: Mapping[str, str]) -> None:
-        self._url = opa.url.rstrip("/")
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers.update(headers)
-        if opa.ca is not None:
-            self._session.verify = str(opa.ca)
-        if opa.certificate is not None:
-            self._session.cert = (str(opa.certificate), str(opa.key or opa.certificate))
-
-    def exchange(
-        self,
-        method: str,
-        path: str,
-        question: bytes,
-        end: float,
-        headers: Mapping[str, str] = _NONE,
-    ) -> tuple[int, bytes]:
-        try:
-            with self._session.request(
-                method,
-                self._url + path,
-                data=question,
-                headers=dict(headers),
-                timeout=max(end - time.monotonic(), 0.001),
-                stream=True,
-                allow_redirects=False,
-            ) as response:
-                return response.status_code, _read(response, end)
-        except requests.Timeout:
-            raise EngineError("OPA did not answer in time") from None
-        except requests.ConnectionError:
-            raise UnreachableError("OPA cannot be reached") from None
-        except requests.RequestException as error:
-            raise EngineError(f"OPA cannot be asked: {type(error).__name__}") from None
-
-    def close(self) -> None:
-        self._session.close()
-
-
-def _read(response: requests.Response, end: float) -> bytes:
-    answer = io.BytesIO()
-    for part in response.iter_content(None):
-        answer.write(part)
-        if answer.tell() > ANSWER_LIMIT:
-            raise EngineError("OPA's answer is too large to be a decision")
-        if time.monotonic() > end:
-            raise EngineError("OPA did not answer in time")
-    return answer.getvalue()
 
 
 def _token(file: Path) -> str:

@@ -1,4 +1,8 @@
-"""The embedded engine: the policy is compiled and checked here and evaluated in the server."""
+"""The embedded engine: the policy is compiled and checked here and evaluated in the server.
+
+``wasmtime`` takes memory that the supervisor does not need, so only the child process that checks a
+policy and the server import what uses it.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,6 @@ from typing import Final
 from authz_plugin import policy
 from authz_plugin.engine import Engine, binary
 from authz_plugin.engine.cache import CachingEngine
-from authz_plugin.engine.compiled import find_compiled
-from authz_plugin.engine.embedded import NATIVE, EmbeddedEngine, prepare
 from authz_plugin.errors import EngineError, EngineSetupError, PolicyError, SetupError
 from authz_plugin.hostpaths import cache_home, host_paths
 from authz_plugin.journal.shared_status import SharedStatus
@@ -62,6 +64,8 @@ class Embedded:
             raise
 
     def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
+        from authz_plugin.engine.embedded import EmbeddedEngine  # noqa: PLC0415 - see above
+
         link = self._folder / "policy"
         engine = EmbeddedEngine(link, policy.shipped_rules(), settings.deadline)
         engine.load()
@@ -70,7 +74,7 @@ class Embedded:
     def check(self) -> None:
         """Restore the link to the policy if it was removed; raises ``SetupError`` if the policy
         itself was, which ends the plugin."""
-        if self._current is None or (self._folder / "policy" / NATIVE).exists():
+        if self._current is None or (self._folder / "policy").is_dir():
             return
         if not self._current.is_dir():
             raise SetupError(f"{self._current} was removed: start the plugin again")
@@ -122,6 +126,9 @@ def _prepare(
     folder: Path, bundle: policy.Bundle, opa: binary.OpaWhenNeeded, deadline: float
 ) -> PolicyStatus:
     """Write the compiled policy into a folder and have it decide; runs in a child process."""
+    from authz_plugin.engine.compiled import find_compiled  # noqa: PLC0415 - see above
+    from authz_plugin.engine.embedded import EmbeddedEngine, prepare  # noqa: PLC0415
+
     cache = cache_home(os.environ, root=os.geteuid() == 0)
     compiled = find_compiled(bundle.folder, policy.SHIPPED / "compiled", cache, opa.find)
     prepare(compiled, bundle.folder, folder, cache)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from authz_plugin.engine import Engine, binary
-from authz_plugin.engine.compiled import UnsupportedBuiltinsError
+from authz_plugin.errors import UnsupportedBuiltinsError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.child_engine import ChildEngine

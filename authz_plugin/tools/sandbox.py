@@ -28,17 +28,12 @@ from authz_plugin import policy
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial, denial_message, read_decision
 from authz_plugin.engine import Engine, binary, child
-from authz_plugin.engine.compiled import (
-    CompiledPolicy,
-    UnsupportedBuiltinsError,
-    data_document,
-    find_compiled,
-)
+from authz_plugin.engine.compiled import CompiledPolicy, data_document, find_compiled
 from authz_plugin.engine.configurable import ConfigurablePolicy
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState, engine_state
-from authz_plugin.errors import EngineError, PolicyError, SetupError
+from authz_plugin.errors import EngineError, PolicyError, SetupError, UnsupportedBuiltinsError
 from authz_plugin.hostpaths import cache_home, host_paths
 from authz_plugin.journal.record import DecisionRecord, Times, decision_record, new_decision_id
 from authz_plugin.protocol import Answer

@@ -40,9 +40,11 @@ decision := 2 if input.ask == "conflict"
 
 decision := sprintf("%q", [input.text]) if input.ask == "sprintf"
 
+_numbers := numbers.range(1, 20000)
+
 decision := count([1 |
-	some a in numbers.range(1, 3000)
-	some b in numbers.range(1, 3000)
+	some a in _numbers
+	some b in _numbers
 	b > input.most
 	a > 0
 ]) if {
