@@ -51,7 +51,11 @@ SCHEMA: Final[dict[str, Any]] = {
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "binary": {**_PATH, "description": "The OPA program, if it is not on PATH."},
+            "binary": {
+                **_PATH,
+                "description": "The OPA program, if it is not on PATH. It compiles own rules and "
+                "is the server that the plugin starts.",
+            },
             "url": {
                 "type": "string",
                 "pattern": "^(unix:/|https?://)",

@@ -11,6 +11,7 @@ from authz_plugin import policy
 from authz_plugin.configuration import made_profiles
 from tests.generate.annotations import RULES_FILE, faults, inspected, rules_file
 from tests.generate.attacks import attacks_page
+from tests.generate.builtins import builtins_page
 from tests.generate.clients import clients_page
 from tests.generate.configuration import configuration_page
 from tests.generate.controls import controls_page
@@ -32,6 +33,7 @@ def made() -> dict[Path, str]:
     return {
         _ROOT / "policies/schemas/input.json": _json(input_schema()),
         _REFERENCE / "attacks.md": attacks_page(),
+        _REFERENCE / "builtins.md": builtins_page(),
         _REFERENCE / "clients.md": clients_page(),
         _REFERENCE / "controls.md": controls_page(),
         _REFERENCE / "fields.md": fields_page(),

@@ -17,8 +17,8 @@ variable or the flag.
 
 `opa-authz check` checks the settings without starting the plugin. After a change of the policy
 configuration, run `systemctl reload opa-authz` (SIGHUP); if the changed policy is not valid, the
-running policy stays in force. Changes of `server`, `opa`, `deadline`, `identities`, `host_paths`,
-`log`, `audit`, `metrics` and `ping` need a restart; a reload logs this.
+running policy stays in force. Changes of `server`, `engine`, `opa`, `deadline`, `identities`,
+`host_paths`, `data_root`, `log`, `audit`, `metrics` and `ping` need a restart; a reload logs this.
 
 The keys below are the plugin's own. All other keys of the file are the
 [policy configuration](policy-configuration.md).

@@ -1,0 +1,111 @@
+"""docs/reference/builtins.md: which builtin functions the embedded engine has, from its tables."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from typing import Final
+
+from authz_plugin.engine.builtins import NATIVE, PROVIDED
+from authz_plugin.engine.dependencies import DETERMINISTIC
+
+_HEAD: Final = """\
+# Builtin functions
+
+Rules may call every
+[builtin function of OPA](https://www.openpolicyagent.org/docs/policy-reference). What they call
+determines which engine can decide:
+
+- The [embedded engine](glossary.md#embedded-engine) has the builtins of the first table.
+- Every other builtin needs OPA's server. With `engine: auto`, the plugin then starts with OPA's
+  server, and the message at the start names the builtin. With `engine: embedded`, it does not
+  start. A reload that adds such a builtin while the embedded engine runs is refused, and the policy
+  in force stays; a restart takes OPA's server.
+
+In both engines, a builtin that fails ends the evaluation, and the request is denied
+(`request.engine`).
+
+This page is made from `authz_plugin/engine/builtins.py` and
+`authz_plugin/engine/dependencies.py`.
+
+## In the embedded engine
+
+| builtin | |
+|---|---|"""
+
+_TAIL: Final = """
+## Only in OPA's server
+
+{others}.
+
+OPA also compiles some of these to WebAssembly, but their results differ from those of OPA's server
+for some arguments, so the embedded engine does not use them. Builtins whose results may differ
+between two equal calls, such as `time.now_ns`, `rand.intn` and `http.send`, need OPA's server too.
+The time of a request is `input.time`.
+"""
+
+_OLD: Final = "Leaves 43 letters unchanged that came with Unicode 13 and later."
+
+_NOTES: Final = {
+    "glob.match": "The plugin evaluates it if the value contains a line feed or the pattern "
+    "anything special but `*` and `?`. It then fails with delimiters other than `null` and with "
+    "one of `[]{}\\` in the pattern.",
+    "lower": _OLD,
+    "minus": "Meant for sets. For numbers that are not integers of 64 bits, the result can differ "
+    "from that of OPA's server.",
+    "regex.match": "Reads a pattern up to a character NUL.",
+    "sprintf": "Evaluated by the plugin. It knows the verbs `%s`, `%v`, `%d` and `%%` without "
+    "flags; any other verb, and a set in the arguments, fails.",
+    "time.parse_rfc3339_ns": "Evaluated by the plugin.",
+    "upper": _OLD,
+}
+_OPERATORS: Final = {
+    "and": "&",
+    "div": "/",
+    "equal": "==",
+    "gt": ">",
+    "gte": ">=",
+    "internal.member_2": "in",
+    "internal.member_3": "key, value in",
+    "internal.template_string": '$"…"',
+    "lt": "<",
+    "lte": "<=",
+    "minus": "-",
+    "mul": "*",
+    "neq": "!=",
+    "or": "|",
+    "plus": "+",
+    "rem": "%",
+}
+"""Builtins that are written as operators."""
+
+_NOT_CALLED: Final = frozenset(
+    {
+        *("all", "any", "assign", "eq", "re_match", "set_diff"),
+        *("cast_array", "cast_boolean", "cast_null", "cast_object", "cast_set", "cast_string"),
+    }
+)
+"""What the compiler replaces, or what the present version of Rego lacks."""
+
+
+def builtins_page() -> str:
+    """The page."""
+    embedded = NATIVE.keys() | PROVIDED.keys()
+    assert embedded >= _NOTES.keys()
+    rows = [f"| {_name(name)} | {note} |" for name, note in sorted(_NOTES.items())]
+    same = _names(embedded - _NOTES.keys())
+    others = _names(DETERMINISTIC - embedded - _NOT_CALLED)
+    first = f"| {same} | The same results as in OPA's server. |"
+    return "\n".join([_HEAD, first, *rows, _TAIL.format(others=others)])
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(map(_name, sorted(names)))
+
+
+def _name(name: str) -> str:
+    """A builtin as a rule calls it."""
+    if name not in _OPERATORS:
+        return f"`{name}`"
+    operator = html.escape(_OPERATORS[name]).replace("|", "&#124;")
+    return f"<code>{operator}</code>"
