@@ -159,7 +159,22 @@ def test_rules_that_need_opas_server_are_decided_by_it(tmp_path: Path, config: P
         assert allowed(plugin, LIST)
     done = run("serve", *options, "--engine=embedded", f"--socket={tmp_path}/p.sock")
     assert done.returncode == 1
-    assert "the policy calls crypto.sha256" in done.stderr
+    assert "which only OPA's server has: set engine to auto or opa" in done.stderr
+
+
+def test_sighup_does_not_take_over_rules_that_need_opas_server(
+    plugin: Plugin, config: Path, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "mine.rego").write_text(
+        "package docker.authz.rules.custom_mine\n\n"
+        'denials contains "never" if crypto.sha256("a") == input.request.path\n'
+    )
+    config.write_text(f"profile: production\npolicies: {rules}\n")
+    plugin.reload()
+    assert "only OPA's server has: start the plugin again with engine opa" in plugin.log
+    assert allowed(plugin, LIST)
 
 
 def test_it_decides(shared_plugin: Plugin) -> None:

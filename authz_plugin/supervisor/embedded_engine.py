@@ -17,7 +17,13 @@ from typing import Final
 from authz_plugin import policy
 from authz_plugin.engine import Engine, binary
 from authz_plugin.engine.cache import CachingEngine
-from authz_plugin.errors import EngineError, EngineSetupError, PolicyError, SetupError
+from authz_plugin.errors import (
+    EngineError,
+    EngineSetupError,
+    PolicyError,
+    SetupError,
+    UnsupportedBuiltinsError,
+)
 from authz_plugin.hostpaths import cache_home, host_paths
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.processes import in_child
@@ -59,6 +65,8 @@ class Embedded:
         except Exception as error:
             if self._current != folder:
                 shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, UnsupportedBuiltinsError) and self._current is not None:
+                raise PolicyError(f"{error}: start the plugin again with engine opa") from error
             if isinstance(error, OSError):
                 raise SetupError(f"the policy cannot be laid out: {error}") from error
             raise

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from authz_plugin.engine import Engine, binary
-from authz_plugin.errors import UnsupportedBuiltinsError
+from authz_plugin.errors import PolicyError, UnsupportedBuiltinsError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.child_engine import ChildEngine
@@ -59,7 +59,7 @@ def start_engine(
         return _started(Embedded(shared_status), settings, why)
     except UnsupportedBuiltinsError as error:
         if settings.engine == "embedded":
-            raise
+            raise PolicyError(f"{error}: set engine to auto or opa") from error
         return _started_child(settings, shared_status, say, str(error))
 
 
