@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,18 +27,21 @@ from authz_plugin.engine import binary
 from authz_plugin.tools import rule_authoring
 from tests.bench import cases, dockerds, sizes
 from tests.bench.page import Figures, page, picture
-from tests.harness.plugin import running_plugin, wait_for
+from tests.harness.plugin import Plugin, descendants, running_plugin, wait_for
 
 ROOT: Final = Path(__file__).parents[2]
 TOOLS: Final = ROOT / ".cache/bench"
 CONFIG: Final = (
-    "profile: devcontainer\nmounts: {allow: [{path: /workspace}]}\nlog: {level: debug}\n"
+    "profile: devcontainer\nmounts: {allow: [{path: /workspace}], subfolders: allow}\n"
+    "log: {level: debug}\n"
 )
 
 OPA_AUTHZ: Final = "opa-authz"
+WITH_OPA: Final = "opa-authz, engine: opa"
 GO_FULL_POLICY: Final = "Go, policy compiled per request"
 GO_NINE_LINES: Final = "Go, nine lines compiled per request"
 GO_SDK: Final = "Go, OPA's SDK"
+GO_SDK_NINE_LINES: Final = "Go, OPA's SDK, nine lines"
 NINE_LINES: Final = ROOT / "tools/bench/peer/nine_lines"
 
 
@@ -48,7 +52,9 @@ class Mix:
     name: str
     connections: int
     cases: list[dict[str, Any]]
-    plugins: tuple[str, ...] = (OPA_AUTHZ, GO_SDK, GO_NINE_LINES, GO_FULL_POLICY)
+    plugins: tuple[str, ...] = (
+        OPA_AUTHZ, WITH_OPA, GO_SDK, GO_SDK_NINE_LINES, GO_NINE_LINES, GO_FULL_POLICY,
+    )  # fmt: skip
 
 
 @dataclass
@@ -80,6 +86,7 @@ def mixes() -> list[Mix]:
             Mix("list", connections, [cases.case("list")]),
             Mix("create, repeated", connections, [cases.case("create")]),
             Mix("create, never the same", connections, [cases.case("distinct create")]),
+            Mix("create, another variable", connections, [cases.case("unread create")]),
             Mix("90 % list, 10 % create", connections, ninety_ten),
             Mix("AuthZRes", connections, [cases.response_case("create")], (OPA_AUTHZ, GO_SDK)),
         ]
@@ -109,13 +116,14 @@ def main(seconds: float, rounds: int, calls: int, *, write: bool) -> None:
             size: _p50(folder, sockets[OPA_AUTHZ], case, seconds) for size, case in sizes.requests()
         }
         policies = dict(_grown_policies(folder, seconds))
+        starts = {name: _start_of(folder, name) for name in _ENGINES}
         evaluation = _evaluation(folder)
         waits = dockerds.medians(dockerds.measure(folder, CONFIG, calls))
     medians = {
         key: {plugin_name: measured.medians() for plugin_name, measured in plugins.items()}
         for key, plugins in results.items()
     }
-    text = page(Figures(medians, growth, policies, evaluation, waits), rounds, seconds)
+    text = page(Figures(medians, growth, policies, evaluation, waits, starts), rounds, seconds)
     if not write:
         click.echo(text)
         return
@@ -138,6 +146,48 @@ def _grown_policies(folder: Path, seconds: float) -> Iterator[tuple[str, float]]
             yield grown, _p50(folder, plugin.socket, cases.create_case({}), seconds)
 
 
+_ENGINES: Final = {OPA_AUTHZ: "embedded", WITH_OPA: "opa"}
+_REQUESTS: Final = 20_000
+_STARTS: Final = 5
+
+
+def _start_of(folder: Path, name: str) -> dict[str, float]:
+    """Return the time to the first answer in milliseconds, and the memory of all processes of the
+    plugin after mixed requests, in MB."""
+    times = []
+    for _ in range(_STARTS):
+        own = Path(tempfile.mkdtemp(dir=folder))
+        started = time.monotonic()
+        with _ours(own, name, folder) as plugin:
+            plugin.post("/AuthZPlugin.AuthZReq", cases.message("list"))
+            times.append((time.monotonic() - started) * 1000)
+    own = Path(tempfile.mkdtemp(dir=folder))
+    mixed = Mix("mixed", 8, [cases.case("list", 9), cases.case("distinct create")], ())
+    with _ours(own, name, folder) as plugin:
+        done = 0.0
+        while done < _REQUESTS:
+            report = load(folder, plugin.socket, mixed, 2.0)
+            done += sum(case["count"] for case in report["cases"].values())
+        pids = [plugin.process.pid, *descendants(plugin.process.pid)]
+        resident = sum(_memory(pid, "Rss") for pid in pids)
+        proportional = sum(_memory(pid, "Pss") for pid in pids)
+    return {"first": statistics.median(times), "resident": resident, "proportional": proportional}
+
+
+def _memory(pid: int, kind: str) -> float:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(rollup.partition(f"{kind}:")[2].split()[0]) / 1024
+
+
+@contextmanager
+def _ours(folder: Path, name: str, shared: Path) -> Iterator[Plugin]:
+    """Run this plugin with one of its engines."""
+    options = (f"--config={shared}/config.yaml", f"--engine={_ENGINES[name]}")
+    socket = folder / "plugin.sock"
+    with running_plugin(folder, *options, socket_=socket, data_root=shared / "docker") as plugin:
+        yield plugin
+
+
 def _evaluation(folder: Path) -> dict[str, float]:
     """Return the microseconds of OPA's evaluation, as ``opa-authz policy bench`` prints them."""
     return rule_authoring.bench(binary.find(), folder / "bundle")
@@ -158,8 +208,12 @@ def start(folder: Path, cleanup: ExitStack) -> dict[str, Path]:
     """Start the plugins and return their sockets."""
     config = folder / "config.yaml"
     config.write_text(CONFIG)
-    plugin = running_plugin(folder, f"--config={config}", socket_=folder / "plugin.sock")
-    ours = cleanup.enter_context(plugin)
+    for kept in ("containers", "volumes"):
+        (folder / "docker" / kept).mkdir(parents=True)
+    ours = {}
+    for name, engine in _ENGINES.items():
+        (folder / engine).mkdir()
+        ours[name] = cleanup.enter_context(_ours(folder / engine, name, folder)).socket
     archive = folder / "bundle.tar.gz"
     subprocess.run(
         [
@@ -174,11 +228,16 @@ def start(folder: Path, cleanup: ExitStack) -> dict[str, Path]:
     with tarfile.open(archive) as packed:
         packed.extractall(folder / "bundle", filter="data")
     (folder / "documents.json").write_text(json.dumps(cases.documents()))
+    short = folder / "nine_lines.tar.gz"
+    subprocess.run(
+        [binary.find().path, "build", "--bundle", NINE_LINES, f"--output={short}"], check=True
+    )
     return {
-        OPA_AUTHZ: ours.socket,
+        **ours,
         GO_FULL_POLICY: cleanup.enter_context(_peer(folder, "file", folder / "bundle")),
         GO_NINE_LINES: cleanup.enter_context(_peer(folder, "file", NINE_LINES)),
         GO_SDK: cleanup.enter_context(_peer(folder, "sdk", archive)),
+        GO_SDK_NINE_LINES: cleanup.enter_context(_peer(folder, "sdk", short)),
     }
 
 

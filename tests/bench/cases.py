@@ -46,6 +46,9 @@ _CREATE: Final[dict[str, Any]] = {
     "NetworkingConfig": {"EndpointsConfig": {"app-net": {"Aliases": ["app"]}}},
 }
 
+_ANOTHER_VARIABLE: Final = {**_CREATE, "Env": [f"SETTING_0={NUMBER}", *_CREATE["Env"][1:]]}
+"""A create whose variable no rule reads: only names of variables count."""
+
 _SMALL: Final[dict[str, Any]] = {"Image": "registry.example.com/team/app:1.4.2", "Cmd": ["serve"]}
 
 _LIST: Final = ("GET", "/v1.48/containers/json?all=1", None)
@@ -55,6 +58,7 @@ _COMMON: Final = {"User-Agent": "Docker-Client/28.2.2 (linux)"}
 REQUESTS: Final[dict[str, tuple[str, str, dict[str, Any] | None]]] = {
     "list": _LIST,
     "create": ("POST", "/v1.48/containers/create?name=web", _CREATE),
+    "unread create": ("POST", "/v1.48/containers/create?name=web", _ANOTHER_VARIABLE),
     "distinct create": ("POST", f"/v1.48/containers/create?name=web-{NUMBER}", _CREATE),
 }
 

@@ -71,7 +71,8 @@ def _start_plugin(daemon: Dockerd, folder: Path, config: str, cleanup: ExitStack
     socket = Path(f"/run/docker/plugins/{name}.sock")
     file = folder / "guard.yaml"
     file.write_text(config)
-    cleanup.enter_context(running_plugin(folder, f"--config={file}", socket_=socket))
+    guarded = running_plugin(folder, f"--config={file}", socket_=socket, data_root=daemon.data_root)
+    cleanup.enter_context(guarded)
     daemon.reload({"authorization-plugins": [name]})
     wait_for(
         lambda: call(daemon.socket, "GET", _DENIED_PATH).status == http.client.FORBIDDEN,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ _HEAD: Final = """\
 # Benchmarks
 
 How long dockerd waits for an answer, measured by `make bench`. The first columns are ratios to
-opa-authz. Microseconds depend on the machine, which also runs the load generator.
+opa-authz. Microseconds depend on the machine, which has {processors} processors and also runs the
+load generator.
 
 ![AuthZReq, median microseconds](benchmarks.svg)
 """
@@ -27,16 +30,22 @@ Median microseconds that a client of the Docker API waits for an answer of docke
 with the plugin, measured in turns. dockerd asks the plugin before it carries out the request, and
 reports the outcome to the plugin before it answers the client."""
 
+_STARTS: Final = """\
+Milliseconds from the start of `opa-authz serve` to its first answer (median of five, compiled
+policies in the cache), and the memory of all processes of the plugin after 20,000 mixed requests on
+eight connections: the sum of their resident sets, and of their shares where pages are shared."""
+
 _GROWTH: Final = """\
-Median microseconds of an AuthZReq on one connection. No request is repeated, so OPA decides every
-one."""
+Median microseconds of an AuthZReq on one connection. No request is repeated, so the policies are
+evaluated for every one."""
 
 _POLICIES: Final = """\
 The same for a small create, with larger policies. Exceptions depend on the time, so with exceptions
 no denial is cached."""
 
 _EVALUATION: Final = """\
-Microseconds that OPA takes for one decision of the full library, without any transport:
+Microseconds that OPA's own evaluator takes for one decision of the full library, without any
+transport:
 `opa-authz policy bench --profile devcontainer`."""
 
 _METHOD: Final = """\
@@ -48,10 +57,12 @@ policy library, profile `devcontainer`, decision log on. OPA {opa}, Python {pyth
 
 - **list**: `GET /containers/json`. **create**: a container of 2 KB with binds, a volume,
   capabilities and ceilings; *repeated*: the same each time; *never the same*: another name each
-  time.
-- **opa-authz**: this plugin as `opa-authz serve` runs it. Decisions that depend only on the request
-  and the policy are cached until the policy changes. *list* and *create, repeated* show the cache;
-  *create, never the same* shows decisions of OPA.
+  time; *another variable*: another value of an environment variable each time, which no rule reads.
+- **opa-authz**: this plugin as `opa-authz serve` runs it, with the embedded engine. Decisions that
+  depend only on what the policy reads are cached until the policy changes. *list*, *create,
+  repeated* and *create, another variable* show the cache; *create, never the same* shows
+  evaluations.
+- **opa-authz, engine: opa**: the same with OPA's server as its child process.
 - **Go, OPA's SDK** and **Go, policy compiled per request**: a plugin in Go with OPA as a library
   ([tools/bench/peer](../../tools/bench/peer/main.go)), in the two ways in which opa-docker-authz
   works (its bundle mode and its policy-file mode). It evaluates *our* policy, and is given the
@@ -61,7 +72,8 @@ policy library, profile `devcontainer`, decision log on. OPA {opa}, Python {pyth
 - **Go, nine lines compiled per request**: the same with
   [nine lines of Rego](../../tools/bench/peer/nine_lines/policy.rego) in place of a library, which
   deny privileged mode and one security option and can be bypassed by spelling; as much as the
-  tutorials of such plugins have. Nothing that decides by policy is quicker in that way.
+  tutorials of such plugins have. Nothing that decides by policy is quicker in that way. **Go, OPA's
+  SDK, nine lines** evaluates the same in the other way.
 
 [Where the time goes](decisions/0008-where-the-time-goes.md) describes the optimizations and what
 each gained.
@@ -77,12 +89,13 @@ class Figures:
     policies: Mapping[str, float]
     evaluation: Mapping[str, float]
     waits: Mapping[str, Mapping[str, float]]
+    starts: Mapping[str, Mapping[str, float]]
 
 
 def page(figures: Figures, rounds: int, seconds: float) -> str:
     """Return the page as Markdown."""
     medians = figures.medians
-    lines = [_HEAD]
+    lines = [_HEAD.format(processors=os.cpu_count())]
     for connections in sorted({connections for _, connections in medians}):
         noun = "connection" if connections == 1 else "connections"
         lines += [f"## {connections} {noun}", ""]
@@ -96,6 +109,15 @@ def page(figures: Figures, rounds: int, seconds: float) -> str:
     lines += [
         f"| `{call}` | " + " | ".join(f"{taken:.0f}" for taken in daemons.values()) + " |"
         for call, daemons in figures.waits.items()
+    ]
+    lines += ["", "## Start and memory", "", _STARTS, ""]
+    lines += [
+        "| plugin | first answer, ms | resident MB | proportional MB |",
+        "|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {name} | {found['first']:.0f} | {found['resident']:.0f} | {found['proportional']:.0f} |"
+        for name, found in figures.starts.items()
     ]
     for title, words, column, growth in (
         ("As requests grow", _GROWTH, "a create with", figures.requests),
@@ -125,23 +147,25 @@ def _rows(mix: str, plugins: Mapping[str, Mapping[str, float]]) -> Iterator[str]
         yield f"| {mix} | {plugin_name} | {shares} | {figures} |"
 
 
-_COLOURS: Final = ("#2d6cdf", "#9aa5b1", "#d9822b", "#6b4e9b")
+_COLOURS: Final = ("#2d6cdf", "#7fb2ff", "#9aa5b1", "#c3cad1", "#d9822b", "#6b4e9b")
 _BAR: Final = 16
 _LEFT: Final = 210
 _WIDTH: Final = 900
+_LEAST: Final = 10.0
+"""Microseconds at the beginning of the axis."""
 
 
 def picture(medians: Medians) -> str:
-    """Return an SVG with bars of the medians on one connection."""
+    """Return an SVG with bars of the medians on one connection, on a logarithmic axis."""
     groups = [(mix, plugins) for (mix, on), plugins in medians.items() if on == 1]
     plugins = list(dict.fromkeys(plugin_name for _, found in groups for plugin_name in found))
     highest = max(m["p50"] for _, found in groups for m in found.values())
-    parts: list[str] = []
+    parts = ['<text x="10" y="22" font-weight="bold">AuthZReq and AuthZRes</text>']
     for i, plugin_name in enumerate(plugins):
         x, y = _LEFT + 330 * (i % 2), 12 + 20 * (i // 2)
         parts.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{_COLOURS[i]}"/>')
         parts.append(f'<text x="{x + 18}" y="{y + 10}">{escape(plugin_name)}</text>')
-    y = 60
+    top = y = 30 + 20 * ((len(plugins) + 1) // 2)
     for mix, found in groups:
         parts.append(f'<text x="{_LEFT - 10}" y="{y + 26}" text-anchor="end">{escape(mix)}</text>')
         for plugin_name, m in found.items():
@@ -154,6 +178,16 @@ def picture(medians: Medians) -> str:
             )
             y += _BAR
         y += 14
+    for power in range(int(math.log10(_LEAST)), int(math.log10(highest)) + 1):
+        at = _LEFT + _length(10.0**power, highest)
+        parts.append(
+            f'<line x1="{at:.0f}" y1="{top}" x2="{at:.0f}" y2="{y}" stroke="#ccc"/>'
+            f'<text x="{at:.0f}" y="{y + 16}" text-anchor="middle">{10**power:,}</text>'
+        )
+    middle = (_LEFT + _WIDTH) // 2
+    axis = "median microseconds on one connection, logarithmic"
+    parts.append(f'<text x="{middle}" y="{y + 34}" text-anchor="middle">{axis}</text>')
+    y += 44
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" '
         'font-family="sans-serif" font-size="12" fill="#333">'
@@ -162,5 +196,6 @@ def picture(medians: Medians) -> str:
 
 
 def _length(microseconds: float, highest: float) -> float:
-    """Return the length of a linear bar, at least 2."""
-    return max(2.0, (_WIDTH - _LEFT - 90) * microseconds / highest)
+    """Return the length of a bar on an axis from ``_LEAST`` to ``highest``, at least 2."""
+    share = math.log10(microseconds / _LEAST) / math.log10(highest / _LEAST)
+    return max(2.0, (_WIDTH - _LEFT - 90) * share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -130,6 +131,18 @@ def wait_for(condition: Any, what: str, limit: float = 10.0) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"waited {limit:g} s for {what}")
         time.sleep(0.02)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below a process."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == pid:
+                child = int(stat.parent.name)
+                found += [child, *descendants(child)]
+    return found
 
 
 def children(pid: int, program: str) -> list[int]:
