@@ -31,6 +31,7 @@ from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import MakeEngine, with_policy
 from tests.generate.schema import input_schema, shape_schema
+from tests.harness.compiled_policy import ConfiguredEmbedded, EmbeddedPolicy, compiled_policy
 from tests.harness.policy_opa import DEADLINE, POLICY_FAILED, PolicyOpa, without_package
 from tests.sweep import without
 
@@ -80,6 +81,20 @@ def document(
     )
     copied: Document = orjson.loads(orjson.dumps(built))
     return copied
+
+
+@pytest.fixture(scope="session")
+def embedded_policy(opa: binary.Opa) -> Iterator[EmbeddedPolicy]:
+    with compiled_policy(opa) as made:
+        yield made
+
+
+@pytest.fixture(params=["server", "embedded"])
+def engines(
+    request: pytest.FixtureRequest, policy_opa: PolicyOpa, embedded_policy: EmbeddedPolicy
+) -> PolicyOpa | EmbeddedPolicy:
+    """The shipped policies in OPA's server, and compiled."""
+    return policy_opa if request.param == "server" else embedded_policy
 
 
 Broken = Callable[[Callable[[Path], None]], OpaEngine]
@@ -132,6 +147,22 @@ def test_lost_data_denies(broken: Broken, lost: str) -> None:
     engine = broken(lambda root: shutil.rmtree(root / lost))
     with pytest.raises(EngineError, match=POLICY_FAILED):
         engine.decide(create())
+
+
+def test_lost_data_denies_in_the_embedded_engine(embedded_policy: EmbeddedPolicy) -> None:
+    with closing(embedded_policy.engine(None)) as engine, pytest.raises(EngineError):
+        engine.decide(create())
+
+
+def test_lost_files_of_a_rule_package_deny_in_the_embedded_engine(
+    opa: binary.Opa, tmp_path: Path
+) -> None:
+    shutil.copytree(policy.SHIPPED / policy.ROOT, tmp_path / "authz")
+    shutil.rmtree(tmp_path / "authz/rules/capabilities")
+    with compiled_policy(opa, tmp_path / "authz") as lost:
+        engine = lost.engine(configured({}))
+        with pytest.raises(EngineError, match="did not answer: capabilities"):
+            engine.decide(create())
 
 
 BASE: Final[Mapping[str, Any]] = {
@@ -373,7 +404,7 @@ def configured(changes: Mapping[str, Any]) -> dict[str, Any]:
     return policy.configuration(with_policy(**_merged(BASE, changes)), LocalHostPaths())
 
 
-def denying_rules(engine: OpaEngine, asked: Document) -> set[str]:
+def denying_rules(engine: OpaEngine | ConfiguredEmbedded, asked: Document) -> set[str]:
     """The ids of the rules that deny a request; raises ``EngineError`` where there is no
     decision."""
     return {denial.rule for denial in engine.decide(asked).denials}
@@ -392,11 +423,11 @@ def test_every_fact_has_a_case() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_one_rule_alone_denies_a_request_that_the_configuration_can_allow(
-    policy_opa: PolicyOpa, case: Case
+    engines: PolicyOpa | EmbeddedPolicy, case: Case
 ) -> None:
     with (
-        closing(policy_opa.engine(configured(case.denying))) as denying,
-        closing(policy_opa.engine(configured(case.opening))) as opening,
+        closing(engines.engine(configured(case.denying))) as denying,
+        closing(engines.engine(configured(case.opening))) as opening,
     ):
         assert denying_rules(denying, case.request) == {case.rule}
         assert denying_rules(opening, case.request) == set()
@@ -404,24 +435,24 @@ def test_one_rule_alone_denies_a_request_that_the_configuration_can_allow(
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_lost_key_of_the_configuration_never_allows_what_it_forbids(
-    policy_opa: PolicyOpa, case: Case
+    engines: PolicyOpa | EmbeddedPolicy, case: Case
 ) -> None:
     config = configured(case.denying)
-    with closing(policy_opa.engine(config)) as engine:
+    with closing(engines.engine(config)) as engine:
         assert denying_rules(engine, case.request) == {case.rule}
     del config[case.key]
-    with closing(policy_opa.engine(config)) as engine:
+    with closing(engines.engine(config)) as engine:
         decision = engine.decide_or_fail(case.request)
     assert decision is None or not decision.allow
 
 
 @pytest.mark.parametrize("case", _SWEPT, ids=str)
 def test_a_lost_field_of_the_input_never_allows_what_was_denied(
-    policy_opa: PolicyOpa, case: Case
+    engines: PolicyOpa | EmbeddedPolicy, case: Case
 ) -> None:
     paths = list(_fields(case.request, _schema_of(case.request)))
     assert len(paths) > 40
-    with closing(policy_opa.engine(configured(case.denying))) as engine:
+    with closing(engines.engine(configured(case.denying))) as engine:
         assert denying_rules(engine, case.request) == {case.rule}
         decisions = engine.decide_each([without(case.request, path) for path in paths])
     found = zip(paths, decisions, strict=True)

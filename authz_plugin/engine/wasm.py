@@ -113,7 +113,7 @@ class Instance:
         self, machine: Machine, module: wasmtime.Module, data: bytes, growth: int = LARGE
     ) -> None:
         self._machine = machine
-        self._raised: Exception | None = None
+        self._raised: BaseException | None = None
         self._store = wasmtime.Store(machine.engine)
         self._store.set_limits(memory_size=LARGE)
         self._store.set_epoch_deadline(_TICKS)
@@ -174,7 +174,7 @@ class Instance:
             number = self._entrypoints[entrypoint]
             return self._text(self._evaluate(0, number, self._data, self._base, length, heap, 0))
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-            if isinstance(self._raised, EngineError):
+            if isinstance(self._raised, EngineError | KeyboardInterrupt | SystemExit):
                 raise self._raised from error
             raise EngineError(_reason(self._raised or error)) from error
 
@@ -205,7 +205,7 @@ class Instance:
                 raise EngineError("the instance was released")
             try:
                 return getattr(instance, name)(*arguments)
-            except Exception as error:
+            except BaseException as error:
                 instance._raised = error  # noqa: SLF001 - of the same class
                 raise
 
@@ -284,7 +284,7 @@ def _memory_type(module: wasmtime.Module) -> wasmtime.MemoryType:
     raise EngineError("the compiled policy has no memory")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Why an evaluation ended, without values of the request."""
     if isinstance(error, BuiltinError):
         return str(error)

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import orjson
 
-_START_LIMIT: Final = 30.0
+_START_LIMIT: Final = 60.0  # rules of the operator are compiled before
 
 
 class Plugin:
@@ -51,7 +51,7 @@ class Plugin:
 
         before = notes()
         self.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: notes() > before, "the plugin to take note of SIGHUP")
+        wait_for(lambda: notes() > before, "the plugin to take note of SIGHUP", _START_LIMIT)
 
     def stop(self) -> int:
         """Stop it in good order; its exit status."""

@@ -24,6 +24,7 @@ from tests.soak.load import Counts, Load
 CONFIG: Final = """\
 profile: production
 sections: {{volumes: {volumes}}}
+engine: {decides}
 """
 THREADS: Final = 8
 WARM_UP: Final = 0.2
@@ -92,15 +93,16 @@ class Report:
         )
 
 
-def soak(seconds: float, rate: float, every: float, engine: str) -> Report:
+def soak(seconds: float, rate: float, every: float, engine: str, decides: str) -> Report:
     """Send ``rate`` requests a second to a dockerd with the plugin.
 
-    The policy is changed every ``every`` seconds, and OPA is killed between the changes.
+    The policy is changed every ``every`` seconds; if OPA's server decides (``"opa"`` instead of
+    ``"embedded"``), it is killed between the changes.
     """
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="opa-authz-")))
         config = folder / "config.yaml"
-        config.write_text(CONFIG.format(volumes="none"))
+        config.write_text(CONFIG.format(volumes="none", decides=decides))
         name = f"opa-authz-{os.getpid()}-soak"
         socket = Path(f"/run/docker/plugins/{name}.sock")
         dockerd = cleanup.enter_context(scratch_dockerd(prepare(engine)))
@@ -114,28 +116,29 @@ def soak(seconds: float, rate: float, every: float, engine: str) -> Report:
             samples: list[Sample] = []
             reloads = kills = 0
             while (now := time.monotonic() - started) < seconds:
-                samples.append(_sample(plugin, load.counts, now))
+                samples.append(_sample(plugin, load.counts, now, decides))
                 if now > every * (reloads + 0.5):
                     reloads += 1
-                    _change_policy(plugin, config, accepted)
-                if now > every * (kills + 1):
+                    _change_policy(plugin, config, accepted, decides)
+                if decides == "opa" and now > every * (kills + 1):
                     kills += 1
                     os.kill(children(plugin.process.pid, "opa")[0], signal.SIGKILL)
                 time.sleep(min(1.0, seconds / 100))
         return Report.of(seconds, load.counts, reloads, kills, samples)
 
 
-def _change_policy(plugin: Plugin, config: Path, accepted: set[bool]) -> None:
+def _change_policy(plugin: Plugin, config: Path, accepted: set[bool], decides: str) -> None:
     """Change the policy and reload the plugin; until then both answers are accepted."""
     volumes = "none" if True in accepted else "read"
     accepted.update({True, False})
-    config.write_text(CONFIG.format(volumes=volumes))
+    config.write_text(CONFIG.format(volumes=volumes, decides=decides))
     plugin.reload()
     accepted.discard(volumes == "none")
 
 
-def _sample(plugin: Plugin, counts: Counts, seconds: float) -> Sample:
-    wait_for(lambda: children(plugin.process.pid, "opa"), "OPA to be there")
+def _sample(plugin: Plugin, counts: Counts, seconds: float, decides: str) -> Sample:
+    if decides == "opa":
+        wait_for(lambda: children(plugin.process.pid, "opa"), "OPA to be there")
     opas = children(plugin.process.pid, "opa")
     others = [plugin.process.pid, *children(plugin.process.pid, "opa-authz")]
     return Sample(
@@ -186,10 +189,11 @@ def _running(load: Load) -> Iterator[None]:
 @click.option(
     "--every", default=60.0, show_default=True, help="Seconds between reloads, and kills."
 )
-@click.option("--engine", default=NEWEST, show_default=True)
-def main(minutes: float, rate: float, every: float, engine: str) -> None:
+@click.option("--engine", default=NEWEST, show_default=True, help="The dockerd.")
+@click.option("--decides", default="embedded", show_default=True, help="The plugin's engine.")
+def main(minutes: float, rate: float, every: float, engine: str, decides: str) -> None:
     """Run the load and print the report as JSON; exit with status 1 after a wrong answer."""
-    report = soak(minutes * 60, rate, every, engine)
+    report = soak(minutes * 60, rate, every, engine, decides)
     click.echo(json.dumps(asdict(report), indent=1))
     if report.wrong:
         raise SystemExit(1)
