@@ -129,7 +129,7 @@ def test_what_is_no_decision_is_an_error(make: Make, what: str, text: str, reaso
 def test_an_evaluation_ends_at_the_deadline_in_each_of_several_threads(make: Make) -> None:
     def run(_: int) -> float:
         instance, started = make(), time.monotonic()
-        with pytest.raises(EngineError, match="did not decide in time|needs more memory"):
+        with pytest.raises(EngineError, match=r"did not decide in time|needs more memory"):
             ask(instance, "long")
         return time.monotonic() - started
 
