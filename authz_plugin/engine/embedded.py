@@ -38,7 +38,7 @@ _IDLE: Final = 8
 _SMALL_DOCUMENT: Final = 1 << 17
 _LARGE_AT_ONCE: Final = 2
 """Decisions for which an instance of the size ``LARGE`` is made, at the same time, at most. With
-128 threads the memory of all instances is below 128 * SMALL + 2 * LARGE, 320 MiB."""
+128 threads they grow by less than 128 * SMALL + 2 * LARGE, 320 MiB; each has 0.3 MiB before."""
 
 _RETRY_EVERY: Final = 0.02
 

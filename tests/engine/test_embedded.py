@@ -95,25 +95,34 @@ def test_a_trap_denies_and_the_next_decision_is_right(engine: EmbeddedEngine) ->
 def test_decisions_are_those_of_the_policy_in_force(
     engine: EmbeddedEngine, put_in_force: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    ended = threading.Event()
-    seen: list[str] = []
+    changed, ended = threading.Event(), threading.Event()
+    seen: list[tuple[bool, str]] = []
 
     def decide() -> None:
         while not ended.is_set():
-            seen.append(engine.decide({"text": "fine"}).profile)
+            begins_after_change = changed.is_set()
+            seen.append((begins_after_change, engine.decide({"text": "fine"}).profile))
 
-    assert engine.decide({"text": "fine"}).profile == "first"
+    def wait_for(found: tuple[bool, str]) -> None:
+        end = time.monotonic() + 10
+        while found not in seen:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
     threads = [threading.Thread(target=decide) for _ in range(4)]
     for thread in threads:
         thread.start()
-    put_in_force("second")
-    shutil.rmtree(tmp_path / "first")
-    assert engine.decide({"text": "fine"}).profile == "second"
-    ended.set()
-    for thread in threads:
-        thread.join()
-    assert set(seen) == {"first", "second"}
-    assert seen[-1] == "second"
+    try:
+        wait_for((False, "first"))
+        put_in_force("second")
+        changed.set()
+        shutil.rmtree(tmp_path / "first")
+        wait_for((True, "second"))
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert (True, "first") not in seen
 
 
 def test_a_policy_whose_folder_is_gone_decides_until_there_is_another(
