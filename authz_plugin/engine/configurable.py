@@ -1,10 +1,15 @@
-"""A compiled policy that decides under configurations that are given with each question."""
+"""A compiled policy that decides under configurations that are given with each question.
+
+Nothing is evaluated in the main thread, where Python runs signal handlers: a ``KeyboardInterrupt``
+in the function of ``wasmtime`` that calls host functions would end the process or be lost.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,9 +45,15 @@ class ConfigurablePolicy:
         self._module = self._machine.load(native_code(self._machine, compiled, cache))
         self._idle: OrderedDict[bytes, list[Instance]] = OrderedDict()
         self._lock = threading.Lock()
+        self._executor = ThreadPoolExecutor(1, "policy")
 
     def decision(self, document: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
         """The decision document on an input document; raises ``EngineError``."""
+        if threading.current_thread() is threading.main_thread():
+            return self._executor.submit(self._decision, document, config).result()
+        return self._decision(document, config)
+
+    def _decision(self, document: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
         data = {"docker": {"authz": {"bundle": self._about, "config": config}}}
         key = orjson.dumps(data)
         with self._lock:
@@ -59,6 +70,7 @@ class ConfigurablePolicy:
         return answer
 
     def close(self) -> None:
-        """Release the policy; no decision may be in progress."""
+        """Release the policy when the decisions in progress are made."""
+        self._executor.shutdown(cancel_futures=True)
         self._machine.close()
         self._idle.clear()
