@@ -217,6 +217,7 @@ def _completed(
         for key in ("paths", "prefixes")
     }
     resources, images, plugins = config["resources"], config["images"], config["plugins"]
+    labels = config["labels"]
     return {
         **config,
         "mounts": _with_resolved_paths(config["mounts"], host_paths),
@@ -228,6 +229,7 @@ def _completed(
             **images,
             **{key: [_image(text) for text in images[key]] for key in ("allow", "names", "push")},
         },
+        "labels": {**labels, "reserved_folded": [name.casefold() for name in labels["reserved"]]},
         "plugins": {**plugins, "install": [_image(text) for text in plugins["install"]]},
         "guard": {
             "unprotected_paths": unprotected_paths,

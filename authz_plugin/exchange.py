@@ -112,14 +112,18 @@ class Exchange(Generic[H]):
         connection: _Connection[H] | None = getattr(self._local, "answering", None)
         if connection is None:
             return
+        with self._lock:
+            is_missing = self._waiting == 0 and self._started < self._threads
+        if is_missing:
+            try:
+                self._start_thread()
+            except RuntimeError as error:  # the system gives no thread: this one goes on leading
+                _log.warning("%s", error)
+                return
         self._local.answering = None
         connection.begun = time.monotonic()
         connection.is_aside = True
         self._poll.unregister(connection.number)
-        with self._lock:
-            is_missing = self._waiting == 0 and self._started < self._threads
-        if is_missing:
-            self._start_thread()
         self._lead.release()
         self._local.has_turn = self._turns.acquire(timeout=_LONGEST_WAIT)
 
@@ -136,9 +140,9 @@ class Exchange(Generic[H]):
         os.eventfd_write(self._wake, 1)
 
     def _start_thread(self) -> None:
+        threading.Thread(target=self._run, name="exchange", daemon=True).start()
         with self._lock:
             self._started += 1
-        threading.Thread(target=self._run, name="exchange", daemon=True).start()
 
     def _run(self) -> None:
         while True:
@@ -226,6 +230,8 @@ class Exchange(Generic[H]):
         self._pass(connection)
 
     def _close(self, connection: _Connection[H]) -> None:
+        if self._connections.get(connection.number) is not connection:
+            return  # it was passed on, or its number is another's
         del self._connections[connection.number]
         connection.socket.close()
         self._closed(connection.handle)

@@ -125,11 +125,11 @@ def policy_opa(opa: binary.Opa, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="session")
 def make_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeEngine]:
     """Engines that decide by policy configurations, in this process."""
-    with embedded_policy(tmp_path_factory.mktemp("compiled")) as shared:
+    with embedded_policy(tmp_path_factory.mktemp("compiled")) as engine:
 
         def make(**configuration: Any) -> EmbeddedEngine:
             config = policy.configuration(with_policy(**configuration), LocalHostPaths())
-            return EmbeddedEngine(shared, config)
+            return engine(config)
 
         yield make
 

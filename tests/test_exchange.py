@@ -115,6 +115,34 @@ def test_a_message_that_waits_keeps_no_other_waiting(server: Server) -> None:
     assert ask(waiting, b"b") == b"B"
 
 
+def test_a_message_is_answered_if_the_system_gives_no_thread(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, other = server.connect("waiting"), server.connect("other")
+
+    def fail() -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(server.exchange, "_start_thread", fail)
+    client.sendall(request(b"wait"))
+    wait_for(lambda: server.begun, "the message to begin")
+    server.held.set()
+    assert client.recv(1000).endswith(b"WAIT")
+    assert ask(other, b"a") == b"A"
+
+
+def test_a_failure_to_pass_a_connection_on_ends_no_thread(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(server.exchange, "_pass_on", fail)
+    server.connect("other").sendall(b"GET / HTTP/1.1\r\n\r\n")
+    wait_for(lambda: len(server.exchange._connections) == 0, "it to be passed on")
+    assert ask(server.connect("next"), b"a") == b"A"
+
+
 def test_those_that_step_aside_take_turns_and_wait_only_so_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

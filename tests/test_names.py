@@ -118,6 +118,9 @@ _DENIED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a reserved label in another case": (
         _RESERVED, create(Labels={"Traefik.Enable": "true"}), "labels.reserved",
     ),
+    "a reserved label in a case that came with Unicode 13": (
+        {"labels": {"reserved": ["\ua7c7x*"]}}, create(Labels={"\ua7c8X1": ""}), "labels.reserved",
+    ),
     "a reserved label by a change": (
         _RESERVED, committed('label x=y TRAEFIK.enable="true"'), "labels.reserved",
     ),

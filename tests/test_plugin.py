@@ -90,6 +90,15 @@ def opa_pid(plugin: Plugin) -> int:
     return pid
 
 
+def own_rule(folder: Path, condition: str) -> Path:
+    """A folder with a rule that denies under a condition."""
+    rules = folder / "rules"
+    rules.mkdir()
+    text = f'package docker.authz.rules.custom_mine\n\ndenials contains "no" if {condition}\n'
+    (rules / "mine.rego").write_text(text)
+    return rules
+
+
 def processes(plugin: Plugin) -> list[int]:
     """The processes below the plugin's own."""
     pid = plugin.process.pid
@@ -146,12 +155,7 @@ def test_it_says_which_engine_decides_and_why(
 
 
 def test_rules_that_need_opas_server_are_decided_by_it(tmp_path: Path, config: Path) -> None:
-    rules = tmp_path / "rules"
-    rules.mkdir()
-    (rules / "mine.rego").write_text(
-        "package docker.authz.rules.custom_mine\n\n"
-        'denials contains "never" if crypto.sha256("a") == input.request.path\n'
-    )
+    rules = own_rule(tmp_path, 'crypto.sha256("a") == input.request.path')
     options = (f"--config={config}", f"--policies={rules}")
     with running_plugin(tmp_path, *options) as plugin:
         assert "the policy calls crypto.sha256, which only OPA's server has" in plugin.log
@@ -165,12 +169,7 @@ def test_rules_that_need_opas_server_are_decided_by_it(tmp_path: Path, config: P
 def test_sighup_does_not_take_over_rules_that_need_opas_server(
     plugin: Plugin, config: Path, tmp_path: Path
 ) -> None:
-    rules = tmp_path / "rules"
-    rules.mkdir()
-    (rules / "mine.rego").write_text(
-        "package docker.authz.rules.custom_mine\n\n"
-        'denials contains "never" if crypto.sha256("a") == input.request.path\n'
-    )
+    rules = own_rule(tmp_path, 'crypto.sha256("a") == input.request.path')
     config.write_text(f"profile: production\npolicies: {rules}\n")
     plugin.reload()
     assert "only OPA's server has: start the plugin again with engine opa" in plugin.log
@@ -269,9 +268,7 @@ def test_a_mistake_stops_the_start_in_one_sentence(
 
 
 def test_a_policy_that_does_not_compile_stops_the_start(config: Path, tmp_path: Path) -> None:
-    rules = tmp_path / "rules"
-    rules.mkdir()
-    (rules / "mine.rego").write_text("package docker.authz.rules.custom_mine\n\nx := input.nope\n")
+    rules = own_rule(tmp_path, "input.nope == 1")
     done = run("serve", f"--config={config}", f"--policies={rules}", f"--socket={tmp_path}/p.sock")
     assert done.returncode == 1
     assert "mine.rego:3" in done.stderr
@@ -281,12 +278,7 @@ def test_a_rule_that_cannot_be_computed_denies_everything_it_looks_at(
     tmp_path: Path, config: Path
 ) -> None:
     """Without strict builtin errors this denial would be absent, and the request allowed."""
-    rules = tmp_path / "rules"
-    rules.mkdir()
-    (rules / "mine.rego").write_text(
-        "package docker.authz.rules.custom_mine\n\n"
-        'denials contains "never reached" if time.parse_rfc3339_ns(input.request.path) < 0\n'
-    )
+    rules = own_rule(tmp_path, "time.parse_rfc3339_ns(input.request.path) < 0")
     with pytest.raises(AssertionError, match="no complete decision"):  # noqa: SIM117
         with running_plugin(tmp_path, f"--config={config}", f"--policies={rules}"):
             pass

@@ -99,12 +99,14 @@ def test_a_protected_path_is_protected_under_both_its_names(tmp_path: Path) -> N
                 "allow": [{"path": "/srv", "inside": "/", "resolved_inside": "/"}],
             }
         },
+        {"mounts": {"deny": ["/srv/secret"]}, "labels": {"reserved_folded": []}},
     ],
 )
 def test_what_the_plugin_fills_in_cannot_be_set(given: dict[str, Any]) -> None:
     config = configuration(**given)
     guard = config["guard"]
     assert config["mounts"]["deny_inside"] == ["/srv/secret/"]
+    assert config["labels"]["reserved_folded"] == config["labels"]["reserved"]
     assert guard["places"] == [*(f"{path}/" for path in guard["paths"]), *guard["prefixes"]]
     assert all(root["inside"] == "/srv/" for root in config["mounts"]["allow"])
 

@@ -31,7 +31,7 @@ from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import MakeEngine, with_policy
 from tests.generate.schema import input_schema, shape_schema
-from tests.harness.compiled_policy import ConfiguredEmbedded, EmbeddedPolicy, compiled_policy
+from tests.harness.embedded_policy import EmbeddedEngine, EmbeddedPolicy, compiled_policy
 from tests.harness.policy_opa import DEADLINE, POLICY_FAILED, PolicyOpa, without_package
 from tests.sweep import without
 
@@ -126,6 +126,17 @@ def test_the_undamaged_policy_allows_what_the_damaged_ones_are_asked(
     make_engine: MakeEngine,
 ) -> None:
     assert make_engine().decide(create()).allow
+
+
+def test_a_lost_rule_package_denies_in_the_embedded_engine(tmp_path: Path, opa: binary.Opa) -> None:
+    shutil.copytree(policy.SHIPPED / policy.ROOT, tmp_path / "authz")
+    shutil.rmtree(tmp_path / "authz/rules/mounts")
+    config = policy.configuration(with_policy(), LocalHostPaths())
+    with (
+        compiled_policy(opa, tmp_path / "authz") as damaged,
+        pytest.raises(EngineError, match="did not answer: mounts"),
+    ):
+        damaged.engine(config).decide(create())
 
 
 @pytest.mark.parametrize("package", sorted(policy.shipped_rules()))
@@ -404,7 +415,7 @@ def configured(changes: Mapping[str, Any]) -> dict[str, Any]:
     return policy.configuration(with_policy(**_merged(BASE, changes)), LocalHostPaths())
 
 
-def denying_rules(engine: OpaEngine | ConfiguredEmbedded, asked: Document) -> set[str]:
+def denying_rules(engine: OpaEngine | EmbeddedEngine, asked: Document) -> set[str]:
     """The ids of the rules that deny a request; raises ``EngineError`` where there is no
     decision."""
     return {denial.rule for denial in engine.decide(asked).denials}

@@ -40,7 +40,6 @@ NATIVE: Final[Mapping[str, str]] = {
     "is_object": "opa_types_is_object",
     "is_set": "opa_types_is_set",
     "is_string": "opa_types_is_string",
-    "lower": "opa_strings_lower",
     "lt": "opa_cmp_lt",
     "lte": "opa_cmp_lte",
     "minus": "opa_arith_minus",
@@ -67,7 +66,6 @@ NATIVE: Final[Mapping[str, str]] = {
     "trim_suffix": "opa_strings_trim_suffix",
     "type_name": "opa_types_name",
     "union": "opa_sets_union",
-    "upper": "opa_strings_upper",
 }
 """The builtins that are compiled into the module, and the names of their functions in it.
 
@@ -77,19 +75,21 @@ The others of the library give another result than OPA's server for some argumen
   ``round`` and ``sum`` have another precision and form: ``plus(1.1, -1)`` is 0.1, in the server
   0.10000000000000000002.
 - ``indexof`` finds ``""``, ``json.unmarshal`` and ``json.is_valid`` accept ``01``, ``bits.rsh(-0,
-  1)`` is -1; ``replace(x, "", y)`` does not end.
+  1)`` is -1; ``replace`` does not end if it is to replace an empty text.
 - ``net.cidr_contains`` and ``net.cidr_intersects`` know no IPv4 addresses within IPv6.
 - ``to_number`` makes numbers of text that is none, such as ``01``.
 - ``json.marshal`` and ``walk`` have the order of hashes.
 - ``array.slice``, ``substring``, ``regex.find_all_string_submatch_n`` and the other ``bits``
   refuse ``1.0`` for 1, ``format_int`` numbers above 2^53, ``json.filter`` and ``json.remove`` the
   path ``""``, ``object.union_n`` an empty array.
+- ``lower`` and ``upper`` do not know 43 letters that came with Unicode 13 and later.
 
-Three of the table differ as well, because the shipped policies call them: ``minus`` as ``plus``
-does for numbers that are not integers of 64 bits (they subtract sets); ``regex.match`` reads a
-pattern only up to the character NUL (theirs are constants without it); ``lower`` and ``upper`` do
-not know 43 letters that came with Unicode 13 and later (they are applied to the configuration).
+``strict_errors`` mends three of the table: ``glob.match``, ``concat`` and ``regex.match``.
 """
+
+SHIPPED_ONLY: Final = frozenset({"minus"})
+"""Builtins that only the shipped policies may call. ``minus`` differs as ``plus`` does for numbers
+that are not integers of 64 bits; the shipped policies subtract sets."""
 
 
 class BuiltinError(Exception):

@@ -14,7 +14,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ import orjson
 
 from authz_plugin import __version__
 from authz_plugin.engine.binary import Opa
-from authz_plugin.engine.builtins import NATIVE, PROVIDED
+from authz_plugin.engine.builtins import NATIVE, PROVIDED, SHIPPED_ONLY
 from authz_plugin.engine.dependencies import dependencies_of
 from authz_plugin.engine.projection import Dependencies
 from authz_plugin.engine.strict_errors import with_strict_errors
@@ -33,7 +33,10 @@ from authz_plugin.errors import UnsupportedBuiltinsError
 DECISION: Final = "docker/authz/decision"
 """The rule that is asked for."""
 
-_FORMAT: Final = "1"
+_OWN: Final = "data.docker.authz.rules.custom_"
+"""The beginning of the names of an operator's own rules, within those of functions of a plan."""
+
+_FORMAT: Final = "2"
 """Changes when the same sources give another result."""
 
 _KEPT: Final = 16
@@ -72,7 +75,10 @@ def compile_policy(opa: Opa, folder: Path) -> CompiledPolicy:
     """
     plan = orjson.loads(opa.build("plan", DECISION, folder, "/plan.json"))
     builtins = {builtin["name"] for builtin in plan["static"].get("builtin_funcs") or ()}
-    unsupported = sorted(builtins - NATIVE.keys() - PROVIDED.keys())
+    own = [function for function in plan["funcs"]["funcs"] if _OWN in function["name"]]
+    unsupported = sorted(
+        builtins - NATIVE.keys() - PROVIDED.keys() | SHIPPED_ONLY & set(_called(own))
+    )
     if unsupported:
         raise UnsupportedBuiltinsError(
             f"the policy calls {', '.join(unsupported)}, which only OPA's server has"
@@ -82,11 +88,22 @@ def compile_policy(opa: Opa, folder: Path) -> CompiledPolicy:
     return CompiledPolicy(with_strict_errors(module, native), dependencies_of(plan))
 
 
+def _called(part: Any) -> Iterator[str]:
+    """The names of the functions that a part of a plan calls."""
+    if isinstance(part, list):
+        for inner in part:
+            yield from _called(inner)
+    elif isinstance(part, dict):
+        if part.get("type") == "CallStmt":
+            yield part["stmt"]["func"]
+        yield from _called(list(part.values()))
+
+
 def write_compiled(opa: Opa, sources: Path, folder: Path) -> None:
     """Compile the policies in ``sources`` and write the result into ``folder``."""
     compiled = compile_policy(opa, sources)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _COMPILED).write_bytes(compiled.to_bytes())
+    (folder / _COMPILED).write_bytes(_sealed(compiled.to_bytes()))
     (folder / _DIGEST).write_text(f"{sources_digest(sources)}\n")
 
 
@@ -102,7 +119,7 @@ def find_compiled(
     digest = sources_digest(sources)
     with contextlib.suppress(OSError, ValueError):
         if (shipped / _DIGEST).read_text().strip() == digest:
-            return CompiledPolicy.from_bytes((shipped / _COMPILED).read_bytes())
+            return CompiledPolicy.from_bytes(_unsealed((shipped / _COMPILED).read_bytes()))
     opa = find_opa()
     key = hashlib.sha256(f"{__version__} {opa.version} {digest}".encode()).hexdigest()
     return CompiledPolicy.from_bytes(
@@ -138,14 +155,12 @@ def cached(
     """The content of a file in the cache.
 
     It is made if the file is missing, damaged or not usable, or if another user can change it. A
-    cache that cannot be written is not used. The file begins with the SHA-256 of its content, which
-    a loss of power or a full disk may have cut off.
+    cache that cannot be written is not used.
     """
     file = cache / name
-    with contextlib.suppress(OSError):
-        stored = _trusted(file)
-        digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
-        if hashlib.sha256(content).digest() == digest and is_usable(content):
+    with contextlib.suppress(OSError, ValueError):
+        content = _unsealed(_trusted(file))
+        if is_usable(content):
             return content
     content = make()
     with contextlib.suppress(OSError):
@@ -153,13 +168,26 @@ def cached(
         _trust(cache.stat())
         with tempfile.NamedTemporaryFile(dir=cache, delete=False) as new:
             try:
-                new.write(hashlib.sha256(content).digest() + content)
+                new.write(_sealed(content))
                 new.flush()
                 Path(new.name).replace(file)
             except BaseException:
                 Path(new.name).unlink(missing_ok=True)
                 raise
         _remove_oldest(cache)
+    return content
+
+
+def _sealed(content: bytes) -> bytes:
+    """A content after its SHA-256: a loss of power or a full disk may cut a file off."""
+    return hashlib.sha256(content).digest() + content
+
+
+def _unsealed(stored: bytes) -> bytes:
+    """The inverse of ``_sealed``; raises ``ValueError`` for a damaged content."""
+    digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("the content is not what was written")
     return content
 
 

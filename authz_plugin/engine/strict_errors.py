@@ -9,6 +9,7 @@ pointer, which ends the evaluation with a trap.
 lines would not be reserved, and unfinished patterns are no error. Calls with a newline
 in the value, and those with more than ``*`` and ``?`` in the pattern, are passed to the host.
 ``concat`` joins a set in the order of hashes instead of the strings; it gets the sorted array.
+``regex.match`` reads a pattern only up to the character NUL; such a pattern is an error.
 
 Sources: OPA 1.21.1 ``internal/compiler/wasm/wasm.go`` (compileInternalCall); WebAssembly Core
 Specification 1.0, chapter 5, and its appendix on the name section; ``wasm/src/value.h``
@@ -37,6 +38,7 @@ GLOB_ID: Final = 1 << 30
 
 _GLOB_HOST: Final = b"opa_builtin3"
 _CONCAT: Final = "opa_strings_concat"
+_REGEX: Final = "opa_regex_match"
 _SORT: Final = "opa_agg_sort"
 _STRINGS: Final = (4, 8)
 """The types of strings (OPA_STRING, OPA_STRING_INTERNED)."""
@@ -83,6 +85,8 @@ def _changed(module: bytes, builtins: frozenset[str]) -> bytes:
             body = _glob_body(called, imports.index(_GLOB_HOST))
         elif name == _CONCAT:
             body = _concat_body(called, names.get(_SORT))
+        elif name == _REGEX:
+            body = _regex_body(called)
         else:
             body = _strict_body(types[type_], called)
         bodies[index - imported] = body
@@ -127,6 +131,19 @@ def _glob_body(called: int, host: int) -> bytes:
             _if_string_has(value, b"\n", by_host),
             _if_string_has(pattern, b"\0[]{}()|+^$\\", by_host),
             _strict_call(3, called, result),
+            b"\x0b",  # end
+        )
+    )
+
+
+def _regex_body(called: int) -> bytes:
+    """The body for ``opa_regex_match(pattern, value)``: it traps if the pattern has a NUL."""
+    pattern, result = 0, 2
+    return b"".join(
+        (
+            b"\x01\x04" + bytes([_I32]),  # four locals of type i32, of which two are used below
+            _if_string_has(pattern, b"\0", b"\x00"),  # unreachable
+            _strict_call(2, called, result),
             b"\x0b",  # end
         )
     )

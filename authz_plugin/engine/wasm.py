@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -56,6 +58,7 @@ class Machine:
     """
 
     def __init__(self, deadline: float) -> None:
+        _notice_lost_calls()
         config = wasmtime.Config()
         config.epoch_interruption = True
         self.engine = wasmtime.Engine(config)
@@ -172,7 +175,11 @@ class Instance:
             self._reserve(heap)
             self._calls.write(document, self._base)
             number = self._entrypoints[entrypoint]
-            return self._text(self._evaluate(0, number, self._data, self._base, length, heap, 0))
+            _lost.reason = None
+            address = self._evaluate(0, number, self._data, self._base, length, heap, 0)
+            if _lost.reason is not None:
+                raise EngineError(f"a builtin was not called: {_lost.reason}")
+            return self._text(address)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             if isinstance(self._raised, EngineError | KeyboardInterrupt | SystemExit):
                 raise self._raised from error
@@ -271,6 +278,34 @@ class Instance:
             if end:
                 return text
         raise EngineError("the policy's answer is too large to be a decision")
+
+
+class _Lost(threading.local):
+    """Why ctypes has lost a call of a host function in this thread, if it has."""
+
+    reason: str | None = None
+
+
+_lost: Final = _Lost()
+_LOST_CALL: Final = "ctypes callback"
+
+
+@cache
+def _notice_lost_calls() -> None:
+    """From now on, note in ``_lost`` if a call of a host function ends with an exception before or
+    after ``wasmtime`` could catch it, for want of memory.
+
+    ctypes then returns as if there were no exception, and the builtin would be undefined.
+    """
+    previous = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if _LOST_CALL in (unraisable.err_msg or ""):
+            _lost.reason = unraisable.exc_type.__name__
+        else:
+            previous(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def _memory_limit() -> MemoryLimitError:

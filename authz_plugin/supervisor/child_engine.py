@@ -22,7 +22,7 @@ from authz_plugin.hostpaths import host_paths
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
-from authz_plugin.supervisor.runtime_folder import open_runtime_folder
+from authz_plugin.supervisor.runtime_folder import open_runtime_folder, policy_folder
 from authz_plugin.supervisor.waits import WaitingEngine, Warn
 
 _HEALTH_EVERY: Final = 1.0
@@ -73,16 +73,11 @@ class ChildEngine:
         Raises ``SetupError`` if it cannot be served; then the previous policy stays in force.
         """
         self._generation += 1
-        folder = self._folder / str(self._generation)
-        try:
-            folder.mkdir()
+        with policy_folder(self._folder / str(self._generation), self._is_in_force) as folder:
             return self._start_in(folder, settings)
-        except Exception as error:
-            if self._running is None or self._running.bundle.parent != folder:
-                shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, OSError):
-                raise SetupError(f"the policy cannot be laid out: {error}") from error
-            raise
+
+    def _is_in_force(self, folder: Path) -> bool:
+        return self._running is not None and self._running.bundle.parent == folder
 
     def _start_in(self, folder: Path, settings: Settings) -> PolicyStatus:
         config = policy.configuration(settings, host_paths(visible=settings.sees_host))

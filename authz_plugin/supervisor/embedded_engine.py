@@ -29,7 +29,7 @@ from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.processes import in_child
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
-from authz_plugin.supervisor.runtime_folder import open_runtime_folder
+from authz_plugin.supervisor.runtime_folder import open_runtime_folder, policy_folder
 from authz_plugin.supervisor.waits import WaitingEngine, Warn
 
 _LIMIT: Final = 60.0
@@ -58,18 +58,14 @@ class Embedded:
         Raises ``SetupError`` if it cannot be evaluated; then the previous policy stays in force.
         """
         self._generation += 1
-        folder = self._folder / str(self._generation)
+        home = self._folder / str(self._generation)
         try:
-            folder.mkdir()
-            return self._start_in(folder, settings)
-        except Exception as error:
-            if self._current != folder:
-                shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, UnsupportedBuiltinsError) and self._current is not None:
-                raise PolicyError(f"{error}: start the plugin again with engine opa") from error
-            if isinstance(error, OSError):
-                raise SetupError(f"the policy cannot be laid out: {error}") from error
-            raise
+            with policy_folder(home, lambda folder: folder == self._current) as folder:
+                return self._start_in(folder, settings)
+        except UnsupportedBuiltinsError as error:
+            if self._current is None:
+                raise
+            raise PolicyError(f"{error}: start the plugin again with engine opa") from error
 
     def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
         from authz_plugin.engine.embedded import EmbeddedEngine  # noqa: PLC0415 - see above

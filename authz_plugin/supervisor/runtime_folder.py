@@ -1,4 +1,4 @@
-"""The private folder for the child OPA, its socket and its bundles."""
+"""The private folder of a running plugin, and the folders of policies in it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from authz_plugin.errors import SetupError
 from authz_plugin.hostpaths import RUNTIME_PREFIX, runtime_home
 
 _LOCK_NAME: Final = "plugin.lock"
@@ -31,6 +33,24 @@ def open_runtime_folder() -> tuple[Path, int]:
     (folder / _LOCK_NAME).touch()
     lock = _lock(folder / _LOCK_NAME)
     return folder.rename(home / folder.name.removeprefix(".")), lock
+
+
+@contextlib.contextmanager
+def policy_folder(folder: Path, is_in_force: Callable[[Path], bool]) -> Iterator[Path]:
+    """Create the folder of a policy. If the block raises an exception, the folder is removed unless
+    its policy is in force by then.
+
+    Raises ``SetupError`` for an ``OSError``.
+    """
+    try:
+        folder.mkdir()
+        yield folder
+    except Exception as error:
+        if not is_in_force(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise SetupError(f"the policy cannot be laid out: {error}") from error
+        raise
 
 
 def _lock(file: Path) -> int:

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable
 from typing import Final
 
-from authz_plugin.engine.builtins import NATIVE, PROVIDED
+from authz_plugin.engine.builtins import NATIVE, PROVIDED, SHIPPED_ONLY
 from authz_plugin.engine.dependencies import DETERMINISTIC
 
 _HEAD: Final = """\
@@ -42,22 +42,20 @@ OPA also compiles some of these to WebAssembly, but their results differ from th
 for some arguments, so the embedded engine does not use them. Builtins whose results may differ
 between two equal calls, such as `time.now_ns`, `rand.intn` and `http.send`, need OPA's server too.
 The time of a request is `input.time`.
-"""
 
-_OLD: Final = "Leaves 43 letters unchanged that came with Unicode 13 and later."
+Two things differ without a builtin. An array that a rule makes of a set or of the keys of an object
+has another order in the embedded engine: a rule must not take one element of it by its position. A
+reference such as `list[1.0]` is undefined there; write `list[1]`.
+"""
 
 _NOTES: Final = {
     "glob.match": "The plugin evaluates it if the value contains a line feed or the pattern "
     "anything special but `*` and `?`. It then fails with delimiters other than `null` and with "
     "one of `[]{}\\` in the pattern.",
-    "lower": _OLD,
-    "minus": "Meant for sets. For numbers that are not integers of 64 bits, the result can differ "
-    "from that of OPA's server.",
-    "regex.match": "Reads a pattern up to a character NUL.",
+    "regex.match": "Fails with the character NUL in the pattern.",
     "sprintf": "Evaluated by the plugin. It knows the verbs `%s`, `%v`, `%d` and `%%` without "
     "flags; any other verb, and a set in the arguments, fails.",
     "time.parse_rfc3339_ns": "Evaluated by the plugin.",
-    "upper": _OLD,
 }
 _OPERATORS: Final = {
     "and": "&",
@@ -90,7 +88,7 @@ _NOT_CALLED: Final = frozenset(
 
 def builtins_page() -> str:
     """The page."""
-    embedded = NATIVE.keys() | PROVIDED.keys()
+    embedded = (NATIVE.keys() | PROVIDED.keys()) - SHIPPED_ONLY
     assert embedded >= _NOTES.keys()
     rows = [f"| {_name(name)} | {note} |" for name, note in sorted(_NOTES.items())]
     same = _names(embedded - _NOTES.keys())

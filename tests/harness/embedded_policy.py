@@ -1,8 +1,8 @@
-"""The shipped policies in this process, under any policy configuration."""
+"""Compiled policies in this process, under any policy configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import orjson
 from authz_plugin import policy
 from authz_plugin.decision import Decision, read_decision
 from authz_plugin.engine import binary
-from authz_plugin.engine.compiled import find_compiled
+from authz_plugin.engine.compiled import DECISION, compile_policy, find_compiled
 from authz_plugin.engine.configurable import ConfigurablePolicy
+from authz_plugin.engine.wasm import Instance, Machine
 from authz_plugin.errors import EngineError
 from tests.harness.policy_opa import DEADLINE
 
@@ -21,20 +22,16 @@ ABOUT = {"revision": "0123456789ab", "packages": sorted(policy.shipped_rules())}
 
 
 class EmbeddedEngine:
-    """An engine that decides under one configuration."""
+    """An engine that decides under one configuration. ``decision`` returns the decision document on
+    an input document, or raises ``EngineError``."""
 
-    def __init__(self, shared: ConfigurablePolicy, config: Mapping[str, Any]) -> None:
-        self._shared = shared
-        self._config = config
+    def __init__(self, decision: Callable[[Mapping[str, Any]], Any]) -> None:
+        self.decision = decision
         self._required = policy.shipped_rules()
 
     def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         del decision_id
-        return read_decision(self._shared.decision(document, self._config), self._required)
-
-    def decision(self, document: Mapping[str, Any]) -> Any:
-        """The decision document; raises ``EngineError``."""
-        return self._shared.decision(document, self._config)
+        return read_decision(self.decision(document), self._required)
 
     def decide_or_fail(self, document: dict[str, Any]) -> Decision | None:
         """The decision on a document, or None where there is none, which the plugin denies."""
@@ -53,13 +50,50 @@ class EmbeddedEngine:
                 decided[key] = self.decide_or_fail(document)
         return [decided[key] for key in keys]
 
+    def close(self) -> None:
+        """Do nothing: the policy is closed by who opened it."""
+
 
 @contextmanager
-def embedded_policy(folder: Path) -> Iterator[ConfigurablePolicy]:
-    """The shipped policies, for as long as they are used; native code is kept in a folder."""
+def embedded_policy(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], EmbeddedEngine]]:
+    """Engines of the shipped policies, as the tools use them; native code is kept in a folder."""
     compiled = find_compiled(policy.SHIPPED, policy.SHIPPED / "compiled", folder, binary.find)
     shared = ConfigurablePolicy(compiled, ABOUT, DEADLINE, folder)
     try:
-        yield shared
+        yield lambda config: EmbeddedEngine(lambda document: shared.decision(document, config))
     finally:
         shared.close()
+
+
+class EmbeddedPolicy:
+    """A policy that may be damaged; see ``compiled_policy``."""
+
+    def __init__(self, machine: Machine, module: bytes) -> None:
+        self._machine = machine
+        self._module = machine.load(machine.compile(module))
+
+    def engine(self, config: Mapping[str, Any] | None) -> EmbeddedEngine:
+        """An engine that decides under a configuration; without one if that is None."""
+        authz = {"bundle": ABOUT} if config is None else {"bundle": ABOUT, "config": config}
+        data = orjson.dumps({"docker": {"authz": authz}})
+        instances: list[Instance] = []
+
+        def decision(document: Mapping[str, Any]) -> Any:
+            made = instances.pop() if instances else Instance(self._machine, self._module, data)
+            answer = made.evaluate(DECISION, orjson.dumps(document))
+            instances.append(made)
+            return answer
+
+        return EmbeddedEngine(decision)
+
+
+@contextmanager
+def compiled_policy(
+    opa: binary.Opa, sources: Path = policy.SHIPPED / policy.ROOT
+) -> Iterator[EmbeddedPolicy]:
+    """The policies in a folder, compiled as the plugin compiles them."""
+    machine = Machine(DEADLINE)
+    try:
+        yield EmbeddedPolicy(machine, compile_policy(opa, sources).module)
+    finally:
+        machine.close()

@@ -43,7 +43,8 @@ _EXCEPTION: Final = {
     "when": {},
 }
 
-_LABELS: Final = {"reserved": ["own*", "app*", "*.x", "com.docker.*"], "required": {}}
+_RESERVED: Final = ["own*", "app*", "*.x", "com.docker.*"]
+_LABELS: Final = {"reserved": _RESERVED, "reserved_folded": _RESERVED, "required": {}}
 
 Configurations = Mapping[str, Mapping[str, Any]]
 

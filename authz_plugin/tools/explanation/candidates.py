@@ -31,7 +31,7 @@ _NOT_FACTS: Final = frozenset({"body", "caller", "phase", "request", "time", "ve
 
 _GENERATED_KEYS: Final = frozenset(
     {"deny_inside", "inside", "paths", "places", "prefixes", "resolved", "resolved_inside"}
-    | {"until", "warn_from"}
+    | {"reserved_folded", "until", "warn_from"}
 )
 """Keys that the plugin adds to the operator's configuration."""
 

@@ -23,6 +23,7 @@ _FILLED_IN: Final = (
     ("guard", "paths"),
     ("guard", "places"),
     ("guard", "prefixes"),
+    ("labels", "reserved_folded"),
     ("mounts", "deny_inside"),
 )
 """Keys that the plugin fills in."""

@@ -55,7 +55,7 @@ denials contains denial.of(
 	"leave it out (labels.reserved)",
 ) if {
 	input.operation.access == "write"
-	count(effective.list(["labels", "reserved"])) > 0
+	count(effective.list(["labels", "reserved_folded"])) > 0
 	some label in input.labels
 	not _free(label)
 }
@@ -76,9 +76,7 @@ _free(label) if {
 	not _reserved(label)
 }
 
-_reserved(label) if pattern.fits(_folded_patterns, label.folded)
-
-_folded_patterns := [lower(upper(reserved)) | some reserved in effective.list(["labels", "reserved"])]
+_reserved(label) if pattern.fits(effective.list(["labels", "reserved_folded"]), label.folded)
 
 _has(labels, name) if pattern.fits(effective.config.labels.required[name], labels[name])
 
@@ -100,5 +98,5 @@ _container_labels := object.get(input, ["body", "TaskTemplate", "ContainerSpec",
 _readable if {
 	is_array(input.labels)
 	is_object(effective.config.labels.required)
-	is_array(effective.config.labels.reserved)
+	is_array(effective.config.labels.reserved_folded)
 }

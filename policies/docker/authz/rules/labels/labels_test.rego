@@ -25,27 +25,27 @@ test_denied[name] if {
 		],
 		"a reserved label": [
 			examples.container_create_full,
-			{"labels": {"reserved": ["te*"]}},
+			{"labels": {"reserved_folded": ["te*"]}},
 			{"labels.reserved"},
 		],
 		"a reserved label in another case": [
 			_label({"name": "Traefik.Enable", "folded": "traefik.enable"}),
-			{"labels": {"reserved": ["TRAEFIK.*"]}},
+			{"labels": {"reserved_folded": ["traefik.*"]}},
 			{"labels.reserved"},
 		],
 		"a label that cannot be read": [
 			_label({"name": null, "folded": ""}),
-			{"labels": {"reserved": ["traefik.*"]}},
+			{"labels": {"reserved_folded": ["traefik.*"]}},
 			{"labels.reserved"},
 		],
 		"a label of nothing": [
 			object.union(examples.container_create, {"labels": [{}]}),
-			{"labels": {"reserved": ["traefik.*"]}},
+			{"labels": {"reserved_folded": ["traefik.*"]}},
 			{"labels.reserved"},
 		],
 		"labels that got lost": [
 			json.remove(examples.container_create, ["/labels"]),
-			{"labels": {"reserved": ["traefik.*"]}},
+			{"labels": {"reserved_folded": ["traefik.*"]}},
 			{"labels.unreadable"},
 		],
 		"rules that are not known": [examples.container_create_full, {"labels": null}, {"labels.unreadable"}],
@@ -61,7 +61,7 @@ test_allowed[name] if {
 		"a network's": [examples.network_create, _team],
 		"nothing asked for": [examples.container_create, {}],
 		"what cannot be read where nothing is reserved": [_label({"name": null, "folded": ""}), {}],
-		"no reserved label": [examples.container_create_full, {"labels": {"reserved": ["traefik.*"]}}],
+		"no reserved label": [examples.container_create_full, {"labels": {"reserved_folded": ["traefik.*"]}}],
 		"a list": [examples.container_list, _team],
 	}
 	found := labels.denials with input as request
