@@ -1,8 +1,8 @@
 """The HTTP of dockerd's two messages, in the form in which dockerd sends them on a unix socket.
 
 A request of any other form is ``OTHER``: gunicorn's parser then decides what it means. The form
-leaves no choice about where a request ends: there is one Content-Length, and no header that changes
-the framing or the connection. Sources: moby 28.5.2 ``pkg/plugins/client.go``; Go 1.26
+leaves no choice about where a request ends: there is one Content-Length, no header twice, and none
+that changes the framing or the connection. Sources: moby 28.5.2 ``pkg/plugins/client.go``; Go 1.26
 ``net/http/request.go`` (Request.write).
 """
 
@@ -19,9 +19,9 @@ OTHER: Final = "other"
 INCOMPLETE: Final = "incomplete"
 
 _START: Final = b"POST /AuthZPlugin.AuthZRe"
-_HARMLESS: Final = rb"(?:(?:Host|User-Agent|Accept|Accept-Encoding|Content-Type): [!-~][ -~]*\r\n)*"
+_HARMLESS: Final = rb"(?:(?:User-Agent|Accept|Accept-Encoding|Content-Type): [!-~][ -~]*\r\n)*"
 _HEAD: Final = re.compile(
-    rb"POST (/AuthZPlugin\.AuthZRe[qs]) HTTP/1\.1\r\n"
+    rb"POST (/AuthZPlugin\.AuthZRe[qs]) HTTP/1\.1\r\nHost: [!-~][ -~]*\r\n"
     + _HARMLESS
     + rb"Content-Length: ([0-9]{1,8})\r\n"
     + _HARMLESS
@@ -47,7 +47,8 @@ def read_head(received: bytes | bytearray, limit: int) -> Head | Literal["other"
     if found is None:
         return _may_become(received)
     length = int(found[2])
-    if length > limit:
+    names = [line.partition(b":")[0] for line in found[0].split(b"\r\n")]
+    if length > limit or len(set(names)) < len(names) - 1:  # the last two are empty
         return OTHER
     return Head(found[1].decode(), found.end(), found.end() + length)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from authz_plugin.wire import HEAD_LIMIT, INCOMPLETE, OTHER, Head, read_head, response
 
 LIMIT: Final = 1000
-FIRST: Final = b"POST /AuthZPlugin.AuthZReq HTTP/1.1\r\n"
+FIRST: Final = b"POST /AuthZPlugin.AuthZReq HTTP/1.1\r\nHost: plugin.moby.localhost\r\n"
 DOCKERD: Final = (
-    FIRST + b"Host: plugin.moby.localhost\r\nUser-Agent: Go-http-client/1.1\r\n"
+    FIRST + b"User-Agent: Go-http-client/1.1\r\n"
     b"Content-Length: 5\r\nAccept: application/vnd.docker.plugins.v1.2+json\r\n"
     b"Accept-Encoding: gzip\r\n\r\n"
 )
@@ -32,6 +32,9 @@ HEADERS: Final = [
     b"Expect: 100-continue\r\n",
     b"Upgrade: h2c\r\n",
     b"User-Agent: a\r\n",
+    b"Accept: a\r\n",
+    b"Accept-Encoding: gzip\r\n",
+    b"Content-Type: a/b\r\n",
     b" folded: 1\r\n",
     b"Accept: \x01\r\n",
     b"Accept: a\n",
@@ -63,6 +66,10 @@ def test_a_part_of_dockerds_request_is_waited_for(length: int) -> None:
         b"POST /AuthZPlugin.AuthZReq HTTP/1.0\r\nContent-Length: 1\r\n\r\n",
         b"POST /AuthZPlugin.AuthZReq?a HTTP/1.1\r\nContent-Length: 1\r\n\r\n",
         FIRST + b"\r\n",
+        DOCKERD.replace(b"Host: plugin.moby.localhost\r\n", b""),
+        DOCKERD.replace(b"User-Agent", b"Host: x\r\nUser-Agent"),
+        DOCKERD.replace(b"User-Agent", b"User-Agent: x\r\nUser-Agent"),
+        DOCKERD.replace(b"Accept: ", b"Content-Length: 5\r\nAccept: "),
         FIRST + b"Content-Length: 1001\r\n\r\n",
         FIRST + b"Content-Length: 000000001\r\n\r\n",
         FIRST + b"Host: " + b"x" * HEAD_LIMIT,
