@@ -1,15 +1,10 @@
-"""A compiled policy that decides under configurations that are given with each question.
-
-Nothing is evaluated in the main thread, where Python runs signal handlers: a ``KeyboardInterrupt``
-in the function of ``wasmtime`` that calls host functions would end the process or be lost.
-"""
+"""A compiled policy that decides under configurations that are given with each question."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +12,7 @@ import orjson
 
 from authz_plugin.engine.compiled import DECISION, CompiledPolicy, native_code
 from authz_plugin.engine.wasm import Instance, Machine
+from authz_plugin.interrupts import postponed
 
 _KEPT: Final = 16
 """Configurations whose instances are kept; those of the least recently used are removed first."""
@@ -45,15 +41,9 @@ class ConfigurablePolicy:
         self._module = self._machine.load(native_code(self._machine, compiled, cache))
         self._idle: OrderedDict[bytes, list[Instance]] = OrderedDict()
         self._lock = threading.Lock()
-        self._executor = ThreadPoolExecutor(1, "policy")
 
     def decision(self, document: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
         """The decision document on an input document; raises ``EngineError``."""
-        if threading.current_thread() is threading.main_thread():
-            return self._executor.submit(self._decision, document, config).result()
-        return self._decision(document, config)
-
-    def _decision(self, document: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
         data = {"docker": {"authz": {"bundle": self._about, "config": config}}}
         key = orjson.dumps(data)
         with self._lock:
@@ -62,15 +52,15 @@ class ConfigurablePolicy:
             while len(self._idle) > _KEPT:
                 self._idle.popitem(last=False)
             instance = idle.pop() if idle else None
-        if instance is None:
-            instance = Instance(self._machine, self._module, key)
-        answer = instance.evaluate(DECISION, orjson.dumps(document))
+        with postponed():
+            if instance is None:
+                instance = Instance(self._machine, self._module, key)
+            answer = instance.evaluate(DECISION, orjson.dumps(document))
         if len(idle) < _IDLE and instance.size <= _LARGEST_IDLE:
             idle.append(instance)
         return answer
 
     def close(self) -> None:
-        """Release the policy when the decisions in progress are made."""
-        self._executor.shutdown(cancel_futures=True)
+        """Release the policy; the decisions in progress must have been made."""
         self._machine.close()
         self._idle.clear()

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -35,6 +35,7 @@ from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState, engine_state
 from authz_plugin.errors import EngineError, PolicyError, SetupError, UnsupportedBuiltinsError
 from authz_plugin.hostpaths import cache_home, host_paths
+from authz_plugin.interrupts import postponed
 from authz_plugin.journal.record import DecisionRecord, Times, decision_record, new_decision_id
 from authz_plugin.protocol import Answer
 from authz_plugin.rules import RULES, Rule
@@ -182,8 +183,9 @@ class Sandbox:
         config = self.config if config is None else config
         starts = range(0, len(documents), _BATCH_SIZE)
         parts = [documents[start : start + _BATCH_SIZE] for start in starts]
-        found = self._executor.map(lambda part: self._decide_batch(part, config), parts)
-        return [decision for part in found for decision in part]
+        with postponed():
+            batches = [self._executor.submit(self._decide_batch, part, config) for part in parts]
+        return [decision for batch in batches for decision in _result(batch)]
 
     def _decide_batch(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
@@ -292,6 +294,11 @@ class _OpaEvaluator:
     def close(self) -> None:
         self._engine.close()
         self._opa.stop()
+
+
+def _result(batch: Future[list[Decision]]) -> list[Decision]:
+    with postponed():
+        return batch.result()
 
 
 def _denied_without_decision(error: EngineError) -> Decision:

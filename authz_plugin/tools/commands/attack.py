@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import click
 
 from authz_plugin.cli.options import current_name_option
 from authz_plugin.cli.terminal import EXIT_NO, Progress, json_option, print_json, print_line
+from authz_plugin.interrupts import recorded
 from authz_plugin.renamed import current_attack
 from authz_plugin.tools.attack.campaign import Campaign
 from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, select
@@ -24,8 +22,6 @@ from authz_plugin.tools.commands.endpoint import endpoint_of, endpoint_options
 
 UNPROVEN: Final = 1
 """The exit status if no attack succeeded, but the report is not proven (see ``Report.proven``)."""
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command()
@@ -103,7 +99,8 @@ def attack(
         _show_catalogue(attacks, as_json=as_json)
         return
     endpoint = endpoint_of(options)
-    with Progress("attacks") as progress, _postponed_signals() as interrupted:
+    # An interrupt is obeyed between two attacks, so that every object requested can be removed.
+    with Progress("attacks") as progress, recorded(_tell_interrupted) as interrupted:
 
         def step(done: int, total: int) -> None:
             if interrupted:
@@ -135,25 +132,8 @@ def _tell(report: Report, *, as_json: bool) -> None:
         print_line(text, style)
 
 
-@contextmanager
-def _postponed_signals() -> Iterator[list[int]]:
-    """Record the signals that end the program instead of obeying them; yield the list of them.
-
-    The campaign checks the list between two attacks, so that it can remove every object that it has
-    requested.
-    """
-    received: list[int] = []
-
-    def record(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        click.echo("interrupted: removing what was made", err=True)
-
-    before = {number: signal.signal(number, record) for number in _SIGNALS}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _tell_interrupted() -> None:
+    click.echo("interrupted: removing what was made", err=True)
 
 
 def _chosen(only: Sequence[str], without: Sequence[str]) -> list[CatalogueAttack]:
