@@ -111,6 +111,8 @@ class LocalHostPaths:
 
 def _unescaped(point: bytes) -> bytes:
     """A mount point with the octal escapes of mountinfo decoded (proc(5))."""
+    if b"\\" not in point:
+        return point
     return _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), point)
 
 
