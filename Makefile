@@ -137,7 +137,7 @@ $(POLICY_DATA) &: tools/policy_data.py policies/schemas/config.json $(wildcard p
 		$(shell find authz_plugin \( -name '*.py' -o -name '*.json' \) -not -path '*/tools/*') | $(BIN)/.run
 	$(BIN)/python -m tools.policy_data
 
-$(COMPILED): tools/compiled_policies.py $(addprefix authz_plugin/engine/,binary.py builtins.py compiled.py dependencies.py projection.py strict_errors.py) \
+$(COMPILED): tools/compiled_policies.py authz_plugin/tools/rule_sources.py $(addprefix authz_plugin/engine/,binary.py builtins.py compiled.py dependencies.py projection.py strict_errors.py) \
 		$(shell find policies/docker -name '*.rego' -not -name '*_test.rego') | $(BIN)/.run $(BIN)/opa
 	$(BIN)/python -m tools.compiled_policies
 

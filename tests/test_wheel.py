@@ -17,6 +17,7 @@ from typing import Final
 import pytest
 from packaging.requirements import Requirement
 
+from authz_plugin.cli.terminal import EXIT_NO
 from authz_plugin.engine.binary import Opa
 from authz_plugin.policy import SHIPPED
 from tests.harness.plugin import Connection, wait_for
@@ -24,7 +25,8 @@ from tools import policy_data
 
 ROOT: Final = Path(__file__).parents[1]
 COMPILED: Final = {
-    f"authz_plugin/policies/compiled/{name}" for name in ("policy.compiled", "sources.sha256")
+    f"authz_plugin/policies/compiled/{name}"
+    for name in ("annotations.json", "policy.compiled", "sources.sha256")
 }
 MADE: Final = {
     f"authz_plugin/policies/{file.relative_to(SHIPPED)}": text
@@ -152,6 +154,25 @@ def test_the_installed_wheel_decides_without_opa(installed: Path, tmp_path: Path
     finally:
         process.terminate()
         assert process.wait(30) == 0, log.read_text()
+
+
+def test_the_installed_wheel_explains_without_opa(installed: Path, tmp_path: Path) -> None:
+    request = tmp_path / "request.http"
+    body = '{"Image": "alpine", "HostConfig": {"Privileged": true}}'
+    request.write_text(
+        "POST /v1.44/containers/create HTTP/1.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
+    done = subprocess.run(
+        [installed / "opa-authz", "explain", request],
+        env={**os.environ, "PATH": "/usr/bin:/bin"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == EXIT_NO, done.stdout + done.stderr
+    assert "rules/privileged/privileged.rego:" in done.stdout
 
 
 def test_the_installed_wheel_makes_and_tests_rules(

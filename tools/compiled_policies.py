@@ -12,11 +12,14 @@ from pathlib import Path
 from authz_plugin.engine import binary
 from authz_plugin.engine.compiled import write_compiled
 from authz_plugin.hostpaths import SHIPPED
+from authz_plugin.tools.rule_sources import write_annotations
 
 
 def write(policies: Path) -> None:
     """Compile the policies in a folder with the OPA that is found; see ``binary.find``."""
-    write_compiled(binary.find(), policies, policies / "compiled")
+    opa = binary.find()
+    write_compiled(opa, policies, policies / "compiled")
+    write_annotations(opa, policies)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,71 @@
-"""The rules of a policy with their places, read from the annotations in Rego by OPA."""
+"""The rules of a policy with their places, read from the annotations in Rego by OPA.
+
+Those of the shipped policies are read when these are compiled (``write_annotations``), so that
+tools can show them without the OPA program.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
+from authz_plugin import policy
 from authz_plugin.engine.binary import Opa
+from authz_plugin.engine.compiled import sources_digest
 from authz_plugin.errors import PolicyError
 from authz_plugin.rules import AnnotatedRule, annotated_rules
 
+_FILE: Final = "annotations.json"
 
-def rule_sources(opa: Opa, folders: Sequence[Path]) -> Mapping[str, AnnotatedRule]:
+
+def rule_sources(
+    find_opa: Callable[[], Opa], folders: Sequence[Path]
+) -> Mapping[str, AnnotatedRule]:
     """The rules in folders of policies, by their ids.
 
-    Raises ``PolicyError`` for policies that do not compile and for annotations that cannot be read.
+    Raises as ``find_opa`` does, and ``PolicyError`` for policies that do not compile and for
+    annotations that cannot be read.
     """
-    return {found.rule.id: found for folder in folders for found in _annotated(opa, folder)}
+    return {found.rule.id: found for folder in folders for found in _annotated(find_opa, folder)}
 
 
-def _annotated(opa: Opa, folder: Path) -> list[AnnotatedRule]:
+def write_annotations(opa: Opa, policies: Path) -> None:
+    """Write the annotations of the policies in a folder into its folder ``compiled``."""
+    inspected = _inspected(opa, policies / policy.ROOT)
+    for entry in inspected["annotations"]:
+        file = Path(entry["location"]["file"])
+        entry["location"]["file"] = str(file.relative_to(policies))
+    content = {"sources": sources_digest(policies), "annotations": inspected["annotations"]}
+    (policies / "compiled" / _FILE).write_text(json.dumps(content))
+
+
+def _annotated(find_opa: Callable[[], Opa], folder: Path) -> list[AnnotatedRule]:
+    inspected = _kept() if folder == policy.SHIPPED / policy.ROOT else None
+    if inspected is None:
+        inspected = _inspected(find_opa(), folder)
+    try:
+        return list(annotated_rules(inspected))
+    except ValueError as error:
+        raise PolicyError(f"{folder}: an annotation cannot be read: {error}") from None
+
+
+def _inspected(opa: Opa, folder: Path) -> Mapping[str, Any]:
     done = opa.run("inspect", "--annotations", "--format", "json", str(folder))
     if done.returncode != 0:
         raise PolicyError((done.stderr or done.stdout).strip())
-    try:
-        return list(annotated_rules(json.loads(done.stdout)))
-    except ValueError as error:
-        raise PolicyError(f"{folder}: an annotation cannot be read: {error}") from None
+    inspected: Mapping[str, Any] = json.loads(done.stdout)
+    return inspected
+
+
+def _kept() -> Mapping[str, Any] | None:
+    """What ``write_annotations`` wrote of the shipped policies, if they are still the same."""
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads((policy.SHIPPED / "compiled" / _FILE).read_text())
+        if kept["sources"] == sources_digest(policy.SHIPPED):
+            for entry in kept["annotations"]:
+                entry["location"]["file"] = str(policy.SHIPPED / entry["location"]["file"])
+            return {"annotations": kept["annotations"]}
+    return None

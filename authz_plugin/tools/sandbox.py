@@ -119,7 +119,7 @@ class Sandbox:
         """The rules of this policy by their ids; raises ``PolicyError`` for unreadable metadata."""
         folders = [folder for folder in self.sources if folder != policy.SHIPPED / policy.ROOT]
         others = (
-            {id_: found.rule for id_, found in rule_sources(self.find_opa(), folders).items()}
+            {id_: found.rule for id_, found in rule_sources(self.find_opa, folders).items()}
             if folders
             else {}
         )

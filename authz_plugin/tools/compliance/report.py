@@ -183,7 +183,7 @@ def assess(
     now = datetime.now(UTC)
     ping = sandbox.judge(authz_message(PROBES["system.ping"], client))
     own = sandbox.config if ping.document is None else sandbox.config_for(ping.document)
-    sources = rule_sources(sandbox.find_opa(), sandbox.sources)
+    sources = rule_sources(sandbox.find_opa, sandbox.sources)
     settings = {rule: source.rule.settings for rule, source in sources.items()}
     config = EffectiveConfig(sandbox.config, own, settings, now)
     assessor = Assessor(report.results, examined.findings, config)

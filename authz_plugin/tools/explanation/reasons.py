@@ -43,7 +43,7 @@ class Explainer:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self.sources = rule_sources(sandbox.find_opa(), sandbox.sources)
+        self.sources = rule_sources(sandbox.find_opa, sandbox.sources)
 
     def explain(self, title: str, subject: Subject) -> Explanation:
         """Decide on a request and explain the decision; ``title`` names the request."""

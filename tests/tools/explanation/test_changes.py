@@ -139,13 +139,13 @@ def test_an_own_rule_can_only_be_made_to_warn(tmp_path: Path) -> None:
     settings = replace(with_policy(profile="production"), policies=tmp_path)
     with open_sandbox(settings) as opened:
         assert changed(opened, Request("GET", "/_ping")) == {"rules": {"custom.own": "warn"}}
-        source = rule_sources(opened.find_opa(), opened.sources)["custom.own"]
+        source = rule_sources(opened.find_opa, opened.sources)["custom.own"]
     assert source.place == f"{tmp_path}/own.rego:13"
     assert source.rule.title == "Nobody pings"
 
 
 def test_every_shipped_rule_has_a_place_a_title_and_a_description(sandbox: Sandbox) -> None:
-    sources = rule_sources(sandbox.find_opa(), sandbox.sources)
+    sources = rule_sources(sandbox.find_opa, sandbox.sources)
     assert sources.keys() >= policy.rule_ids()
     for id_, source in sources.items():
         line = Path(source.file).read_text().splitlines()[source.row - 1]

@@ -675,7 +675,7 @@ def test_every_rule_has_a_row_and_every_row_that_grants_is_tried(sandbox: Sandbo
 
 
 def test_what_a_rule_is_granted_by_is_what_its_metadata_names(sandbox: Sandbox) -> None:
-    sources = rule_sources(sandbox.find_opa(), sandbox.sources)
+    sources = rule_sources(sandbox.find_opa, sandbox.sources)
     requests = [request for request, *_ in GRANTS.values()]
     requests += [request for request, _ in DANGERS.values()]
     for grant in learned(sandbox, requests, *RULES).grants:
