@@ -29,6 +29,10 @@ from authz_plugin.engine.projection import TIME, UNKNOWN, WHOLE, Dependencies, R
 
 ENTRYPOINT: Final = "docker/authz/decision"
 
+_RULES: Final = ["docker", "authz", "rules"]
+_OWN: Final = "custom_"
+"""The beginning of the names of the operator's own packages."""
+
 OPERATION: Final = ("operation", "id")
 OPERATIONS: Final = (
     "container.create",
@@ -138,10 +142,25 @@ def dependencies_of(
             operation: _reads_of(plan, entrypoint, {OPERATION: operation})
             for operation in operations
         }
+        read_time = _own_rules_read_time(plan)
     except (_UnboundedError, *_MALFORMED):
-        return Dependencies(WHOLE, {}, reads_time=True, varying=varying)
-    reads_time = reads.whole or reads.keys or TIME in reads.names
-    return Dependencies(reads, of_operation, reads_time, varying)
+        return Dependencies(WHOLE, {}, own_rules_read_time=True, varying=varying)
+    return Dependencies(reads, of_operation, read_time, varying)
+
+
+def _own_rules_read_time(plan: Any) -> bool:
+    """Whether rules of the operator, or what they call, may read the time in the input document.
+
+    They are run apart from all others, on the whole document. Only ``decision.rego`` asks for their
+    denials. The plan must be one that is understood.
+    """
+    analysis = _Analysis(plan, {})
+    for function in plan["funcs"]["funcs"] or ():
+        path: list[str] = function.get("path") or []
+        if path[1:-2] == _RULES and path[-2].startswith(_OWN) and path[-1] == "denials":
+            analysis.call(function["name"])
+    reads = analysis.reads.frozen()
+    return reads.whole or reads.keys or TIME in reads.names
 
 
 def _reads_of(plan: object, entrypoint: str, known: Mapping[_Path, str]) -> Reads:
@@ -225,6 +244,10 @@ class _Analysis:
         """Note everything that the computation of an entry point reads."""
         state = {_INPUT: _ROOT, _DATA: _ANY}
         self._nested(self._plans[entrypoint]["blocks"], state, {}, _Frame(frozenset()))
+
+    def call(self, name: str) -> None:
+        """Note everything that a rule reads."""
+        self._call(name, (_ROOT, _ANY))
 
     def _call(self, name: str, arguments: tuple[_Value, ...]) -> _Value | None:
         """What the result of a function may be, or None if it is certainly undefined. Equal calls

@@ -163,4 +163,7 @@ def prepare(compiled: CompiledPolicy, bundle: Path, folder: Path, cache: Path) -
         machine.close()
     (folder / NATIVE).write_bytes(native)
     (folder / _DEPENDENCIES).write_bytes(orjson.dumps(compiled.dependencies.to_json()))
-    (folder / _DATA).write_bytes(orjson.dumps(data_document(bundle)))
+    data = data_document(bundle)
+    about = data["docker"]["authz"]["bundle"]
+    about["own_rules_are_repeatable"] = compiled.dependencies.own_rules_are_repeatable
+    (folder / _DATA).write_bytes(orjson.dumps(data))

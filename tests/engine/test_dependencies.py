@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -302,7 +303,8 @@ def test_a_create_that_differs_in_what_a_rule_reads_is_another(
 
 def test_the_shipped_policies_read_the_time_and_decide_alike_each_time(shipped: Any) -> None:
     found = dependencies_of(shipped)
-    assert found.reads_time
+    assert "time" in found.reads.names
+    assert not found.own_rules_read_time
     assert found.varying == ()
     assert not found.reads.whole
 
@@ -319,6 +321,11 @@ class Hiding(NamedTuple):
 
 def names(**inner: Any) -> dict[str, Any]:
     return {"names": inner}
+
+
+def _of(reads: Reads) -> Dependencies:
+    """The dependencies of a policy that reads this, in whatever operation."""
+    return Dependencies(reads, {}, own_rules_read_time=False, varying=())
 
 
 KEYS: Final = {"keys": True}
@@ -646,7 +653,7 @@ def test_what_is_not_understood_is_everything(small: Small) -> None:
         text = json.dumps(small.plan).replace(f'"type": "{kind}"', '"type": "Unheard"')
         found = dependencies_of(json.loads(text), entrypoint, ())
         assert found.reads == WHOLE
-        assert found.reads_time
+        assert found.own_rules_read_time
     some_broken: list[Any] = [None, [], {}, {"static": {}}, {**small.plan, "funcs": [1]}]
     for broken in some_broken:
         assert dependencies_of(broken, entrypoint) == UNKNOWN
@@ -660,23 +667,29 @@ def test_what_is_read_is_the_same_after_json(shipped: Any) -> None:
     assert found.of_operation["container.create"] != found.reads
 
 
+KNOWN: Final[dict[str, Any]] = {
+    "reads": {}, "of_operation": {}, "own_rules_read_time": False, "varying": [],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "broken",
     [
         None,
         {},
         {"reads": True},
-        {"reads": 1, "of_operation": {}, "reads_time": False, "varying": []},
-        {"reads": {"some": True}, "of_operation": {}, "reads_time": False, "varying": []},
-        {"reads": {"names": []}, "of_operation": {}, "reads_time": False, "varying": []},
-        {"reads": {"each": {"keys": 1}}, "of_operation": {}, "reads_time": False, "varying": []},
-        {"reads": {}, "of_operation": {"a": 1}, "reads_time": False, "varying": []},
-        {"reads": {}, "of_operation": [], "reads_time": False, "varying": []},
-        {"reads": {}, "of_operation": {}, "reads_time": 0, "varying": []},
-        {"reads": {}, "of_operation": {}, "reads_time": False, "varying": "time.now_ns"},
+        KNOWN | {"reads": 1},
+        KNOWN | {"reads": {"some": True}},
+        KNOWN | {"reads": {"names": []}},
+        KNOWN | {"reads": {"each": {"keys": 1}}},
+        KNOWN | {"of_operation": {"a": 1}},
+        KNOWN | {"of_operation": []},
+        KNOWN | {"own_rules_read_time": 0},
+        KNOWN | {"varying": "time.now_ns"},
     ],
 )
 def test_nothing_is_remembered_under_a_broken_description(broken: Any) -> None:
+    assert Dependencies.from_json(KNOWN) != UNKNOWN
     assert Dependencies.from_json(broken) == UNKNOWN
     assert policy_in_force("1", UNKNOWN) is None
 
@@ -748,14 +761,14 @@ def test_a_policy_with_a_clock_is_not_remembered(opa: binary.Opa, tmp_path: Path
 def test_copies_are_equal_where_everything_read_is_equal(
     reads: Any, different: list[Any], equal: list[Any]
 ) -> None:
-    part = Projection(Dependencies(Reads.from_json(reads), {}, reads_time=False, varying=()))
+    part = Projection(_of(Reads.from_json(reads)))
     assert len({part(one) for one in different}) == len(different)
     assert len({part(one) for one in equal}) == 1
 
 
 def test_each_operation_has_copies_of_its_own() -> None:
     of_operation = {"a": Reads.from_json(names(x=True))}
-    found = Dependencies(Reads.from_json(names(y=True)), of_operation, reads_time=False, varying=())
+    found = replace(_of(Reads.from_json(names(y=True))), of_operation=of_operation)
     part = Projection(found)
     of_a = {"operation": {"id": "a"}, "x": "same", "y": "ignored"}
     assert part(of_a) == part({**of_a, "y": "changed"})
@@ -792,7 +805,7 @@ def test_a_decision_is_remembered_for_all_documents_of_one_projection(shipped: A
 
 def test_another_policy_may_read_more() -> None:
     def reading(**names_: Any) -> Dependencies:
-        return Dependencies(Reads.from_json(names(**names_)), {}, reads_time=False, varying=())
+        return _of(Reads.from_json(names(**names_)))
 
     policies = [policy_in_force("1", reading(a=True)), policy_in_force("2", reading(b=True)), None]
     counting, current = Counting(), iter(policies)

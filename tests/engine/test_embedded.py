@@ -55,9 +55,9 @@ def put_in_force(compiled: CompiledPolicy, tmp_path: Path) -> Callable[[str], Pa
 
     def put(profile: str) -> Path:
         bundle, folder = tmp_path / f"bundle-{profile}", tmp_path / profile
-        (bundle / "docker/authz/config").mkdir(parents=True)
-        content = orjson.dumps({"profile": profile})
-        (bundle / "docker/authz/config/data.json").write_bytes(content)
+        for name, content in (("config", {"profile": profile}), ("bundle", {"revision": "1"})):
+            (bundle / "docker/authz" / name).mkdir(parents=True)
+            (bundle / "docker/authz" / name / "data.json").write_bytes(orjson.dumps(content))
         folder.mkdir()
         prepare(compiled, bundle, folder, tmp_path / "cache")
         (tmp_path / "new").symlink_to(folder)

@@ -31,13 +31,18 @@ decision := {
 }
 
 # A decision is not repeatable if an exception may apply, because exceptions depend on the time, or
-# if the operator has own rules, because these may depend on anything.
+# if the operator has own rules that may depend on it.
 default _repeatable := false
 
 _repeatable if {
-	not _own_rules
+	_own_rules_are_repeatable
 	_independent_of_time
 }
+
+_own_rules_are_repeatable if not _own_rules
+
+# The embedded engine adds this to the data if the compiled rules do not depend on the time.
+_own_rules_are_repeatable if data.docker.authz.bundle.own_rules_are_repeatable == true
 
 _own_rules if {
 	some name in data.docker.authz.bundle.packages

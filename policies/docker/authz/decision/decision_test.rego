@@ -54,6 +54,27 @@ test_an_answer_that_is_no_set_denies[answer] if {
 	{denial.value | some denial in decision.denials; denial.rule == "request.policy"} == {"mounts"}
 }
 
+test_a_decision_is_repeatable_unless_it_may_depend_on_the_time[name] if {
+	exception := {"rule": "privileged.container", "until": "2099-12-31T00:00:00Z"}
+	some name, [request, changes, about, repeatable] in {
+		"nothing depends on it": [examples.container_create, {}, {"packages": ["mounts"]}, true],
+		"an exception": [_privileged, {"exceptions": [exception]}, {"packages": ["mounts"]}, false],
+		"own rules": [examples.container_create, {}, {"packages": ["custom_own"]}, false],
+		"own rules that do not depend on it": [
+			examples.container_create, {},
+			{"packages": ["custom_own"], "own_rules_are_repeatable": true}, true,
+		],
+		"own rules that do": [
+			examples.container_create, {},
+			{"packages": ["custom_own"], "own_rules_are_repeatable": false}, false,
+		],
+	}
+	decision := data.docker.authz.decision with input as request
+		with data.docker.authz.config as object.union(profiles.production, changes)
+		with data.docker.authz.bundle as object.union({"revision": "r1"}, about)
+	decision.repeatable == repeatable
+}
+
 test_warn_mode[name] if {
 	some name, [changes, allow, denials, warnings] in {
 		"enforced": [{}, false, _both, set()],
