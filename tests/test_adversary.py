@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from typing import Any, Final
 
 import pytest
@@ -11,11 +10,10 @@ import pytest
 from authz_plugin.decision import Decision, Denial
 from tests.adversary import campaign
 from tests.adversary.campaign import Engine
-from tests.adversary.engines import configuration
+from tests.adversary.engines import profiles_engine
 from tests.adversary.requests import Request, Seed
 from tests.adversary.respellings import RESPELLINGS
 from tests.adversary.seeds import seeds
-from tests.harness.policy_opa import PolicyOpa
 
 PROFILES: Final = ("devcontainer", "restricted")
 """The profiles that are tested here; ``make adversary`` tests all."""
@@ -31,8 +29,8 @@ BIND: Final = Seed(
 
 
 @pytest.fixture(scope="module")
-def engine(policy_opa: PolicyOpa) -> Iterator[Engine]:
-    with closing(policy_opa.engine(configuration((campaign.LEDGER, *PROFILES)))) as made:
+def engine() -> Iterator[Engine]:
+    with profiles_engine((campaign.LEDGER, *PROFILES)) as made:
         yield made
 
 

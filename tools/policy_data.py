@@ -179,13 +179,16 @@ def complete_profiles() -> dict[str, Any]:
     return {name: complete_profile(name, _HostWithoutLinks()) for name in profiles()}
 
 
+def paths(policies: Path) -> list[Path]:
+    """Return the paths of the data files below the folder ``policies``."""
+    return [policies / ROOT / name / "data.json" for name in ("examples", "profiles")]
+
+
 def files(policies: Path) -> dict[Path, str]:
     """Return the data files below the folder ``policies``, with the text of each."""
-    data = {"examples": examples(), "profiles": complete_profiles()}
-    return {
-        policies / ROOT / name / "data.json": json.dumps(content, indent=1) + "\n"
-        for name, content in data.items()
-    }
+    content = (examples(), complete_profiles())
+    texts = (json.dumps(data, indent=1) + "\n" for data in content)
+    return dict(zip(paths(policies), texts, strict=True))
 
 
 def write(policies: Path) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from authz_plugin import policy
-from authz_plugin.engine import binary
 from tests.adversary.campaign import Engine, roles
 from tests.conftest import with_policy
-from tests.harness.policy_opa import running_policy_opa
+from tests.harness.embedded_policy import embedded_policy
 from tests.ledger.requests import HOST
 
 
@@ -23,11 +22,9 @@ def configuration(profiles: Iterable[str]) -> dict[str, Any]:
 
 @contextmanager
 def profiles_engine(profiles: Iterable[str]) -> Iterator[Engine]:
-    """Run an OPA that decides by the configuration of profiles."""
-    config = configuration(profiles)
+    """Yield an engine that decides by the configuration of profiles."""
     with (
         tempfile.TemporaryDirectory(prefix="opa-authz-") as folder,
-        running_policy_opa(binary.find(), Path(folder), config) as running,
-        closing(running.engine(config)) as engine,
+        embedded_policy(Path(folder)) as engine,
     ):
-        yield engine
+        yield engine(configuration(profiles))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +29,35 @@ _ROOT = Path(__file__).parents[2]
 _REFERENCE = _ROOT / "docs/reference"
 
 
+def makers() -> dict[Path, Callable[[], str]]:
+    """The function that makes the content of each made file, but of the rules' pages."""
+    return {
+        _ROOT / "policies/schemas/input.json": lambda: _json(input_schema()),
+        _REFERENCE / "attacks.md": attacks_page,
+        _REFERENCE / "builtins.md": builtins_page,
+        _REFERENCE / "clients.md": clients_page,
+        _REFERENCE / "controls.md": controls_page,
+        _REFERENCE / "fields.md": fields_page,
+        _REFERENCE / "input.md": input_page,
+        _REFERENCE / "operations.md": operations_page,
+        _REFERENCE / "policy-configuration.md": configuration_page,
+        _REFERENCE / "profiles.md": profiles_page,
+        RULES_FILE: rules_file,
+        _ROOT / "authz_plugin/profiles.json": lambda: _json(made_profiles()),
+        _ROOT / "authz_plugin/policies.sha256": lambda: policy.shipped_digest() + "\n",
+        _REFERENCE / "settings.md": settings_page,
+        _ROOT / "deploy/grafana/opa-authz.json": lambda: _json(dashboard()),
+    }
+
+
+def made_rules_pages() -> dict[Path, str]:
+    """The pages of the rules and their content."""
+    return {_REFERENCE / page: text for page, text in rules_pages().items()}
+
+
 def made() -> dict[Path, str]:
     """Every made file and its content."""
-    return {
-        _ROOT / "policies/schemas/input.json": _json(input_schema()),
-        _REFERENCE / "attacks.md": attacks_page(),
-        _REFERENCE / "builtins.md": builtins_page(),
-        _REFERENCE / "clients.md": clients_page(),
-        _REFERENCE / "controls.md": controls_page(),
-        _REFERENCE / "fields.md": fields_page(),
-        _REFERENCE / "input.md": input_page(),
-        _REFERENCE / "operations.md": operations_page(),
-        _REFERENCE / "policy-configuration.md": configuration_page(),
-        _REFERENCE / "profiles.md": profiles_page(),
-        **{_REFERENCE / page: text for page, text in rules_pages().items()},
-        RULES_FILE: rules_file(),
-        _ROOT / "authz_plugin/profiles.json": _json(made_profiles()),
-        _ROOT / "authz_plugin/policies.sha256": policy.shipped_digest() + "\n",
-        _REFERENCE / "settings.md": settings_page(),
-        _ROOT / "deploy/grafana/opa-authz.json": _json(dashboard()),
-    }
+    return {file: make() for file, make in makers().items()} | made_rules_pages()
 
 
 def main() -> int:
@@ -57,14 +67,15 @@ def main() -> int:
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
         return 1
-    stale = [f for f, text in made().items() if not f.exists() or f.read_text() != text]
+    files = made()
+    stale = [f for f, text in files.items() if not f.exists() or f.read_text() != text]
     for file in stale:
         print(
             f"{file.relative_to(_ROOT)} {'is out of date: make generate' if check else 'written'}"
         )
         if not check:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(made()[file])
+            file.write_text(files[file])
     return 1 if check and stale else 0
 
 
