@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,13 +61,15 @@ _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A checked policy. OPA loads ``folder``; ``revision`` is a hash of its content; ``packages``
-    are the names of its rule packages; ``ending`` are exceptions that have ended or end soon."""
+    are the names of its rule packages; ``ending`` are exceptions that have ended or end soon;
+    ``warning`` says for whom it is in mode warn, in which it denies nothing."""
 
     folder: Path
     revision: str
     profile: str
     packages: frozenset[str]
     ending: tuple[Exemption, ...] = ()
+    warning: tuple[str, ...] = ()
 
 
 class Compiler(Protocol):
@@ -113,7 +115,16 @@ def assemble(
     manifest = {"revision": revision, "roots": [str(ROOT)], "rego_version": 1}
     _write_data(folder / ".manifest", manifest)
     ending = [exemption for exemption in exceptions(config, datetime.now(UTC)) if exemption.ending]
-    return Bundle(folder, revision, config["profile"], packages, tuple(ending))
+    return Bundle(
+        folder, revision, config["profile"], packages, tuple(ending), tuple(_warned(config))
+    )
+
+
+def _warned(config: Mapping[str, Any]) -> Iterator[str]:
+    roles = config["roles"]
+    if config["mode"] == "warn":
+        yield "callers without a role" if roles else "everybody"
+    yield from (f"role {name}" for name, role in roles.items() if role["mode"] == "warn")
 
 
 def shipped_digest() -> str:

@@ -108,6 +108,9 @@ _VOLUMES: Final = (
 )
 _WITH_LIMITS: Final = {"Memory": 1 << 28, "NanoCpus": 10**9, "PidsLimit": 100}
 
+WITHOUT_GUARANTEES: Final = "observe"
+"""The profile that guarantees nothing, because it only records."""
+
 COMMON_GUARANTEES: Final = (
     Guarantee(
         "No container and no exec is privileged.",

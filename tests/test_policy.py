@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jsonschema
 import pytest
@@ -493,3 +494,90 @@ def test_an_incomplete_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         configuration(profile="dozzle-actions")
     with pytest.raises(SettingsError, match=missing):
         complete_profile("dozzle-actions", LocalHostPaths())
+
+
+def _lists(schema: Any, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every list of texts in the schema that an operator writes, with its description."""
+    schema = _followed(schema)
+    for name, inner in schema.get("properties", {}).items():
+        if "the plugin fills" not in inner.get("description", ""):
+            yield from _lists(inner, (*key, name))
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        description = schema.get("description", "")
+        for place, text in _lists(others, (*key, "x")):
+            yield place, f"{description} {text}"
+    if schema.get("type") == "array" and _followed(schema["items"]).get("type") == "string":
+        yield key, schema.get("description", "")
+
+
+def _followed(schema: Any) -> Any:
+    name = schema.get("$ref", "").removeprefix("#/$defs/")
+    return {**policy.config_schema()["$defs"][name], **schema} if name else schema
+
+
+LISTS: Final = dict(
+    found
+    for name, section in policy.config_schema()["properties"].items()
+    if name not in {"roles", "role_order", "exceptions"}
+    for found in _lists(section, (name,))
+)
+
+
+def changed(key: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for name in reversed(key):
+        value = {name: value}
+    return configuration(profile="production", **value)
+
+
+def test_the_lists_of_names_are_found() -> None:
+    assert len(LISTS) == 50
+    assert ("security_options", "allow", "x") in LISTS
+
+
+@pytest.mark.parametrize("key", LISTS, ids=".".join)
+def test_a_list_of_names_takes_a_star_for_any_name_or_says_what_to_write(
+    key: tuple[str, ...],
+) -> None:
+    if re.search(r"\* (alone )?stands for any", LISTS[key]):
+        changed(key, ["*"])
+        return
+    with pytest.raises(SettingsError) as raised:
+        changed(key, ["*"])
+    assert re.search(r"\*, which is no pattern here|ALL stands for every|one of", str(raised.value))
+
+
+@pytest.mark.parametrize("key", [key for key in LISTS if "* alone" in LISTS[key]], ids=".".join)
+def test_a_list_of_names_in_full_takes_no_other_pattern(key: tuple[str, ...]) -> None:
+    changed(key, ["a/b"])
+    with pytest.raises(SettingsError, match=r"'a\*' must be written in full, or \* alone"):
+        changed(key, ["a*"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (("resources", "ulimits"), None),
+        (("labels", "required"), ["x"]),
+        (("tenancy", "labels"), "x"),
+        (("plugins", "privileges"), ["x"]),
+        (("security_options", "allow"), ["x"]),
+    ],
+)
+def test_a_name_that_has_values_is_written_in_full(key: tuple[str, ...], value: Any) -> None:
+    changed((*key, "name"), value)
+    with pytest.raises(SettingsError, match=r"'na\*' must be written in full, without \*"):
+        changed((*key, "na*"), value)
+
+
+def test_the_value_of_a_tenants_label_is_no_pattern() -> None:
+    with pytest.raises(SettingsError, match=r"tenancy.labels.owner: '\*' must be written in full"):
+        changed(("tenancy", "labels", "owner"), "*")
+
+
+def test_a_path_that_is_no_pattern_stays_as_written() -> None:
+    for key in (("mounts", "deny"), ("guard", "unprotected_paths"), ("devices", "allow")):
+        with pytest.raises(SettingsError, match=r"'/srv/\*' must be an absolute path in full"):
+            changed(key, ["/srv/*"])
+    with pytest.raises(SettingsError, match=r"'/srv/\*' must be an absolute path in full"):
+        changed(("mounts", "allow"), [{"path": "/srv/*"}])

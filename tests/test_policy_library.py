@@ -268,8 +268,8 @@ def test_a_preset_allows_what_its_client_sends(engine: EmbeddedEngine, client: s
 
 def test_every_preset_has_a_client() -> None:
     general = {
-        "agent", "baseline", "cis", "closed", "devcontainer", "production", "read-only",
-        "restricted",
+        "agent", "baseline", "cis", "closed", "devcontainer", "observe", "production",
+        "read-only", "restricted",
     }  # fmt: skip
     assert set(policy.profiles()) == set(CLIENTS) | general
 
@@ -286,7 +286,7 @@ def test_a_preset_allows_nothing_else_that_leaks_or_runs(
     assert [name for name in allowed if name not in whole.get(client, [])] == []
 
 
-@pytest.mark.parametrize("profile", [name for name in policy.profiles() if name != "closed"])
+@pytest.mark.parametrize("profile", sorted(set(policy.profiles()) - {"closed", "observe"}))
 def test_no_profile_lets_a_container_out(engine: EmbeddedEngine, profile: str) -> None:
     decided = zip(ATTACKS, decide_each(engine, profile, ATTACKS.values()), strict=True)
     assert [name for name, decision in decided if decision is None or decision.allow] == []

@@ -249,20 +249,23 @@ ENDPOINT: Final = Struct(
 
 _OLD_TOP_LEVEL: Final[dict[str, Shape]] = {"Cpuset": STRING, **_HOST_CONFIG}
 """Engines up to 26.1 read HostConfig's fields at the top level too (moby v20.10.24
-``runconfig/config_unix.go`` ContainerConfigWrapper); later ones ignore them there."""
+``runconfig/config_unix.go`` ContainerConfigWrapper); later ones ignore them there. docker-py sends
+one of them, ``Runtime``, which engines up to 26.1 take only if HostConfig is missing or null: a
+create therefore has it as a field of its own, which ``containers.runtime`` judges too."""
 
+_CREATE: Final[dict[str, Shape]] = {
+    **_CONFIG,
+    "HostConfig": PointerOrZero(Struct(_HOST_CONFIG)),
+    "NetworkingConfig": PointerOrZero(
+        Struct({"EndpointsConfig": Map(Pointer(ENDPOINT))}),
+    ),
+}
 CONTAINER_CREATE: Final = Struct(
-    {
-        **_CONFIG,
-        "HostConfig": PointerOrZero(Struct(_HOST_CONFIG)),
-        "NetworkingConfig": PointerOrZero(
-            Struct({"EndpointsConfig": Map(Pointer(ENDPOINT))}),
-        ),
-    },
-    refused=_OLD_TOP_LEVEL,
+    {**_CREATE, "Runtime": STRING},
+    refused={name: shape for name, shape in _OLD_TOP_LEVEL.items() if name != "Runtime"},
     unread=["name", "platform"],  # dockerode; engines read them in the query
 )
-COMMIT: Final = CONTAINER_CREATE
+COMMIT: Final = Struct(_CREATE, refused=_OLD_TOP_LEVEL, unread=["name", "platform"])
 CONTAINER_UPDATE: Final = Struct({**_RESOURCES, "RestartPolicy": _RESTART_POLICY})
 CONTAINER_COPY: Final = Struct({"Resource": STRING})  # until 24.0, API below 1.24
 CHECKPOINT_CREATE: Final = Struct({"CheckpointID": STRING, "CheckpointDir": STRING, "Exit": BOOL})

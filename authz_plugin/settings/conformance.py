@@ -97,6 +97,9 @@ _CHECKS: Final[Mapping[str, Callable[[Any, Any, Schema], bool]]] = {
         not isinstance(value, dict)
         or all(conforms(value[name], shapes[name], root) for name in value.keys() & shapes.keys())
     ),
+    "propertyNames": lambda value, shape, root: (
+        not isinstance(value, dict) or all(conforms(name, shape, root) for name in value)
+    ),
     "required": lambda value, names, _: (
         not isinstance(value, dict) or all(name in value for name in names)
     ),

@@ -41,7 +41,9 @@ def validate(values: Mapping[str, Any], schema: Mapping[str, Any], origins: KeyO
     elif fault.validator in {"enum", "type"}:
         message = f"must be {_expected(fault.schema)}"
     elif fault.validator == "pattern":
-        message = f"{fault.instance!r} is not of the form {fault.validator_value}"
+        title = fault.schema.get("title")
+        form = f"must be {title}" if title else f"is not of the form {fault.validator_value}"
+        message = f"{fault.instance!r} {form}"
     elif fault.validator == "required":
         missing = [name for name in fault.validator_value if name not in fault.instance]
         message = f"needs {', '.join(missing)}"

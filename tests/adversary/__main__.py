@@ -11,6 +11,7 @@ from authz_plugin import policy
 from tests.adversary import campaign
 from tests.adversary.engines import profiles_engine
 from tests.adversary.seeds import seeds
+from tests.profile_guarantees import WITHOUT_GUARANTEES
 
 
 def main() -> int:
@@ -20,7 +21,10 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="do not respell respellings")
     parser.add_argument("--profile", action="append", help="one profile (all); may be repeated")
     chosen = parser.parse_args()
-    names = chosen.profile or [campaign.LEDGER, *policy.profiles()]
+    names = chosen.profile or [
+        campaign.LEDGER,
+        *sorted({*policy.profiles()} - {WITHOUT_GUARANTEES}),
+    ]
     end = time.monotonic() + chosen.minutes * 60
     with profiles_engine(names) as engine:
         result = campaign.run(

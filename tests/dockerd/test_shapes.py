@@ -242,12 +242,34 @@ def something(shape: Shape) -> str:
 def test_a_host_config_field_at_the_top_level_is_refused(
     name: str, shape: Shape, rest: str
 ) -> None:
+    structs = [shapes.COMMIT] if name == "Runtime" else [shapes.CONTAINER_CREATE, shapes.COMMIT]
     for written in (name, name.lower(), name.upper().replace("S", "\u017f")):
         text = f'{{"{written}":{something(shape)}{rest}}}'
-        for struct in (shapes.CONTAINER_CREATE, shapes.COMMIT):
+        for struct in structs:
             refused = refusal(struct, text)
             assert (refused.rule, refused.field) == ("request.body-old-shape", name)
             assert refused.hint == f"give it as HostConfig.{name}"
+
+
+@pytest.mark.parametrize("host_config", ["", ',"HostConfig":null', ',"HostConfig":{}'])
+@pytest.mark.parametrize("name", ["Runtime", "runtime", "RUNTIME"])
+def test_a_runtime_at_the_top_level_stands_beside_that_of_host_config(
+    name: str, host_config: str
+) -> None:
+    body, unknown = create(f'"{name}":"kata"{host_config}')
+    assert (body["Runtime"], body["HostConfig"]["Runtime"], unknown) == ("kata", "", [])
+
+
+@pytest.mark.parametrize(
+    ("fragment", "rule"),
+    [
+        ('"Runtime":"runc","runtime":"kata"', "request.body-duplicate"),
+        ('"Runtime":{}', "request.body-type"),
+    ],
+)
+def test_a_runtime_at_the_top_level_has_one_meaning(fragment: str, rule: str) -> None:
+    refused = refusal(shapes.CONTAINER_CREATE, f"{{{fragment}}}")
+    assert (refused.rule, refused.field) == (rule, "Runtime")
 
 
 @pytest.mark.parametrize(

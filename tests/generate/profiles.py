@@ -11,7 +11,12 @@ from authz_plugin.configuration import complete_profile
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.generate.rules import rule_link
-from tests.profile_guarantees import COMMON_GUARANTEES, GUARANTEES, Guarantee
+from tests.profile_guarantees import (
+    COMMON_GUARANTEES,
+    GUARANTEES,
+    WITHOUT_GUARANTEES,
+    Guarantee,
+)
 
 GENERAL: Final = (
     "production", "devcontainer", "agent", "baseline", "restricted", "cis", "read-only", "closed",
@@ -33,7 +38,8 @@ mounts: {allow: [{path: /workspace}]}
 
 `production` is the default. A key that a profile does not set has the value of `closed`, which
 allows nothing but ping and version. **No** profile allows privileged containers, namespaces of the
-host, devices, the Docker socket, other log drivers, or a host path that you have not named.
+host, devices, the Docker socket, other log drivers, or a host path that you have not named, but
+`observe`, which denies nothing.
 
 This page is made from the files in [policies/profiles](../../policies/profiles).
 """
@@ -41,12 +47,25 @@ This page is made from the files in [policies/profiles](../../policies/profiles)
 _PROMISES: Final = """\
 ## What they guarantee
 
+`observe` guarantees nothing; "every profile" below is each of the others.
 The rules in the last column enforce each guarantee. A test sends requests that would violate it and
 expects the profile to deny them (`tests/profile_guarantees.py`).
 [Limits](../explanation/limits.md) lists what no plugin can guarantee.
 
 | profile | guarantee | rules |
 |---|---|---|"""
+
+_OBSERVE: Final = """\
+### To begin with
+
+**observe**: {purpose}
+
+Every request but ping and version is in the log as a warning (`rules` of `closed` that would have
+denied it). With `audit.inputs: true`, [learn](../how-to/learn.md) makes a policy of the records.
+Requests that cannot be read, or that engines read differently, are denied all the same: the rules
+`request.*`. `opa-authz check` warns, `doctor` finds it critical and `validate` fails while a policy
+is in mode warn.
+"""
 
 _CLIENTS: Final = """\
 
@@ -80,6 +99,7 @@ def profiles_page() -> str:
     lines = [_HEAD, "## For hosts", ""]
     for name in GENERAL:
         lines += [f"**{name}**: {_purpose(name)}", ""]
+    lines += [_OBSERVE.format(purpose=_purpose(WITHOUT_GUARANTEES))]
     lines += _comparison(complete)
     lines += ["", "## What they open", "", f"| section | {' | '.join(GENERAL)} |"]
     lines.append("|---|" + "---|" * len(GENERAL))
@@ -90,7 +110,7 @@ def profiles_page() -> str:
     for name in GENERAL:
         lines += _guarantee_rows(f"`{name}`", GUARANTEES[name])
     lines += [_CLIENTS, "| preset | for | operations |", "|---|---|---|"]
-    for name in sorted(set(complete) - set(GENERAL)):
+    for name in sorted(set(complete) - set(GENERAL) - {WITHOUT_GUARANTEES}):
         lines.append(f"| `{name}` | {_purpose(name)} | {', '.join(_operations(complete[name]))} |")
     return "\n".join(lines) + "\n"
 

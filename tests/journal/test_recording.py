@@ -164,7 +164,7 @@ def different() -> list[str]:
     found: dict[str, str] = {}
     for name in policy.profiles():
         profile = complete_profile(name, UnseenHostPaths())
-        apart = ("sections", "operations", "profile")
+        apart = ("sections", "operations", "profile", "mode")
         rest = {key: value for key, value in profile.items() if key not in apart}
         found.setdefault(json.dumps(rest, sort_keys=True), name)
     return list(found.values())

@@ -23,10 +23,17 @@ def check(*, as_json: bool, **options: Any) -> None:
                 policy_revision=bundle.revision,
                 packages=sorted(bundle.packages),
                 exceptions_ending=[asdict(exemption) for exemption in bundle.ending],
+                mode_warn=list(bundle.warning),
             )
             return
         for exemption in bundle.ending:
             click.echo(f"warning: exception {exemption}", err=True)
+        for whom in bundle.warning:
+            click.echo(
+                f"warning: mode warn for {whom}: what rules would deny is recorded and allowed; "
+                "set mode: enforce to protect this host",
+                err=True,
+            )
         click.echo(
             f"sound: profile {bundle.profile}, policy revision {bundle.revision}, "
             f"{len(bundle.packages)} rule packages"

@@ -18,6 +18,7 @@ from authz_plugin.tools.validation.expected_policy import (
     allows_capability,
     allows_namespace,
     allows_security_option,
+    matches_any,
 )
 from authz_plugin.tools.validation.probes import NOTHING
 
@@ -249,8 +250,8 @@ def _volumes(config: Config, create: AttemptFactory) -> Iterator[Attempt]:
                  Binds=[f"{NOTHING}:/data"])  # fmt: skip
     driver = {"Type": "volume", "Source": NOTHING, "Target": "/data"}
     options = {"DriverConfig": {"Name": NOTHING}}
-    yield create("volumes.driver", "a volume of an unknown driver", NOTHING in volumes["drivers"],
-                 ("volumes.driver",),
+    yield create("volumes.driver", "a volume of an unknown driver",
+                 matches_any(volumes["drivers"], NOTHING), ("volumes.driver",),
                  Mounts=[{**driver, "VolumeOptions": options}])  # fmt: skip
     for kind, device in (("ext4", "/dev/sda1"), ("nfs", ":/"), ("overlay", "overlay")):
         local = {"Name": "local", "Options": {"type": kind, "device": device}}
@@ -269,7 +270,7 @@ def _other_operations(config: Config) -> Iterator[Attempt]:
         "build.host-network",
         "a build in the host's network",
         Request("POST", "/build?dockerfile=none&networkmode=host"),
-        "host" in config["build"]["networks"],
+        matches_any(config["build"]["networks"], "host"),
         ("build.network",),
     )
     options = {"type": "none", "o": "bind", "device": "/etc"}

@@ -42,7 +42,7 @@ def allows_capability(config: Config, name: str) -> bool:
 
 def allows_security_option(config: Config, name: str, value: str) -> bool:
     """Return whether a security option (``"seccomp"``, ``"unconfined"``) can be set."""
-    return value in config["security_options"]["allow"].get(name, [])
+    return matches_any(config["security_options"]["allow"].get(name, []), value)
 
 
 def allows_bind_mount(config: Config, path: str, *, read_only: bool = False) -> bool:

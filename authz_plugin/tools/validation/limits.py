@@ -76,11 +76,11 @@ def _hardening(config: Config, create: AttemptFactory) -> Iterator[Attempt]:
 def _settings(config: Config, create: AttemptFactory) -> Iterator[Attempt]:
     containers = config["containers"]
     values: tuple[tuple[str, str, bool, dict[str, Any]], ...] = (
-        ("runtime", NOTHING, NOTHING in containers["runtimes"], {"Runtime": NOTHING}),
+        ("runtime", NOTHING, matches_any(containers["runtimes"], NOTHING), {"Runtime": NOTHING}),
         (
             "cgroup-parent",
             "/system.slice",
-            "/system.slice" in containers["cgroup_parents"],
+            matches_any(containers["cgroup_parents"], "/system.slice"),
             {"CgroupParent": "/system.slice"},
         ),
         ("group", "root", matches_any(containers["groups"], "0"), {"GroupAdd": ["0"]}),
@@ -99,7 +99,7 @@ def _settings(config: Config, create: AttemptFactory) -> Iterator[Attempt]:
         (
             "storage-option",
             "size",
-            "size" in containers["storage_options"],
+            matches_any(containers["storage_options"], "size"),
             {"StorageOpt": {"size": "1G"}},
         ),
     )
@@ -116,8 +116,9 @@ def _settings(config: Config, create: AttemptFactory) -> Iterator[Attempt]:
     yield create("sysctls", "kernel parameter kernel.msgmax",
                  matches_any(config["sysctls"]["allow"], "kernel.msgmax"), ("sysctls.name",),
                  Sysctls={"kernel.msgmax": "65536"})  # fmt: skip
-    yield create("logging.driver", "log driver syslog", "syslog" in config["logging"]["drivers"],
-                 ("logging.driver",), LogConfig={"Type": "syslog"})  # fmt: skip
+    yield create("logging.driver", "log driver syslog",
+                 matches_any(config["logging"]["drivers"], "syslog"), ("logging.driver",),
+                 LogConfig={"Type": "syslog"})  # fmt: skip
 
 
 def _unlimited_resources(config: Config, create: AttemptFactory) -> Iterator[Attempt]:

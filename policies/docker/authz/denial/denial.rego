@@ -23,3 +23,16 @@ of(rule, field, value, message, hint) := {
 allowed(values) := concat("", ["allowed: ", concat(", ", sort(values))]) if count(values) > 0
 
 allowed(values) := "none is allowed" if count(values) == 0
+
+# METADATA
+# title: A name for messages
+# description: An empty name would not be seen, so its meaning is written beside it.
+# scope: document
+named(value, meaning) := concat("", [`"" (`, meaning, ")"]) if {
+	value == ""
+} else := value
+
+# METADATA
+# title: A hint that lists allowed names
+# description: As `allowed`, with the meaning of an empty name.
+allowed_names(values, meaning) := allowed([named(value, meaning) | some value in values])

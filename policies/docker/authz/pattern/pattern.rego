@@ -5,7 +5,9 @@ package docker.authz.pattern
 
 # METADATA
 # title: Whether a value matches one of the patterns
-# description: Undefined if it matches none, or if the patterns or the value are missing.
+# description: |
+#   Undefined if it matches none, if the patterns or the value are missing, or if the value is no
+#   text. To look a value up comes first: it is all that most requests need.
 # scope: document
 fits(patterns, value) if {
 	value in patterns
@@ -13,6 +15,7 @@ fits(patterns, value) if {
 	"*" in patterns
 	is_string(value)
 } else if {
+	is_string(value)
 	some pattern in patterns
 	contains(pattern, "*")
 	_matches(pattern, value)

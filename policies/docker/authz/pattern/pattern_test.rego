@@ -26,6 +26,9 @@ test_does_not_fit[name] if {
 		"no character for a joker": [["a?c*"], "ac"],
 		"a dot is no joker": [["a.c*"], "abc"],
 		"no text": [["*"], null],
+		"no text for a beginning": [["app*"], null],
+		"no text between": [["a*c"], 1],
+		"no patterns": [null, "app"],
 		"a pattern as the value": [["app"], "*"],
 	}
 	not pattern.fits(patterns, value)

@@ -9,6 +9,7 @@ package docker.authz.rules.build
 
 import data.docker.authz.denial
 import data.docker.authz.effective
+import data.docker.authz.pattern
 
 # METADATA
 # title: A build must use an allowed network
@@ -26,7 +27,7 @@ import data.docker.authz.effective
 #   controls: [docker Builds]
 denials contains denial.of(
 	"build.network", "query.networkmode", mode,
-	sprintf("building in network %s is not allowed", [mode]),
+	sprintf("building in network %s is not allowed", [denial.named(mode, "default")]),
 	denial.allowed(effective.list(["build", "networks"])),
 ) if {
 	input.operation.id == "image.build"
@@ -34,6 +35,6 @@ denials contains denial.of(
 	not _allowed(mode)
 }
 
-_allowed(mode) if mode in effective.config.build.networks
+_allowed(mode) if pattern.fits(effective.config.build.networks, mode)
 
 _allowed("") if "default" in effective.config.build.networks

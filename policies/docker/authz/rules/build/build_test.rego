@@ -26,6 +26,23 @@ test_a_network_is_denied[name] if {
 	{denial.rule | some denial in found} == {"build.network"}
 }
 
+test_a_network_is_allowed_by_a_pattern[name] if {
+	some name, [mode, networks] in {
+		"any": ["host", ["*"]],
+		"an empty one": ["", ["*"]],
+		"a beginning": ["container:web", ["container:*"]],
+	}
+	found := build.denials with input as _build("networkmode", mode)
+		with data.docker.authz.config as object.union(profiles.production, {"build": {"networks": networks}})
+	count(found) == 0
+}
+
+test_an_empty_network_is_named if {
+	found := build.denials with input as _build("networkmode", "")
+		with data.docker.authz.config as object.union(profiles.production, {"build": {"networks": ["none"]}})
+	{denial.message | some denial in found} == {`building in network "" (default) is not allowed`}
+}
+
 test_a_network_is_allowed[name] if {
 	some name, request in {
 		"the default": examples.image_build,

@@ -40,12 +40,12 @@ denials contains denial.of(
 #   controls: [docker Builds]
 denials contains denial.of(
 	"build.cgroup-parent", "query.cgroupparent", parent,
-	sprintf("parent cgroup %v is not allowed", [parent]),
-	denial.allowed(effective.list(["build", "cgroup_parents"])),
+	sprintf("parent cgroup %v is not allowed", [denial.named(parent, "dockerd's default")]),
+	denial.allowed_names(effective.list(["build", "cgroup_parents"]), "dockerd's default"),
 ) if {
 	input.operation.id == "image.build"
 	some parent in object.get(input, ["request", "query", "cgroupparent"], [""])
-	not parent in effective.list(["build", "cgroup_parents"])
+	not _parent_allowed(parent)
 }
 
 # METADATA
@@ -69,6 +69,8 @@ denials contains denial.of(
 }
 
 _sent_by_client(remote) if remote in {"", "client-session", "upload-request"}
+
+_parent_allowed(parent) if pattern.fits(effective.config.build.cgroup_parents, parent)
 
 _fetchable(remote) if pattern.fits(effective.config.build.remotes, remote)
 

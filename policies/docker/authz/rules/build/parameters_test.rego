@@ -23,6 +23,7 @@ test_parameters_allowed[name] if {
 			_build("remote", "https://git.example/app.git"),
 			{"build": {"remotes": ["https://git.example/*"]}},
 		],
+		"any parent cgroup": [_build("cgroupparent", "x.slice"), {"build": {"cgroup_parents": ["*"]}}],
 		"an output where that is allowed": [_build("outputs", "[1]"), {"build": {"outputs": true}}],
 		"no output": [_build("outputs", "[]"), {}],
 		"a list": [examples.container_list, {}],

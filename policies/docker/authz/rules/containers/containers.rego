@@ -9,22 +9,26 @@ import data.docker.authz.pattern
 
 # METADATA
 # title: A runtime must be an allowed one
-# description: A runtime is a program on the host that dockerd runs as root.
+# description: |
+#   A runtime is a program on the host that dockerd runs as root. A name at the top level of the
+#   body is judged too: engines before 27 take it if the request has no HostConfig, and the others
+#   ignore it.
 # custom:
 #   id: containers.runtime
 #   settings: [containers.runtimes]
 #   remedy: Run it without --runtime, or with one that the denial lists.
 #   change: {add: containers.runtimes}
 #   danger: a program on the host that runs as root
-#   records: [body.HostConfig.Runtime]
+#   records: [body.HostConfig.Runtime, body.Runtime]
 #   controls: [owasp Container breakout, nist 4.4.3, docker Runtimes and cgroups]
 denials contains denial.of(
-	"containers.runtime", "HostConfig.Runtime", _host("Runtime"),
-	sprintf("runtime %v is not allowed", [_host("Runtime")]),
-	_hint("runtimes"),
+	"containers.runtime", field, runtime,
+	sprintf("runtime %v is not allowed", [denial.named(runtime, "dockerd's default")]),
+	_hint_with_default("runtimes", "dockerd's default"),
 ) if {
 	input.operation.id == "container.create"
-	not _host("Runtime") in effective.list(["containers", "runtimes"])
+	some [field, runtime] in _runtimes
+	not _fits("runtimes", runtime)
 }
 
 # METADATA
@@ -40,11 +44,11 @@ denials contains denial.of(
 #   controls: [cis 5.25, owasp Denial of service, docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.cgroup-parent", "HostConfig.CgroupParent", _host("CgroupParent"),
-	sprintf("parent cgroup %v is not allowed", [_host("CgroupParent")]),
-	_hint("cgroup_parents"),
+	sprintf("parent cgroup %v is not allowed", [denial.named(_host("CgroupParent"), "dockerd's default")]),
+	_hint_with_default("cgroup_parents", "dockerd's default"),
 ) if {
 	input.operation.id == "container.create"
-	not _host("CgroupParent") in effective.list(["containers", "cgroup_parents"])
+	not _fits("cgroup_parents", _host("CgroupParent"))
 }
 
 # METADATA
@@ -64,7 +68,7 @@ denials contains denial.of(
 #   controls: [docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.group", "groups", group,
-	sprintf("group %v is not allowed", [group]),
+	sprintf("group %v is not allowed", [denial.named(group, "empty")]),
 	_hint("groups"),
 ) if {
 	input.operation.access == "write"
@@ -86,8 +90,8 @@ denials contains denial.of(
 #   controls: [cis 5.15, "owasp #7"]
 denials contains denial.of(
 	"containers.restart", _restart_field, _restart_policy,
-	sprintf("restart policy %v is not allowed", [_restart_policy]),
-	_hint("restart"),
+	sprintf("restart policy %v is not allowed", [denial.named(_restart_policy, "no")]),
+	_hint_with_default("restart", "no"),
 ) if {
 	input.operation.access == "write"
 	_restarts
@@ -130,7 +134,7 @@ denials contains denial.of(
 #   controls: [docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.annotation", "HostConfig.Annotations", name,
-	sprintf("annotation %v is not allowed", [name]),
+	sprintf("annotation %v is not allowed", [denial.named(name, "empty")]),
 	_hint("annotations"),
 ) if {
 	input.operation.id == "container.create"
@@ -149,12 +153,12 @@ denials contains denial.of(
 #   controls: [docker Runtimes and cgroups]
 denials contains denial.of(
 	"containers.storage-option", "HostConfig.StorageOpt", name,
-	sprintf("storage option %v is not allowed", [name]),
+	sprintf("storage option %v is not allowed", [denial.named(name, "empty")]),
 	_hint("storage_options"),
 ) if {
 	input.operation.id == "container.create"
 	some name in _names("StorageOpt")
-	not name in effective.list(["containers", "storage_options"])
+	not _fits("storage_options", name)
 }
 
 # METADATA
@@ -194,8 +198,8 @@ denials contains denial.of(
 #   records: [query.ps_args]
 denials contains denial.of(
 	"containers.ps-arguments", "query.ps_args", arguments,
-	sprintf("ps with %v is not allowed", [arguments]),
-	_hint("ps_arguments"),
+	sprintf("ps with %v is not allowed", [denial.named(arguments, "no arguments")]),
+	_hint_with_default("ps_arguments", "no arguments"),
 ) if {
 	input.operation.id == "container.top"
 	some arguments in object.get(input, ["request", "query", "ps_args"], [""])
@@ -238,6 +242,13 @@ _create_complete if {
 	is_array(input.body.Entrypoint)
 }
 
+_runtimes contains ["HostConfig.Runtime", _host("Runtime")]
+
+_runtimes contains ["Runtime", runtime] if {
+	runtime := object.get(input, ["body", "Runtime"], null)
+	runtime != ""
+}
+
 _host(name) := object.get(input, ["body", "HostConfig", name], null)
 
 _names(name) := object.keys(object.get(input, ["body", "HostConfig", name], {}))
@@ -245,6 +256,8 @@ _names(name) := object.keys(object.get(input, ["body", "HostConfig", name], {}))
 _fits(key, value) if pattern.fits(effective.config.containers[key], value)
 
 _hint(key) := denial.allowed(effective.list(["containers", key]))
+
+_hint_with_default(key, meaning) := denial.allowed_names(effective.list(["containers", key]), meaning)
 
 _groups := object.get(input, ["body", "HostConfig", "GroupAdd"], []) if {
 	input.operation.id == "container.create"

@@ -12,6 +12,27 @@ test_denied[name] if {
 			{},
 			{"containers.runtime"},
 		],
+		"another runtime at the top level": [_top_runtime("kata"), {}, {"containers.runtime"}],
+		"a runtime beside a default that is not allowed": [
+			object.union(_host({"Runtime": ""}), {"body": {"Runtime": "runsc"}}),
+			{"containers": {"runtimes": ["runsc"]}},
+			{"containers.runtime"},
+		],
+		"a runtime at the top level that is not known": [
+			json.remove(examples.container_create_full, ["/body/Runtime"]),
+			{},
+			{"containers.runtime"},
+		],
+		"a runtime that is not known, where any is allowed": [
+			json.remove(examples.container_create_full, ["/body/HostConfig/Runtime"]),
+			{"containers": {"runtimes": ["*"]}},
+			{"containers.runtime"},
+		],
+		"a runtime that fits no pattern": [
+			_host({"Runtime": "kata"}),
+			{"containers": {"runtimes": ["runc*"]}},
+			{"containers.runtime"},
+		],
 		"another parent cgroup": [_host({"CgroupParent": "system.slice"}), {}, {"containers.cgroup-parent"}],
 		"a group": [_host({"GroupAdd": ["docker"]}), {}, {"containers.group"}],
 		"a service's group": [_service({"Groups": ["docker"]}), {}, {"containers.group"}],
@@ -118,6 +139,11 @@ test_allowed[name] if {
 		"a list": [examples.container_list, {}],
 		"an exec": [examples.exec_create, _no_sshd],
 		"an allowed runtime": [_host({"Runtime": "runc"}), {}],
+		"an allowed runtime at the top level": [_top_runtime("runc"), {}],
+		"any runtime": [_top_runtime("kata"), {"containers": {"runtimes": ["*"]}}],
+		"a runtime that fits a pattern": [_host({"Runtime": "kata-fc"}), {"containers": {"runtimes": ["", "kata-*"]}}],
+		"any parent cgroup": [_host({"CgroupParent": "x.slice"}), {"containers": {"cgroup_parents": ["*"]}}],
+		"any storage option": [_host({"StorageOpt": {"size": "1t"}}), {"containers": {"storage_options": ["*"]}}],
 		"an allowed group": [_host({"GroupAdd": ["1000"]}), {"containers": {"groups": ["*"]}}],
 		"few restarts": [
 			_restart("on-failure", 5),
@@ -154,3 +180,11 @@ _restart(policy, retries) := object.union(
 )
 
 _no_sshd := {"containers": {"deny_commands": ["*sshd"]}}
+
+test_what_is_empty_is_named if {
+	found := containers.denials with input as _host({"Runtime": ""})
+		with data.docker.authz.config as object.union(profiles.closed, {"containers": {"runtimes": ["runsc"]}})
+	{denial.message | some denial in found} == {`runtime "" (dockerd's default) is not allowed`}
+}
+
+_top_runtime(name) := object.union(examples.container_create_full, {"body": {"Runtime": name}})

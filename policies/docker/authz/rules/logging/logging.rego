@@ -23,8 +23,8 @@ import data.docker.authz.pattern
 denials contains denial.of(
 	"logging.driver", object.get(driver, "field", "HostConfig.LogConfig"),
 	object.get(driver, "name", null),
-	sprintf("log driver %v is not allowed", [object.get(driver, "name", "unknown")]),
-	denial.allowed(effective.list(["logging", "drivers"])),
+	sprintf("log driver %v is not allowed", [denial.named(object.get(driver, "name", "unknown"), "dockerd's default")]),
+	denial.allowed_names(effective.list(["logging", "drivers"]), "dockerd's default"),
 ) if {
 	input.operation.access == "write"
 	some driver in input.log_drivers
@@ -44,7 +44,7 @@ denials contains denial.of(
 #   controls: [docker Log drivers]
 denials contains denial.of(
 	"logging.option", object.get(driver, "field", "HostConfig.LogConfig"), name,
-	sprintf("log option %v is not allowed", [name]),
+	sprintf("log option %v is not allowed", [denial.named(name, "empty")]),
 	denial.allowed(effective.list(["logging", "options"])),
 ) if {
 	input.operation.access == "write"
@@ -53,6 +53,6 @@ denials contains denial.of(
 	not _allowed_option(name)
 }
 
-_allowed(driver) if driver.name in effective.config.logging.drivers
+_allowed(driver) if pattern.fits(effective.config.logging.drivers, driver.name)
 
 _allowed_option(name) if pattern.fits(effective.config.logging.options, name)

@@ -8,6 +8,11 @@ test_denied[name] if {
 	some name, [request, changes, rules] in {
 		"another driver": [_driver("syslog", {}), {}, {"logging.driver"}],
 		"another option": [_driver("json-file", {"syslog-address": "x"}), {}, {"logging.option"}],
+		"a driver of nothing where any is allowed": [
+			object.union(examples.container_create_full, {"log_drivers": [{}]}),
+			{"logging": {"drivers": ["*"]}},
+			{"logging.driver", "logging.option"},
+		],
 		"a driver of nothing": [
 			object.union(examples.container_create_full, {"log_drivers": [{}]}),
 			{},
@@ -22,6 +27,8 @@ test_denied[name] if {
 test_allowed[name] if {
 	some name, [request, changes] in {
 		"an ordinary one": [examples.container_create_full, {}],
+		"any driver": [_driver("syslog", {}), {"logging": {"drivers": ["*"]}}],
+		"dockerd's default where any is allowed": [_driver("", {}), {"logging": {"drivers": ["*"]}}],
 		"none said": [examples.container_create, {}],
 		"a list": [examples.container_list, {}],
 	}

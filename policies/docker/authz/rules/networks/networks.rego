@@ -25,7 +25,7 @@ import data.docker.authz.pattern
 #   controls: [docker Networks]
 denials contains denial.of(
 	"networks.join", object.get(endpoint, "field", "networks"), object.get(endpoint, "network", null),
-	sprintf("joining network %v is not allowed", [object.get(endpoint, "network", "unknown")]),
+	sprintf("joining network %v is not allowed", [denial.named(object.get(endpoint, "network", "unknown"), "empty")]),
 	denial.allowed(effective.list(["networks", "join"])),
 ) if {
 	input.operation.access == "write"
@@ -160,7 +160,7 @@ denials contains denial.of(
 #   controls: [docker Networks]
 denials contains denial.of(
 	"networks.endpoint-option", object.get(endpoint, "field", "networks"), name,
-	sprintf("endpoint option %v is not allowed", [name]),
+	sprintf("endpoint option %v is not allowed", [denial.named(name, "empty")]),
 	denial.allowed(effective.list(["networks", "endpoint_options"])),
 ) if {
 	input.operation.access == "write"
@@ -228,8 +228,8 @@ denials contains denial.of(
 #   controls: [docker Networks]
 denials contains denial.of(
 	"networks.driver", "Driver", object.get(input, ["body", "Driver"], null),
-	sprintf("network driver %v is not allowed", [object.get(input, ["body", "Driver"], "unknown")]),
-	denial.allowed(effective.list(["networks", "drivers"])),
+	sprintf("network driver %v is not allowed", [_named("Driver", "dockerd's default")]),
+	denial.allowed_names(effective.list(["networks", "drivers"]), "dockerd's default"),
 ) if {
 	input.operation.id == "network.create"
 	not _listed("Driver", "drivers")
@@ -248,7 +248,7 @@ denials contains denial.of(
 #   controls: [docker Networks]
 denials contains denial.of(
 	"networks.option", "Options", name,
-	sprintf("network option %v is not allowed", [name]),
+	sprintf("network option %v is not allowed", [denial.named(name, "empty")]),
 	denial.allowed(effective.list(["networks", "options"])),
 ) if {
 	input.operation.id == "network.create"
@@ -328,8 +328,8 @@ denials contains denial.of(
 #   controls: [docker Networks]
 denials contains denial.of(
 	"networks.scope", "Scope", object.get(input, ["body", "Scope"], null),
-	sprintf("network scope %v is not allowed", [object.get(input, ["body", "Scope"], "unknown")]),
-	denial.allowed(effective.list(["networks", "scopes"])),
+	sprintf("network scope %v is not allowed", [_named("Scope", "the driver's default")]),
+	denial.allowed_names(effective.list(["networks", "scopes"]), "the driver's default"),
 ) if {
 	input.operation.id == "network.create"
 	not _listed("Scope", "scopes")
@@ -435,7 +435,9 @@ _no_service_dns if {
 	every _, values in input.body.TaskTemplate.ContainerSpec.DNSConfig { values == [] }
 }
 
-_listed(field, key) if input.body[field] in effective.config.networks[key]
+_listed(field, key) if _fits(key, input.body[field])
+
+_named(field, meaning) := denial.named(object.get(input, ["body", field], "unknown"), meaning)
 
 _subnets_allowed if effective.config.networks.subnets == true
 

@@ -129,8 +129,23 @@ test_denied[name] if {
 	{denial.rule | some denial in found} == rules
 }
 
+test_what_is_empty_is_named if {
+	found := networks.denials with input as _network({"Driver": "", "Scope": ""})
+		with data.docker.authz.config as object.union(
+			profiles.closed,
+			{"networks": {"drivers": ["overlay"], "scopes": [], "subnets": true}},
+		)
+	{[denial.message, denial.hint] | some denial in found} == {
+		[`network driver "" (dockerd's default) is not allowed`, "allowed: overlay"],
+		[`network scope "" (the driver's default) is not allowed`, "none is allowed"],
+	}
+}
+
 test_allowed[name] if {
 	some name, [request, changes] in {
+		"any driver and scope": [_network({"Driver": "x", "Scope": "y"}), _any_kind],
+		"no driver and no scope where any is allowed": [_network({"Driver": "", "Scope": ""}), _any_kind],
+		"a driver that fits a pattern": [_network({"Driver": "weave/net"}), {"networks": {"drivers": ["weave/*"]}}],
 		"an allowed network": [_endpoint({}), _front_only],
 		"an ordinary container": [examples.container_create_full, {}],
 		"what may be an id where it is written out": [
@@ -186,6 +201,8 @@ test_allowed[name] if {
 		with data.docker.authz.config as object.union(profiles.closed, changes)
 	count(found) == 0
 }
+
+_any_kind := {"networks": {"drivers": ["*"], "scopes": ["*"]}}
 
 _front_only := {"networks": {"join": ["front"], "default_bridge": false, "aliases": false}}
 

@@ -127,7 +127,7 @@ denials contains denial.of("plugins.unreadable", "body", null, "what the plugin 
 
 _settable(setting) if pattern.fits(effective.config.plugins.settings, setting)
 
-_changeable if input.operation.resource.ref in effective.config.plugins.change
+_changeable if pattern.fits(effective.config.plugins.change, input.operation.resource.ref)
 
 _readable if {
 	is_array(input.body)
@@ -163,7 +163,7 @@ _granted contains ["TaskTemplate.PluginSpec.privileges", i, name, values] if {
 
 _grantable(name, values) if {
 	allowed := effective.config.plugins.privileges[name]
-	every value in values { value in allowed }
+	every value in values { pattern.fits(allowed, value) }
 }
 
 _create_allowed if effective.config.plugins.create == true

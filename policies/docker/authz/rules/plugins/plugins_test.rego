@@ -7,6 +7,11 @@ import data.docker.authz.rules.plugins
 test_denied[name] if {
 	some name, [request, changes, rules] in {
 		"a change": [examples.plugin_disable, {}, {"plugins.change"}],
+		"a change of what is not known where any is allowed": [
+			json.remove(examples.plugin_disable, ["/operation/resource"]),
+			{"plugins": {"change": ["*"]}},
+			{"plugins.change"},
+		],
 		"a change of what is not known": [
 			json.remove(examples.plugin_disable, ["/operation/resource"]),
 			_all,
@@ -58,6 +63,11 @@ test_denied[name] if {
 test_allowed[name] if {
 	some name, [request, changes] in {
 		"a change of one that is named": [examples.plugin_disable, {"plugins": {"change": ["driver"]}}],
+		"a change of any": [examples.plugin_disable, {"plugins": {"change": ["*"]}}],
+		"any value of a privilege": [
+			examples.plugin_pull,
+			{"plugins": {"install": ["*"], "privileges": {"network": ["*"]}}},
+		],
 		"a setting that is allowed": [
 			examples.plugin_set,
 			{"plugins": {"change": ["driver"], "settings": ["data.source=/srv/*"]}},

@@ -7,6 +7,7 @@ package docker.authz.rules.security_options
 
 import data.docker.authz.denial
 import data.docker.authz.effective
+import data.docker.authz.pattern
 
 # METADATA
 # title: A security option must be an allowed one
@@ -56,7 +57,7 @@ denials contains denial.of(
 	not _default_paths(name)
 }
 
-_allowed(option) if option.value in effective.config.security_options.allow[option.name]
+_allowed(option) if pattern.fits(effective.config.security_options.allow[option.name], option.value)
 
 _paths_allowed if effective.config.security_options.paths == true
 

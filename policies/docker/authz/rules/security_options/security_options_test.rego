@@ -33,6 +33,23 @@ test_a_value_is_allowed[name] if {
 	count(found) == 0
 }
 
+test_a_value_fits_a_pattern if {
+	found := security_options.denials with input as _request(_option("label", "level:s0:c1"))
+		with data.docker.authz.config as _labels(["level:*"])
+	count(found) == 0
+}
+
+test_a_pattern_is_for_values_of_its_own_option[name] if {
+	some name, option in {
+		"another value": _option("label", "disable"),
+		"another option": _option("seccomp", "level:s0"),
+		"no value": {"name": "label", "field": "x"},
+	}
+	found := security_options.denials with input as _request(option)
+		with data.docker.authz.config as _labels(["level:*"])
+	count(found) == 1
+}
+
 test_paths_are_denied[name] if {
 	some name, request in {
 		"masked paths that are none": _paths({"MaskedPaths": []}),
@@ -80,6 +97,8 @@ test_without_configuration_nothing_is_allowed if {
 }
 
 _request(option) := object.union(examples.container_create, {"security_options": [option]})
+
+_labels(values) := object.union(profiles.production, {"security_options": {"allow": {"label": values}}})
 
 _option(name, value) := {"name": name, "value": value, "field": "HostConfig.SecurityOpt[0]"}
 

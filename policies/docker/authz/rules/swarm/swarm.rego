@@ -84,7 +84,7 @@ denials contains denial.of(
 denials contains denial.of(
 	"swarm.runtime", "TaskTemplate.Runtime", object.get(input, ["body", "TaskTemplate", "Runtime"], null),
 	"this task runtime is not allowed",
-	denial.allowed(effective.list(["swarm", "runtimes"])),
+	denial.allowed_names(effective.list(["swarm", "runtimes"]), "container"),
 ) if {
 	input.operation.access == "write"
 	input.operation.id in {"service.create", "service.update"}
@@ -155,7 +155,7 @@ _worker if input.body.Role == "worker"
 
 _runtime_allowed if {
 	template := input.body.TaskTemplate
-	template.Runtime in effective.config.swarm.runtimes
+	pattern.fits(effective.config.swarm.runtimes, template.Runtime)
 	template.Runtime in {"", "container"}
 	is_null(template.PluginSpec)
 	is_null(template.NetworkAttachmentSpec)
@@ -163,7 +163,7 @@ _runtime_allowed if {
 
 _runtime_allowed if {
 	runtime := input.body.TaskTemplate.Runtime
-	runtime in effective.config.swarm.runtimes
+	pattern.fits(effective.config.swarm.runtimes, runtime)
 	not runtime in {"", "container"}
 }
 

@@ -28,6 +28,16 @@ test_denied[name] if {
 		],
 		"a manager": [object.union(examples.node_update, {"body": {"Role": "manager"}}), {}, {"swarm.manager"}],
 		"a plugin as a service": [examples.service_create_plugin, {}, {"swarm.runtime"}],
+		"a plugin under another runtime, where any is allowed": [
+			object.union(examples.service_create_plugin, {"body": {"TaskTemplate": {"Runtime": ""}}}),
+			{"swarm": {"runtimes": ["*"]}},
+			{"swarm.runtime"},
+		],
+		"a runtime that is not known": [
+			json.remove(examples.service_create, ["/body/TaskTemplate/Runtime"]),
+			{"swarm": {"runtimes": ["*"]}},
+			{"swarm.runtime"},
+		],
 		"a plugin under another runtime": [
 			object.union(examples.service_create_plugin, {"body": {"TaskTemplate": {"Runtime": ""}}}),
 			{},
@@ -73,6 +83,7 @@ test_allowed[name] if {
 		"a service's change": [examples.service_update, {}],
 		"a secret": [examples.secret_create, {}],
 		"a plugin where that is allowed": [examples.service_create_plugin, {"swarm": {"runtimes": ["plugin"]}}],
+		"any runtime": [examples.service_create_plugin, {"swarm": {"runtimes": ["*"]}}],
 		"everything where it is allowed": [
 			object.union(examples.swarm_update, {"body": {"CAConfig": {"SigningCAKey": "k"}}}),
 			{"swarm": {"external_cas": true}},

@@ -21,7 +21,7 @@ import data.docker.authz.pattern
 #   controls: [pod-security Sysctls, owasp Container breakout, nist 4.4.3, portainer Sysctls]
 denials contains denial.of(
 	"sysctls.name", object.get(sysctl, "field", "HostConfig.Sysctls"), object.get(sysctl, "name", null),
-	sprintf("sysctl %v is not allowed", [object.get(sysctl, "name", "unknown")]),
+	sprintf("sysctl %v is not allowed", [denial.named(object.get(sysctl, "name", "unknown"), "empty")]),
 	denial.allowed(effective.list(["sysctls", "allow"])),
 ) if {
 	input.operation.access == "write"

@@ -5,6 +5,7 @@ package docker.authz.rules.tmpfs
 
 import data.docker.authz.denial
 import data.docker.authz.effective
+import data.docker.authz.pattern
 
 # METADATA
 # title: A tmpfs option must be an allowed one
@@ -23,11 +24,13 @@ import data.docker.authz.effective
 #   controls: [docker Resources]
 denials contains denial.of(
 	"tmpfs.option", object.get(mount, "field", "HostConfig.Tmpfs"), option,
-	sprintf("tmpfs option %v is not allowed", [option]),
+	sprintf("tmpfs option %v is not allowed", [denial.named(option, "empty")]),
 	denial.allowed(effective.list(["tmpfs", "options"])),
 ) if {
 	input.operation.access == "write"
 	some mount in input.tmpfs
 	some option in object.get(mount, "options", ["unknown"])
-	not option in effective.list(["tmpfs", "options"])
+	not _allowed(option)
 }
+
+_allowed(option) if pattern.fits(effective.config.tmpfs.options, option)

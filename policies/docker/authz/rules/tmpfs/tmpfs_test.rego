@@ -14,6 +14,11 @@ test_denied[name] if {
 			{},
 			{"tmpfs.option"},
 		],
+		"an option that is not known, where any is allowed": [
+			object.union(examples.container_create_full, {"tmpfs": [{"options": [null]}]}),
+			{"tmpfs": {"options": ["*"]}},
+			{"tmpfs.option"},
+		],
 		"options that are not known": [
 			object.union(examples.container_create_full, {"tmpfs": [{}]}),
 			{},
@@ -28,6 +33,13 @@ test_denied[name] if {
 test_allowed[name] if {
 	some name, [request, changes] in {
 		"an ordinary one": [examples.container_create_full, {}],
+		"any option": [
+			object.union(
+				examples.container_create_full,
+				{"tmpfs": [{"target": "/x", "options": ["exec"], "field": "f"}]},
+			),
+			{"tmpfs": {"options": ["*"]}},
+		],
 		"a list": [examples.container_list, {}],
 	}
 	found := tmpfs.denials with input as request

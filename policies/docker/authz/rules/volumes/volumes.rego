@@ -7,6 +7,7 @@ package docker.authz.rules.volumes
 
 import data.docker.authz.denial
 import data.docker.authz.effective
+import data.docker.authz.pattern
 
 # METADATA
 # title: Named volumes need permission
@@ -47,7 +48,7 @@ denials contains denial.of(
 denials contains denial.of(
 	"volumes.driver", object.get(mount, "field", ""), object.get(mount, "driver", null),
 	sprintf("volume driver %s is not allowed", [object.get(mount, "driver", "unknown")]),
-	denial.allowed(effective.list(["volumes", "drivers"])),
+	denial.allowed_names(effective.list(["volumes", "drivers"]), "dockerd's default"),
 ) if {
 	some mount in input.mounts
 	not _allowed_driver(mount)
@@ -90,7 +91,7 @@ _anonymous(mount) if mount.volume == ""
 
 _allowed_driver(mount) if mount.driver == ""
 
-_allowed_driver(mount) if mount.driver in effective.config.volumes.drivers
+_allowed_driver(mount) if pattern.fits(effective.config.volumes.drivers, mount.driver)
 
 _allowed_options(mount) if {
 	every name, _ in mount.options { name == "size" }

@@ -10,6 +10,11 @@ test_denied[name] if {
 		"a volume that does not say its name": [{"volume": null}, {"named": false}, {"volumes.named"}],
 		"a named volume that is a bind": [{"type": "bind"}, {"named": false}, {"volumes.named"}],
 		"a driver of somebody's": [{"driver": "rexray"}, {}, {"volumes.driver"}],
+		"a driver that is not said, where any is allowed": [{"driver": null}, {"drivers": ["*"]}, {"volumes.driver"}],
+		"a type where only the list has a *": [
+			_local({"type": "ext4", "device": "x"}, null),
+			{"types": ["*"]}, {"volumes.options"},
+		],
 		"a driver that is not said": [{"driver": null}, {}, {"volumes.driver"}],
 		"a disk": [_local({"type": "ext4", "device": "/dev/sda1"}, "/dev/sda1"), {}, {"volumes.options"}],
 		"an overlay of the host's folders": [
@@ -36,6 +41,7 @@ test_allowed[name] if {
 		"a named volume where that is allowed": [{}, {}],
 		"an anonymous volume": [{"volume": ""}, {"named": false}],
 		"a driver on the list": [{"driver": "rexray"}, {"drivers": ["local", "rexray"]}],
+		"any driver": [{"driver": "rexray"}, {"drivers": ["*"]}],
 		"the default driver": [{"driver": ""}, {"drivers": []}],
 		"a size": [_local({"size": "1g"}, null), {}],
 		"a share of an allowed type": [
