@@ -9,6 +9,7 @@ from typing import Any
 
 from authz_plugin import policy
 from authz_plugin.configuration import made_profiles
+from authz_plugin.tools.settings_schema import settings_schema
 from tests.generate.annotations import RULES_FILE, faults, inspected, rules_file
 from tests.generate.attacks import attacks_page
 from tests.generate.builtins import builtins_page
@@ -46,6 +47,7 @@ def made() -> dict[Path, str]:
         _ROOT / "authz_plugin/profiles.json": _json(made_profiles()),
         _ROOT / "authz_plugin/policies.sha256": policy.shipped_digest() + "\n",
         _REFERENCE / "settings.md": settings_page(),
+        _REFERENCE / "settings.schema.json": _json(settings_schema()),
         _ROOT / "deploy/grafana/opa-authz.json": _json(dashboard()),
     }
 
