@@ -1,9 +1,8 @@
-"""``opa-authz policy``: creates, checks, tests and benchmarks rules of the operator's own."""
+"""``opa-authz policy``: starts, checks, tests and benchmarks rules of the operator's own."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ import click
 from authz_plugin.cli.options import assembled, policy_options, warn_on_stderr
 from authz_plugin.cli.terminal import EXIT_NO, json_option, print_json
 from authz_plugin.engine import binary
+from authz_plugin.errors import PolicyError
 from authz_plugin.policy import old_names
-from authz_plugin.tools import rule_authoring
+from authz_plugin.tools import rule_authoring, rule_library, rule_project, rule_tests
+from authz_plugin.tools.rule_tests import TestReport
 
-_folder = click.argument(
-    "folder", type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
-)
+_folder = click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 
 
 @click.group()
@@ -39,19 +38,75 @@ def policy() -> None:
     help="Your folder of rules.  [default: this folder]",
 )
 def new(name: str, into: Path) -> None:
-    """Write a first rule, and the test beside it."""
-    for file in rule_authoring.new(into, name):
+    r"""Write a first rule, and the test beside it.
+
+    \b
+    Exit status: 0 written, 1 the name is not valid or is taken, 2 wrong command line.
+
+    \b
+    Example:
+      opa-authz policy new registry --into rules
+    """
+    for file in rule_project.new(into, name):
         click.echo(file)
+
+
+@policy.command()
+@click.argument("folder", default=Path(), type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    r"""Start a repository of rules: write the library and Regal's configuration.
+
+    FOLDER is the repository, by default this folder. The library goes into FOLDER/library, and is
+    written anew each time; a configuration of Regal that is there is kept.
+
+    \b
+    Exit status: 0 written, 1 not written, 2 wrong command line.
+
+    \b
+    Example:
+      opa-authz policy init && opa-authz policy new registry --into rules
+    """
+    for path, done in rule_project.init(folder):
+        click.echo(f"{path}: {done}")
+
+
+@policy.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def library(folder: Path) -> None:
+    r"""Write the library of policies, data and schemas that `opa` needs beside your rules.
+
+    It is for `opa test`, `opa check` and editors; the commands of this group need none. What an
+    earlier call has written into FOLDER is replaced. FOLDER must not be in your folder of rules.
+
+    \b
+    Exit status: 0 written, 1 not written, 2 wrong command line.
+
+    \b
+    Example:
+      opa-authz policy library library
+      opa test library/policies rules
+      opa check --strict --schema library/schemas library/policies rules
+    """
+    rule_library.write(folder)
+    click.echo(f"{folder}: written")
 
 
 @policy.command()
 @_folder
 @json_option
 def check(*, folder: Path, as_json: bool) -> None:
-    """Check a folder of rules as the shipped ones are checked."""
+    r"""Check a folder of rules as the shipped ones are checked.
+
+    \b
+    Exit status: 0 sound, 3 not sound, 1 OPA cannot be run, 2 wrong command line.
+
+    \b
+    Example:
+      opa-authz policy check rules
+    """
     for text in old_names(folder):
         warn_on_stderr(text)
-    found = list(rule_authoring.check(binary.find(), folder))
+    found = rule_authoring.check(binary.find(), folder)
     if as_json:
         print_json(sound=not found, faults=found)
     else:
@@ -63,27 +118,76 @@ def check(*, folder: Path, as_json: bool) -> None:
 
 @policy.command()
 @_folder
+@click.option(
+    "--run",
+    "pattern",
+    metavar="REGEX",
+    default="",
+    help="Run only tests whose name (PACKAGE.TEST) matches, without coverage, as `opa test --run`.",
+)
 @json_option
-def test(*, folder: Path, as_json: bool) -> None:
-    """Run the tests in a folder of rules; every line of a rule must be reached."""
-    report = rule_authoring.test(binary.find(), folder)
+@click.option(
+    "--junit",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the report as JUnit XML too.",
+)
+def test(*, folder: Path, pattern: str, as_json: bool, junit: Path | None) -> None:
+    r"""Run the tests in a folder of rules; every line of a rule must be reached.
+
+    For each test that fails, the expression that does not hold is printed, with what was expected
+    and what the rule gave.
+
+    \b
+    Exit status: 0 every test passed, 3 a test failed, there is none, a line is not
+    reached, or the rules do not compile, 1 OPA cannot be run, 2 wrong command line.
+
+    \b
+    Examples:
+      opa-authz policy test rules
+      opa-authz policy test rules --run custom_registry
+      opa-authz policy test rules --junit report.xml
+    """
+    try:
+        report = rule_tests.test(binary.find(), folder, pattern)
+    except PolicyError as error:
+        report = TestReport((), None, tuple(rule_authoring.faults_of(error)))
+    if junit is not None:
+        junit.write_text(report.to_junit())
     if as_json:
-        print_json(**asdict(report))
+        print_json(**report.to_document())
     else:
-        for name in report.failed:
-            click.echo(f"failed: {name}")
-        for place in report.uncovered:
-            click.echo(f"no test reaches {place}")
-        click.echo(f"{report.passed} passed, {len(report.failed)} failed")
-    if report.failed or report.uncovered or not report.passed:
+        _tell(report)
+    if not report.is_good:
         sys.exit(EXIT_NO)
+
+
+def _tell(report: TestReport) -> None:
+    if report.faults:
+        click.echo("\n".join(report.faults))
+        return
+    for case in report.failed:
+        click.echo(f"failed: {case}")
+        for line in case.failure.lines() if case.failure else ():
+            click.echo(f"  {line}")
+    for place in report.uncovered or ():
+        click.echo(f"no test reaches {place}")
+    click.echo(f"{report.passed} passed, {len(report.failed)} failed")
 
 
 @policy.command()
 @policy_options
 @json_option
 def bench(*, as_json: bool, **options: Any) -> None:
-    """Measure what a decision costs OPA, with your profile and rules."""
+    r"""Measure what a decision costs OPA, with your profile and rules.
+
+    \b
+    Exit status: 0 measured, 1 not measured, 2 wrong command line or setting.
+
+    \b
+    Example:
+      opa-authz policy bench --policies rules
+    """
     with assembled(options) as (opa, bundle):
         costs = rule_authoring.bench(opa.find(), bundle.folder)
     if as_json:
