@@ -72,10 +72,10 @@ class _Event:
     def _is_made(self, name: str) -> bool:
         return self.names.get(name, name).startswith("__local")
 
-    def in_source(self) -> dict[str, str]:
-        """Return the values of the variables as Rego, by their names in the source."""
+    def in_source(self) -> dict[str, Term]:
+        """Return the values of the variables by their names in the source."""
         return {
-            self.names.get(name, name): literal(value)
+            self.names.get(name, name): value
             for name, value in self.values.items()
             if not self._is_made(name) and value.get("type") in {*_LITERALS, *_BRACKETS}
         }
@@ -114,7 +114,7 @@ class Failures:
             return None
         place, text, terms = f"{file}:{event.row}", _text(source), source["terms"]
         values = event.in_source()
-        used = {name: _cut(value) for name, value in values.items() if _mentions(terms, name)}
+        used = {n: _cut(literal(value)) for n, value in values.items() if _mentions(terms, n)}
         if not _is_equality(terms) or len(event.terms) != len(terms):
             return Failure(place, text, values=used)
         got, expected = terms[1:]
@@ -131,7 +131,7 @@ class Failures:
         return Failure(place, text, _cut(right), _cut(left), others)
 
     def _operand(
-        self, event: _Event, made: Term, written: Term, values: Mapping[str, str]
+        self, event: _Event, made: Term, written: Term, values: Mapping[str, Term]
     ) -> str | None:
         """Return an operand as Rego, or None if it cannot be known. ``made`` is the operand as OPA
         has rewritten it, ``written`` that of the source."""
@@ -139,14 +139,14 @@ class Failures:
             return literal(made)
         if made["type"] == "var" and made["value"] in event.values:
             return literal(event.values[made["value"]])
-        given = [f"{name} := {values[name]}" for name in values if _mentions(written, name)]
-        query = "; ".join([*given, f"got := {_text(written)}"])
+        given = [f"{n} := {_untyped(values[n])}" for n in values if _mentions(written, n)]
+        # Formatted by OPA, because JSON has no sets.
+        query = "; ".join([*given, f'got := sprintf("%v", [[{_text(written)}]])'])
         done = self._opa.run("eval", "--format", "json", "--fail", query)
         if done.returncode != 0:
             return None
-        text = json.dumps(json.loads(done.stdout)["result"][0]["bindings"]["got"])
-        is_set = written["type"] == "setcomprehension"
-        return ("set()" if text == "[]" else f"{{{text[1:-1]}}}") if is_set else text
+        text: str = json.loads(done.stdout)["result"][0]["bindings"]["got"]
+        return text[1:-1]
 
     def _expressions(self, file: str) -> dict[tuple[int, int], Mapping[str, Any]]:
         """Return the expressions of a file by row and column."""
@@ -225,6 +225,24 @@ def literal(term: Term) -> str:
     pairs = kind == "object"
     parts = [": ".join(map(literal, part)) if pairs else literal(part) for part in value or []]
     return f"{start}{', '.join(parts)}{end}"
+
+
+def _untyped(term: Term) -> str:
+    """Return Rego of a constant whose type OPA does not infer. With it, OPA would refuse to
+    evaluate what is undefined, such as a field of a member of an empty set."""
+    kind, value = term["type"], term.get("value") or []
+    if kind == "set" and not _holds_sets(value):
+        items = json.dumps(f"[{', '.join(map(literal, value))}]")
+        return f"{{item | some item in json.unmarshal({items})}}"
+    if kind in {"array", "object"} and not _holds_sets(value):
+        return f"json.unmarshal({json.dumps(literal(term))})"
+    return literal(term)
+
+
+def _holds_sets(node: Any) -> bool:
+    if isinstance(node, Mapping):
+        return node.get("type") == "set" or _holds_sets(node.get("value"))
+    return isinstance(node, list) and any(map(_holds_sets, node))
 
 
 def _cut(text: str) -> str:

@@ -242,6 +242,23 @@ FAILING = {
         "expected  {1}",
         "got       set()",
     ],
+    "test_empty if {\n\tm := examples.ping.mounts\n\t{x.id | some x in m} == {1}\n}": [
+        "{x.id | some x in m} == {1}",
+        "expected  {1}",
+        "got       set()",
+        "m is []",
+    ],
+    "test_no_id if {\n\tm := {x | some x in examples.ping.hosts}\n\t{y.a | some y in m} == {1}\n}": [
+        "{y.a | some y in m} == {1}",
+        "expected  {1}",
+        "got       set()",
+    ],
+    'test_deep if {\n\to := {"a": [{1, 2}]}\n\t[s | some s in o.a] == [{2}]\n}': [
+        "[s | some s in o.a] == [{2}]",
+        "expected  [{2}]",
+        "got       [{1, 2}]",
+        'o is {"a": [{1, 2}]}',
+    ],
     "test_not if {\n\tn := {}\n\tnot n\n}": ["not n", "n is {}"],
     "test_error if f(1) == 1\n\nf(x) := x\n\nf(x) := x + 1": [
         "functions must not produce multiple outputs for same inputs"
