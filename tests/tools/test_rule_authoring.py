@@ -248,7 +248,7 @@ FAILING = {
         "got       set()",
         "m is []",
     ],
-    "test_no_id if {\n\tm := {x | some x in examples.ping.hosts}\n\t{y.a | some y in m} == {1}\n}": [
+    "test_no if {\n\tm := {x | some x in examples.ping.hosts}\n\t{y.a | some y in m} == {1}\n}": [
         "{y.a | some y in m} == {1}",
         "expected  {1}",
         "got       set()",
