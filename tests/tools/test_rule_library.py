@@ -106,6 +106,51 @@ def test_a_test_may_read_the_whole_decision(repository: Path, opa: Opa) -> None:
     assert done.stdout == "2 passed, 0 failed\n"
 
 
+REQUEST: Final = b"""\
+POST /v1.44/containers/create HTTP/1.1\r
+Content-Type: application/json\r
+Content-Length: 59\r
+\r
+{"Image":"alpine","HostConfig":{"Binds":["/etc/ssl:/x"]}}\r
+"""
+
+
+def test_a_rule_is_evaluated_with_the_input_document_of_a_request(
+    repository: Path, opa: Opa, tmp_path: Path
+) -> None:
+    """The document is that of a host without links, whatever is on this one."""
+    (tmp_path / "request.http").write_bytes(REQUEST)
+    done = run(tmp_path, "policy", "input", "request.http", "--user", "ann")
+    document = json.loads(done.stdout)
+    assert document["caller"]["user"] == "ann"
+    [mount] = document["mounts"]
+    assert (mount["resolved"], mount["exists"]) == ("/etc/ssl", True)
+    (tmp_path / "input.json").write_text(done.stdout)
+    query = "{denial.rule | some denial in data.docker.authz.decision.denials}"
+    sources = ["--data", LIBRARY, "--data", "rules", "--input", str(tmp_path / "input.json")]
+    found = opa_finds(opa, repository, "eval", *sources, "--format", "raw", query)
+    assert {"custom.named", "mounts.source"} <= set(json.loads(found))
+
+
+@pytest.mark.parametrize(
+    ("request_", "options", "status", "message"),
+    [
+        (REQUEST, ["--operation", "image.pull"], 1, "no request of image.pull, only of container"),
+        (REQUEST.replace(b"/containers/", b"//containers/"), [], 1, "request.uri"),
+        (b'{"decision_id": "3f2a9c0d51e7b846", "verdict": "deny"}', [], 2, "the record of a"),
+        (None, [], 2, "cannot be read: No such file"),
+    ],
+)
+def test_without_an_input_document_the_reason_is_said(
+    tmp_path: Path, request_: bytes | None, options: list[str], status: int, message: str
+) -> None:
+    if request_ is not None:
+        (tmp_path / "request").write_bytes(request_)
+    done = run(tmp_path, "policy", "input", *options, "request")
+    assert done.returncode == status
+    assert message in done.stderr
+
+
 def test_regal_finds_nothing_in_new_rules(repository: Path) -> None:
     for place in (".", "rules"):
         done = subprocess.run(

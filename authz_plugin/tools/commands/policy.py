@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,14 @@ import click
 from authz_plugin.cli.options import assembled, policy_options, warn_on_stderr
 from authz_plugin.cli.terminal import EXIT_NO, json_option, print_json
 from authz_plugin.engine import binary
-from authz_plugin.errors import PolicyError
+from authz_plugin.errors import PolicyError, SettingsError, SetupError
 from authz_plugin.policy import old_names
 from authz_plugin.tools import rule_authoring, rule_library, rule_project, rule_tests
+from authz_plugin.tools.authz_message import Client, authz_message
+from authz_plugin.tools.docker_client import Request
+from authz_plugin.tools.explanation import capture
+from authz_plugin.tools.explanation.subjects import read_subject
+from authz_plugin.tools.input_documents import document_of
 from authz_plugin.tools.rule_tests import TestReport
 
 _folder = click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -173,6 +181,59 @@ def _tell(report: TestReport) -> None:
     for place in report.uncovered or ():
         click.echo(f"no test reaches {place}")
     click.echo(f"{report.passed} passed, {len(report.failed)} failed")
+
+
+@policy.command("input")
+@click.option("--user", metavar="NAME", default="", help="The TLS user who asks.")
+@click.option(
+    "--operation", metavar="ID", help="Only requests of this operation, such as image.pull."
+)
+@click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED)
+def input_(*, subject: Sequence[str], user: str, operation: str | None) -> None:
+    r"""Print the input document of a request, for a test or for `opa eval --input`.
+
+    SUBJECT is one of:
+
+    \b
+      FILE or -    a request: dockerd's message to a plugin as JSON, or raw HTTP
+      -- COMMAND   a Docker command line; docker is run with a stub daemon
+                   that keeps its requests, no real daemon receives them
+
+    A command line can send several requests; each document is printed. The documents are those of a
+    host on which every path exists and none is a symbolic link.
+
+    \b
+    Exit status: 0 printed, 1 there is no such request, 2 wrong command line.
+
+    \b
+    Example:
+      opa-authz policy input --operation image.pull -- docker pull alpine > input.json
+      opa eval -d library/policies -d rules -i input.json data.docker.authz.decision.denials
+    """
+    messages = [
+        authz_message(given, Client(user)) if isinstance(given, Request) else given
+        for given in _requests(subject)
+    ]
+    documents = [document_of(message) for message in messages]
+    found = [one for one in documents if operation in {None, one["operation"]["id"]}]
+    if not found:
+        sent = ", ".join(dict.fromkeys(one["operation"]["id"] for one in documents))
+        raise SetupError(f"there is no request of {operation}, only of {sent}")
+    for document in found:
+        click.echo(json.dumps(document, indent=1))
+
+
+def _requests(words: Sequence[str]) -> list[Request | bytes]:
+    if len(words) > 1 or Path(words[0]).name in capture.PROGRAMS:
+        return [*capture.capture(words, os.environ).requests]
+    try:
+        data = sys.stdin.buffer.read() if words[0] == "-" else Path(words[0]).read_bytes()
+    except OSError as error:
+        raise SettingsError(words[0], "", f"cannot be read: {error.strerror}") from None
+    given = read_subject(data)
+    if isinstance(given, Mapping):
+        raise SettingsError(words[0], "", "is the record of a decision, not a request")
+    return [given]
 
 
 @policy.command()
