@@ -53,7 +53,7 @@ PURE := tests/dockerd tests/test_annotations.py tests/test_api_versions.py tests
 .PHONY: unit-and-rego
 unit-and-rego: rego unit
 
-unit: $(BIN)/.dev $(BIN)/opa ## Run the tests that need no dockerd
+unit: $(BIN)/.dev $(BIN)/opa $(BIN)/regal ## Run the tests that need no dockerd
 	$(UNIT_PYTEST) --ignore=tests/real -n $(WORKERS) --dist worksteal $(ARGS)
 
 rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage

@@ -143,6 +143,18 @@ class UnseenHostPaths:
         return None
 
 
+class PlainHostPaths:
+    """A host on which every path exists and none is a symbolic link or holds a mount, for examples
+    that are the same on every host."""
+
+    def resolve(self, path: str) -> Resolution:
+        return Resolution(path, exists=True)
+
+    def holds_mounts(self, path: str) -> bool | None:
+        del path
+        return False
+
+
 def host_paths(*, visible: bool) -> HostPaths:
     """The host's file system; ``visible`` is whether this process shares it with dockerd."""
     return LocalHostPaths() if visible else UnseenHostPaths()

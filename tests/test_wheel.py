@@ -182,3 +182,9 @@ def test_the_installed_wheel_makes_and_tests_rules(
     run([command, "policy", "new", "named", "--into", "rules"], tmp_path, PATH=path)
     tested = run([command, "policy", "test", "rules"], tmp_path, PATH=path)
     assert tested == "4 passed, 0 failed\n"
+    run([command, "policy", "library", "library"], tmp_path, PATH=path)
+    assert run([opa.path, "test", "library/policies", "rules"], tmp_path) == "PASS: 4/4\n"
+    options = ["--strict", "--schema", "library/schemas", "library/policies"]
+    run([opa.path, "check", *options, "rules"], tmp_path)
+    published = ROOT / "docs/reference/settings.schema.json"
+    assert run([command, "schema"], tmp_path, PATH=path) == published.read_text()

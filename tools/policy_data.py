@@ -21,7 +21,7 @@ from authz_plugin.caller import Caller
 from authz_plugin.configuration import ROOT, complete_profile, profiles
 from authz_plugin.document import input_document
 from authz_plugin.enginestate import UnseenEngineState
-from authz_plugin.hostpaths import Resolution
+from authz_plugin.hostpaths import PlainHostPaths
 
 _JSON: Final = {"content-type": "application/json"}
 _EMPTY: Final = {"content-length": "0", "content-type": "text/plain"}
@@ -176,7 +176,7 @@ def examples() -> dict[str, Any]:
 
 def complete_profiles() -> dict[str, Any]:
     """Return ``data.docker.authz.profiles``: the complete configuration of each shipped profile."""
-    return {name: complete_profile(name, _HostWithoutLinks()) for name in profiles()}
+    return {name: complete_profile(name, PlainHostPaths()) for name in profiles()}
 
 
 def paths(policies: Path) -> list[Path]:
@@ -198,23 +198,12 @@ def write(policies: Path) -> None:
         file.write_text(text)
 
 
-class _HostWithoutLinks:
-    """A host on which every path exists and none is a symbolic link or holds a mount."""
-
-    def resolve(self, path: str) -> Resolution:
-        return Resolution(path, exists=True)
-
-    def holds_mounts(self, path: str) -> bool | None:
-        del path
-        return False
-
-
 def _document(method: str, uri: str, headers: dict[str, str], body: Any) -> dict[str, Any]:
     content = b"" if body is None else json.dumps(body).encode()
     request = dockerd.read(method, uri, headers, content)
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     document = input_document(
-        request, Caller("", "", ()), _HostWithoutLinks(), now, UnseenEngineState()
+        request, Caller("", "", ()), PlainHostPaths(), now, UnseenEngineState()
     )
     plain: dict[str, Any] = json.loads(json.dumps(document))
     return plain

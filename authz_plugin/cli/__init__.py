@@ -37,6 +37,7 @@ _COMMANDS: Final = {
             ("policy", "policy"),
             ("replay", "replay"),
             ("report", "report"),
+            ("schema", "schema"),
             ("validate", "validate"),
         )
     },

@@ -12,7 +12,7 @@ from authz_plugin.errors import SettingsError
 from authz_plugin.hostpaths import DEFAULT_FILE, default_socket
 from authz_plugin.settings.model import Audit, Log, Metrics, OpaSettings, Server, Settings
 from authz_plugin.settings.origins import Key, KeyOrigins, show
-from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, without_required
+from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, with_settings, without_required
 from authz_plugin.settings.validation import suggest, validate
 from authz_plugin.settings.yaml_file import read_yaml
 
@@ -44,8 +44,7 @@ def load(
             _put(values, key, value)
             origins.put(key, f"--{str(key[-1]).replace('_', '-')}")
     values, warnings = renamed.accept_settings(values, origins)
-    schema = {**policy_schema, "properties": {**SCHEMA, **policy_schema["properties"]}}
-    validate(values, without_required(schema), origins)
+    validate(values, without_required(with_settings(policy_schema)), origins)
     settings = _settings(values, file if file.exists() else None, origins, warnings)
     _check_tls(settings)
     if settings.audit.inputs and settings.audit.file is None:

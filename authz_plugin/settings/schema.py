@@ -212,6 +212,11 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
 """Environment variables and the keys that they set. OPA_AUTHZ_CONFIG names the settings file."""
 
 
+def with_settings(policy_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON schema of the whole settings file, from that of the policy configuration."""
+    return {**policy_schema, "properties": {**SCHEMA, **policy_schema["properties"]}}
+
+
 def without_required(schema: Any) -> Any:
     """A copy of a JSON schema in which no key is required."""
     if isinstance(schema, Mapping):

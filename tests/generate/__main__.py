@@ -10,6 +10,7 @@ from typing import Any
 
 from authz_plugin import policy
 from authz_plugin.configuration import made_profiles
+from authz_plugin.tools.settings_schema import settings_schema
 from tests.generate.annotations import RULES_FILE, faults, inspected, rules_file
 from tests.generate.attacks import attacks_page
 from tests.generate.builtins import builtins_page
@@ -46,6 +47,7 @@ def makers() -> dict[Path, Callable[[], str]]:
         _ROOT / "authz_plugin/profiles.json": lambda: _json(made_profiles()),
         _ROOT / "authz_plugin/policies.sha256": lambda: policy.shipped_digest() + "\n",
         _REFERENCE / "settings.md": settings_page,
+        _REFERENCE / "settings.schema.json": lambda: _json(settings_schema()),
         _ROOT / "deploy/grafana/opa-authz.json": lambda: _json(dashboard()),
     }
 

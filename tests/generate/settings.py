@@ -20,6 +20,27 @@ configuration, run `systemctl reload opa-authz` (SIGHUP); if the changed policy 
 running policy stays in force. Changes of `server`, `engine`, `opa`, `deadline`, `identities`,
 `host_paths`, `data_root`, `log`, `audit`, `metrics` and `ping` need a restart; a reload logs this.
 
+## In an editor
+
+[`settings.schema.json`](settings.schema.json) is a JSON schema of the whole file. No key is
+required. `opa-authz schema` prints the schema of the installed version:
+
+```sh
+opa-authz schema > settings.schema.json
+```
+
+Write the path or URL of the schema into the first line of the settings. An editor with a YAML
+language server (VS Code, Neovim, Helix and others) then completes keys, shows what they mean, and
+marks unknown keys and wrong values:
+
+```yaml
+# yaml-language-server: $schema=settings.schema.json
+profile: production
+log: {{level: warning}}
+```
+
+## Keys
+
 The keys below are the plugin's own. All other keys of the file are the
 [policy configuration](policy-configuration.md).
 
