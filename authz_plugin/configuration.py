@@ -48,6 +48,10 @@ _UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _FOR_ALL: Final = frozenset(
     {"roles", "role_order", "default_role", "unmatched_callers", "exceptions"}
 )
+_NOT_OF_PROFILE: Final = _FOR_ALL | {"profile"}
+
+CHANGED: Final = ", changed"
+"""What follows the profile in the name of a configuration that changes it."""
 
 
 _GUARDED: Final = (*GUARDED, str(SHIPPED), str(Path(__file__).parent))
@@ -130,7 +134,9 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
     """The policy configuration in force: a profile with the operator's changes.
 
     Mappings are merged, other values are replaced. A role is based on its own profile, or else on
-    the configuration outside of roles, with the role's changes. Raises ``SettingsError`` for values
+    the configuration outside of roles, with the role's changes. ``profile`` becomes the name of the
+    configuration: ``production`` only if nothing of that profile is changed, otherwise
+    ``production, changed``. Raises ``SettingsError`` for values
     that the schema refuses and for an unknown profile, operation, rule or role.
     """
     given, origins = settings.policy, settings.origins
@@ -220,6 +226,7 @@ def _completed(
     labels = config["labels"]
     return {
         **config,
+        "profile": _title(config),
         "mounts": _with_resolved_paths(config["mounts"], host_paths),
         "resources": {
             **resources,
@@ -237,6 +244,34 @@ def _completed(
             "places": [*map(_inside, left["paths"]), *left["prefixes"]],
         },
     }
+
+
+def _title(config: Mapping[str, Any]) -> str:
+    """The name of a configuration for denials, records and messages. Roles and exceptions change
+    nothing of the profile: a record names the role, and a list the exceptions."""
+    name: str = config["profile"]
+    kept = ((key, value) for key, value in _profile(name).items() if key not in _NOT_OF_PROFILE)
+    return name if all(config.get(key, value) == value for key, value in kept) else name + CHANGED
+
+
+def without_host(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A complete configuration without what depends on the host: where this plugin is installed and
+    started (the guarded paths), and what links among the paths of ``mounts`` lead to."""
+    mounts = config["mounts"]
+    written = {
+        **config,
+        "guard": {"unprotected_paths": config["guard"]["unprotected_paths"]},
+        "mounts": {
+            **{key: value for key, value in mounts.items() if not key.startswith("deny_")},
+            "allow": [
+                {key: value for key, value in root.items() if not key.startswith("resolved")}
+                for root in mounts["allow"]
+            ],
+            "deny": [path for path in mounts["deny"] if path not in mounts["deny_links"]],
+        },
+    }
+    roles = {name: without_host(role) for name, role in config.get("roles", {}).items()}
+    return {**written, "roles": roles} if roles else written
 
 
 def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> dict[str, Any]:
@@ -261,9 +296,15 @@ def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> di
 
     roots = [complete(root) for root in mounts["allow"]]
     denied = {clean(path) or path for path in mounts["deny"]}
-    denied |= {target for path in denied if (target := resolved(path)) is not None}
-    deny = sorted(denied)
-    return {**mounts, "allow": roots, "deny": deny, "deny_inside": [*map(_inside, deny)]}
+    links = {target for path in denied if (target := resolved(path)) is not None} - denied
+    deny = sorted(denied | links)
+    return {
+        **mounts,
+        "allow": roots,
+        "deny": deny,
+        "deny_inside": [*map(_inside, deny)],
+        "deny_links": sorted(links),
+    }
 
 
 def _inside(path: str) -> str:

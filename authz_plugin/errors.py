@@ -27,7 +27,15 @@ class Refused(AuthzError):  # noqa: N818 - a request is refused, nothing went wr
 
 
 class EngineError(AuthzError):
-    """The policy engine gave no complete decision: the request is denied."""
+    """The policy engine gave no complete decision: the request is denied.
+
+    ``message`` is what the client is told. ``detail`` is for the operator, because it may name
+    files of the host; the text of the exception has both.
+    """
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(f"{message}: {detail}" if detail else message)
+        self.message = message
 
 
 class SetupError(AuthzError):
