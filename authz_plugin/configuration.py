@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -20,7 +20,7 @@ from typing import Any, Final
 from authz_plugin.dockerd import images
 from authz_plugin.dockerd.mounts import clean
 from authz_plugin.dockerd.routes import OPERATIONS
-from authz_plugin.errors import SettingsError
+from authz_plugin.errors import SettingsError, raise_faults
 from authz_plugin.hostpaths import GUARDED, GUARDED_PREFIXES, SHIPPED, HostPaths
 from authz_plugin.rules import RULES
 from authz_plugin.settings import (
@@ -30,6 +30,7 @@ from authz_plugin.settings import (
     Settings,
     read_yaml,
     show,
+    suggest,
     validate,
     without_required,
 )
@@ -140,15 +141,15 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
     that the schema refuses and for an unknown profile, operation, rule or role.
     """
     given, origins = settings.policy, settings.origins
+    raise_faults(
+        SettingsError(origins.of(key), show(key), message) for key, message in _name_faults(given)
+    )
     name = given.get("profile", DEFAULT_PROFILE)
-    _check_profile(name, ("profile",), origins)
     changed = {**_merged(_profile(name), given), "profile": name}
     guarded = _guarded(settings, host_paths)
     config = {
-        **_completed(changed, guarded, host_paths, (), origins),
-        "roles": {
-            role: _role(changed, role, guarded, host_paths, origins) for role in changed["roles"]
-        },
+        **_completed(changed, guarded, host_paths),
+        "roles": {role: _role(changed, role, guarded, host_paths) for role in changed["roles"]},
         "role_order": list(changed["roles"]),
         "exceptions": [
             _exception(exception, i, origins) for i, exception in enumerate(changed["exceptions"])
@@ -159,9 +160,6 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
     except SettingsError:
         complete_profile(name, host_paths)  # raises if the fault is in a file of the profile
         raise
-    _check_roles(config, origins)
-    for i, exception in enumerate(config["exceptions"]):
-        _check_names([exception["rule"]], rule_ids(), ("exceptions", i, "rule"), origins)
     return config
 
 
@@ -174,7 +172,9 @@ def complete_profile(name: str, host_paths: HostPaths) -> dict[str, Any]:
     profile = {**_profile(name), "profile": name, "role_order": []}
     guarded = {"paths": sorted(GUARDED), "prefixes": list(GUARDED_PREFIXES)}
     origins = KeyOrigins(str(_profile_file(_root(name))))
-    completed = _completed(profile, guarded, host_paths, (), origins)
+    for key, message in _name_faults(profile):
+        raise SettingsError(origins.of(key), show(key), message)
+    completed = _completed(profile, guarded, host_paths)
     validate(completed, config_schema(), origins)
     return completed
 
@@ -195,28 +195,19 @@ def _role(
     name: str,
     guarded: Mapping[str, Any],
     host_paths: HostPaths,
-    origins: KeyOrigins,
 ) -> dict[str, Any]:
     role = config["roles"][name]
     profile = role.get("profile")
-    if profile is not None:
-        _check_profile(profile, ("roles", name, "profile"), origins)
     base = config if profile is None else {**_profile(profile), "profile": profile}
     own = {key: value for key, value in base.items() if key not in _FOR_ALL | {"ping"}}
-    return _completed(_merged(own, role), guarded, host_paths, ("roles", name), origins)
+    return _completed(_merged(own, role), guarded, host_paths)
 
 
 def _completed(
-    config: Mapping[str, Any],
-    guarded: Mapping[str, Any],
-    host_paths: HostPaths,
-    prefix: Key,
-    origins: KeyOrigins,
+    config: Mapping[str, Any], guarded: Mapping[str, Any], host_paths: HostPaths
 ) -> dict[str, Any]:
     """A configuration in the form that rules compare: paths resolved, sizes in bytes, image
     patterns with registries."""
-    _check_each(config["operations"], OPERATIONS, (*prefix, "operations"), origins)
-    _check_each(config["rules"], rule_ids(), (*prefix, "rules"), origins)
     unprotected_paths = config["guard"]["unprotected_paths"]
     left = {
         key: [path for path in guarded[key] if path not in unprotected_paths]
@@ -377,43 +368,45 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _check_profile(name: str, key: Key, origins: KeyOrigins) -> None:
-    if name not in profiles():
-        message = f"must be one of {', '.join(profiles())}"
-        raise SettingsError(origins.of(key), show(key), message)
+_Fault = tuple[Key, str]
+"""A key of the configuration, and what is wrong there."""
 
 
-def _check_roles(config: Mapping[str, Any], origins: KeyOrigins) -> None:
-    """Check that the roles named by ``default_role`` and by exceptions exist."""
-    named: list[tuple[Key, str]] = [
-        (("exceptions", i, "when", "role"), exception["when"]["role"])
-        for i, exception in enumerate(config["exceptions"])
-        if "role" in exception["when"]
-    ]
-    if config["default_role"] is not None:
-        named.append((("default_role",), config["default_role"]))
-    for key, name in named:
-        if name not in config["roles"]:
-            known = ", ".join(config["roles"]) or "none is set"
-            raise SettingsError(origins.of(key), show(key), f"must be one of the roles: {known}")
+def _name_faults(given: Mapping[str, Any]) -> Iterator[_Fault]:
+    """The names in a configuration that nothing has: of profiles, operations, rules and roles."""
+    yield from _unknown(given, ())
+    roles = given.get("roles", {})
+    for name, role in roles.items():
+        yield from _unknown(role, ("roles", name))
+    named: list[tuple[Key, str]] = []
+    for i, exception in enumerate(given.get("exceptions", ())):
+        yield from _unknown_name(exception.get("rule"), rule_ids(), ("exceptions", i, "rule"))
+        when = exception.get("when")
+        if isinstance(when, Mapping) and "role" in when:
+            named.append((("exceptions", i, "when", "role"), when["role"]))
+    if given.get("default_role") is not None:
+        named.append((("default_role",), given["default_role"]))
+    for key, role in named:
+        if role not in roles:
+            yield key, f"must be one of the roles: {', '.join(roles) or 'none is set'}"
 
 
-def _check_each(
-    names: Iterable[str], known: Collection[str], key: Key, origins: KeyOrigins
-) -> None:
-    for name in names:
-        _check_names([name], known, (*key, name), origins)
+def _unknown(given: Mapping[str, Any], prefix: Key) -> Iterator[_Fault]:
+    """The unknown names in a configuration, apart from its roles and exceptions."""
+    profile = given.get("profile")
+    if profile is not None and profile not in profiles():
+        yield (*prefix, "profile"), f"{profile} is not known{suggest(profile, profiles())}"
+    for key, known in (("operations", OPERATIONS), ("rules", rule_ids())):
+        for name in given.get(key, ()):
+            yield from _unknown_name(name, known, (*prefix, key, name))
 
 
-def _check_names(
-    names: Iterable[str], known: Collection[str], key: Key, origins: KeyOrigins
-) -> None:
-    for name in names:
-        if name not in known and not name.startswith("custom."):
-            close = difflib.get_close_matches(name, known, n=1)
-            page = "docs/reference/operations.md" if known is OPERATIONS else "docs/reference/rules"
-            hint = f", did you mean {close[0]}?" if close else f"; {page} lists them"
-            raise SettingsError(origins.of(key), show(key), f"{name} is not known{hint}")
+def _unknown_name(name: str | None, known: Collection[str], key: Key) -> Iterator[_Fault]:
+    if name is not None and name not in known and not name.startswith("custom."):
+        close = difflib.get_close_matches(name, known, n=1)
+        page = "docs/reference/operations.md" if known is OPERATIONS else "docs/reference/rules"
+        hint = f", did you mean {close[0]}?" if close else f"; {page} lists them"
+        yield key, f"{name} is not known{hint}"
 
 
 def exceptions(config: Mapping[str, Any], now: datetime) -> list[Exemption]:

@@ -91,7 +91,8 @@ def main() -> None:
     try:
         cli(prog_name="opa-authz")
     except SettingsError as error:
-        click.echo(f"opa-authz: {error}", err=True)
+        for fault in error.faults:
+            click.echo(f"opa-authz: {fault}", err=True)
         sys.exit(2)
     except SetupError as error:
         click.echo(f"opa-authz: {error}", err=True)

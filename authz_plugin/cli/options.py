@@ -63,9 +63,14 @@ def load_settings(
     """
     warn = warn or warn_on_stderr
     flags = {_OPTIONS[name]: value for name, value in options.items()}
-    loaded = settings.load(flags, os.environ, policy.config_schema())
+    loaded = settings.load(flags, os.environ, policy.config_schema(), _check_policy)
     warn_of_old_names(loaded, warn)
     return loaded
+
+
+def _check_policy(loaded: Settings) -> None:
+    """Raise ``SettingsError`` for what is wrong in the policy configuration."""
+    policy.configuration(loaded, host_paths(visible=loaded.sees_host))
 
 
 def warn_of_old_names(loaded: Settings, warn: Callable[[str], None]) -> None:
