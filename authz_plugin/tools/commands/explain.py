@@ -116,7 +116,7 @@ def _print_json(
 
 
 def _print(explained: Sequence[Explanation], denied: int, change: Sequence[Change] | None) -> None:
-    for explanation in explained:
+    for explanation in sorted(explained, key=lambda one: one.judgement.allow):  # denied ones first
         _print_lines(report.lines(explanation))
         print_line("")
     if denied > 1:
