@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 from authz_plugin import policy
 from authz_plugin.cli import cli, main
+from authz_plugin.cli.terminal import Progress, working
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
@@ -68,6 +70,27 @@ def test_commands_options_and_profiles_are_completed(
 ) -> None:
     completion = ShellComplete(cli, {}, "opa-authz", "_OPA_AUTHZ_COMPLETE")
     assert expected in [item.value for item in completion.get_completions(words, starts)]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("error", [_Terminal(), io.StringIO()], ids=["a terminal", "a file"])
+def test_progress_is_shown_on_a_terminal_alone_and_removed(
+    monkeypatch: pytest.MonkeyPatch, error: io.StringIO
+) -> None:
+    monkeypatch.setattr(sys, "stderr", error)
+    with working("examining the host"), Progress("checks") as progress:
+        progress.show(1, 2)
+    shown = error.getvalue()
+    if error.isatty():
+        assert "examining the host …" in shown
+        assert "1/2 checks" in shown
+        assert shown.endswith("\r\x1b[K")
+    else:
+        assert shown == ""
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import EXIT_NO, json_option, print_line
+from authz_plugin.cli.terminal import EXIT_NO, json_option, print_line, working
 from authz_plugin.errors import SetupError
 from authz_plugin.tools.commands.doctor import host_of, host_options
 from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoint_options
@@ -104,11 +104,12 @@ def report(
     endpoint = endpoint_of(options)
     host = host_of(options, endpoint)
     client = client_of(endpoint)
-    examined = (
-        examine(host, client, lambda: load_settings(options))
-        if doctor is None
-        else read_examination(doctor)
-    )
+    with working("examining the host"):
+        examined = (
+            examine(host, client, lambda: load_settings(options))
+            if doctor is None
+            else read_examination(doctor)
+        )
     with open_sandbox(load_settings(options)) as sandbox:
         validated = (
             carry_out(endpoint, client, sandbox, image)
