@@ -182,7 +182,7 @@ def _step(function: Callable[[_S], _T], value: _S | Failure) -> _T | Failure:
             "request.engine",
             "",
             None,
-            f"the policy engine gave no decision: {error}",
+            f"the policy engine gave no decision: {error.message}",
             "try again; if it persists, tell the operator of this host",
         )
         return Failure((denial,), str(error), is_of_engine=True)

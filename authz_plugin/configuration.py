@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -20,7 +20,7 @@ from typing import Any, Final
 from authz_plugin.dockerd import images
 from authz_plugin.dockerd.mounts import clean
 from authz_plugin.dockerd.routes import OPERATIONS
-from authz_plugin.errors import SettingsError
+from authz_plugin.errors import SettingsError, raise_faults
 from authz_plugin.hostpaths import GUARDED, GUARDED_PREFIXES, SHIPPED, HostPaths
 from authz_plugin.rules import RULES
 from authz_plugin.settings import (
@@ -30,6 +30,7 @@ from authz_plugin.settings import (
     Settings,
     read_yaml,
     show,
+    suggest,
     validate,
     without_required,
 )
@@ -48,6 +49,10 @@ _UNITS: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _FOR_ALL: Final = frozenset(
     {"roles", "role_order", "default_role", "unmatched_callers", "exceptions"}
 )
+_NOT_OF_PROFILE: Final = _FOR_ALL | {"profile"}
+
+CHANGED: Final = ", changed"
+"""What follows the profile in the name of a configuration that changes it."""
 
 
 _GUARDED: Final = (*GUARDED, str(SHIPPED), str(Path(__file__).parent))
@@ -130,19 +135,21 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
     """The policy configuration in force: a profile with the operator's changes.
 
     Mappings are merged, other values are replaced. A role is based on its own profile, or else on
-    the configuration outside of roles, with the role's changes. Raises ``SettingsError`` for values
+    the configuration outside of roles, with the role's changes. ``profile`` becomes the name of the
+    configuration: ``production`` only if nothing of that profile is changed, otherwise
+    ``production, changed``. Raises ``SettingsError`` for values
     that the schema refuses and for an unknown profile, operation, rule or role.
     """
     given, origins = settings.policy, settings.origins
+    raise_faults(
+        SettingsError(origins.of(key), show(key), message) for key, message in _name_faults(given)
+    )
     name = given.get("profile", DEFAULT_PROFILE)
-    _check_profile(name, ("profile",), origins)
     changed = {**_merged(_profile(name), given), "profile": name}
     guarded = _guarded(settings, host_paths)
     config = {
-        **_completed(changed, guarded, host_paths, (), origins),
-        "roles": {
-            role: _role(changed, role, guarded, host_paths, origins) for role in changed["roles"]
-        },
+        **_completed(changed, guarded, host_paths),
+        "roles": {role: _role(changed, role, guarded, host_paths) for role in changed["roles"]},
         "role_order": list(changed["roles"]),
         "exceptions": [
             _exception(exception, i, origins) for i, exception in enumerate(changed["exceptions"])
@@ -153,9 +160,6 @@ def configuration(settings: Settings, host_paths: HostPaths) -> dict[str, Any]:
     except SettingsError:
         complete_profile(name, host_paths)  # raises if the fault is in a file of the profile
         raise
-    _check_roles(config, origins)
-    for i, exception in enumerate(config["exceptions"]):
-        _check_names([exception["rule"]], rule_ids(), ("exceptions", i, "rule"), origins)
     return config
 
 
@@ -168,7 +172,9 @@ def complete_profile(name: str, host_paths: HostPaths) -> dict[str, Any]:
     profile = {**_profile(name), "profile": name, "role_order": []}
     guarded = {"paths": sorted(GUARDED), "prefixes": list(GUARDED_PREFIXES)}
     origins = KeyOrigins(str(_profile_file(_root(name))))
-    completed = _completed(profile, guarded, host_paths, (), origins)
+    for key, message in _name_faults(profile):
+        raise SettingsError(origins.of(key), show(key), message)
+    completed = _completed(profile, guarded, host_paths)
     validate(completed, config_schema(), origins)
     return completed
 
@@ -189,28 +195,19 @@ def _role(
     name: str,
     guarded: Mapping[str, Any],
     host_paths: HostPaths,
-    origins: KeyOrigins,
 ) -> dict[str, Any]:
     role = config["roles"][name]
     profile = role.get("profile")
-    if profile is not None:
-        _check_profile(profile, ("roles", name, "profile"), origins)
     base = config if profile is None else {**_profile(profile), "profile": profile}
     own = {key: value for key, value in base.items() if key not in _FOR_ALL | {"ping"}}
-    return _completed(_merged(own, role), guarded, host_paths, ("roles", name), origins)
+    return _completed(_merged(own, role), guarded, host_paths)
 
 
 def _completed(
-    config: Mapping[str, Any],
-    guarded: Mapping[str, Any],
-    host_paths: HostPaths,
-    prefix: Key,
-    origins: KeyOrigins,
+    config: Mapping[str, Any], guarded: Mapping[str, Any], host_paths: HostPaths
 ) -> dict[str, Any]:
     """A configuration in the form that rules compare: paths resolved, sizes in bytes, image
     patterns with registries."""
-    _check_each(config["operations"], OPERATIONS, (*prefix, "operations"), origins)
-    _check_each(config["rules"], rule_ids(), (*prefix, "rules"), origins)
     unprotected_paths = config["guard"]["unprotected_paths"]
     left = {
         key: [path for path in guarded[key] if path not in unprotected_paths]
@@ -220,6 +217,7 @@ def _completed(
     labels = config["labels"]
     return {
         **config,
+        "profile": _title(config),
         "mounts": _with_resolved_paths(config["mounts"], host_paths),
         "resources": {
             **resources,
@@ -237,6 +235,34 @@ def _completed(
             "places": [*map(_inside, left["paths"]), *left["prefixes"]],
         },
     }
+
+
+def _title(config: Mapping[str, Any]) -> str:
+    """The name of a configuration for denials, records and messages. Roles and exceptions change
+    nothing of the profile: a record names the role, and a list the exceptions."""
+    name: str = config["profile"]
+    kept = ((key, value) for key, value in _profile(name).items() if key not in _NOT_OF_PROFILE)
+    return name if all(config.get(key, value) == value for key, value in kept) else name + CHANGED
+
+
+def without_host(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A complete configuration without what depends on the host: where this plugin is installed and
+    started (the guarded paths), and what links among the paths of ``mounts`` lead to."""
+    mounts = config["mounts"]
+    written = {
+        **config,
+        "guard": {"unprotected_paths": config["guard"]["unprotected_paths"]},
+        "mounts": {
+            **{key: value for key, value in mounts.items() if not key.startswith("deny_")},
+            "allow": [
+                {key: value for key, value in root.items() if not key.startswith("resolved")}
+                for root in mounts["allow"]
+            ],
+            "deny": [path for path in mounts["deny"] if path not in mounts["deny_links"]],
+        },
+    }
+    roles = {name: without_host(role) for name, role in config.get("roles", {}).items()}
+    return {**written, "roles": roles} if roles else written
 
 
 def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> dict[str, Any]:
@@ -261,9 +287,15 @@ def _with_resolved_paths(mounts: Mapping[str, Any], host_paths: HostPaths) -> di
 
     roots = [complete(root) for root in mounts["allow"]]
     denied = {clean(path) or path for path in mounts["deny"]}
-    denied |= {target for path in denied if (target := resolved(path)) is not None}
-    deny = sorted(denied)
-    return {**mounts, "allow": roots, "deny": deny, "deny_inside": [*map(_inside, deny)]}
+    links = {target for path in denied if (target := resolved(path)) is not None} - denied
+    deny = sorted(denied | links)
+    return {
+        **mounts,
+        "allow": roots,
+        "deny": deny,
+        "deny_inside": [*map(_inside, deny)],
+        "deny_links": sorted(links),
+    }
 
 
 def _inside(path: str) -> str:
@@ -336,43 +368,45 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _check_profile(name: str, key: Key, origins: KeyOrigins) -> None:
-    if name not in profiles():
-        message = f"must be one of {', '.join(profiles())}"
-        raise SettingsError(origins.of(key), show(key), message)
+_Fault = tuple[Key, str]
+"""A key of the configuration, and what is wrong there."""
 
 
-def _check_roles(config: Mapping[str, Any], origins: KeyOrigins) -> None:
-    """Check that the roles named by ``default_role`` and by exceptions exist."""
-    named: list[tuple[Key, str]] = [
-        (("exceptions", i, "when", "role"), exception["when"]["role"])
-        for i, exception in enumerate(config["exceptions"])
-        if "role" in exception["when"]
-    ]
-    if config["default_role"] is not None:
-        named.append((("default_role",), config["default_role"]))
-    for key, name in named:
-        if name not in config["roles"]:
-            known = ", ".join(config["roles"]) or "none is set"
-            raise SettingsError(origins.of(key), show(key), f"must be one of the roles: {known}")
+def _name_faults(given: Mapping[str, Any]) -> Iterator[_Fault]:
+    """The names in a configuration that nothing has: of profiles, operations, rules and roles."""
+    yield from _unknown(given, ())
+    roles = given.get("roles", {})
+    for name, role in roles.items():
+        yield from _unknown(role, ("roles", name))
+    named: list[tuple[Key, str]] = []
+    for i, exception in enumerate(given.get("exceptions", ())):
+        yield from _unknown_name(exception.get("rule"), rule_ids(), ("exceptions", i, "rule"))
+        when = exception.get("when")
+        if isinstance(when, Mapping) and "role" in when:
+            named.append((("exceptions", i, "when", "role"), when["role"]))
+    if given.get("default_role") is not None:
+        named.append((("default_role",), given["default_role"]))
+    for key, role in named:
+        if role not in roles:
+            yield key, f"must be one of the roles: {', '.join(roles) or 'none is set'}"
 
 
-def _check_each(
-    names: Iterable[str], known: Collection[str], key: Key, origins: KeyOrigins
-) -> None:
-    for name in names:
-        _check_names([name], known, (*key, name), origins)
+def _unknown(given: Mapping[str, Any], prefix: Key) -> Iterator[_Fault]:
+    """The unknown names in a configuration, apart from its roles and exceptions."""
+    profile = given.get("profile")
+    if profile is not None and profile not in profiles():
+        yield (*prefix, "profile"), f"{profile} is not known{suggest(profile, profiles())}"
+    for key, known in (("operations", OPERATIONS), ("rules", rule_ids())):
+        for name in given.get(key, ()):
+            yield from _unknown_name(name, known, (*prefix, key, name))
 
 
-def _check_names(
-    names: Iterable[str], known: Collection[str], key: Key, origins: KeyOrigins
-) -> None:
-    for name in names:
-        if name not in known and not name.startswith("custom."):
-            close = difflib.get_close_matches(name, known, n=1)
-            page = "docs/reference/operations.md" if known is OPERATIONS else "docs/reference/rules"
-            hint = f", did you mean {close[0]}?" if close else f"; {page} lists them"
-            raise SettingsError(origins.of(key), show(key), f"{name} is not known{hint}")
+def _unknown_name(name: str | None, known: Collection[str], key: Key) -> Iterator[_Fault]:
+    if name is not None and name not in known and not name.startswith("custom."):
+        close = difflib.get_close_matches(name, known, n=1)
+        page = "docs/reference/operations.md" if known is OPERATIONS else "docs/reference/rules"
+        hint = f", did you mean {close[0]}?" if close else f"; {page} lists them"
+        yield key, f"{name} is not known{hint}"
 
 
 def exceptions(config: Mapping[str, Any], now: datetime) -> list[Exemption]:

@@ -28,7 +28,7 @@ class Denial:
 
     ``rule`` is the rule's stable id (``"mounts.source"``), ``field`` the part of the request
     (``"HostConfig.Binds[0]"``), ``value`` its value, ``message`` what is not allowed, ``hint`` what
-    is allowed.
+    is allowed. ``detail`` is for the operator and not shown to the client.
     """
 
     rule: str
@@ -36,6 +36,7 @@ class Denial:
     value: object
     message: str
     hint: str
+    detail: str = ""
 
     @classmethod
     def from_refusal(cls, refusal: Refused) -> Denial:
@@ -185,4 +186,5 @@ def _denial(value: object) -> Denial:
         value=fields["value"],
         message=_typed(fields, "message", str),
         hint=_typed(fields, "hint", str),
+        detail=_typed({"detail": "", **fields}, "detail", str),
     )

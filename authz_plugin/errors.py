@@ -5,6 +5,8 @@ Each message says what is wrong, where, and what the person who can correct it s
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 
 class AuthzError(Exception):
     """The base class; every other exception is a defect."""
@@ -27,7 +29,15 @@ class Refused(AuthzError):  # noqa: N818 - a request is refused, nothing went wr
 
 
 class EngineError(AuthzError):
-    """The policy engine gave no complete decision: the request is denied."""
+    """The policy engine gave no complete decision: the request is denied.
+
+    ``message`` is what the client is told. ``detail`` is for the operator, because it may name
+    files of the host; the text of the exception has both.
+    """
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(f"{message}: {detail}" if detail else message)
+        self.message = message
 
 
 class SetupError(AuthzError):
@@ -45,6 +55,41 @@ class SettingsError(SetupError):
         super().__init__(f"{where}: {key}: {message}" if key else f"{where}: {message}")
         self.where = where
         self.key = key
+        self.message = message
+
+    @property
+    def faults(self) -> tuple[SettingsError, ...]:
+        """The single faults; one, except for ``SeveralSettingsError``."""
+        return (self,)
+
+
+class SeveralSettingsError(SettingsError):
+    """Several settings are wrong. ``where``, ``key`` and ``message`` are those of the first fault,
+    the text has all."""
+
+    def __init__(self, faults: Sequence[SettingsError]) -> None:
+        first = faults[0]
+        super().__init__(first.where, first.key, first.message)
+        self.args = ("; ".join(map(str, faults)),)
+        self._faults = tuple(faults)
+
+    @property
+    def faults(self) -> tuple[SettingsError, ...]:
+        return self._faults
+
+
+def raise_faults(faults: Iterable[SettingsError]) -> None:
+    """Raise one ``SettingsError`` for all faults, ordered by their places, if there are any."""
+    found = {str(fault): fault for error in faults for fault in error.faults}
+    ordered = sorted(found.values(), key=_place)
+    if ordered:
+        raise ordered[0] if len(ordered) == 1 else SeveralSettingsError(ordered)
+
+
+def _place(fault: SettingsError) -> tuple[str, int]:
+    """The file and line of a fault, for sorting; line 0 without a line."""
+    file, _, line = fault.where.rpartition(":")
+    return (file, int(line)) if line.isdecimal() else (fault.where, 0)
 
 
 class PolicyError(SetupError):

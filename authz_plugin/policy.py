@@ -27,6 +27,7 @@ from authz_plugin.configuration import (
     exceptions,
     profiles,
     rule_ids,
+    without_host,
 )
 from authz_plugin.errors import PolicyError
 from authz_plugin.hostpaths import SHIPPED
@@ -60,9 +61,10 @@ _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checked policy. OPA loads ``folder``; ``revision`` is a hash of its content; ``packages``
-    are the names of its rule packages; ``ending`` are exceptions that have ended or end soon;
-    ``warning`` says for whom it is in mode warn, in which it denies nothing."""
+    """A checked policy. OPA loads ``folder``; ``revision`` is a hash of its rules and
+    configuration, the same wherever the plugin is installed; ``profile`` is the configuration's
+    name; ``packages`` are the names of its rule packages; ``ending`` are exceptions that have ended
+    or end soon; ``warning`` says for whom it is in mode warn, in which it denies nothing."""
 
     folder: Path
     revision: str
@@ -109,7 +111,7 @@ def assemble(
     if custom is not None:
         _copy_rules(custom, folder / "custom")
     _write_data(folder / ROOT / "config/data.json", renamed.with_old_settings(config))
-    revision = _revision(folder)
+    revision = _revision(folder, config)
     about = {"revision": revision, "packages": sorted(packages)}
     _write_data(folder / ROOT / "bundle/data.json", about)
     manifest = {"revision": revision, "roots": [str(ROOT)], "rego_version": 1}
@@ -223,11 +225,13 @@ def _write_data(file: Path, data: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(data, indent=1, sort_keys=True))
 
 
-def _revision(folder: Path) -> str:
+def _revision(folder: Path, config: Mapping[str, Any]) -> str:
+    """The revision of the rules in a folder and of a configuration. Where the plugin's own files
+    and sockets are is left out: commands and the plugin may be started with other paths."""
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            _add_file(digest, file, folder)
+    for file in _served(folder):
+        _add_file(digest, file, folder)
+    digest.update(json.dumps(without_host(config), sort_keys=True).encode())
     return digest.hexdigest()[:12]
 
 

@@ -57,12 +57,14 @@ def written(file: Path) -> Sequence[Written]:
 
 
 def _literal(key: dict[str, Any]) -> str | None:
-    """The first argument of ``denial.of``."""
+    """The first argument of ``denial.of``, which may be that of ``denial.with_detail``."""
     if key["type"] != "call":
         return None
     function, first, *_ = key["value"]
-    made = [part["value"] for part in function["value"]][-2:] == ["denial", "of"]
-    return first["value"] if made and first["type"] == "string" else None
+    called = [part["value"] for part in function["value"]][-2:]
+    if called == ["denial", "with_detail"]:
+        return _literal(first)
+    return first["value"] if called == ["denial", "of"] and first["type"] == "string" else None
 
 
 FILES: Final = [

@@ -305,7 +305,7 @@ def test_a_role_is_everybodys_configuration_with_its_own_changes() -> None:
     )
     role = config["roles"]["ci"]
     assert role["callers"] == [{"user": "ci-*"}]
-    assert role["profile"] == "production"
+    assert role["profile"] == "production, changed"
     assert role["sections"]["exec"] == "write"
     assert role["privileged"] == {"allow": True}
     assert config["privileged"] == {"allow": False}

@@ -7,10 +7,13 @@ plugin that cannot do what it was asked to, 2 for a command line or setting that
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 import sys
-from typing import Final
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Final, NoReturn
 
 import click
 from click.exceptions import NoSuchCommand
@@ -60,7 +63,9 @@ class _Commands(click.Group):
         if module is None:
             return None
         command: click.Command = getattr(importlib.import_module(module), module.rpartition(".")[2])
-        command.help = (command.help or "").replace(r"\b", "\b")  # docstrings that hold \b are raw
+        inner = command.commands.values() if isinstance(command, click.Group) else ()
+        for one in (command, *inner):
+            _mark_paragraphs(one)
         return command
 
     def resolve_command(
@@ -77,9 +82,29 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="opa-authz")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Guard the Docker API: dockerd asks, Open Policy Agent decides."""
+    r"""Guard the Docker API: dockerd asks, Open Policy Agent decides.
+
+    \b
+    Exit status: 0 success, 1 it could not be done, 2 wrong command line or
+    settings, 3 the answer is no; each command's --help says more.
+
+    \b
+    Examples:
+      opa-authz serve
+      opa-authz check --config config.yaml
+      opa-authz explain -- docker run --privileged alpine
+    """
     if os.environ.get("NO_COLOR"):
         context.color = False
+
+
+def _mark_paragraphs(command: click.Command) -> None:
+    r"""Put click's mark for paragraphs that stay as they are where the help has ``\b``; docstrings
+    that hold it are raw."""
+    command.help = (command.help or "").replace(r"\b", "\b")
+
+
+_mark_paragraphs(cli)
 
 
 def main() -> None:
@@ -90,13 +115,34 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        cli(prog_name="opa-authz")
+        sys.exit(cli(prog_name="opa-authz", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        _end(error.exit_code, error.format_message())
+    except click.Abort:
+        click.echo("Aborted!", err=True)
+        _end(1, "interrupted")
     except SettingsError as error:
-        click.echo(f"opa-authz: {error}", err=True)
-        sys.exit(2)
+        for fault in error.faults:
+            click.echo(f"opa-authz: {fault}", err=True)
+        places = [{"where": f.where, "key": f.key, "message": f.message} for f in error.faults]
+        _end(2, str(error), places)
     except SetupError as error:
         click.echo(f"opa-authz: {error}", err=True)
-        sys.exit(1)
+        _end(1, str(error))
     except Exception as error:  # noqa: BLE001 - a person can do nothing with a traceback
-        click.echo(f"opa-authz: a defect, {defect(error)}: please report it", err=True)
-        sys.exit(1)
+        text = f"a defect, {defect(error)}: please report it"
+        click.echo(f"opa-authz: {text}", err=True)
+        _end(1, text)
+
+
+def _end(status: int, message: str, settings: Sequence[Mapping[str, str]] = ()) -> NoReturn:
+    """End the program with a status, and with --json print a document about the error.
+
+    ``settings`` are the places of wrong settings.
+    """
+    options = takewhile(lambda word: word != "--", sys.argv[1:])
+    if "--json" in options:
+        error = {"message": message, "settings": settings}
+        click.echo(json.dumps({"version": 1, "status": status, "error": error}, indent=2))
+    sys.exit(status)

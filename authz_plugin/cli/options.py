@@ -43,7 +43,13 @@ def policy_options(command: _F) -> _F:
         click.option(
             "--policies", metavar="FOLDER", help="Folder with your own rules.", type=_absolute
         ),
-        click.option("--profile", metavar="NAME", help=f"One of {', '.join(policy.profiles())}."),
+        click.option(
+            "--profile",
+            metavar="NAME",
+            help="Shipped profile; `--profile list` prints their names.",
+            callback=_profile,
+            shell_complete=_profiles_like,
+        ),
         click.option(
             "--config",
             metavar="FILE",
@@ -63,9 +69,14 @@ def load_settings(
     """
     warn = warn or warn_on_stderr
     flags = {_OPTIONS[name]: value for name, value in options.items()}
-    loaded = settings.load(flags, os.environ, policy.config_schema())
+    loaded = settings.load(flags, os.environ, policy.config_schema(), _check_policy)
     warn_of_old_names(loaded, warn)
     return loaded
+
+
+def _check_policy(loaded: Settings) -> None:
+    """Raise ``SettingsError`` for what is wrong in the policy configuration."""
+    policy.configuration(loaded, host_paths(visible=loaded.sees_host))
 
 
 def warn_of_old_names(loaded: Settings, warn: Callable[[str], None]) -> None:
@@ -104,6 +115,19 @@ def assembled(options: Mapping[str, Any]) -> Iterator[tuple[OpaWhenNeeded, Bundl
     config = policy.configuration(loaded, host_paths(visible=loaded.sees_host))
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         yield opa, policy.assemble(Path(folder), config, loaded.policies, opa)
+
+
+def _profile(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
+    """Return the name of a profile; with ``list``, print all names and end the command."""
+    if name != "list":
+        return name
+    for known in policy.profiles():
+        click.echo(known)
+    return context.exit()
+
+
+def _profiles_like(_: click.Context, __: click.Parameter, start: str) -> list[str]:
+    return [name for name in policy.profiles() if name.startswith(start)]
 
 
 def _absolute(path: str) -> str:

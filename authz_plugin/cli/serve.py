@@ -19,10 +19,19 @@ from authz_plugin.settings import Settings
 @click.option("--engine", metavar="auto|embedded|opa", help="Policy engine.")
 @click.option("--opa-url", metavar="URL", help="An OPA that you run, instead of one of our own.")
 def serve(**options: Any) -> None:
-    """Run the plugin in the foreground, with an OPA of its own.
+    r"""Run the plugin in the foreground, with an OPA of its own.
 
     SIGHUP takes over a changed policy or configuration, if it is sound; SIGTERM and Ctrl-C stop
     the plugin after it has answered what it was asked.
+
+    \b
+    Exit status: 0 stopped, 1 it cannot start or go on, 2 wrong command line or
+    settings.
+
+    \b
+    Examples:
+      opa-authz serve
+      opa-authz serve --config config.yaml --socket /tmp/opa-authz.sock
     """
     settings = load_settings(options, warn=_ignore)
     render = log.renderer(settings.log.format)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -32,6 +34,19 @@ def print_json(**fields: Any) -> None:
 def print_line(text: str, style: str = "", *, err: bool = False) -> None:
     """Print a line in one of the styles: good, bad, warning, dim, head, or none."""
     click.echo(click.style(text, **_STYLES[style]) if style else text, err=err)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say on standard error what is being done, where that is a terminal, until it is done."""
+    shown = sys.stderr.isatty()
+    if shown:
+        click.echo(f"\r\x1b[K{what} …", err=True, nl=False)
+    try:
+        yield
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
 
 
 class Progress:

@@ -140,7 +140,7 @@ class EmbeddedEngine:
                     raise EngineError("there is no policy") from error
                 time.sleep(_RETRY_EVERY)
             except EngineSetupError as error:
-                raise EngineError(str(error)) from error
+                raise EngineError("the policy cannot be loaded", str(error)) from error
             else:
                 return self._loaded
 

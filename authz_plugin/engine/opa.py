@@ -50,7 +50,7 @@ class OpaEngine:
         query = f"/v1/data/{self._package}/{rule}?strict-builtin-errors=true"
         status, answer = self._ask(query, orjson.dumps({"input": document}), decision_id)
         if status != http.HTTPStatus.OK:
-            raise EngineError(_complaint(status, answer))
+            raise EngineError(f"OPA answered with status {status}", _complaint(answer))
         try:
             fields = orjson.loads(answer)
         except orjson.JSONDecodeError:
@@ -75,8 +75,8 @@ class OpaEngine:
                 time.sleep(_RETRY_EVERY)
 
 
-def _complaint(status: int, answer: bytes) -> str:
-    """Status, error codes and locations of OPA's answer; its messages may quote the input."""
+def _complaint(answer: bytes) -> str:
+    """Error codes and locations of OPA's answer; its messages may quote the input."""
     try:
         errors = orjson.loads(answer).get("errors") or []
         places = [
@@ -85,4 +85,4 @@ def _complaint(status: int, answer: bytes) -> str:
         ]
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         places = []
-    return f"OPA answered with status {status}" + (f": {', '.join(places)}" if places else "")
+    return ", ".join(places)

@@ -42,16 +42,14 @@ _SWARM: Final = re.compile(r"SWM(?:TKN|KEY)-[\w-]+")
 
 
 def masked(denial: Denial) -> Denial:
-    """A denial with secrets masked in its field, message and hint; its value is unchanged."""
-    message, hint = denial.message, denial.hint
+    """A denial with secrets masked in its field and texts; its value is unchanged."""
+    texts = [denial.message, denial.hint, denial.detail]
     if _SECRET_FIELD.search(denial.field) and denial.value is not None:
         for secret in _parts(str(denial.value)):
-            message, hint = message.replace(secret, HIDDEN), hint.replace(secret, HIDDEN)
+            texts = [text.replace(secret, HIDDEN) for text in texts]
+    message, hint, detail = map(masked_text, texts)
     return replace(
-        denial,
-        field=masked_text(denial.field),
-        message=masked_text(message),
-        hint=masked_text(hint),
+        denial, field=masked_text(denial.field), message=message, hint=hint, detail=detail
     )
 
 

@@ -100,7 +100,7 @@ class DecisionRecord:
             "decision_id": self.decision_id,
             "operation": self.operation,
             "status": None if allowed else _FORBIDDEN,
-            "details": "; ".join(denial.message for denial in self.denials or self.warnings),
+            "details": "; ".join(map(_told, self.denials or self.warnings)),
             "verdict": self.verdict,
             "user": self.user,
             "authentication": self.authentication,
@@ -220,6 +220,11 @@ def _is_privileged(request: CanonicalRequest) -> bool:
     if request.operation.id == "container.create":
         return bool(body["HostConfig"]["Privileged"])
     return request.operation.id == "exec.create" and bool(body["Privileged"])
+
+
+def _told(denial: Denial) -> str:
+    """What the operator is told about a denial."""
+    return f"{denial.message} ({denial.detail})" if denial.detail else denial.message
 
 
 def _named(denial: Denial) -> str:

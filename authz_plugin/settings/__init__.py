@@ -11,11 +11,11 @@ from authz_plugin.settings.load import DEFAULT_PROFILE, ENVIRONMENT_PREFIX, load
 from authz_plugin.settings.model import Audit, Log, Metrics, OpaSettings, Server, Settings
 from authz_plugin.settings.origins import Key, KeyOrigins, show
 from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, with_settings, without_required
-from authz_plugin.settings.validation import validate
+from authz_plugin.settings.validation import suggest, validate
 from authz_plugin.settings.yaml_file import read_yaml
 
 __all__ = [
     "DEFAULT_FILE", "DEFAULT_PROFILE", "ENVIRONMENT", "ENVIRONMENT_PREFIX", "SCHEMA", "Audit",
     "Key", "KeyOrigins", "Log", "Metrics", "OpaSettings", "Server", "Settings", "default_socket",
-    "load", "read_yaml", "show", "validate", "with_settings", "without_required",
+    "load", "read_yaml", "show", "suggest", "validate", "with_settings", "without_required",
 ]  # fmt: skip

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
 from authz_plugin import renamed
-from authz_plugin.errors import SettingsError
+from authz_plugin.errors import SettingsError, raise_faults
 from authz_plugin.hostpaths import DEFAULT_FILE, default_socket
 from authz_plugin.settings.model import Audit, Log, Metrics, OpaSettings, Server, Settings
 from authz_plugin.settings.origins import Key, KeyOrigins, show
 from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, with_settings, without_required
-from authz_plugin.settings.validation import suggest, validate
+from authz_plugin.settings.validation import faults_of, suggest
 from authz_plugin.settings.yaml_file import read_yaml
 
 DEFAULT_PROFILE: Final = "production"
@@ -24,19 +26,25 @@ def load(
     flags: Mapping[Key, Any],
     environment: Mapping[str, str],
     policy_schema: Mapping[str, Any],
+    check_rest: Callable[[Settings], object] = lambda _: None,
 ) -> Settings:
-    """Read the settings; raises ``SettingsError``.
+    """Read the settings; raises one ``SettingsError`` for all that is wrong.
 
     ``flags`` maps keys (``("server", "socket")``) to values given on the command line, with
     ``("config",)`` for the file; ``policy_schema`` is the JSON schema of the policy configuration.
+    If something is wrong, ``check_rest`` is called with the settings without it, and may raise a
+    ``SettingsError`` for what else is wrong.
     """
     file, required = _file(flags, environment)
     values, origins = _read_file(file, required=required)
+    faults = []
     for name, value in environment.items():
         if not name.startswith(ENVIRONMENT_PREFIX) or name == "OPA_AUTHZ_CONFIG":
             continue
         if name not in ENVIRONMENT:
-            raise SettingsError(name, "", f"no such variable{suggest(name, ENVIRONMENT)}")
+            message = f"no such variable{suggest(name, ENVIRONMENT)}"
+            faults.append(SettingsError(name, "", message))
+            continue
         _put(values, ENVIRONMENT[name], value)
         origins.put(ENVIRONMENT[name], name)
     for key, value in flags.items():
@@ -44,28 +52,49 @@ def load(
             _put(values, key, value)
             origins.put(key, f"--{str(key[-1]).replace('_', '-')}")
     values, warnings = renamed.accept_settings(values, origins)
-    validate(values, without_required(with_settings(policy_schema)), origins)
-    settings = _settings(values, file if file.exists() else None, origins, warnings)
-    _check_tls(settings)
-    if settings.audit.inputs and settings.audit.file is None:
-        where = origins.of(("audit", "inputs"))
-        raise SettingsError(where, "audit.inputs", "needs audit.file, which they are written to")
-    if settings.opa.decision_log and settings.opa.url is not None:
-        where = origins.of(("opa", "decision_log"))
-        message = "is for the plugin's own OPA; the one at opa.url has a configuration of its own"
-        raise SettingsError(where, "opa.decision_log", message)
-    _check_engine(settings)
+    wrong = list(faults_of(values, without_required(with_settings(policy_schema))))
+    faults += [SettingsError(origins.of(key), show(key), message) for key, message in wrong]
+    rest = _without(values, [key for key, _ in wrong])
+    settings = _settings(rest, file if file.exists() else None, origins, warnings)
+    faults += (SettingsError(origins.of(k), show(k), text) for k, text in _conflicts(settings))
+    if faults:
+        faults += _faults(lambda: check_rest(settings))
+    raise_faults(faults)
     return settings
 
 
-def _check_engine(settings: Settings) -> None:
-    if settings.engine != "embedded":
-        return
-    for name, value in (("url", settings.opa.url), ("decision_log", settings.opa.decision_log)):
-        if value:
-            key = ("opa", name)
-            message = "needs OPA's server, but engine is embedded"
-            raise SettingsError(settings.origins.of(key), show(key), message)
+def _faults(check: Callable[[], object]) -> Iterator[SettingsError]:
+    try:
+        check()
+    except SettingsError as error:
+        yield error
+
+
+def _without(values: Mapping[str, Any], keys: Iterable[Key]) -> dict[str, Any]:
+    """Values without some keys; a list is left out as a whole."""
+    rest = deepcopy(dict(values))
+    for key in keys:
+        inner: Any = rest
+        names = list(takewhile(lambda part: isinstance(part, str), key))
+        for name in names[:-1]:
+            inner = inner.get(name, {}) if isinstance(inner, dict) else {}
+        if isinstance(inner, dict) and names:
+            inner.pop(names[-1], None)
+    return rest
+
+
+def _conflicts(settings: Settings) -> Iterator[tuple[Key, str]]:
+    """The settings that do not fit together: each a key and what is wrong there."""
+    yield from _tls_faults(settings.server)
+    if settings.audit.inputs and settings.audit.file is None:
+        yield ("audit", "inputs"), "needs audit.file, which they are written to"
+    if settings.opa.decision_log and settings.opa.url is not None:
+        message = "is for the plugin's own OPA; the one at opa.url has a configuration of its own"
+        yield ("opa", "decision_log"), message
+    if settings.engine == "embedded":
+        for name, value in (("url", settings.opa.url), ("decision_log", settings.opa.decision_log)):
+            if value:
+                yield ("opa", name), "needs OPA's server, but engine is embedded"
 
 
 def _file(flags: Mapping[Key, Any], environment: Mapping[str, str]) -> tuple[Path, bool]:
@@ -121,19 +150,14 @@ def _settings(
     )
 
 
-def _check_tls(settings: Settings) -> None:
-    server, origins = settings.server, settings.origins
+def _tls_faults(server: Server) -> Iterator[tuple[Key, str]]:
     if server.listen is None:
         return
     files = {name: getattr(server, name) for name in ("certificate", "key", "client_ca")}
     missing = [f"server.{name}" for name, file in files.items() if file is None]
     if missing:
-        raise SettingsError(
-            origins.of(("server", "listen")),
-            "server.listen",
-            f"needs {', '.join(missing)}: TCP is served with mutual TLS only",
-        )
+        message = f"needs {', '.join(missing)}: TCP is served with mutual TLS only"
+        yield ("server", "listen"), message
     for name, file in files.items():
-        if not file.is_file():
-            key = ("server", name)
-            raise SettingsError(origins.of(key), show(key), f"{file} is not a file")
+        if file is not None and not file.is_file():
+            yield ("server", name), f"{file} is not a file"

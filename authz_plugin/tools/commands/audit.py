@@ -45,7 +45,16 @@ def _file_options(command: _F) -> _F:
 
 @click.group()
 def audit() -> None:
-    """Read the audit file, and prove that it is whole."""
+    r"""Read the audit file, and prove that it is whole.
+
+    \b
+    Exit status: that of the command; see its --help.
+
+    \b
+    Examples:
+      opa-authz audit show --verdict deny
+      opa-authz audit verify
+    """
 
 
 @audit.command()
@@ -60,10 +69,19 @@ def audit() -> None:
 def verify(
     *, file: Path | None, config: str | None, expect: Position | None, as_json: bool
 ) -> None:
-    """Find lines that are missing or not as they were written.
+    r"""Find lines that are missing or not as they were written.
 
-    The exit status is 0 if there are none, else 3. The files that were put aside are checked with
-    the file that is written. Only --expect can show that the end was cut off.
+    The files that were put aside are checked with the file that is written. Only --expect can show
+    that the end was cut off.
+
+    \b
+    Exit status: 0 the file is whole, 3 it is not, 1 it cannot be read, 2 wrong
+    command line or settings.
+
+    \b
+    Examples:
+      opa-authz audit verify
+      opa-authz audit verify --file /var/log/opa-authz/audit.jsonl --json
     """
     file = _file(file, config)
     try:
@@ -94,7 +112,17 @@ def verify(
 @click.option("--decision", metavar="ID", help="The id from a denial's message.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, decision and outcome in one.")
 def show(file: Path | None, config: str | None, *, as_json: bool, **filters: Any) -> None:
-    """Show decisions with their outcomes."""
+    r"""Show decisions with their outcomes.
+
+    \b
+    Exit status: 0 shown, 1 the file cannot be read, 2 wrong command line or
+    settings.
+
+    \b
+    Examples:
+      opa-authz audit show --verdict deny --since 24h
+      opa-authz audit show --rule 'mounts.*' --json
+    """
     file = _file(file, config)
     if filters["rule"] is not None:
         filters["rule"] = current_rule_option("--rule", filters["rule"])

@@ -24,7 +24,15 @@ from authz_plugin.cli.terminal import json_option, print_json
 )
 @json_option
 def bundle(*, output: Path, as_json: bool, **options: Any) -> None:
-    """Write policies and configuration as a bundle for an OPA that you run (opa.url)."""
+    r"""Write policies and configuration as a bundle for an OPA that you run (opa.url).
+
+    \b
+    Exit status: 0 written, 1 it cannot be made, 2 wrong command line or settings.
+
+    \b
+    Examples:
+      opa-authz bundle --config config.yaml --output bundle.tar.gz
+    """
     with assembled(options) as (_, made), tarfile.open(output, "w:gz") as archive:
         archive.add(made.folder, arcname="/")
     if as_json:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import json_option, print_line
+from authz_plugin.cli.terminal import json_option, print_line, working
 from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoint_options
 from authz_plugin.tools.docker_client import Endpoint
 from authz_plugin.tools.doctor.examination import examine
@@ -88,7 +88,8 @@ def doctor(as_json: bool, **options: Any) -> None:
     """
     endpoint = endpoint_of(options)
     host = host_of(options, endpoint)
-    examination = examine(host, client_of(endpoint), lambda: load_settings(options))
+    with working("examining the host"):
+        examination = examine(host, client_of(endpoint), lambda: load_settings(options))
     if as_json:
         click.echo(json.dumps(examination.to_document(), indent=2))
     else:

@@ -18,7 +18,16 @@ from authz_plugin.hostpaths import host_paths
 @policy_options
 @json_option
 def exceptions(*, as_json: bool, **options: Any) -> None:
-    """List the exceptions, the first to end first, one a line."""
+    r"""List the exceptions, the first to end first, one a line.
+
+    \b
+    Exit status: 0 listed, 2 wrong command line or settings.
+
+    \b
+    Examples:
+      opa-authz exceptions
+      opa-authz exceptions --json | jq '.exceptions[] | select(.ending)'
+    """
     settings = load_settings(options)
     config = policy.configuration(settings, host_paths(visible=settings.sees_host))
     found = policy.exceptions(config, datetime.now(UTC))

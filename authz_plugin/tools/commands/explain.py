@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from authz_plugin.cli.options import edited_option, load_settings, policy_options
-from authz_plugin.cli.terminal import EXIT_NO, json_option, print_json, print_line
+from authz_plugin.cli.terminal import EXIT_NO, json_option, print_json, print_line, working
 from authz_plugin.errors import SettingsError
 from authz_plugin.journal.recording import restored
 from authz_plugin.tools import sandbox
@@ -89,7 +89,8 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
             else:
                 message = authz_message(item, client) if isinstance(item, Request) else item
                 requests.append((title or _title(message), message))
-        explained = [explainer.explain(title, request) for title, request in requests]
+        with working(f"explaining {len(requests)} requests"):
+            explained = [explainer.explain(title, request) for title, request in requests]
         denied = sum(not explanation.judgement.allow for explanation in explained)
         change = explainer.change_for([request for _, request in requests]) if denied > 1 else None
         if as_json:
@@ -116,7 +117,7 @@ def _print_json(
 
 
 def _print(explained: Sequence[Explanation], denied: int, change: Sequence[Change] | None) -> None:
-    for explanation in explained:
+    for explanation in sorted(explained, key=lambda one: one.judgement.allow):  # denied ones first
         _print_lines(report.lines(explanation))
         print_line("")
     if denied > 1:

@@ -25,10 +25,18 @@ _identities = click.option(
 
 @click.group()
 def identity() -> None:
-    """Give dockerd's clients certificates, list them, take them back.
+    r"""Give dockerd's clients certificates, list them, take them back.
 
     dockerd tells a plugin who asks only if the client has a TLS certificate. These commands keep a
     small certificate authority for that.
+
+    \b
+    Exit status: that of the command; see its --help.
+
+    \b
+    Examples:
+      opa-authz identity add ci --role builders
+      opa-authz identity list
     """
 
 
@@ -45,9 +53,17 @@ def identity() -> None:
 )
 @_identities
 def add(name: str, role: str | None, days: int, hosts: tuple[str, ...], folder: Path) -> None:
-    """Make a certificate for a client, and say what to do with it.
+    r"""Make a certificate for a client, and say what to do with it.
 
     The first call makes the authority and dockerd's own certificate as well.
+
+    \b
+    Exit status: 0 done, 1 it cannot be done, 2 wrong command line.
+
+    \b
+    Examples:
+      opa-authz identity add ci --role builders --days 90
+      opa-authz identity add ci --host docker.example.org
     """
     identities = Identities(folder)
     made = identities.add(name, role or name, timedelta(days=days), hosts)
@@ -58,7 +74,15 @@ def add(name: str, role: str | None, days: int, hosts: tuple[str, ...], folder: 
 @json_option
 @_identities
 def list_(folder: Path, *, as_json: bool) -> None:
-    """List the clients that have a certificate."""
+    r"""List the clients that have a certificate.
+
+    \b
+    Exit status: 0 done, 1 it cannot be done, 2 wrong command line.
+
+    \b
+    Examples:
+      opa-authz identity list --json
+    """
     now = datetime.now(UTC)
     found = Identities(folder).list()
     if as_json:
@@ -77,7 +101,15 @@ def list_(folder: Path, *, as_json: bool) -> None:
 @click.argument("name")
 @_identities
 def revoke(name: str, folder: Path) -> None:
-    """Have a client refused from its next request on."""
+    r"""Have a client refused from its next request on.
+
+    \b
+    Exit status: 0 done, 1 it cannot be done, 2 wrong command line.
+
+    \b
+    Examples:
+      opa-authz identity revoke ci
+    """
     revoked = Identities(folder).revoke(name)
     click.echo(f"{name} is revoked: the certificate {revoked.sha256[:16]} is refused from now on")
 
@@ -86,7 +118,15 @@ def revoke(name: str, folder: Path) -> None:
 @click.argument("name")
 @_identities
 def forget(name: str, folder: Path) -> None:
-    """Remove the files of a revoked client, so that its name can be given again."""
+    r"""Remove the files of a revoked client, so that its name can be given again.
+
+    \b
+    Exit status: 0 done, 1 it cannot be done, 2 wrong command line.
+
+    \b
+    Examples:
+      opa-authz identity forget ci
+    """
     Identities(folder).forget(name)
     click.echo(f"the files of {name} are removed; its certificate stays revoked")
 

@@ -20,6 +20,15 @@ from authz_plugin.tools.opa_installation import install
     help="Where to put the program.",
 )
 def install_opa(into: Path) -> None:
-    """Install OPA: the pinned release, checked, or built from source with Go."""
+    r"""Install OPA: the pinned release, checked, or built from source with Go.
+
+    \b
+    Exit status: 0 installed, 1 it cannot be installed, 2 wrong command line.
+
+    \b
+    Examples:
+      opa-authz install-opa
+      opa-authz install-opa --into /usr/local/bin
+    """
     opa = install(into, lambda text: click.echo(text, err=True))
     click.echo(f"{opa.path}: OPA {opa.version}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from authz_plugin.cli.options import load_settings, policy_options
-from authz_plugin.cli.terminal import EXIT_NO, json_option
+from authz_plugin.cli.terminal import EXIT_NO, json_option, print_line, working
 from authz_plugin.errors import SetupError
 from authz_plugin.tools.commands.doctor import host_of, host_options
 from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoint_options
@@ -104,11 +104,12 @@ def report(
     endpoint = endpoint_of(options)
     host = host_of(options, endpoint)
     client = client_of(endpoint)
-    examined = (
-        examine(host, client, lambda: load_settings(options))
-        if doctor is None
-        else read_examination(doctor)
-    )
+    with working("examining the host"):
+        examined = (
+            examine(host, client, lambda: load_settings(options))
+            if doctor is None
+            else read_examination(doctor)
+        )
     with open_sandbox(load_settings(options)) as sandbox:
         validated = (
             carry_out(endpoint, client, sandbox, image)
@@ -122,9 +123,21 @@ def report(
             (examined, str(doctor or "")),
             standards or REPORTED,
         )
-    _write(_FORMATS["json" if as_json else form](compliance), output)
+    form = "json" if as_json else form
+    _write(_FORMATS[form](compliance), output)
+    if output is not None:
+        for text in _written(compliance, form, output):
+            print_line(text, err=True)
     if not compliance.holds:
         sys.exit(EXIT_NO)
+
+
+def _written(report: Compliance, form: str, output: Path) -> Iterator[str]:
+    """Yield what was written, and the number of controls of each standard by status."""
+    yield f"{output}: report as {form}"
+    for one in report.standards:
+        counts = [f"{count} {status}" for status, count in report.counts(one.name).items() if count]
+        yield f"  {one.title}: {', '.join(counts)}"
 
 
 def _write(text: str, output: Path | None) -> None:

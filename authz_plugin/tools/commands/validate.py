@@ -31,12 +31,17 @@ image_option: Final = click.option(
 @image_option
 @json_option
 @click.option(
+    "-v", "--verbose", is_flag=True, help="Print every check, not only those that failed."
+)
+@click.option(
     "--junit",
     metavar="FILE",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the report as JUnit XML too.",
 )
-def validate(image: str | None, as_json: bool, junit: Path | None, **options: Any) -> None:
+def validate(
+    *, image: str | None, as_json: bool, verbose: bool, junit: Path | None, **options: Any
+) -> None:
     r"""Prove that a running daemon keeps what its configuration promises.
 
     Sends dockerd a request for every operation of the Docker API and for every boundary that the
@@ -54,6 +59,7 @@ def validate(image: str | None, as_json: bool, junit: Path | None, **options: An
     \b
     Examples:
       opa-authz validate
+      opa-authz validate --verbose
       opa-authz validate --profile devcontainer --junit report.xml
       opa-authz validate -H tcp://10.0.0.5:2376 --tlscert cert.pem --tlskey key.pem
     """
@@ -65,7 +71,7 @@ def validate(image: str | None, as_json: bool, junit: Path | None, **options: An
     if as_json:
         click.echo(json.dumps(report.to_document(), indent=2))
     else:
-        for style, text in lines(report):
+        for style, text in lines(report, verbose=verbose):
             print_line(text, style)
     if not report.passed:
         sys.exit(EXIT_NO)

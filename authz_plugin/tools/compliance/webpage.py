@@ -74,6 +74,7 @@ def to_html(report: Compliance) -> str:
         _add(row, "th", name, scope="row")
         _add(row, "td", text)
     _results(body, report)
+    _shortfalls(body, report)
     for one in report.standards:
         _standard(body, report, one)
     _closing(body)
@@ -92,6 +93,26 @@ def _results(body: ET.Element, report: Compliance) -> None:
     for status, meaning in STATUSES.items():
         item = _add(meanings, "li")
         _badge(item, status).tail = f" {meaning}"
+
+
+def _shortfalls(body: ET.Element, report: Compliance) -> None:
+    """Add what is not met, worst first, before the tables of all controls."""
+    judged = [(one, found) for one in report.standards for found in report.judged[one.name]]
+    worst_first: tuple[Status, ...] = ("not met", "partly", "not tried")
+    _add(body, "h2", "What is not met")
+    if not any(found.status in worst_first for _, found in judged):
+        _add(body, "p", "Nothing: every control within a plugin's reach is met.")
+        return
+    rows = _table(body, ["Standard", "Control", "", "Result", "Because"])
+    for status in worst_first:
+        for one, found in judged:
+            if found.status == status:
+                row = _add(rows, "tr")
+                _add(row, "td", one.title)
+                _add(row, "th", found.control.id, scope="row")
+                _add(row, "td", found.control.title)
+                _badge(_add(row, "td", kind="result"), status)
+                _add(row, "td", found.because)
 
 
 def _standard(body: ET.Element, report: Compliance, one: Standard) -> None:

@@ -30,8 +30,8 @@ _NOT_FACTS: Final = frozenset({"body", "caller", "phase", "request", "time", "ve
 """Keys of the input document that hold no facts for rules."""
 
 _GENERATED_KEYS: Final = frozenset(
-    {"deny_inside", "inside", "paths", "places", "prefixes", "resolved", "resolved_inside"}
-    | {"reserved_folded", "until", "warn_from"}
+    {"deny_inside", "deny_links", "inside", "paths", "places", "prefixes"}
+    | {"resolved", "resolved_inside", "reserved_folded", "until", "warn_from"}
 )
 """Keys that the plugin adds to the operator's configuration."""
 

@@ -62,17 +62,17 @@ def lines(explanation: Explanation) -> Iterator[Line]:
     judgement = explanation.judgement
     verdict = ("good", "ALLOWED") if judgement.allow else ("bad", "DENIED")
     yield verdict[0], f"{verdict[1]}  {explanation.title}"
+    for reason in explanation.reasons:
+        yield from _reason_lines(reason)
+        yield "", ""
+    if not judgement.allow:
+        yield from change_lines(explanation.changes, "this")
+        yield "", ""
     if judgement.document is None:
         yield "", "  read as     nothing: it is refused before any policy is asked"
     else:
         for label, text in _facts(judgement.document):
             yield "", f"  {label:<11} {text}"
-    for reason in explanation.reasons:
-        yield "", ""
-        yield from _reason_lines(reason)
-    if not judgement.allow:
-        yield "", ""
-        yield from change_lines(explanation.changes, "this")
 
 
 def record_lines(record: Mapping[str, Any], sources: Mapping[str, AnnotatedRule]) -> Iterator[Line]:
@@ -116,6 +116,7 @@ def _reason(reason: Reason) -> dict[str, Any]:
         "value": _masked(denial.value),
         "message": denial.message,
         "hint": denial.hint,
+        "detail": denial.detail,
         "warns": reason.warns,
         "file": source.file if source else None,
         "line": source.row if source else None,
@@ -140,6 +141,8 @@ def _reason_lines(reason: Reason) -> Iterator[Line]:
     yield style, f"  {denial.rule}  {denial.field}{only}"
     hint = f"; {denial.hint}" if denial.hint else ""
     yield "", f"    {denial.message}{hint}"
+    if denial.detail:
+        yield "", f"    {denial.detail}"
     yield from _source_lines(reason.source)
 
 

@@ -25,6 +25,7 @@ _FILLED_IN: Final = (
     ("guard", "prefixes"),
     ("labels", "reserved_folded"),
     ("mounts", "deny_inside"),
+    ("mounts", "deny_links"),
 )
 """Keys that the plugin fills in."""
 

@@ -91,16 +91,33 @@ class Report:
         return text
 
 
-def lines(report: Report) -> Iterator[tuple[str, str]]:
-    """Yield the report as lines of text, each with a style of ``cli.terminal``."""
+def lines(report: Report, *, verbose: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the report as lines of text, each with a style of ``cli.terminal``.
+
+    Only failed checks have lines of their own, unless ``verbose``.
+    """
     yield "head", f"Docker API   {report.endpoint} ({report.engine})"
     yield "head", f"Policy       profile {report.profile}, revision {report.policy_revision}"
     for group in GROUPS:
         yield "", ""
-        yield "head", f"{group.capitalize()} ({len(report.of(group))})"
-        for result in report.of(group):
-            yield from _line(result)
+        results = report.of(group)
+        yield "head", f"{group.capitalize()} ({len(results)})"
+        for result in results:
+            if verbose or result.passed is False:
+                yield from _line(result)
+        if not verbose:
+            yield from _folded(results)
     yield from _summary_lines(report)
+
+
+def _folded(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
+    """One line each for the checks that passed and for those that were not tried."""
+    passed = sum(result.passed is True for result in results)
+    skipped = sum(result.passed is None for result in results)
+    if passed:
+        yield "good", f"  ✓ {passed} as expected"
+    if skipped:
+        yield "dim", f"  - {skipped} not tried"
 
 
 def _line(result: Result) -> Iterator[tuple[str, str]]:

@@ -187,6 +187,24 @@ def test_a_page_needs_no_other_file(hostile: Compliance) -> None:
     assert "@import" not in to_html(hostile)
 
 
+def test_a_page_begins_with_what_is_not_met_the_worst_first(
+    plain: Compliance, hostile: Compliance
+) -> None:
+    for compliance in (plain, hostile):
+        text = to_html(compliance)
+        first = text[text.index("What is not met") : text.index(compliance.standards[0].about[:40])]
+        statuses = re.findall(r'<b class="([\w-]+)">', first)
+        failing = [
+            one.status.replace(" ", "-")
+            for judged in compliance.judged.values()
+            for one in judged
+            if one.status in {"not met", "partly", "not tried"}
+        ]
+        order = ["not-met", "partly", "not-tried"]
+        assert statuses == sorted(failing, key=order.index)
+    assert "not-met" in statuses
+
+
 def test_markdown_has_no_markup_but_its_own(hostile: Compliance) -> None:
     text = to_markdown(hostile)
     assert "<" not in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from authz_plugin.errors import SettingsError
 from authz_plugin.tools.compliance import saved
+from authz_plugin.tools.compliance.controls import REPORTED
 from authz_plugin.tools.compliance.saved import read_examination, read_validation
 from authz_plugin.tools.doctor.finding import Finding
 from authz_plugin.tools.sandbox import open_sandbox
@@ -105,7 +107,11 @@ def test_the_command_takes_both_and_asks_no_daemon(
 
     output = tmp_path / "report.html"
     done = report("--profile=cis", "--format=html", f"--output={output}")
-    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+    assert (done.returncode, done.stdout) == (3, "")
+    written, *counts = done.stderr.splitlines()
+    assert written == f"{output}: report as html"
+    assert len(counts) == len(REPORTED)
+    assert re.match(r"  CIS .*: \d+ met, (\d+ partly, )?\d+ not ", counts[0])
     assert output.read_text().startswith("<!DOCTYPE html>")
     printed = json.loads(report("--profile=cis", "--json", "--standard=cis").stdout)
     assert [one["name"] for one in printed["standards"]] == ["cis"]

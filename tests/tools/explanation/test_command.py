@@ -50,6 +50,35 @@ def test_a_recorded_decision_is_explained_with_its_facts_and_what_would_allow_it
     assert "input" not in change["records"][0]
 
 
+def test_the_denial_comes_before_the_facts(file: Path) -> None:
+    _, mark, shown = explain(file, "--profile=production").stdout.partition("DENIED  decision")
+    assert mark
+    places = [shown.index(text) for text in ("mounts.source  H", "smallest change", "  caller  ")]
+    assert places == sorted(places)
+
+
+def test_what_is_denied_comes_before_what_is_allowed(tmp_path: Path) -> None:
+    program = tmp_path / "docker"
+    program.write_text(
+        "#!/usr/bin/env python3\n"
+        "import http.client, os, socket\n"
+        "asked = ('GET', '/info'), ('POST', '/volumes/create'), ('GET', '/version')\n"
+        "for method, path in asked:\n"
+        "    made = http.client.HTTPConnection('docker')\n"
+        "    made.sock = socket.socket(socket.AF_UNIX)\n"
+        "    made.sock.connect(os.environ['DOCKER_HOST'].removeprefix('unix://'))\n"
+        "    made.request(method, path)\n"
+        "    made.getresponse().read()\n"
+    )
+    program.chmod(0o755)
+    words = ["explain", "--config=/dev/null", "--", str(program), "run"]
+    shown = CliRunner().invoke(cli, words).stdout
+    verdicts = [
+        line.split()[0] for line in shown.splitlines() if line[:7] in {"DENIED ", "ALLOWED"}
+    ]
+    assert verdicts == ["DENIED", "ALLOWED", "ALLOWED"]
+
+
 def test_it_is_decided_by_the_policy_that_is_asked_now(file: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("profile: production\nmounts: {allow: [{path: /srv}]}\n")

@@ -145,6 +145,21 @@ def test_the_verdict_says_what_is_wrong() -> None:
     assert "Denied operations: BLOCKED" in text
 
 
+def test_what_passed_is_one_line_and_what_failed_has_its_own() -> None:
+    folded = [text for _, text in lines(REPORT)]
+    assert "  ✗ three: expected denied, was allowed" in folded
+    assert folded[folded.index("Prerequisites (1)") + 1] == "  ✓ 1 as expected"
+    assert folded[folded.index("Allowed operations (1)") + 1] == "  - 1 not tried"
+    assert not [text for text in folded if " one" in text or " four" in text]
+
+
+def test_every_check_has_a_line_if_asked_for() -> None:
+    text = "\n".join(text for _, text in lines(REPORT, verbose=True))
+    for line in ("✓ one", "✓ two: blocked", "✗ three", "- four: not tried"):
+        assert line in text
+    assert "as expected" not in text
+
+
 def test_junit_has_a_suite_for_each_group_and_the_reason_of_a_failure() -> None:
     root = ET.fromstring(REPORT.to_junit())
     suites = {suite.attrib["name"]: suite for suite in root}

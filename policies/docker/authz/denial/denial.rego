@@ -17,6 +17,13 @@ of(rule, field, value, message, hint) := {
 }
 
 # METADATA
+# title: A denial with a detail for the operator
+# description: |
+#   The log, the audit file and `explain` show the detail; the client does not get it. It is for what
+#   tells where files of the host are.
+with_detail(found, detail) := object.union(found, {"detail": detail})
+
+# METADATA
 # title: A hint that lists allowed values
 # description: The values are sorted. An empty list gives a hint that none is allowed.
 # scope: document

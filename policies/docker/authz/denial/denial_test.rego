@@ -12,6 +12,17 @@ test_a_denial_has_one_shape if {
 	}
 }
 
+test_a_detail_is_added if {
+	denial.with_detail(denial.of("a.b", "f", 1, "no", "yes"), "at /etc") == {
+		"rule": "a.b",
+		"field": "f",
+		"value": 1,
+		"message": "no",
+		"hint": "yes",
+		"detail": "at /etc",
+	}
+}
+
 test_a_hint_lists_what_is_allowed_in_order if denial.allowed(["b", "a"]) == "allowed: a, b"
 
 test_an_empty_name_is_seen if denial.named("", "dockerd's default") == `"" (dockerd's default)`

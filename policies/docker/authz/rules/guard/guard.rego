@@ -18,16 +18,19 @@ import data.docker.authz.path
 # custom:
 #   id: guard.mount
 #   settings: [guard.unprotected_paths]
-#   remedy: Mount a folder that contains none of the paths that the denial names.
+#   remedy: Mount a folder that contains none of the paths that the operator's log names.
 #   change: {function: guarded_path}
 #   danger: "no longer guards {entries}: whoever changes it can turn off every rule"
 #   baseline: {guard.unprotected_paths: []}
 #   records: [mounts]
 #   controls: [owasp Container breakout, nist 4.5.5, docker The guard]
-denials contains denial.of(
-	"guard.mount", object.get(mount, "field", "mounts"), object.get(mount, "path", null),
-	sprintf("a mount of %v reaches %s", [object.get(mount, "path", "unknown"), _names(reached)]),
-	"these guard this host (guard.unprotected_paths)",
+denials contains denial.with_detail(
+	denial.of(
+		"guard.mount", object.get(mount, "field", "mounts"), object.get(mount, "path", null),
+		sprintf("a mount of %v reaches files that guard this host", [object.get(mount, "path", "unknown")]),
+		"mount a folder that holds none of them (guard.unprotected_paths)",
+	),
+	sprintf("it reaches %s", [_names(reached)]),
 ) if {
 	some mount in input.mounts
 	not _in_container(mount)

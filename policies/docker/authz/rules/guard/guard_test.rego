@@ -29,6 +29,15 @@ test_denied[name] if {
 	{denial.rule | some denial in found} == rules
 }
 
+test_only_the_operator_is_told_where_the_guard_lives if {
+	found := guard.denials with input as _mount("/etc", null)
+		with data.docker.authz.config as profiles.closed
+	some denial in found
+	denial.message == "a mount of /etc reaches files that guard this host"
+	not contains(denial.hint, "/")
+	denial.detail == "it reaches /etc/docker, /etc/opa-authz"
+}
+
 test_allowed[name] if {
 	some name, [request, changes] in {
 		"another path": [_mount("/workspace", "/workspace"), {}],

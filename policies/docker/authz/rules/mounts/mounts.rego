@@ -49,7 +49,7 @@ import data.docker.authz.path
 #     owasp Container breakout, nist 4.4.3, nist 4.5.5, portainer Bind mounts]
 denials contains denial.of(
 	"mounts.source", _field(mount), shown,
-	sprintf("bind mount of %s is not allowed", [shown]),
+	sprintf("bind mount of %s is not allowed", [_told(mount)]),
 	denial.allowed(_roots),
 ) if {
 	some i in _new
@@ -76,7 +76,7 @@ denials contains denial.of(
 #   records: [mounts]
 denials contains denial.of(
 	"mounts.read-only", _field(mount), shown,
-	sprintf("bind mount of %s is allowed read-only, with all that is mounted below it", [shown]),
+	sprintf("bind mount of %s is allowed read-only, with all that is mounted below it", [_told(mount)]),
 	_read_only_hint(mount),
 ) if {
 	_new != []
@@ -106,7 +106,7 @@ denials contains denial.of(
 #   records: [mounts]
 denials contains denial.of(
 	"mounts.moved", _field(mount), shown,
-	sprintf("%s is mounted in it and leads elsewhere now, or nobody knows where", [shown]),
+	sprintf("%s is mounted in it and leads elsewhere now, or nobody knows where", [_told(mount)]),
 	"put back what was replaced by a link (mounts.allow, data_root)",
 ) if {
 	some mount in input.mounts
@@ -135,7 +135,7 @@ denials contains denial.of(
 #   records: [mounts, restart]
 denials contains denial.of(
 	"mounts.subfolders", _field(mount), shown,
-	sprintf("%s lies in a writable root and could be replaced by a link", [shown]),
+	sprintf("%s lies in a writable root and could be replaced by a link", [_told(mount)]),
 	_subfolders_hint,
 ) if {
 	_any_mount
@@ -153,17 +153,20 @@ denials contains denial.of(
 # custom:
 #   id: mounts.protected
 #   settings: [mounts.deny]
-#   remedy: Mount a folder that contains none of the paths that the denial names.
+#   remedy: Mount a folder that contains none of the protected paths.
 #   change: {function: protected_path}
 #   danger: "no longer protects {entries}: root on the host"
 #   baseline: {mounts.deny: union}
 #   records: [mounts]
 #   controls: [pod-security HostPath volumes, cis 5.6, cis 5.32, owasp Container breakout,
 #     "owasp #1", nist 4.4.3, nist 4.5.5, portainer Bind mounts]
-denials contains denial.of(
-	"mounts.protected", _field(mount), shown,
-	sprintf("bind mount of %s reaches %s", [shown, _names(reached)]),
-	"these paths are protected (mounts.deny)",
+denials contains denial.with_detail(
+	denial.of(
+		"mounts.protected", _field(mount), shown,
+		sprintf("bind mount of %s reaches %s", [_told(mount), _told_names(reached)]),
+		"these paths are protected (mounts.deny)",
+	),
+	sprintf("%s reaches %s", [shown, _names(reached)]),
 ) if {
 	some mount in input.mounts
 	not _in_container(mount)
@@ -423,6 +426,21 @@ _reached(mount) := {place |
 
 _names(places) := concat(", ", sort({path.name(place) | some place in places}))
 
+# Denials do not tell clients where the guard's own files are.
+_told_names(places) := _names(told) if {
+	told := {place | some place in places; not _guarded(place)}
+	count(told) > 0
+} else := "protected paths"
+
+_guarded(place) if {
+	some guarded in effective.list(["guard", "places"])
+	_begins(place, guarded)
+}
+
+_begins(place, guarded) if startswith(place, guarded)
+
+_begins(place, guarded) if startswith(guarded, place)
+
 _roots := [_root(root) | some root in effective.list(["mounts", "allow"])]
 
 _root(root) := concat("", [root.path, " (read-only)"]) if root.read_only
@@ -439,3 +457,9 @@ _shown(mount) := sprintf("%s (a link to %s)", [mount.path, mount.resolved]) if {
 } else := mount.path if {
 	is_string(mount.path)
 } else := mount.source
+
+# What a link of the host leads to is not told either where that is the guard's own.
+_told(mount) := sprintf("%s (a link)", [mount.path]) if {
+	mount.resolved != mount.path
+	_guarded(concat("", [trim_suffix(mount.resolved, "/"), "/"]))
+} else := _shown(mount)

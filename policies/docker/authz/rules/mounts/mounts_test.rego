@@ -270,10 +270,10 @@ test_without_configuration_nothing_is_allowed if {
 }
 
 test_a_message_says_where_a_link_leads if {
-	found := mounts.denials with input as _request({"resolved": "/usr"})
+	found := mounts.denials with input as _request({"resolved": "/srv/data"})
 		with data.docker.authz.config as _config(_read_only)
 	{[denial.message, denial.hint] | some denial in found} == {[
-		"bind mount of /workspace/app (a link to /usr) is not allowed",
+		"bind mount of /workspace/app (a link to /srv/data) is not allowed",
 		"allowed: /workspace (read-only)",
 	]}
 }
@@ -345,3 +345,42 @@ _from(containers) := object.union(
 	examples.container_create,
 	{"body": {"HostConfig": {"VolumesFrom": containers}}},
 )
+
+test_a_denial_does_not_tell_where_the_guard_lives[name] if {
+	some name, [changes, rule, message] in {
+		"a folder above it and above others": [
+			_at("/var/run"),
+			"mounts.protected",
+			"bind mount of /var/run reaches /var/run/cdi, /var/run/docker.sock, /var/run/nri",
+		],
+		"a folder above it alone": [
+			_at("/etc/docker"),
+			"mounts.protected",
+			"bind mount of /etc/docker reaches protected paths",
+		],
+		"a link to it": [
+			object.union(_at("/workspace/x"), {"resolved": "/etc/opa-authz/rules"}),
+			"mounts.source",
+			"bind mount of /workspace/x (a link) is not allowed",
+		],
+		"a link to a folder above it": [
+			object.union(_at("/workspace/x"), {"resolved": "/etc"}),
+			"mounts.source",
+			"bind mount of /workspace/x (a link) is not allowed",
+		],
+		"a link to something else": [
+			object.union(_at("/workspace/x"), {"resolved": "/srv/app"}),
+			"mounts.source",
+			"bind mount of /workspace/x (a link to /srv/app) is not allowed",
+		],
+	}
+	found := mounts.denials with input as _request(changes)
+		with data.docker.authz.config as profiles.closed
+	message in {denial.message | some denial in found; denial.rule == rule}
+}
+
+test_the_operator_is_told_every_protected_path if {
+	found := mounts.denials with input as _request(_at("/etc"))
+		with data.docker.authz.config as profiles.closed
+	{denial.detail | some denial in found} == {"/etc reaches /etc/cdi, /etc/docker"}
+}

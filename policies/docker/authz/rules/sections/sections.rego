@@ -64,9 +64,36 @@ default _id := "this operation"
 
 _id := input.operation.id
 
-_hint := sprintf("operation %s is denied by name", [_id]) if {
+_hint := concat("; ", array.concat(_reasons, [_sections]))
+
+default _reasons := []
+
+_reasons := [
+	sprintf("operation %s is denied by name", [_id]),
+	concat("", ["opened by ", _by_name, _of_role]),
+] if {
 	effective.config.operations[_id] == "deny"
-} else := concat("", ["open sections: ", concat(", ", sort(_open_sections))])
+} else := [concat("", ["opened by ", concat(" or ", _keys), _of_role])] if {
+	count(_keys) > 0
+}
+
+_keys := array.concat(_by_section, [_by_name | input.operation.id != ""])
+
+_by_name := sprintf("operations: {%s: allow}", [_id])
+
+_by_section := [key |
+	input.operation.id != ""
+	is_string(effective.config.sections[input.operation.section])
+	not _id in object.keys(effective.config.operations)
+	input.operation.access in {"read", "write"}
+	key := sprintf("sections: {%s: %s}", [input.operation.section, input.operation.access])
+]
+
+default _of_role := ""
+
+_of_role := sprintf(" of role %s", [effective.role]) if effective.role != ""
+
+_sections := concat("", ["open sections: ", concat(", ", sort(_open_sections))])
 
 _open_sections contains section if some section, "write" in effective.config.sections
 

@@ -6,23 +6,23 @@ import data.docker.authz.rules.sections
 
 test_denied[name] if {
 	some name, [request, changes, hint] in {
-		"a closed section": [examples.volume_create, _sections("none"), "open sections: "],
-		"a write where reading is open": [examples.volume_create, _sections("read"), "open sections: volumes (read)"],
+		"a closed section": [examples.volume_create, _sections("none"), _hint(_both, "")],
+		"a write where reading is open": [examples.volume_create, _sections("read"), _hint(_both, "volumes (read)")],
 		"an operation that is denied by name": [
 			examples.volume_create,
 			object.union(_sections("write"), _operation("deny")),
-			"operation volume.create is denied by name",
+			concat("; ", ["operation volume.create is denied by name", _hint(_by_name, "volumes")]),
 		],
 		"an operation whose word is not known": [
 			examples.volume_create,
 			object.union(_sections("write"), _operation("maybe")),
-			"open sections: volumes",
+			_hint(_by_name, "volumes"),
 		],
-		"a section whose word is not known": [examples.volume_create, _sections("admin"), "open sections: "],
+		"a section whose word is not known": [examples.volume_create, _sections("admin"), _hint(_both, "")],
 		"an access that is not known": [
 			object.union(examples.volume_create, {"operation": {"access": "all"}}),
 			_sections("write"),
-			"open sections: volumes",
+			_hint(_by_name, "volumes"),
 		],
 		"an operation without an id": [
 			json.remove(examples.volume_create, ["/operation/id"]),
@@ -32,12 +32,12 @@ test_denied[name] if {
 		"an operation without a section": [
 			json.remove(examples.volume_create, ["/operation/section"]),
 			_sections("write"),
-			"open sections: volumes",
+			_hint(_by_name, "volumes"),
 		],
 		"an operation without an access": [
 			json.remove(examples.volume_create, ["/operation/access"]),
 			_sections("write"),
-			"open sections: volumes",
+			_hint(_by_name, "volumes"),
 		],
 	}
 	found := sections.denials with input as request
@@ -68,6 +68,12 @@ test_without_configuration_nothing_is_open[name] if {
 	count(found) == 1
 }
 
+_hint(opened_by, sections) := sprintf("opened by %s; open sections: %s", [opened_by, sections])
+
+_both := concat(" or ", ["sections: {volumes: write}", _by_name])
+
+_by_name := "operations: {volume.create: allow}"
+
 _config(changes) := object.union(_closed, changes)
 
 _closed := object.union(
@@ -81,3 +87,13 @@ _closed := object.union(
 _sections(access) := {"sections": {"volumes": access}}
 
 _operation(word) := {"operations": {"volume.create": word}}
+
+test_a_hint_names_the_role if {
+	config := object.union(_config(_sections("none")), {
+		"roles": {"ci": object.union(_config(_sections("none")), {"callers": [{"user": "*"}]})},
+		"role_order": ["ci"],
+	})
+	found := sections.denials with input as examples.volume_create
+		with data.docker.authz.config as config
+	{denial.hint | some denial in found} == {_hint(concat("", [_both, " of role ci"]), "")}
+}
