@@ -103,13 +103,13 @@ class PopulatedDaemon:
         docker("tag", IMAGE, "removable:1")
         docker("run", *_DETACHED, "--name=running", *_SLEEPS)
         for name in _CREATED:
-            docker("create", f"--name={name}", IMAGE, "true")
+            self._create(f"/containers/create?name={name}", {"Image": IMAGE, "Cmd": ["true"]})
         docker("create", "--name=limited", "--memory=64m", IMAGE, "true")
         docker("create", "--name=hostly", "--volume=/etc:/h", IMAGE, "true")
         docker("create", "--name=mine", "--link=running:aka", IMAGE, "true")
         docker("run", *_DETACHED, "--name=shareable", "--ipc=shareable", *_SLEEPS)
-        docker("volume", "create", "shared")
-        docker("volume", "create", "removable")
+        for name in ("shared", "removable"):
+            self._create("/volumes/create", {"Name": name})
         docker("network", "create", "--subnet=172.30.0.0/16", "app-net")
         docker("network", "create", "--config-only", "config-net")
         self._create("/plugins/create?name=guardian", plugin("guardian"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -29,12 +30,42 @@ _SETTINGS: Final[dict[Policy, str]] = {
 _NO_SUCCESS: Final[tuple[Outcome, ...]] = ("refused", "unclear")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_unguarded_an_engine_accepts_or_rejects_each_attack_as_the_table_says(
-    engine: str, tmp_path: Path
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def daemon(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PopulatedDaemon]:
+    """The daemon of both tests: the first leaves nothing, so that the second finds every object."""
+    with populated_daemon(engine, tmp_path_factory.mktemp("attacks")) as running:
+        yield running
+
+
+def test_guarded_each_attack_is_denied_by_its_rule_and_nothing_is_left(
+    daemon: PopulatedDaemon, engine: str, tmp_path: Path
 ) -> None:
-    with populated_daemon(engine, tmp_path) as daemon:
-        problems = {attack.title: _unguarded(daemon, engine, attack) for attack in ATTACKS}
+    name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-attacks"
+    socket, config = Path(f"/run/docker/plugins/{name}.sock"), tmp_path / "config.yaml"
+    before = take_inventory(daemon.dockerd)
+    config.write_text(_settings(POLICIES[0], daemon))
+    options, root = (f"--config={config}",), daemon.dockerd.data_root
+    with running_plugin(tmp_path, *options, socket_=socket, data_root=root) as plugin:
+        for policy in POLICIES:
+            config.write_text(_settings(policy, daemon))
+            plugin.reload()
+            assert "is not taken over" not in plugin.log
+            with asking(daemon.dockerd, name, EXPERIMENTAL):
+                problems = {a.title: _guarded(daemon, engine, policy, name, a) for a in ATTACKS}
+            assert not any(problems.values()), f"{policy}:\n{_listed(problems)}"
+            assert take_inventory(daemon.dockerd) == before, policy
+        assert "Traceback" not in plugin.log
+
+
+def test_unguarded_an_engine_accepts_or_rejects_each_attack_as_the_table_says(
+    daemon: PopulatedDaemon, engine: str
+) -> None:
+    problems = {attack.title: _unguarded(daemon, engine, attack) for attack in ATTACKS}
     assert not any(problems.values()), _listed(problems)
 
 
@@ -56,28 +87,6 @@ def _check_refusal(expected: EngineRefusal, execution: Execution[AttackCase]) ->
     if result.outcome in _NO_SUCCESS and result.status == expected.status:
         return ""
     return f"{expected.status} expected, {execution}"
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_guarded_each_attack_is_denied_by_its_rule_and_nothing_is_left(
-    engine: str, tmp_path: Path
-) -> None:
-    name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-attacks"
-    socket, config = Path(f"/run/docker/plugins/{name}.sock"), tmp_path / "config.yaml"
-    with populated_daemon(engine, tmp_path) as daemon:
-        before = take_inventory(daemon.dockerd)
-        config.write_text(_settings(POLICIES[0], daemon))
-        options, root = (f"--config={config}",), daemon.dockerd.data_root
-        with running_plugin(tmp_path, *options, socket_=socket, data_root=root) as plugin:
-            for policy in POLICIES:
-                config.write_text(_settings(policy, daemon))
-                plugin.reload()
-                assert "is not taken over" not in plugin.log
-                with asking(daemon.dockerd, name, EXPERIMENTAL):
-                    problems = {a.title: _guarded(daemon, engine, policy, name, a) for a in ATTACKS}
-                assert not any(problems.values()), f"{policy}:\n{_listed(problems)}"
-                assert take_inventory(daemon.dockerd) == before, policy
-            assert "Traceback" not in plugin.log
 
 
 def _settings(policy: Policy, daemon: PopulatedDaemon) -> str:
