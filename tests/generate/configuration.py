@@ -136,6 +136,35 @@ EXAMPLES: Final = (
         },
     ),
     Example(
+        "Patterns",
+        "In a list of names, `*` stands for any text, and `*` alone allows every name. The table "
+        "of keys says where it does. Other lists are written in full, because a pattern would also "
+        "match what is not meant, such as a path with `..`: `opa-authz check` refuses a `*` there "
+        'and says what to write. An empty name, `""`, stands for a request that gives none.',
+        "profile: production\n"
+        "operations: {network.create: allow}\n"
+        'networks: {drivers: ["*"], options: ["com.docker.network.driver.*"]}\n',
+        (
+            ("POST", "/networks/create", {"Name": "front"}),
+            (
+                "POST",
+                "/networks/create",
+                {
+                    "Name": "front",
+                    "Driver": "overlay",
+                    "Options": {"com.docker.network.driver.mtu": "1400"},
+                },
+            ),
+        ),
+        {
+            "networks.option": (
+                "POST",
+                "/networks/create",
+                {"Name": "front", "Options": {"com.docker.network.bridge.name": "br0"}},
+            ),
+        },
+    ),
+    Example(
         "Images and registries",
         "A pattern is compared with the whole reference; `alpine` stands for"
         " `docker.io/library/alpine`.",

@@ -7,7 +7,15 @@ from typing import Any, Final
 from authz_plugin.tools.attack.catalogue.builders import post
 from tests.harness.dockerd import IMAGE
 from tests.harness.engines import ENGINES, NEWEST
-from tests.real.attacks.model import AttackCase, EngineRefusal, Table, after_20, on_all, shows
+from tests.real.attacks.model import (
+    AttackCase,
+    EngineRefusal,
+    Table,
+    after_20,
+    from_28,
+    on_all,
+    shows,
+)
 
 _LIMITED: Final[dict[str, Any]] = {"production": None, "devcontainer": None}
 """Both profiles leave this to the operator; the strict policy does not."""
@@ -128,6 +136,22 @@ HARDENING: Final = (
         "MaskedPaths of less", {"MaskedPaths": ["/proc/kcore"]}, "security-options.paths"
     ),
     _hardening.host("Runtime", {"Runtime": "io.containerd.runtime.v1.linux"}, "containers.runtime"),
+    *(
+        _hardening.create(
+            f"Runtime at the top level, {where}",
+            {"Runtime": "io.containerd.runtime.v1.linux", **host_config},
+            "containers.runtime",
+            "HostConfig.Runtime",
+            "io.containerd.runtime.v1.linux",
+            refusals=refusals(EngineRefusal(201, "ignores it")),
+        )
+        for where, host_config, refusals in (
+            ("without HostConfig", {}, from_28),
+            ("HostConfig null", {"HostConfig": None}, from_28),
+            ("beside a HostConfig", {"HostConfig": {}}, on_all),
+            ("beside another", {"HostConfig": {"Runtime": "runc"}}, on_all),
+        )
+    ),
     _hardening.host("Sysctls of the kernel", {"Sysctls": {"kernel.msgmax": "1"}}, "sysctls.name"),
     _hardening.host(
         "Sysctls of the network", {"Sysctls": {"net.ipv4.ip_forward": "1"}}, "sysctls.name"
