@@ -41,6 +41,9 @@ _TICKS: Final = 20
 _NO_MEMORY: Final = "opa_malloc: failed"
 """What a module says that cannot get memory (``wasm/src/malloc.c``)."""
 
+_decode: Final = json.JSONDecoder(parse_int=Number, parse_float=Number).decode
+"""The value of a JSON text; its numbers are ``Number``."""
+
 _PAGE: Final = 1 << 16
 _USUAL_ANSWER: Final = 1 << 12
 _LARGEST_CALL: Final = 5
@@ -233,7 +236,7 @@ class Instance:
         or an object with a key that is not a string: their literals are not JSON."""
         text = self._text(self._dump_value(address))
         try:
-            return json.loads(text, parse_int=Number, parse_float=Number)
+            return _decode(text.decode())
         except ValueError:
             raise BuiltinError("a set in the arguments of a builtin is not supported") from None
 
@@ -248,7 +251,7 @@ class Instance:
     def _value(self, address: int) -> Any:
         """The JSON value of an OPA value; its numbers are ``Number``."""
         text = self._text(self._dump_json(address))
-        return json.loads(text, parse_int=Number, parse_float=Number)
+        return _decode(text.decode())
 
     def _ids(self, address: int) -> dict[str, int]:
         return {name: int(id_) for name, id_ in self._value(address).items()}

@@ -461,5 +461,6 @@ _shown(mount) := sprintf("%s (a link to %s)", [mount.path, mount.resolved]) if {
 # What a link of the host leads to is not told either where that is the guard's own.
 _told(mount) := sprintf("%s (a link)", [mount.path]) if {
 	mount.resolved != mount.path
+	is_string(mount.resolved)
 	_guarded(concat("", [trim_suffix(mount.resolved, "/"), "/"]))
 } else := _shown(mount)
