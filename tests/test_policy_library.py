@@ -24,8 +24,10 @@ from authz_plugin.tools.importer.client_requests import (
     ATTACH,
     CLIENTS,
     EXEC,
+    INSPECTED,
     LOGS,
     PING,
+    RECREATED,
     Request,
     act,
     create,
@@ -178,6 +180,23 @@ def test_a_preset_allows_what_its_client_sends(engine: EmbeddedEngine, client: s
         if decision is None or not decision.allow
     }
     assert refused == {}
+
+
+def test_portainer_recreates_no_container_with_paths_of_its_own_or_a_network_of_another(
+    engine: EmbeddedEngine,
+) -> None:
+    paths = {"MaskedPaths": None, "ReadonlyPaths": None}
+    another = {"NetworkMode": "container:" + "0" * 64, "PortBindings": None}
+    assert rules(decide(engine, "portainer", RECREATED)) == {"security-options.paths"}
+    assert rules(decide(engine, "portainer", create({**INSPECTED, **paths}))) == set()
+    assert rules(decide(engine, "portainer", create({**INSPECTED, **paths, **another}))) == {
+        "namespaces.container"
+    }
+
+
+def test_a_runner_gives_no_job_the_docker_socket(engine: EmbeddedEngine) -> None:
+    host = {"Binds": ["/var/run/docker.sock:/var/run/docker.sock"]}
+    assert "mounts.protected" in rules(decide(engine, "act-runner", create(host)))
 
 
 def test_every_preset_has_a_client() -> None:

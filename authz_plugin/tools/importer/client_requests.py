@@ -65,6 +65,102 @@ COMPOSE: Final = [
     ),
 ]  # fmt: skip
 
+OUTPOST: Final = create(
+    {
+        "NetworkMode": "authentik",
+        "PortBindings": {"9000/tcp": [{"HostIp": "", "HostPort": "9000"}]},
+        "RestartPolicy": {"Name": "unless-stopped"},
+    },
+    ExposedPorts={"9000/tcp": {}},
+    Healthcheck={"Test": ["CMD", "/proxy", "healthcheck"], "Interval": 5 * 10**9, "Retries": 20},
+    Labels={"io.goauthentik.outpost-uuid": "0" * 32},
+    NetworkingConfig={"EndpointsConfig": {"authentik": None}},
+)
+WORKFLOW_STEP: Final = create(
+    {"Binds": ["wp_x_default:/woodpecker"], "LogConfig": {"Type": "json-file"}, "Tmpfs": {}},
+    AttachStderr=True,
+    AttachStdout=True,
+    Entrypoint=["/bin/sh", "-c", "echo"],
+    Labels={"wp_step": "build", "wp_uuid": "x"},
+    Volumes={"/woodpecker": {}},
+    WorkingDir="/woodpecker",
+)
+ACT_JOB: Final = create(
+    {
+        "Mounts": [
+            {"Type": "volume", "Source": "act-toolcache", "Target": "/opt/hostedtoolcache"},
+            {"Type": "volume", "Source": "job", "Target": "/workspace/owner/repository"},
+        ],
+        "NetworkMode": "job-network",
+    },
+    Entrypoint=["/bin/sleep", "3600"],
+    NetworkingConfig={"EndpointsConfig": {"job-network": {"Aliases": ["build"]}}},
+    WorkingDir="/workspace/owner/repository",
+)
+INSPECTED: Final[dict[str, Any]] = {
+    "Binds": None,
+    "ContainerIDFile": "",
+    "LogConfig": {"Type": "json-file", "Config": {}},
+    "NetworkMode": "front",
+    "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]},
+    "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+    "AutoRemove": False,
+    "ConsoleSize": [0, 0],
+    "CgroupnsMode": "private",
+    "IpcMode": "private",
+    "PidMode": "",
+    "Privileged": False,
+    "SecurityOpt": None,
+    "ShmSize": 67108864,
+    "Runtime": "runc",
+    "MaskedPaths": [
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/interrupts",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/sys/devices/virtual/powercap",
+        "/sys/firmware",
+    ],
+    "ReadonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+}
+"""HostConfig as an inspection shows it, which Portainer sends back to recreate a container."""
+
+ENDPOINT: Final[dict[str, Any]] = {
+    "IPAMConfig": None,
+    "Links": None,
+    "Aliases": ["web"],
+    "DriverOpts": None,
+    "NetworkID": "0" * 64,
+    "EndpointID": "",
+    "Gateway": "172.18.0.1",
+    "IPAddress": "172.18.0.2",
+    "IPPrefixLen": 16,
+    "DNSNames": ["web"],
+}
+RECREATED: Final = create(INSPECTED, NetworkingConfig={"EndpointsConfig": {"front": ENDPOINT}})
+"""The request with which Portainer creates a container again."""
+
+RECREATE: Final = [
+    ("GET", "/containers/web/json?size=1", None),
+    PULL,
+    act("stop"),
+    act("rename?name=web-old"),
+    ("POST", f"/networks/{'0' * 64}/disconnect", {"Container": "web", "Force": True}),
+    (
+        "POST",
+        f"/networks/{'1' * 64}/connect",
+        {"Container": "web", "EndpointConfig": {**ENDPOINT, "NetworkID": "1" * 64}},
+    ),
+    act("start"),
+    ("DELETE", "/containers/web", None),
+]
+
 CLIENTS: Final[dict[str, list[Request]]] = {
     "traefik": [VERSION, EVENTS, LIST, INSPECT],
     "traefik-swarm": [VERSION, EVENTS, NETWORKS, *SWARM],
@@ -103,7 +199,45 @@ CLIENTS: Final[dict[str, list[Request]]] = {
     "dockge": [*COMPOSE, STATS, EXEC, EXEC_START],
     "portainer": [
         LIST, INSPECT, LOGS, STATS, *LIFE, *JOIN, *NETWORK, *VOLUME, EXEC, ATTACH, IMAGES, PULL,
-        ("GET", "/system/df", None), ("GET", "/containers/web/changes", None),
+        ("GET", "/system/df", None), ("GET", "/containers/web/changes", None), *RECREATE,
+    ],
+    "sablier": [
+        VERSION, INFO, EVENTS, INSPECT, act("start"), act("stop"),
+        act("wait?condition=not-running"), ("GET", "/containers/json?all=1&filters=%7B%7D", None),
+    ],
+    "crowdsec": [
+        INFO, EVENTS, LIST, INSPECT,
+        ("GET", "/containers/web/logs?follow=1&since=0&stderr=1&stdout=1", None),
+    ],
+    "authentik-outpost": [
+        VERSION, INFO, LIST, INSPECT, IMAGE, PULL, OUTPOST, act("start"), act("restart"),
+        act("kill"), ("DELETE", "/containers/web?v=False&link=False&force=True", None),
+    ],
+    "woodpecker-agent": [
+        INFO, ("POST", "/volumes/create", {"Name": "wp_x_default", "Driver": "local"}),
+        ("POST", "/networks/create", {"Name": "wp_x", "Driver": "bridge", "EnableIPv6": False}),
+        PULL, WORKFLOW_STEP,
+        (
+            "POST",
+            "/networks/wp_x/connect",
+            {"Container": "wp_x", "EndpointConfig": {"Aliases": ["build"]}},
+        ),
+        act("start"), act("wait"), INSPECT,
+        ("GET", "/containers/web/logs?follow=1&stderr=1&stdout=1", None), act("kill?signal=9"),
+        ("DELETE", "/containers/web?v=1", None), ("DELETE", "/volumes/wp_x_default?force=1", None),
+        ("DELETE", "/networks/wp_x", None),
+    ],
+    "act-runner": [
+        VERSION, INFO, IMAGE, PULL, NETWORKS, VOLUMES, *NETWORK, ("GET", "/networks/x", None),
+        ("GET", "/containers/json?all=1&limit=0", None), ACT_JOB, act("start"), ATTACH,
+        act("wait?condition=not-running"), INSPECT, EXEC, EXEC_START, EXEC_INSPECT,
+        ("PUT", "/containers/web/archive?path=%2F", b"tar"),
+        ("GET", "/containers/web/archive?path=%2Fx", None), REMOVE,
+        ("DELETE", "/volumes/x?force=1", None),
+    ],
+    "coolify-sentinel": [
+        ("GET", "/containers/json?all=true&size=false", None), INSPECT,
+        ("GET", "/containers/web/stats?stream=false&one-shot=false", None),
     ],
 }  # fmt: skip
 """What each client sends, from its own documentation or source."""

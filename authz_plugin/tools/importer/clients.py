@@ -15,8 +15,12 @@ from authz_plugin.tools.importer.permissions import Note
 from authz_plugin.tools.importer.sources import Proxy, has_image
 
 IMAGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "act-runner": ("gitea/act_runner", "forgejo/runner"),
+    "authentik-outpost": ("goauthentik/server",),
     "autoheal": ("willfarrell/autoheal",),
     "beszel": ("henrygd/beszel-agent",),
+    "coolify-sentinel": ("coollabsio/sentinel",),
+    "crowdsec": ("crowdsecurity/crowdsec",),
     "diun": ("crazymax/diun",),
     "dockge": ("louislam/dockge",),
     "docker-volume-backup": ("offen/docker-volume-backup",),
@@ -27,9 +31,11 @@ IMAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "netdata": ("netdata/netdata",),
     "nginx-proxy": ("nginxproxy/nginx-proxy", "jwilder/nginx-proxy"),
     "portainer": ("portainer/portainer-ce", "portainer/portainer-ee", "portainer/agent"),
+    "sablier": ("sablierapp/sablier", "acouvreur/sablier"),
     "traefik": ("traefik",),
     "uptime-kuma": ("louislam/uptime-kuma",),
     "watchtower": ("containrrr/watchtower", "nickfedor/watchtower", "nicholas-fedor/watchtower"),
+    "woodpecker-agent": ("woodpeckerci/woodpecker-agent",),
 }
 """The presets of clients that are recognised by their images, without registry and tag."""
 
