@@ -202,7 +202,7 @@ CLIENTS: Final[dict[str, list[Request]]] = {
         ("GET", "/system/df", None), ("GET", "/containers/web/changes", None), *RECREATE,
     ],
     "sablier": [
-        VERSION, INFO, EVENTS, INSPECT, act("start"), act("stop"),
+        VERSION, EVENTS, INSPECT, act("start"), act("stop"),
         act("wait?condition=not-running"), ("GET", "/containers/json?all=1&filters=%7B%7D", None),
     ],
     "crowdsec": [
@@ -234,6 +234,12 @@ CLIENTS: Final[dict[str, list[Request]]] = {
         ("PUT", "/containers/web/archive?path=%2F", b"tar"),
         ("GET", "/containers/web/archive?path=%2Fx", None), REMOVE,
         ("DELETE", "/volumes/x?force=1", None),
+    ],
+    "komodo-periphery": [
+        *COMPOSE, STATS, IMAGES, act("pause"), act("unpause"), act("restart"),
+        ("GET", "/containers/web/json?size=true", None), ("GET", "/networks/front", None),
+        ("GET", "/volumes/data", None), ("GET", "/images/app/history", None),
+        ("DELETE", "/images/app", None),
     ],
     "coolify-sentinel": [
         ("GET", "/containers/json?all=true&size=false", None), INSPECT,

@@ -28,6 +28,7 @@ IMAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "gitlab-runner": ("gitlab/gitlab-runner",),
     "homarr": ("homarr-labs/homarr", "ajnart/homarr"),
     "homepage": ("gethomepage/homepage",),
+    "komodo-periphery": ("moghtech/komodo-periphery",),
     "netdata": ("netdata/netdata",),
     "nginx-proxy": ("nginxproxy/nginx-proxy", "jwilder/nginx-proxy"),
     "portainer": ("portainer/portainer-ce", "portainer/portainer-ee", "portainer/agent"),
