@@ -20,6 +20,18 @@ from authz_plugin.engine import Engine
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.tools.compliance.controls import TABLED, Control, standard
+from authz_plugin.tools.importer.client_requests import (
+    ATTACH,
+    CLIENTS,
+    EXEC,
+    INSPECTED,
+    LOGS,
+    PING,
+    RECREATED,
+    Request,
+    act,
+    create,
+)
 from tests.conftest import MakeEngine
 from tests.harness.embedded_policy import EmbeddedEngine
 from tests.sweep import poisoned, without_each_part
@@ -27,8 +39,6 @@ from tests.sweep import poisoned, without_each_part
 _JSON: Final = {"content-type": "application/json"}
 _TAR: Final = {"content-type": "application/x-tar"}
 NOW: Final = datetime.now(UTC)
-
-Request = tuple[str, str, Any]
 
 
 @pytest.fixture
@@ -70,100 +80,6 @@ def decide_each(
 def rules(decision: Decision) -> set[str]:
     return {denial.rule for denial in decision.denials}
 
-
-def create(host_config: dict[str, Any] | None = None, **config: Any) -> Request:
-    body = {"Image": "registry.example/app:1", "HostConfig": host_config or {}, **config}
-    return ("POST", "/containers/create?name=web", body)
-
-
-LIST: Final = ("GET", "/containers/json", None)
-INSPECT: Final = ("GET", "/containers/web/json", None)
-EVENTS: Final = ("GET", "/events", None)
-VERSION: Final = ("GET", "/version", None)
-PING: Final = ("HEAD", "/_ping", None)
-INFO: Final = ("GET", "/info", None)
-LOGS: Final = ("GET", "/containers/web/logs?stdout=1", None)
-STATS: Final = ("GET", "/containers/web/stats", None)
-IMAGES: Final = ("GET", "/images/json", None)
-IMAGE: Final = ("GET", "/images/app/json", None)
-PULL: Final = ("POST", "/images/create?fromImage=app&tag=1", None)
-NETWORKS: Final = ("GET", "/networks", None)
-VOLUMES: Final = ("GET", "/volumes", None)
-REMOVE: Final = ("DELETE", "/containers/web?force=1&v=1", None)
-EXEC: Final = ("POST", "/containers/web/exec", {"Cmd": ["true"]})
-EXEC_START: Final[Request] = ("POST", f"/exec/{'0' * 64}/start", {})
-EXEC_INSPECT: Final = ("GET", f"/exec/{'0' * 64}/json", None)
-ATTACH: Final = ("POST", "/containers/web/attach?stream=1", None)
-
-
-def act(verb: str) -> Request:
-    return ("POST", f"/containers/web/{verb}", None)
-
-
-LIFE: Final = [create(), act("start"), act("stop"), act("kill"), act("wait"), REMOVE]
-JOIN: Final = [
-    ("POST", "/networks/front/connect", {"Container": "web"}),
-    ("POST", "/networks/front/disconnect", {"Container": "web"}),
-]
-NETWORK: Final = [("POST", "/networks/create", {"Name": "front"}), ("DELETE", "/networks/x", None)]
-VOLUME: Final = [("POST", "/volumes/create", {"Name": "data"}), ("DELETE", "/volumes/x", None)]
-RUNNER: Final = [
-    *LIFE, *JOIN, *NETWORK, *VOLUME, LIST, INSPECT, INFO, EVENTS, LOGS, STATS, IMAGES, IMAGE, PULL,
-    NETWORKS, VOLUMES, EXEC, EXEC_START, EXEC_INSPECT, ATTACH,
-]  # fmt: skip
-SWARM: Final = [("GET", "/services", None), ("GET", "/tasks", None)]
-
-COMPOSE: Final = [
-    INFO, EVENTS, LIST, INSPECT, IMAGE, PULL, NETWORKS, VOLUMES, *LIFE, *JOIN, *NETWORK, *VOLUME,
-    ATTACH, LOGS, act("rename?name=x"),
-    create(
-        {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}, "Binds": ["data:/data"]},
-        NetworkingConfig={"EndpointsConfig": {"x_default": {"Aliases": ["web"]}}},
-    ),
-]  # fmt: skip
-
-CLIENTS: Final[dict[str, list[Request]]] = {
-    "traefik": [VERSION, EVENTS, LIST, INSPECT],
-    "traefik-swarm": [VERSION, EVENTS, NETWORKS, *SWARM],
-    "nginx-proxy": [VERSION, INFO, EVENTS, LIST, INSPECT],
-    "watchtower-monitor": [LIST, INSPECT, IMAGE],
-    "watchtower": [
-        LIST, INSPECT, IMAGE, PULL, *LIFE, *JOIN, act("rename?name=old"),
-        ("POST", "/images/app/tag?repo=app&tag=old", None), ("DELETE", "/images/app", None),
-        create({"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}),
-    ],
-    "diun": [VERSION, LIST, IMAGE],
-    "homepage": [LIST, INSPECT, STATS],
-    "homarr": [LIST, INSPECT, STATS, act("start"), act("stop"), act("restart")],
-    "dozzle": [INFO, EVENTS, LIST, INSPECT, LOGS, STATS],
-    "dozzle-actions": [LOGS, act("start"), act("stop"), act("restart")],
-    "uptime-kuma": [("GET", "/containers/json?all=true", None), INSPECT],
-    "autoheal": [("GET", "/containers/json?filters=%7B%7D", None), act("restart?t=10")],
-    "beszel": [LIST, INSPECT, STATS, LOGS],
-    "netdata": [IMAGES, LIST, INSPECT],
-    "prometheus": [LIST, NETWORKS],
-    "prometheus-swarm": [*SWARM, ("GET", "/nodes", None), NETWORKS],
-    "docker-volume-backup": [INFO, LIST, INSPECT, act("stop"), act("start")],
-    "ryuk": [
-        LIST, NETWORKS, VOLUMES, IMAGES, REMOVE, ("DELETE", "/networks/x", None),
-        ("DELETE", "/volumes/x", None), ("DELETE", "/images/x", None),
-    ],
-    "compose": COMPOSE,
-    "testcontainers": [
-        INFO, VERSION, LIST, INSPECT, LOGS, IMAGE, PULL, *LIFE, *NETWORK, EXEC, EXEC_START,
-        EXEC_INSPECT, ("PUT", "/containers/web/archive?path=/", b"tar"),
-        create({"PortBindings": {"80/tcp": [{"HostPort": ""}]}}),
-    ],
-    "github-actions": RUNNER,
-    "gitlab-runner": [*RUNNER, act("restart")],
-    "renovate": [IMAGES, PULL, create(), ATTACH, act("start"), EXEC, REMOVE],
-    "dockge": [*COMPOSE, STATS, EXEC, EXEC_START],
-    "portainer": [
-        LIST, INSPECT, LOGS, STATS, *LIFE, *JOIN, *NETWORK, *VOLUME, EXEC, ATTACH, IMAGES, PULL,
-        ("GET", "/system/df", None), ("GET", "/containers/web/changes", None),
-    ],
-}  # fmt: skip
-"""What each client sends, from its own documentation or source."""
 
 LEAKS: Final[dict[str, Request]] = {
     "container.archive.get": ("GET", "/containers/web/archive?path=/etc/shadow", None),
@@ -264,6 +180,23 @@ def test_a_preset_allows_what_its_client_sends(engine: EmbeddedEngine, client: s
         if decision is None or not decision.allow
     }
     assert refused == {}
+
+
+def test_portainer_recreates_no_container_with_paths_of_its_own_or_a_network_of_another(
+    engine: EmbeddedEngine,
+) -> None:
+    paths = {"MaskedPaths": None, "ReadonlyPaths": None}
+    another = {"NetworkMode": "container:" + "0" * 64, "PortBindings": None}
+    assert rules(decide(engine, "portainer", RECREATED)) == {"security-options.paths"}
+    assert rules(decide(engine, "portainer", create({**INSPECTED, **paths}))) == set()
+    assert rules(decide(engine, "portainer", create({**INSPECTED, **paths, **another}))) == {
+        "namespaces.container"
+    }
+
+
+def test_a_runner_gives_no_job_the_docker_socket(engine: EmbeddedEngine) -> None:
+    host = {"Binds": ["/var/run/docker.sock:/var/run/docker.sock"]}
+    assert "mounts.protected" in rules(decide(engine, "act-runner", create(host)))
 
 
 def test_every_preset_has_a_client() -> None:

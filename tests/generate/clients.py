@@ -38,6 +38,32 @@ The second command records the requests again and needs root and Node.js. Use th
 are made for clients.
 """
 
+_NOT_RUN: Final = """\
+
+## Clients that were not run
+
+The requests of these clients are not recorded: they are made from the sources named here, and
+[tests](../../tests/test_policy_library.py) have the client's [preset](profiles.md#for-clients)
+decide them. `opa-authz import` uses them, too.
+
+| preset | source | files |
+|---|---|---|
+| `act-runner` | nektos/act 0.2.89, on which the runners of Gitea and Forgejo are based | `pkg/container/docker_run.go`, `docker_network.go`, `docker_volume.go`, `pkg/runner/run_context.go` |
+| `authentik-outpost` | goauthentik/authentik 090c10c | `authentik/outposts/controllers/docker.py` |
+| `coolify-sentinel` | coollabsio/sentinel 0ed39b4 | `crates/docker/src/lib.rs` |
+| `crowdsec` | crowdsecurity/crowdsec 710e7c1, 7dba2f1 | `pkg/acquisition/modules/docker/run.go`, `config.go` |
+| `docker-volume-backup` | offen/docker-volume-backup 073425c | `cmd/backup/stop_restart.go` |
+| `komodo-periphery` | moghtech/komodo 3e10ea5, be40110, 2693f13, 04f944f | `bin/periphery/src/api/container/mod.rs`, `docker/container.rs`, `docker/image.rs`, `api/docker.rs` |
+| `portainer` (recreate) | portainer/portainer 04e9ee3 | `api/docker/container.go` |
+| `sablier` | sablierapp/sablier 041b906, 06ac659 | `pkg/provider/docker/docker.go`, `events.go`, `container_start.go`, `container_stop.go`, `container_list.go` |
+| `woodpecker-agent` | woodpecker-ci/woodpecker 4407286, 01acd5f | `pipeline/backend/docker/docker.go`, `convert.go` |
+
+Portainer recreates a container with all that an inspection shows of it. The lists of masked and
+read-only paths are among that, and every shipped profile denies a request that has them
+([`security-options.paths`](rules/security-options.md#security-optionspaths)). So is the network of
+another container ([`namespaces.container`](rules/namespaces.md#namespacescontainer)).
+"""
+
 
 def clients_page() -> str:
     """The page: a row for each client, then its operations."""
@@ -49,7 +75,7 @@ def clients_page() -> str:
         operations = sorted({_operation(request) for request in requests})
         names = ", ".join(f"`{name}`" for name in operations)
         lines.append(f"| {client} | {len(requests)} | {names} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _NOT_RUN
 
 
 def _operation(request: Recorded) -> str:

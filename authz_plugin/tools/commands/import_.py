@@ -5,25 +5,43 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from authz_plugin.cli.terminal import json_option, print_line
+from authz_plugin import settings
+from authz_plugin.cli.terminal import EXIT_NO, json_option, print_line
+from authz_plugin.configuration import config_schema
 from authz_plugin.errors import SettingsError, SetupError
+from authz_plugin.settings import Key
+from authz_plugin.tools import sandbox
 from authz_plugin.tools.importer import (
     DIALECTS,
     SELECTABLE,
     Dialect,
     File,
-    find_proxy,
-    import_proxy,
+    Found,
+    Imported,
+    find_proxies,
+    import_proxies,
+    opens_nothing,
 )
+from authz_plugin.tools.importer.clients import Judge, client_notes, preset_of
 from authz_plugin.tools.importer.report import lines, to_document, to_yaml
 
 
 @click.command("import")
-@click.option("--service", metavar="NAME", help="The proxy's service, where a file has several.")
+@click.option(
+    "--service",
+    "services",
+    metavar="NAME",
+    multiple=True,
+    help="A proxy's service, once for each.  [default: all whose image is known]",
+)
 @click.option(
     "--dialect",
     type=click.Choice(DIALECTS),
@@ -48,7 +66,7 @@ from authz_plugin.tools.importer.report import lines, to_document, to_yaml
 def import_(
     files: tuple[str, ...],
     *,
-    service: str | None,
+    services: tuple[str, ...],
     dialect: Dialect | None,
     selected: tuple[str, ...],
     output: Path | None,
@@ -60,14 +78,17 @@ def import_(
     FILE is an environment file (KEY=value), or a compose file in which the proxy is a service, or
     - for standard input. Tecnativa's docker-socket-proxy, linuxserver's and wollomatic's
     socket-proxy are known. Of several files, variables of environment files go before those of
-    the service.
+    the service. Several proxies become roles of one configuration, as do clients of wollomatic's
+    proxy that have rules in their labels.
 
     The configuration goes to standard output. Standard error says, line by line, what each
-    setting became, what is stricter and why, and what has no counterpart here.
+    setting became, what is stricter and why, what has no counterpart here, and what known clients
+    in the same file are denied.
 
     \b
     Exit status: 0 the configuration is made, 1 it cannot be written, 2 wrong
-    command line, or files that describe no proxy.
+    command line, or files that describe no proxy, 3 the configuration is made
+    and opens nothing but ping and version.
 
     \b
     Examples:
@@ -79,22 +100,52 @@ def import_(
     for word in words:
         if word not in SELECTABLE:
             raise SettingsError("--with", "", f"{word} is none of {', '.join(SELECTABLE)}")
-    proxy = find_proxy([_file(name) for name in files], os.environ, service, dialect)
-    imported = import_proxy(proxy, words)
+    found = find_proxies([_file(name) for name in files], os.environ, services, dialect)
+    imported = _with_clients(import_proxies(found.proxies, words), found)
     names = ["standard input" if name == "-" else Path(name).name for name in files]
-    service_ = [f"service {proxy.service}"] if proxy.service else []
-    origin = f"{', '.join([*names, *service_])} ({proxy.dialect})"
+    described = [
+        f"service {one.service} ({one.dialect})" if one.service else f"({one.dialect})"
+        for one in found.proxies
+    ]
+    origin = ", ".join([*names, *described]).replace(", (", " (")
     text = to_yaml(imported, origin)
     if output is not None:
         _write(output, text, force=force)
     if as_json:
         click.echo(json.dumps(to_document(imported, origin), indent=2))
-        return
-    print_line(origin, "head", err=True)
-    for style, line in lines(imported):
-        print_line(line, style, err=True)
-    if output is None:
-        click.echo(text, nl=False)
+    else:
+        print_line(origin, "head", err=True)
+        for style, line in lines(imported):
+            print_line(line, style, err=True)
+        if output is None:
+            click.echo(text, nl=False)
+    if opens_nothing(imported):
+        sys.exit(EXIT_NO)
+
+
+def _with_clients(imported: Imported, found: Found) -> Imported:
+    """Add a note for each client beside the proxies, on what the configuration denies it."""
+    if not any(preset_of(service) for service in found.beside):
+        return imported
+    with _judge(imported) as judge:
+        roles: Sequence[str] = list(imported.configuration.get("roles", {}))
+        notes = tuple(client_notes(found.beside, found.proxies, roles, judge))
+    return replace(imported, notes=(*imported.notes, *notes))
+
+
+@contextmanager
+def _judge(imported: Imported) -> Iterator[Judge]:
+    """Decide by the shipped policy with the imported configuration and settings of nobody else."""
+    made: dict[Key, Any] = {(name,): value for name, value in imported.configuration.items()}
+    alone = settings.load({("config",): os.devnull, **made}, {}, config_schema())
+    with sandbox.open_sandbox(alone) as opened:
+
+        def judge(message: bytes) -> tuple[str, list[str]]:
+            judgement = opened.judge(message)
+            rules = sorted({denial.rule for denial in judgement.record.denials})
+            return judgement.record.operation, [] if judgement.allow else rules
+
+        yield judge
 
 
 def _file(name: str) -> File:

@@ -18,11 +18,7 @@ from authz_plugin.errors import SettingsError
 from authz_plugin.tools.importer import mount_validation
 from authz_plugin.tools.importer.differences import CLOSED
 from authz_plugin.tools.importer.dotenv import Setting
-from authz_plugin.tools.importer.permissions import Note, Permissions, example, nearest
-
-METHODS: Final = (
-    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE", "OPTIONS",
-)  # fmt: skip
+from authz_plugin.tools.importer.permissions import METHODS, Note, Permissions, example, nearest
 
 MOUNTS: Final = "allowbindmountfrom"
 
@@ -32,7 +28,7 @@ NO_COUNTERPART: Final[Mapping[str, str]] = {
     "listenip": "dockerd asks the plugin on a socket of its own: there is no address to bind",
     "logjson": "log.format: json",
     "loglevel": "log.level, whose levels are others",
-    "proxycontainername": "a client is a role; rules in labels are not carried over",
+    "proxycontainername": "a client with rules in its labels is a role",
     "proxyport": "dockerd asks the plugin on a socket of its own: there is no port to bind",
     "proxysocketendpoint": "dockerd keeps its own socket, and asks about whoever is on it",
     "proxysocketendpointfilemode": "dockerd keeps its own socket, with its owner and mode",
@@ -119,13 +115,12 @@ class _Path:
 
 
 def read_expressions(
-    settings: Sequence[Setting], command: Sequence[str], labelled: Sequence[str]
+    settings: Sequence[Setting], command: Sequence[str]
 ) -> tuple[Permissions, tuple[str, ...]]:
     """Return what the proxy allows, and the host paths that containers can mount.
 
-    ``command`` are its flags, which override variables of the same meaning. ``labelled`` are the
-    services that have expressions in their labels. Raises ``SettingsError`` for settings that the
-    proxy would not start with.
+    ``command`` are its flags, which override variables of the same meaning. Raises
+    ``SettingsError`` for settings that the proxy would not start with.
     """
     notes: list[Note] = []
     expressions: list[Expression] = []
@@ -148,11 +143,12 @@ def read_expressions(
     if any(not _is_allowed(expressions, path) for id_ in opened for path in _paths(id_)):
         text = "an operation is open with and without an API version; to dockerd it is the same"
         notes.append(Note("wider", "API versions", text))
-    for name in labelled:
-        notes.append(
-            Note("no counterpart", f"labels of {name}", NO_COUNTERPART["proxycontainername"])
-        )
     return Permissions(opened, selected=_selected(expressions), notes=tuple(notes)), tuple(roots)
+
+
+def reads_labels(settings: Sequence[Setting], command: Sequence[str]) -> bool:
+    """Return whether the proxy reads rules in the labels of its clients."""
+    return any(flag == "proxycontainername" for flag, _ in _parameters(settings, command, []))
 
 
 def _parameters(

@@ -15,9 +15,15 @@ Dialect = Literal["tecnativa", "linuxserver", "wollomatic"]
 
 DIALECTS: Final[tuple[Dialect, ...]] = get_args(Dialect)
 
-Kind = Literal["carried over", "stricter", "wider", "warning", "no counterpart", "unknown"]
+Kind = Literal[
+    "carried over", "stricter", "wider", "warning", "no counterpart", "unknown", "client"
+]
 
 Level = Literal["none", "read", "write"]
+
+METHODS: Final = (
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE", "OPTIONS",
+)  # fmt: skip
 
 _WILDCARD: Final = re.compile(r"\{.+?\}")
 

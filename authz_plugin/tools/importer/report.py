@@ -19,6 +19,7 @@ _STYLES: Final[dict[Kind, str]] = {
     "warning": "warning",
     "no counterpart": "dim",
     "unknown": "warning",
+    "client": "head",
 }
 """The style of a note's line, by its kind."""
 

@@ -12,8 +12,8 @@ from authz_plugin.errors import SettingsError
 from authz_plugin.tools.importer import mount_validation
 from authz_plugin.tools.importer.compose import Service, is_compose, read_compose
 from authz_plugin.tools.importer.dotenv import Setting, read_dotenv
-from authz_plugin.tools.importer.permissions import Dialect
-from authz_plugin.tools.importer.switches import detect_dialect
+from authz_plugin.tools.importer.permissions import METHODS, Dialect
+from authz_plugin.tools.importer.switches import ACTIONS, SECTIONS, detect_dialect
 
 IMAGES: Final[Mapping[Dialect, tuple[str, ...]]] = {
     "tecnativa": ("tecnativa/docker-socket-proxy",),
@@ -22,6 +22,7 @@ IMAGES: Final[Mapping[Dialect, tuple[str, ...]]] = {
 }
 """The images of each proxy without registry and tag, so that those of mirrors are found too."""
 
+_ALL_IMAGES: Final = ", ".join(image for names in IMAGES.values() for image in names)
 _LABEL: Final = "socket-proxy.allow."
 
 
@@ -39,28 +40,37 @@ class Proxy:
     """A proxy with its settings.
 
     ``service`` is the name of its compose service, empty without a compose file. ``settings`` are
-    its variables, each name once, and ``command`` its flags. ``labelled`` are the names of services
-    that have rules for wollomatic's proxy in their labels.
+    its variables, each name once, and ``command`` its flags. ``labelled`` are the clients of
+    wollomatic's proxy that have rules in their labels, as proxies with these rules as flags.
     """
 
     dialect: Dialect
     service: str
     settings: tuple[Setting, ...]
     command: tuple[str, ...]
-    labelled: tuple[str, ...]
+    labelled: tuple[Proxy, ...]
 
 
-def find_proxy(
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The proxies in some files, and the services beside them."""
+
+    proxies: tuple[Proxy, ...]
+    beside: tuple[Service, ...]
+
+
+def find_proxies(
     files: Sequence[File],
     environment: Mapping[str, str],
-    service: str | None = None,
+    names: Sequence[str] = (),
     dialect: Dialect | None = None,
-) -> Proxy:
-    """Find the proxy in environment and compose files.
+) -> Found:
+    """Find the proxies in environment and compose files.
 
-    ``environment`` has the variables that can be substituted. ``service`` and ``dialect`` name the
-    proxy if they are not None. Variables of environment files override those of the service.
-    Raises ``SettingsError`` if the files describe no proxy, or several.
+    ``environment`` has the variables that can be substituted. ``names`` are the services to take,
+    all proxies if there are none, and ``dialect`` is what they are if it is not None. Variables of
+    environment files override those of a service. Raises ``SettingsError`` if the files describe
+    no proxy.
     """
     services: list[Service] = []
     settings: list[Setting] = []
@@ -70,58 +80,110 @@ def find_proxy(
         else:
             settings += read_dotenv(file.name, file.text, environment)
     if not services:
-        if service is not None:
+        if names:
             raise SettingsError("--service", "", "no file given is a compose file")
-        return Proxy(dialect or detect_dialect(settings), "", _last_values(settings), (), ())
-    chosen, known = _choose_service(services, service, dialect)
-    beside = [
+        known = dialect or detect_dialect(settings)
+        return Found((Proxy(known, "", _last_values(settings), (), ()),), ())
+    chosen = _choose_services(services, names, dialect)
+    of_mounts = [
         setting
-        for other in services
-        for setting in other.settings
-        if other is not chosen and setting.name in mount_validation.VARIABLES
+        for one in services
+        for setting in one.settings
+        if setting.name in mount_validation.VARIABLES
     ]
-    return Proxy(
-        known,
-        chosen.name,
-        _last_values([*beside, *chosen.settings, *settings]),
-        chosen.command,
-        tuple(
-            one.name for one in services if any(label.startswith(_LABEL) for label in one.labels)
-        ),
+    labelled = tuple(proxy for one in services if (proxy := _labelled(one)) is not None)
+    proxies = tuple(
+        Proxy(
+            known,
+            one.name,
+            _last_values([*of_mounts, *one.settings, *settings]),
+            one.command,
+            labelled if known == "wollomatic" else (),
+        )
+        for one, known in chosen
     )
+    taken = {one.name for one, _ in chosen}
+    return Found(proxies, tuple(one for one in services if one.name not in taken))
 
 
-def _choose_service(
-    services: Sequence[Service], name: str | None, dialect: Dialect | None
-) -> tuple[Service, Dialect]:
-    """Return the service of the proxy and its dialect."""
-    if name is not None and name not in {one.name for one in services}:
-        known = ", ".join(one.name for one in services)
-        raise SettingsError("--service", "", f"there is no service {name}; there are: {known}")
-    named = [one for one in services if name is None or one.name == name]
+def _labelled(service: Service) -> Proxy | None:
+    """Return the rules in a service's labels as the flags of a proxy, or None without any."""
+    flags = []
+    for label, value in service.labels.items():
+        if label.startswith(_LABEL) and value:
+            word = label.removeprefix(_LABEL)
+            method = word.partition(".")[0].upper()
+            is_mount = word.upper() == "BINDMOUNTFROM"
+            if is_mount or method in METHODS:
+                flags.append(f"-allow{'bindmountfrom' if is_mount else method}={value}")
+    return Proxy("wollomatic", service.name, (), tuple(flags), ()) if flags else None
+
+
+def _choose_services(
+    services: Sequence[Service], names: Sequence[str], dialect: Dialect | None
+) -> list[tuple[Service, Dialect]]:
+    """Return the services of the proxies, each with its dialect."""
+    for name in names:
+        if name not in {one.name for one in services}:
+            known = ", ".join(one.name for one in services)
+            raise SettingsError("--service", "", f"there is no service {name}; there are: {known}")
+    named = [one for one in services if not names or one.name in names]
     found = [(one, by_image) for one in named if (by_image := _dialect(one)) is not None]
+    if names:
+        return [(one, dialect or _dialect(one) or _detected(one)) for one in named]
     if not found and len(named) == 1 and (dialect is not None or not named[0].image):
-        found = [(named[0], dialect or detect_dialect(named[0].settings))]
-    images = ", ".join(image for names in IMAGES.values() for image in names)
-    if not found and name is not None:
-        message = f"image {named[0].image} is none of {images}: say whose it is with --dialect"
-        raise SettingsError(named[0].place, name, message)
+        found = [(named[0], dialect or _detected(named[0]))]
+    if not found and dialect is not None:
+        found = [(one, dialect) for one in named if _reads(dialect, one)]
+        if len(found) > 1:
+            several = ", ".join(one.name for one, _ in found)
+            message = f"several services could be the proxy, name it: {several}"
+            raise SettingsError("--service", "", message)
     if not found:
-        message = f"no service runs {images}: name the service with --service and --dialect"
+        described = ", ".join(f"{one.name} ({one.image or 'no image'})" for one in named)
+        message = (
+            f"no service runs {_ALL_IMAGES}: if one is a fork, name its kind, --dialect "
+            f"{' or '.join(IMAGES)}, and --service if several could be it; the services are: "
+            f"{described}"
+        )
         raise SettingsError(named[0].place.rpartition(":")[0], "services", message)
-    if len(found) > 1:
-        names = ", ".join(f"{one.name} ({one.place})" for one, _ in found)
-        raise SettingsError("--service", "", f"name one of the proxies that there are: {names}")
-    ((service, by_image),) = found
-    return service, dialect or by_image
+    if len(found) == 1 and dialect is not None:
+        return [(found[0][0], dialect)]
+    of_dialect = [(one, known) for one, known in found if dialect in {None, known}]
+    if not of_dialect:
+        kinds = ", ".join(f"{one.name} is {known}" for one, known in found)
+        raise SettingsError("--dialect", "", f"no proxy is {dialect}: {kinds}; name a --service")
+    return of_dialect
+
+
+def _detected(service: Service) -> Dialect:
+    """Return the dialect of a service without an image; raises ``SettingsError`` for others."""
+    if not service.image:
+        return detect_dialect(service.settings)
+    message = f"image {service.image} is none of {_ALL_IMAGES}: say whose it is with --dialect"
+    raise SettingsError(service.place, service.name, message)
+
+
+def _reads(dialect: Dialect, service: Service) -> bool:
+    """Return whether a service has settings that only a proxy of a dialect would read."""
+    names = {setting.name for setting in service.settings}
+    if dialect == "wollomatic":
+        flags = any(re.match(r"--?allow[A-Z]", word) for word in service.command)
+        return flags or any(name.startswith("SP_ALLOW") for name in names)
+    return not names.isdisjoint({*SECTIONS, *ACTIONS, "POST"} - {"AUTH", "INFO", "VERSION"})
 
 
 def _dialect(service: Service) -> Dialect | None:
-    image = re.sub(r"(:[^/:@]+)?(@.*)?$", "", service.image)
     for dialect, names in IMAGES.items():
-        if any(image == name or image.endswith(f"/{name}") for name in names):
+        if any(has_image(service, name) for name in names):
             return dialect
     return None
+
+
+def has_image(service: Service, name: str) -> bool:
+    """Return whether a service runs an image, whatever its registry and tag."""
+    image = re.sub(r"(:[^/:@]+)?(@.*)?$", "", service.image)
+    return image == name or image.endswith(f"/{name}")
 
 
 def _last_values(settings: Sequence[Setting]) -> tuple[Setting, ...]:

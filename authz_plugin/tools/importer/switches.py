@@ -18,6 +18,7 @@ from authz_plugin.tools.importer import mount_validation
 from authz_plugin.tools.importer.differences import REMOVAL
 from authz_plugin.tools.importer.dotenv import Setting
 from authz_plugin.tools.importer.permissions import (
+    METHODS,
     Dialect,
     Level,
     Note,
@@ -207,12 +208,22 @@ def _note(
     if name.startswith(_PODMAN):
         return Note("no counterpart", subject, "Podman's API, of which dockerd has nothing")
     if name not in KNOWN:
-        return Note("unknown", name, f"this proxy does not read it{nearest(name, KNOWN)}")
+        return Note("unknown", name, f"this proxy does not read it{_hint(name)}")
     if name in PART_SWITCHES:
         return _part_note(dialect, setting, subject, name in on)
     if name == "DELETE":
         return Note("carried over", subject, _delete(setting, on))
     return _switch(setting, subject, name in on, _opened(dialect, name, on, sections))
+
+
+def _hint(name: str) -> str:
+    """Return what an unknown variable may be meant as, as the end of a sentence.
+
+    The name of a method is no misspelt name of a switch.
+    """
+    if set(METHODS).isdisjoint(name.split("_")):
+        return nearest(name, KNOWN)
+    return ": POST is its only variable for a method"
 
 
 def _opened(dialect: Dialect, name: str, on: Collection[str], sections: Mapping[str, Level]) -> str:

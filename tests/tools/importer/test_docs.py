@@ -12,6 +12,8 @@ from typing import Final
 import pytest
 
 from authz_plugin.tools.importer import DIALECTS, SELECTABLE, expressions, switches
+from authz_plugin.tools.importer.clients import IMAGES as CLIENT_IMAGES
+from authz_plugin.tools.importer.permissions import METHODS
 from authz_plugin.tools.importer.sources import IMAGES
 from tests.harness.commands import command_named
 
@@ -34,7 +36,7 @@ def test_every_variable_is_in_its_table_and_no_other() -> None:
 
 def test_every_flag_is_in_its_table_and_no_other() -> None:
     named = first_cells("wollomatic's proxy:")
-    methods = {f"-allow{method}" for method in expressions.METHODS}
+    methods = {f"-allow{method}" for method in METHODS}
     flags = {f"-{flag}" for flag in (expressions.MOUNTS, *expressions.NO_COUNTERPART)}
     variables = {"SP_ALLOW_GET", "SP_ALLOW_GET_2", "SP_ALLOWBINDMOUNTFROM"}
     assert named == methods | flags | variables
@@ -47,12 +49,17 @@ def test_every_dialect_image_and_word_is_named() -> None:
         assert f"`--with {word}`" in PAGE
 
 
+def test_every_client_that_is_recognised_is_named() -> None:
+    (listed,) = re.findall(r"Clients are recognised by their images: (.*?)\n\n", PAGE, re.DOTALL)
+    assert re.findall(r"`([^`]+)`", listed) == sorted(CLIENT_IMAGES)
+
+
 def test_every_exit_status_that_help_names_is_documented() -> None:
     command = command_named("import")
     assert command.help is not None
     (named,) = re.findall(r"Exit status: (.*?)\n\n", command.help, re.DOTALL)
-    assert set(re.findall(r"\b(\d) ", named)) == {"0", "1", "2"}
-    assert re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE) == ["0", "1", "2"]
+    assert set(re.findall(r"\b(\d) ", named)) == {"0", "1", "2", "3"}
+    assert re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE) == ["0", "1", "2", "3"]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from authz_plugin.errors import SettingsError
-from authz_plugin.tools.importer import Imported, Proxy, import_proxy
+from authz_plugin.tools.importer import Imported, Proxy, import_proxies, import_proxy
 from authz_plugin.tools.importer.dotenv import Setting
 
 
@@ -182,9 +182,24 @@ def test_a_setting_without_counterpart_names_the_alternative() -> None:
     }
 
 
-def test_rules_in_labels_are_not_imported_and_noted() -> None:
-    found = import_proxy(Proxy("wollomatic", "p", (), ("-proxycontainername=p",), ("traefik",)))
-    assert [kind for kind, _ in notes_on(found, "labels of traefik")] == ["no counterpart"]
+TRAEFIK = Proxy("wollomatic", "traefik", (), ("-allowGET=/v1.44/containers/json",), ())
+
+
+def test_a_client_with_rules_in_its_labels_becomes_a_role() -> None:
+    command = ("-allowGET=/v1.44/info", "-proxycontainername=p")
+    found = import_proxies([Proxy("wollomatic", "p", (), command, (TRAEFIK,))])
+    assert found.configuration["sections"]["info"] == "read"
+    role = found.configuration["roles"]["traefik"]
+    assert role["callers"] == [{"user": "traefik"}]
+    assert role["operations"] == {"container.list": "allow"}
+    assert found.operations == {"container.list", "system.info"}
+
+
+def test_rules_in_labels_that_the_proxy_does_not_read_open_nothing() -> None:
+    found = import_proxies([Proxy("wollomatic", "p", (), (), (TRAEFIK,))])
+    assert "roles" not in found.configuration
+    assert [kind for kind, _ in notes_on(found, "labels of traefik")] == ["warning"]
+    assert [note.subject for note in found.notes][-1] == "NOTHING IS OPEN"
 
 
 @pytest.mark.parametrize(

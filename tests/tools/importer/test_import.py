@@ -120,6 +120,74 @@ def test_variables_are_taken_from_the_environment(
         assert f"containers: {level}" in run("import", "c.yaml").stdout
 
 
+SEVERAL = """\
+services:
+  reading:
+    image: tecnativa/docker-socket-proxy
+    environment: {CONTAINERS: 1}
+  writing:
+    image: linuxserver/socket-proxy
+    environment: {CONTAINERS: 1, IMAGES: 1, POST: 1}
+  traefik:
+    image: traefik:v3
+    command: --providers.docker.endpoint=tcp://reading:2375
+  watchtower:
+    image: nickfedor/watchtower
+    environment: {DOCKER_HOST: 'tcp://reading:2375'}
+  portainer:
+    image: portainer/portainer-ce:lts
+"""
+
+
+def test_several_proxies_become_roles_and_their_clients_are_judged(run: Run, compose: Path) -> None:
+    (compose / "c.yaml").write_text(SEVERAL)
+    done = run("import", "c.yaml", "--output", "config.yaml")
+    assert done.returncode == 0
+    made = YAML(typ="safe").load(compose / "config.yaml")
+    assert (made["profile"], list(made["roles"])) == ("closed", ["reading", "writing"])
+    assert made["roles"]["reading"]["callers"] == [{"user": "reading"}]
+    assert made["roles"]["reading"]["sections"]["containers"] == "read"
+    assert made["roles"]["writing"]["sections"]["containers"] == "write"
+    clients = [line for line in done.stderr.splitlines() if line.startswith("client ")]
+    traefik, watchtower, portainer = clients
+    assert traefik.endswith("preset traefik; of what it sends, nothing is denied as role reading")
+    assert "preset watchtower; of what it sends, this is denied as role reading: " in watchtower
+    assert "image.pull (sections.operation)" in watchtower
+    assert portainer.endswith("which proxy it uses is not in this file, so it has no role")
+    assert run("check", "--config", "config.yaml").stdout.startswith("sound: profile closed, ")
+
+
+def test_several_services_can_be_chosen(run: Run, compose: Path) -> None:
+    (compose / "c.yaml").write_text(SEVERAL)
+    one = YAML(typ="safe").load(run("import", "c.yaml", "--service", "writing").stdout)
+    assert "roles" not in one
+    words = ["--service", "writing", "--service", "reading"]
+    both = YAML(typ="safe").load(run("import", "c.yaml", *words).stdout)
+    assert set(both["roles"]) == {"reading", "writing"}
+
+
+def test_a_client_of_the_only_proxy_is_judged_by_its_configuration(run: Run, compose: Path) -> None:
+    (compose / "c.yaml").write_text(COMPOSE + "  beszel: {image: henrygd/beszel-agent:0.9}\n")
+    assert "of what it sends, nothing is denied\n" in run("import", "c.yaml").stderr
+
+
+def test_an_import_that_opens_nothing_says_so_and_ends_with_status_3(
+    run: Run, compose: Path
+) -> None:
+    done = run("import", "-", text="EVENTS=0\nCONTAINERS=true\n")
+    assert done.returncode == 3
+    assert "NOTHING IS OPEN" in done.stderr.splitlines()[-1]
+    assert YAML(typ="safe").load(done.stdout)["sections"]["containers"] == "none"
+    assert run("import", "--json", "-", text="EVENTS=0\n").returncode == 3
+
+
+@pytest.mark.parametrize("name", ["GET", "HEAD", "PUT", "PATCH", "ALLOW_POST", "ALLOW_DELETE"])
+def test_the_name_of_a_method_is_never_taken_for_a_misspelt_section(run: Run, name: str) -> None:
+    said = run("import", "-", text=f"CONTAINERS=1\n{name}=1\n").stderr
+    assert f"unknown         {name} → this proxy does not read it: POST is its only " in said
+    assert "did you mean" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "text", "message"),
     [

@@ -8,7 +8,8 @@ import pytest
 
 from authz_plugin.errors import SettingsError
 from authz_plugin.tools.importer.dotenv import read_dotenv, substitute
-from authz_plugin.tools.importer.sources import File, Proxy, find_proxy
+from authz_plugin.tools.importer.permissions import Dialect
+from authz_plugin.tools.importer.sources import File, Proxy, find_proxies
 
 SERVICE = """\
 services:
@@ -19,10 +20,22 @@ services:
 """
 
 
+def only(
+    files: list[File],
+    service: str | None = None,
+    dialect: Dialect | None = None,
+    environment: dict[str, str] | None = None,
+) -> Proxy:
+    """The only proxy in files."""
+    names = [] if service is None else [service]
+    (proxy,) = find_proxies(files, environment or {}, names, dialect).proxies
+    return proxy
+
+
 def found(
     text: str, name: str = "compose.yaml", folder: Path = Path("/nowhere"), **more: str
 ) -> Proxy:
-    return find_proxy([File(name, text, folder)], more)
+    return only([File(name, text, folder)], environment=more)
 
 
 def values(proxy: Proxy) -> dict[str, str]:
@@ -181,20 +194,78 @@ def test_places_are_lines() -> None:
 TWO = SERVICE + "  other:\n    image: linuxserver/socket-proxy\n"
 
 
-def test_of_several_proxies_one_is_to_be_named() -> None:
-    with pytest.raises(SettingsError, match=r"proxy \(compose.yaml:2\), other \(compose.yaml:6\)"):
-        found(TWO)
+def test_of_several_proxies_all_are_found_or_those_that_are_named() -> None:
     files = [File("compose.yaml", TWO, Path("/nowhere"))]
-    assert find_proxy(files, {}, service="other").dialect == "linuxserver"
+    both = find_proxies(files, {}).proxies
+    assert [(one.service, one.dialect) for one in both] == [
+        ("proxy", "tecnativa"),
+        ("other", "linuxserver"),
+    ]
+    assert only(files, dialect="linuxserver").service == "other"
+    assert only(files, service="other").dialect == "linuxserver"
     with pytest.raises(SettingsError, match="no service third; there are: proxy, other"):
-        find_proxy(files, {}, service="third")
+        only(files, service="third")
 
 
 def test_a_service_of_another_image_is_taken_if_its_dialect_is_named() -> None:
     files = [File("c.yaml", SERVICE.replace("tecnativa/", "own/"), Path("/nowhere"))]
     with pytest.raises(SettingsError, match=r"own/docker-socket-proxy:0\.3 is none of tecnativa/"):
-        find_proxy(files, {}, service="proxy")
-    assert find_proxy(files, {}, service="proxy", dialect="linuxserver").dialect == "linuxserver"
+        only(files, service="proxy")
+    assert only(files, service="proxy", dialect="linuxserver").dialect == "linuxserver"
+
+
+FORK = """\
+services:
+  app: {image: registry.example/app, environment: {VERSION: 1}}
+  guard: {image: registry.example/own-proxy:1, environment: {CONTAINERS: 1}}
+  lists: {image: registry.example/regex-proxy, command: ["-allowGET=/version"]}
+"""
+
+
+@pytest.mark.parametrize(("dialect", "service"), [("tecnativa", "guard"), ("wollomatic", "lists")])
+def test_a_fork_is_found_by_its_dialect_alone(dialect: Dialect, service: str) -> None:
+    files = [File("c.yaml", FORK, Path("/nowhere"))]
+    proxy = only(files, dialect=dialect)
+    assert (proxy.service, proxy.dialect) == (service, dialect)
+
+
+def test_without_a_known_image_services_and_dialects_are_listed() -> None:
+    with pytest.raises(SettingsError) as raised:
+        found(FORK)
+    message = str(raised.value)
+    assert "--dialect tecnativa or linuxserver or wollomatic" in message
+    assert "app (registry.example/app), guard (registry.example/own-proxy:1), lists (" in message
+
+
+def test_of_several_services_that_could_be_a_fork_one_is_to_be_named() -> None:
+    files = [File("c.yaml", FORK.replace("VERSION", "IMAGES"), Path("/nowhere"))]
+    with pytest.raises(SettingsError, match="several services could be the proxy, name it: app, g"):
+        find_proxies(files, {}, (), "linuxserver")
+    assert only(files, "guard", "linuxserver").service == "guard"
+
+
+def test_a_dialect_that_none_of_several_proxies_has_is_refused() -> None:
+    files = [File("c.yaml", TWO, Path("/nowhere"))]
+    with pytest.raises(SettingsError, match="no proxy is wollomatic: proxy is tecnativa, other is"):
+        find_proxies(files, {}, (), "wollomatic")
+
+
+def test_services_may_share_what_they_are_made_of() -> None:
+    text = """\
+x-proxy: &proxy {image: tecnativa/docker-socket-proxy}
+x-reads: &reads {CONTAINERS: 1}
+services:
+  one: {<<: *proxy, environment: {<<: *reads, POST: 1}}
+  two: {<<: *proxy, environment: *reads}
+  app: {image: registry.example/app}
+"""
+    files = [File("c.yaml", text, Path("/nowhere"))]
+    both = find_proxies(files, {})
+    assert {one.service: values(one) for one in both.proxies} == {
+        "one": {"CONTAINERS": "1", "POST": "1"},
+        "two": {"CONTAINERS": "1"},
+    }
+    assert [service.name for service in both.beside] == ["app"]
 
 
 def test_the_check_of_mounts_is_found_in_the_service_that_has_it() -> None:
@@ -207,7 +278,7 @@ def test_environment_files_beside_a_compose_file_go_before_it() -> None:
         File("compose.yaml", SERVICE, Path("/nowhere")),
         File("more.env", "CONTAINERS=0\nWORKSPACE_ROOT=/w\n", Path("/nowhere")),
     ]
-    assert values(find_proxy(files, {})) == {"CONTAINERS": "0", "WORKSPACE_ROOT": "/w"}
+    assert values(only(files)) == {"CONTAINERS": "0", "WORKSPACE_ROOT": "/w"}
 
 
 @pytest.mark.parametrize(
@@ -234,4 +305,13 @@ def test_a_file_that_cannot_be_read_says_where(text: str, where: str, message: s
 def test_services_with_rules_in_their_labels_are_noticed() -> None:
     text = SERVICE.replace("tecnativa/docker-socket-proxy:0.3", "wollomatic/socket-proxy:1")
     text += "  traefik:\n    labels: ['socket-proxy.allow.get=.*']\n  other: {labels: {a: b}}\n"
-    assert found(text).labelled == ("traefik",)
+    (client,) = found(text).labelled
+    assert (client.service, client.command) == ("traefik", ("-allowGET=.*",))
+
+
+def test_labels_are_read_as_the_proxy_reads_them() -> None:
+    labels = "[socket-proxy.allow.get.0=/a, socket-proxy.allow.POST=/b, socket-proxy.allow.head=,"
+    labels += " socket-proxy.allow.bindmountfrom=/srv, socket-proxy.allow.gets=/c]"
+    text = SERVICE.replace("tecnativa/docker-socket-proxy:0.3", "wollomatic/socket-proxy:1")
+    (client,) = found(f"{text}  app: {{labels: {labels}}}\n").labelled
+    assert client.command == ("-allowGET=/a", "-allowPOST=/b", "-allowbindmountfrom=/srv")

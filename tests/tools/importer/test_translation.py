@@ -9,8 +9,9 @@ import pytest
 from authz_plugin.engine.binary import Opa
 from authz_plugin.errors import SettingsError
 from authz_plugin.tools.importer import SELECTABLE
+from authz_plugin.tools.importer.client_requests import Request, create
 from authz_plugin.tools.importer.translation import NAMED_VOLUMES
-from tests.test_policy_library import Request, create, document
+from tests.test_policy_library import document
 from tests.tools.importer.decisions import Decider, open_decider
 from tests.tools.importer.settings import DEVELOPMENT, MULTI_TENANT, ProxySettings, proxy_settings
 
