@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import jsonschema
 import pytest
+from click.testing import CliRunner
 
 from authz_plugin import policy, renamed
 from authz_plugin.configuration import complete_profile
@@ -19,6 +20,7 @@ from authz_plugin.engine import binary
 from authz_plugin.errors import PolicyError, SettingsError
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.settings import load
+from authz_plugin.tools.commands.check import check
 from tests.conftest import with_policy
 
 
@@ -581,3 +583,22 @@ def test_a_path_that_is_no_pattern_stays_as_written() -> None:
             changed(key, ["/srv/*"])
     with pytest.raises(SettingsError, match=r"'/srv/\*' must be an absolute path in full"):
         changed(("mounts", "allow"), [{"path": "/srv/*"}])
+
+
+@pytest.mark.parametrize(
+    ("text", "whom"),
+    [
+        ("profile: observe\n", ["everybody"]),
+        ("profile: observe\nmode: enforce\n", []),
+        ("roles: {ci: {callers: [{user: ci}], profile: observe}}\n", ["role ci"]),
+        ("mode: warn\nroles: {ci: {callers: [{user: ci}], mode: enforce}}\n",
+         ["callers without a role"]),
+    ],
+)  # fmt: skip
+def test_check_warns_of_whom_the_policy_only_records(
+    tmp_path: Path, text: str, whom: list[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    done = CliRunner().invoke(check, ["--config", str(tmp_path / "config.yaml")])
+    warned = re.findall(r"^warning: mode warn for (.+?): ", done.stderr, re.MULTILINE)
+    assert (done.exit_code, warned) == (0, whom)
