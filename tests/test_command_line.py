@@ -21,13 +21,11 @@ from authz_plugin.cli.terminal import Progress, working
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
-    """The words of the group, of its commands and of theirs, without ``policy``'s."""
+    """The words of the group, of its commands and of theirs."""
     yield path
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
-        if name == "policy":
-            continue
         if isinstance(command, click.Group):
             yield from commands(command, *path, name)
         else:

@@ -29,10 +29,19 @@ _folder = click.argument("folder", type=click.Path(exists=True, file_okay=False,
 
 @click.group()
 def policy() -> None:
-    """Make, check, test and measure your own rules.
+    r"""Make, check, test and measure your own rules.
 
     Rules of your own are Rego files in a folder that the setting `policies` names. Each is a
     package `docker.authz.rules.custom_NAME` that can add denials, and nothing else.
+
+    \b
+    Exit status: that of the command.
+
+    \b
+    Examples:
+      opa-authz policy new registry --into rules
+      opa-authz policy check rules
+      opa-authz policy test rules
     """
 
 
@@ -52,7 +61,7 @@ def new(name: str, into: Path) -> None:
     Exit status: 0 written, 1 the name is not valid or is taken, 2 wrong command line.
 
     \b
-    Example:
+    Examples:
       opa-authz policy new registry --into rules
     """
     for file in rule_project.new(into, name):
@@ -71,7 +80,7 @@ def init(folder: Path) -> None:
     Exit status: 0 written, 1 not written, 2 wrong command line.
 
     \b
-    Example:
+    Examples:
       opa-authz policy init && opa-authz policy new registry --into rules
     """
     for path, done in rule_project.init(folder):
@@ -90,7 +99,7 @@ def library(folder: Path) -> None:
     Exit status: 0 written, 1 not written, 2 wrong command line.
 
     \b
-    Example:
+    Examples:
       opa-authz policy library library
       opa test library/policies rules
       opa check --strict --schema library/schemas library/policies rules
@@ -109,7 +118,7 @@ def check(*, folder: Path, as_json: bool) -> None:
     Exit status: 0 sound, 3 not sound, 1 OPA cannot be run, 2 wrong command line.
 
     \b
-    Example:
+    Examples:
       opa-authz policy check rules
     """
     for text in old_names(folder):
@@ -206,7 +215,7 @@ def input_(*, subject: Sequence[str], user: str, operation: str | None) -> None:
     Exit status: 0 printed, 1 there is no such request, 2 wrong command line.
 
     \b
-    Example:
+    Examples:
       opa-authz policy input --operation image.pull -- docker pull alpine > input.json
       opa eval -d library/policies -d rules -i input.json data.docker.authz.decision.denials
     """
@@ -246,7 +255,7 @@ def bench(*, as_json: bool, **options: Any) -> None:
     Exit status: 0 measured, 1 not measured, 2 wrong command line or setting.
 
     \b
-    Example:
+    Examples:
       opa-authz policy bench --policies rules
     """
     with assembled(options) as (opa, bundle):

@@ -25,7 +25,7 @@ def schema() -> None:
     Exit status: 0 printed, 2 wrong command line.
 
     \b
-    Example:
+    Examples:
       opa-authz schema > settings.schema.json
     """
     click.echo(json.dumps(settings_schema(), indent=1))
