@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from authz_plugin import renamed
 from authz_plugin.errors import SettingsError
@@ -48,6 +49,7 @@ def load(
     validate(values, without_required(schema), origins)
     settings = _settings(values, file if file.exists() else None, origins, warnings)
     _check_tls(settings)
+    _check_metrics(settings)
     if settings.audit.inputs and settings.audit.file is None:
         where = origins.of(("audit", "inputs"))
         raise SettingsError(where, "audit.inputs", "needs audit.file, which they are written to")
@@ -114,7 +116,7 @@ def _settings(
         data_root=folders.get("data_root"),
         log=Log(**values.get("log", {})),
         audit=Audit(**typed(values.get("audit", {}))),
-        metrics=Metrics(**values.get("metrics", {}), is_default="metrics" not in values),
+        metrics=Metrics(**typed(values.get("metrics", {})), is_default="metrics" not in values),
         policy={k: v for k, v in values.items() if k not in SCHEMA},
         file=file,
         origins=origins,
@@ -134,7 +136,49 @@ def _check_tls(settings: Settings) -> None:
             "server.listen",
             f"needs {', '.join(missing)}: TCP is served with mutual TLS only",
         )
+    _check_files("server", files, origins)
+
+
+def _check_metrics(settings: Settings) -> None:
+    """Other hosts may read metrics only with TLS, and a client certificate or a token."""
+    metrics, origins = settings.metrics, settings.origins
+
+    def refuse(name: str, message: str) -> NoReturn:
+        raise SettingsError(origins.of(("metrics", name)), f"metrics.{name}", message)
+
+    names = ("certificate", "key", "client_ca", "token_file")
+    files = {name: file for name in names if (file := getattr(metrics, name)) is not None}
+    if not files:
+        if not _is_local(metrics.listen):
+            refuse(
+                "listen",
+                f"other hosts reach {metrics.listen}: needs metrics.certificate, metrics.key, and "
+                "metrics.client_ca or metrics.token_file",
+            )
+        return
+    first = next(iter(files))
+    if metrics.listen == "off" or metrics.listen.startswith("unix:"):
+        refuse(first, f"is for metrics.listen: host:port, not for {metrics.listen}")
+    if not {"certificate", "key"} <= set(files):
+        refuse(first, "needs metrics.certificate and metrics.key")
+    if set(files) == {"certificate", "key"}:
+        refuse("certificate", "needs metrics.client_ca or metrics.token_file, which clients prove")
+    _check_files("metrics", files, origins)
+
+
+def _is_local(listen: str) -> bool:
+    """Whether only this host reaches an address, ``off``, ``unix:/path`` or ``host:port``."""
+    host = listen.rpartition(":")[0].strip("[]")
+    if listen == "off" or listen.startswith("unix:") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_files(section: str, files: Mapping[str, Path], origins: KeyOrigins) -> None:
     for name, file in files.items():
         if not file.is_file():
-            key = ("server", name)
+            key = (section, name)
             raise SettingsError(origins.of(key), show(key), f"{file} is not a file")
