@@ -242,3 +242,46 @@ def test_root_and_others_have_sockets_of_their_own() -> None:
     runtime = settings.default_socket({"XDG_RUNTIME_DIR": "/run/user/7"}, root=False)
     assert runtime == Path("/run/user/7/docker/plugins/opa-authz.sock")
     assert settings.default_socket({}, root=False).is_relative_to(Path.home())
+
+
+TLS = "  certificate: {files}/cert\n  key: {files}/key\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "needs"),
+    [
+        ("  listen: 0.0.0.0:9717\n", 2, "listen", "needs metrics.certificate"),
+        ("  listen: '[::]:9717'\n", 2, "listen", "needs metrics.certificate"),
+        ("  listen: docker.example.com:9717\n", 2, "listen", "needs metrics.certificate"),
+        ("  listen: 0.0.0.0:9717\n" + TLS, 3, "certificate", "client_ca or metrics.token_file"),
+        ("  token_file: {files}/token\n", 2, "token_file", "metrics.certificate and metrics.key"),
+        ("  key: {files}/key\n  client_ca: {files}/ca\n", 2, "key", "metrics.certificate and"),
+        (TLS + "  client_ca: /nowhere\n", 4, "client_ca", "/nowhere is not a file"),
+        (TLS + "  listen: off\n", 2, "certificate", "not for off"),
+        (TLS + "  listen: unix:/run/m\n", 2, "certificate", "not for unix:/run/m"),
+    ],
+)
+def test_metrics_that_others_could_read_unproven_are_a_mistake(
+    file: Path, text: str, line: int, key: str, needs: str
+) -> None:
+    for name in ("cert", "key", "ca", "token"):
+        (file.parent / name).touch()
+    file.write_text("metrics:\n" + text.format(files=file.parent))
+    with pytest.raises(SettingsError) as raised:
+        load(file)
+    assert (raised.value.where, raised.value.key) == (f"{file}:{line}", f"metrics.{key}")
+    assert needs in str(raised.value)
+
+
+@pytest.mark.parametrize("proof", ["client_ca: {files}/ca", "token_file: {files}/token"])
+def test_metrics_are_for_other_hosts_with_tls_and_a_proof(file: Path, proof: str) -> None:
+    for name in ("cert", "key", "ca", "token"):
+        (file.parent / name).touch()
+    text = f"metrics:\n  listen: 0.0.0.0:9717\n{TLS}  {proof}\n"
+    file.write_text(text.format(files=file.parent))
+    assert load(file).metrics.certificate == file.parent / "cert"
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.8.8.8:1", "localhost:1", "[::1]:1"])
+def test_metrics_on_this_host_alone_need_no_proof(listen: str) -> None:
+    assert load(environment={"OPA_AUTHZ_METRICS_LISTEN": listen}).metrics.listen == listen

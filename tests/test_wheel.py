@@ -88,7 +88,11 @@ def test_the_wheel_holds_the_made_files(wheel: Path) -> None:
 def test_the_wheel_holds_the_plugin_the_policies_and_nothing_else(
     checkout: Path, wheel: Path
 ) -> None:
-    homes = {"authz_plugin": "authz_plugin", "policies": "authz_plugin/policies"}
+    homes = {
+        "authz_plugin": "authz_plugin",
+        "policies": "authz_plugin/policies",
+        "deploy": "authz_plugin/deploy",
+    }
     expected = {
         f"{home}/{file.relative_to(checkout / folder)}"
         for folder, home in homes.items()
@@ -97,7 +101,7 @@ def test_the_wheel_holds_the_plugin_the_policies_and_nothing_else(
     }
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert held == expected | set(MADE) | COMPILED
+    assert held == expected | set(MADE) | COMPILED | {"authz_plugin/deploy/plugin.json"}
 
 
 def test_a_wheel_of_the_checkout_itself_holds_the_same(checkout: Path, wheel: Path) -> None:
@@ -188,3 +192,23 @@ def test_the_installed_wheel_makes_and_tests_rules(
     run([opa.path, "check", *options, "rules"], tmp_path)
     published = ROOT / "docs/reference/settings.schema.json"
     assert run([command, "schema"], tmp_path, PATH=path) == published.read_text()
+
+
+def test_the_installed_wheel_writes_what_a_checkout_has_beside_it(
+    installed: Path, checkout: Path, tmp_path: Path
+) -> None:
+    run([installed / "opa-authz", "deploy", "files", "made"], tmp_path)
+    made = files_below(tmp_path / "made")
+    unit = made["systemd/opa-authz.service"]
+    assert f"ExecStart={installed / 'opa-authz'} serve\n" in unit
+    made["systemd/opa-authz.service"] = unit.replace(str(installed), "/usr/local/bin")
+    plugin = (checkout / "plugin.json").read_text()
+    assert made == files_below(checkout / "deploy") | {"plugin.json": plugin}
+
+
+def files_below(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): file.read_text()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -86,6 +87,7 @@ def _without(values: Mapping[str, Any], keys: Iterable[Key]) -> dict[str, Any]:
 def _conflicts(settings: Settings) -> Iterator[tuple[Key, str]]:
     """The settings that do not fit together: each a key and what is wrong there."""
     yield from _tls_faults(settings.server)
+    yield from _metrics_faults(settings.metrics)
     if settings.audit.inputs and settings.audit.file is None:
         yield ("audit", "inputs"), "needs audit.file, which they are written to"
     if settings.opa.decision_log and settings.opa.url is not None:
@@ -142,7 +144,7 @@ def _settings(
         data_root=folders.get("data_root"),
         log=Log(**values.get("log", {})),
         audit=Audit(**typed(values.get("audit", {}))),
-        metrics=Metrics(**values.get("metrics", {}), is_default="metrics" not in values),
+        metrics=Metrics(**typed(values.get("metrics", {})), is_default="metrics" not in values),
         policy={k: v for k, v in values.items() if k not in SCHEMA},
         file=file,
         origins=origins,
@@ -158,6 +160,42 @@ def _tls_faults(server: Server) -> Iterator[tuple[Key, str]]:
     if missing:
         message = f"needs {', '.join(missing)}: TCP is served with mutual TLS only"
         yield ("server", "listen"), message
+    yield from _file_faults("server", files)
+
+
+def _metrics_faults(metrics: Metrics) -> Iterator[tuple[Key, str]]:
+    """Other hosts may read metrics only with TLS, and a client certificate or a token."""
+    names = ("certificate", "key", "client_ca", "token_file")
+    files = {name: file for name in names if (file := getattr(metrics, name)) is not None}
+    first = next(iter(files), "")
+    if not files and not _is_local(metrics.listen):
+        message = (
+            f"other hosts reach {metrics.listen}: needs metrics.certificate, metrics.key, and "
+            "metrics.client_ca or metrics.token_file"
+        )
+        yield ("metrics", "listen"), message
+    elif files and (metrics.listen == "off" or metrics.listen.startswith("unix:")):
+        yield ("metrics", first), f"is for metrics.listen: host:port, not for {metrics.listen}"
+    elif files and not {"certificate", "key"} <= set(files):
+        yield ("metrics", first), "needs metrics.certificate and metrics.key"
+    elif set(files) == {"certificate", "key"}:
+        message = "needs metrics.client_ca or metrics.token_file, which clients prove"
+        yield ("metrics", "certificate"), message
+    yield from _file_faults("metrics", files)
+
+
+def _is_local(listen: str) -> bool:
+    """Whether only this host reaches an address, ``off``, ``unix:/path`` or ``host:port``."""
+    host = listen.rpartition(":")[0].strip("[]")
+    if listen == "off" or listen.startswith("unix:") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _file_faults(section: str, files: Mapping[str, Path | None]) -> Iterator[tuple[Key, str]]:
     for name, file in files.items():
         if file is not None and not file.is_file():
-            yield ("server", name), f"{file} is not a file"
+            yield (section, name), f"{file} is not a file"

@@ -62,9 +62,14 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Where metrics and health are served. If ``is_default``, failure to open it is no error."""
+    """Where metrics and health are served, and to whom. If ``is_default``, failure to open it is no
+    error."""
 
     listen: str = "127.0.0.1:9717"
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+    token_file: Path | None = None
     is_default: bool = True
 
 

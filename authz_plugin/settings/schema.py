@@ -181,6 +181,13 @@ SCHEMA: Final[dict[str, Any]] = {
                 "description": "Where metrics and health are served: host:port, unix:/path or off; "
                 "default 127.0.0.1:9717.",
             },
+            "certificate": {**_PATH, "description": "Certificate to serve them with TLS."},
+            "key": {**_PATH, "description": "Its key."},
+            "client_ca": {
+                **_PATH,
+                "description": "CA that clients' certificates must be issued by.",
+            },
+            "token_file": {**_PATH, "description": "File with the bearer token that they need."},
         },
     },
 }

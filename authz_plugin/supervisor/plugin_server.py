@@ -24,6 +24,7 @@ from authz_plugin.journal.audit import AuditOptions
 from authz_plugin.journal.journal import Journal
 from authz_plugin.journal.log import LogOptions, route_logging
 from authz_plugin.journal.metrics import Figures
+from authz_plugin.journal.scrape import Scrape
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.processes import begin_child
 from authz_plugin.revocations import Revocations
@@ -35,7 +36,7 @@ from authz_plugin.supervisor.engines import SupervisedEngine
 def serve_plugin(
     settings: Settings,
     supervised: SupervisedEngine,
-    sockets: tuple[socket.socket, socket.socket | None],
+    sockets: tuple[socket.socket, Scrape | None],
     shared_status: SharedStatus,
     serving: int,
 ) -> NoReturn:
@@ -44,7 +45,7 @@ def serve_plugin(
     Runs in the forked process. ``serving`` is the file descriptor to write a byte to as soon
     as requests are answered.
     """
-    listener, metrics_listener = sockets
+    listener, scrape = sockets
     os.setsid()  # Ctrl-C must signal only the supervisor, which stops its children in order
     begin_child()
     ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
@@ -64,8 +65,8 @@ def serve_plugin(
         )
         journals.append(journal)
         route_logging(journal.log_event, settings.log.level)
-        if metrics_listener is not None:
-            address.serve(metrics_listener, journal)
+        if scrape is not None:
+            address.serve(scrape, journal)
         authorizer = Authorizer(
             engine,
             waits.WaitingHostPaths(host_paths(visible=settings.sees_host), before_waiting),

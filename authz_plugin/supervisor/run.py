@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final, NoReturn
 
 from authz_plugin import systemd
 from authz_plugin.errors import AuthzError, SetupError, defect
+from authz_plugin.journal.scrape import Scrape, read_token, tls_context
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.listener import open_address, open_listener
 from authz_plugin.processes import SIGNALS
@@ -54,9 +56,9 @@ def run(
         shared_status = SharedStatus()
         engine, status = start_engine(settings, shared_status, say)
         cleanup.callback(engine.close)
-        metrics_listener = _open_metrics(settings.metrics, say)
-        if metrics_listener is not None:
-            cleanup.callback(_close_listener, metrics_listener)
+        scrape = _open_metrics(settings.metrics, say)
+        if scrape is not None:
+            cleanup.callback(_close_listener, scrape.listener)
         listener = open_listener(
             settings.server.socket, settings.server.group, settings.server.listen
         )
@@ -65,12 +67,12 @@ def run(
         def serve(serving: int) -> NoReturn:
             from authz_plugin.supervisor.plugin_server import serve_plugin  # noqa: PLC0415
 
-            serve_plugin(settings, engine, (listener, metrics_listener), shared_status, serving)
+            serve_plugin(settings, engine, (listener, scrape), shared_status, serving)
 
         gunicorn = GunicornProcess(serve)
         cleanup.callback(gunicorn.stop)
         gunicorn.wait_until_serving()
-        announce(replace(status, metrics=_metrics_address(settings.metrics, metrics_listener)))
+        announce(replace(status, metrics=_metrics_address(settings.metrics, scrape)))
         cleanup.callback(systemd.notify, "STOPPING=1")
         systemd.notify("READY=1")
         for signal_number in _signals():
@@ -84,16 +86,18 @@ def run(
                 systemd.notify("WATCHDOG=1")
 
 
-def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> socket.socket | None:
+def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> Scrape | None:
     """The socket for metrics and health, or None if they are off.
 
-    Raises ``SetupError`` if the address in the settings cannot be opened. If the default address
-    cannot be opened, the plugin runs without metrics and reports that with ``say``.
+    Raises ``SetupError`` if the address in the settings cannot be opened, or a file of its TLS not
+    be used. If the default address cannot be opened, the plugin runs without metrics and reports
+    that with ``say``.
     """
     if metrics.listen == "off":
         return None
     try:
-        return open_address(metrics.listen)
+        tls, token = _guarded(metrics)
+        return Scrape(open_address(metrics.listen), tls, token)
     except SetupError as error:
         if not metrics.is_default:
             raise
@@ -101,8 +105,20 @@ def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> socket.socket
         return None
 
 
-def _metrics_address(metrics: Metrics, metrics_listener: socket.socket | None) -> str:
-    return "off" if metrics_listener is None else f"{metrics.listen} (/metrics, /healthz, /readyz)"
+def _guarded(metrics: Metrics) -> tuple[ssl.SSLContext | None, bytes | None]:
+    """The TLS and the token that the settings ask for; ``settings.load`` has checked that what
+    other hosts reach has them. Raises ``SetupError``."""
+    if metrics.certificate is None or metrics.key is None:
+        return None, None
+    token = None if metrics.token_file is None else read_token(metrics.token_file)
+    return tls_context(metrics.certificate, metrics.key, metrics.client_ca), token
+
+
+def _metrics_address(metrics: Metrics, scrape: Scrape | None) -> str:
+    if scrape is None:
+        return "off"
+    tls = "" if scrape.tls is None else " with TLS"
+    return f"{metrics.listen}{tls} (/metrics, /healthz, /readyz)"
 
 
 def _reload_policy(

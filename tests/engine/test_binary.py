@@ -7,8 +7,10 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
+import requests
 import responses
 
 from authz_plugin import policy
@@ -69,33 +71,106 @@ def test_install_leaves_the_right_version_where_it_is(nothing_installed: Path) -
     assert opa_installation.install(nothing_installed, lambda _: None).path == program
 
 
-@responses.activate
-def test_install_downloads_the_pinned_release(
-    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = b"#!/bin/sh\necho 'Version: " + binary.VERSION.encode() + b"'\n"
-    digest = hashlib.sha256(content).hexdigest()
+RELEASE: Final = b"#!/bin/sh\necho 'Version: " + binary.VERSION.encode() + b"'\n"
+
+
+@pytest.fixture
+def pinned(nothing_installed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine for which a small release is pinned; the empty folder to install into."""
+    digest = hashlib.sha256(RELEASE).hexdigest()
     key = next(iter(opa_installation._RELEASES))
     monkeypatch.setattr(platform, "system", lambda: key[0])
     monkeypatch.setattr(platform, "machine", lambda: key[1])
     monkeypatch.setitem(opa_installation._RELEASES, key, ("opa_release", digest))
-    responses.get(f"{opa_installation._RELEASE}opa_release", body=content)
-    assert opa_installation.install(nothing_installed, lambda _: None).version == binary.VERSION
+    return nothing_installed
+
+
+def refusal(target: Path, source: str | None = None) -> str:
+    """Why nothing was installed, and nothing left behind."""
+    before = list(target.iterdir())
+    with pytest.raises(EngineSetupError) as raised:
+        opa_installation.install(target, lambda _: None, source)
+    assert list(target.iterdir()) == before
+    return str(raised.value)
 
 
 @responses.activate
-def test_a_download_with_another_checksum_is_thrown_away(
-    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
+def test_install_downloads_the_pinned_release(pinned: Path) -> None:
+    responses.get(f"{opa_installation._RELEASE}opa_release", body=RELEASE)
+    assert opa_installation.install(pinned, lambda _: None).version == binary.VERSION
+
+
+def test_install_takes_the_pinned_release_from_a_file(pinned: Path) -> None:
+    file = pinned / "brought.bin"
+    file.write_bytes(RELEASE)
+    opa = opa_installation.install(pinned, lambda _: None, str(file))
+    assert (opa.path, opa.version) == (pinned / "opa", binary.VERSION)
+    assert file.read_bytes() == RELEASE
+
+
+@responses.activate
+@pytest.mark.parametrize("source", ["https://m.example/opa/", "https://m.example/opa/opa_release"])
+def test_install_takes_the_pinned_release_from_a_mirror(pinned: Path, source: str) -> None:
+    responses.get("https://m.example/opa/opa_release", body=RELEASE)
+    assert opa_installation.install(pinned, lambda _: None, source).version == binary.VERSION
+
+
+@responses.activate
+def test_what_has_another_checksum_is_not_installed_wherever_it_is_from(pinned: Path) -> None:
+    evil = RELEASE + b"echo evil\n"
+    responses.get("https://m.example/opa", body=evil)
+    responses.get(f"{opa_installation._RELEASE}opa_release", body=evil)
+    (pinned / "brought.bin").write_bytes(evil)
+    for source in ("https://m.example/opa", str(pinned / "brought.bin"), None):
+        assert f"has SHA-256 {hashlib.sha256(evil).hexdigest()}, not" in refusal(pinned, source)
+
+
+@responses.activate
+def test_a_named_source_is_the_only_one(pinned: Path) -> None:
+    fake_opa(pinned, binary.VERSION)
+    responses.get("https://m.example/opa/opa_release", status=404)
+    assert "opa_release cannot be downloaded (status 404)" in refusal(
+        pinned, "https://m.example/opa/"
+    )
+
+
+@responses.activate
+def test_a_mirror_sends_no_more_than_a_release_has(
+    pinned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platform, "system", lambda: "Linux")
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    name, _ = opa_installation._RELEASES["Linux", "x86_64"]
-    responses.get(opa_installation._RELEASE + name, body=b"#!/bin/sh\necho evil\n")
-    said: list[str] = []
-    with pytest.raises(EngineSetupError, match="no Go"):
-        opa_installation.install(nothing_installed, said.append)
-    assert any("SHA-256" in line for line in said)
-    assert not list(nothing_installed.iterdir())
+    monkeypatch.setattr(opa_installation, "_LARGEST", 10)
+    responses.get("https://m.example/opa", body=RELEASE)
+    assert "it is too large for a release of OPA" in refusal(pinned, "https://m.example/opa")
+
+
+def test_without_a_network_one_sentence_says_what_to_bring(pinned: Path) -> None:
+    with responses.RequestsMock() as network:
+        network.get(f"{opa_installation._RELEASE}opa_release", body=requests.ConnectionError())
+        said = refusal(pinned)
+    assert "\n" not in said
+    assert "cannot be downloaded (it cannot be reached)" in said
+    assert f"bring {opa_installation._RELEASE}opa_release here" in said
+    assert "install-opa --from FILE" in said
+
+
+def test_a_mirror_that_is_gone_is_named_without_its_password(pinned: Path) -> None:
+    said = refusal(pinned, "http://user:secret@127.0.0.1:9/opa?token=secret")
+    assert "127.0.0.1:9/opa cannot be downloaded (it cannot be reached)" in said
+    assert "secret" not in said
+
+
+def test_a_file_that_is_not_there_is_named(pinned: Path) -> None:
+    assert "No such file or directory: /nowhere/opa" in refusal(pinned, "/nowhere/opa")
+
+
+def test_a_build_that_fails_says_why_and_why_it_was_tried(pinned: Path) -> None:
+    go = pinned / "go"
+    go.write_text("#!/bin/sh\necho 'dial tcp: no route to host' >&2; exit 1\n")
+    go.chmod(0o755)
+    with responses.RequestsMock() as network:
+        network.get(f"{opa_installation._RELEASE}opa_release", body=requests.ConnectionError())
+        said = refusal(pinned)
+    assert "failed (dial tcp: no route to host), and before that" in said
 
 
 def test_policies_that_do_not_compile_are_told_by_file_and_line(
