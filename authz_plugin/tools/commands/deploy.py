@@ -14,7 +14,15 @@ from authz_plugin.tools.deployment_files import deployment_files, write
 
 @click.group()
 def deploy() -> None:
-    """Write the files that an installation needs: systemd units, alerts, dashboard, examples."""
+    r"""Write the files that an installation needs: systemd units, alerts, dashboard, examples.
+
+    \b
+    Exit status: that of the command.
+
+    \b
+    Examples:
+      opa-authz deploy files opa-authz-files
+    """
 
 
 @deploy.command()
@@ -32,6 +40,7 @@ def files(folder: Path, program: Path | None, *, overwrite: bool, as_json: bool)
 
     Nothing is installed: the output says where each part belongs.
 
+    \b
     Exit status: 0 written, 1 not written, 2 wrong command line.
 
     \b
