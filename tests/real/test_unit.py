@@ -145,7 +145,7 @@ def test_it_works_with_the_rights_that_its_unit_leaves_it(confined: Plugin, tmp_
     closed.chmod(0o700)
     os.chown(closed, 65534, 65534)  # root enters it by CAP_DAC_READ_SEARCH alone
     answer = confined.post(REQUEST, create(HostConfig={"Binds": [f"{closed}/link:/x"]}))
-    assert "(a link to /etc)" in answer["Msg"]
+    assert "(a link)" in answer["Msg"]
     confined.reload()
     assert "is in force" in confined.log
     audit = (confined.socket.parent / "audit.jsonl").read_bytes().splitlines()
