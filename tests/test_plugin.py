@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -107,11 +108,11 @@ def processes(plugin: Plugin) -> list[int]:
 
 def private_folder(plugin: Plugin) -> Path:
     """The folder in which a running plugin has its policies."""
-    (lock,) = {
-        found
-        for link in Path(f"/proc/{plugin.process.pid}/fd").iterdir()
-        if (found := link.readlink()).name == "plugin.lock"
-    }
+    files = set()
+    for link in Path(f"/proc/{plugin.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the plugin has closed it meanwhile
+            files.add(link.readlink())
+    (lock,) = {file for file in files if file.name == "plugin.lock"}
     return lock.parent
 
 

@@ -37,8 +37,9 @@ class AttackContext:
 def render(template: RequestTemplate, context: AttackContext) -> Request:
     """Return the request of a template; raises ``KeyError`` for an unknown placeholder."""
     target = fill(template.target, context.placeholders)
+    headers = tuple((name, fill(value, context.placeholders)) for name, value in template.headers)
     body = _render_body(template.body, context)
-    return Request(template.method, target, template.headers, body, template.chunked)
+    return Request(template.method, target, headers, body, template.chunked)
 
 
 def render_proof(proof: Proof, context: AttackContext) -> Proof:

@@ -124,7 +124,7 @@ ROWS: Final = (
           command="docker push registry/image",
           impact="images leave the host, with what is in them"),
     _buildkit("session", "A session with BuildKit",
-              post("/session", b"", _UPGRADE, ("X-Docker-Expose-Session-Uuid", "opa-authz"))),
+              post("/session", b"", _UPGRADE, ("X-Docker-Expose-Session-Uuid", "<name>"))),
     _buildkit("buildkit", "BuildKit's API, by POST /grpc", post("/grpc", b"", _UPGRADE)),
     entry(IMAGES, "buildkit-native", "BuildKit's API, by gRPC on the same socket",
           post("/moby.buildkit.v1.Control/ListWorkers"), grpc=True, proof=Proof(form="grpc"),
