@@ -2,12 +2,14 @@
 //
 // It reads cases from a file, sends each as often as its weight says on every connection, one
 // request at a time, and writes percentiles in microseconds and the total rate as JSON. The text
-// @@@@@@@@ in a message is replaced by a number that never repeats.
+// @@@@@@@@ in a message, or in the body that it contains in base64, is replaced by a number that
+// never repeats.
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -16,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +30,10 @@ type testCase struct {
 	Message string `json:"message"`
 	Weight  int    `json:"weight"`
 	Allow   bool   `json:"allow"`
+
+	// The message around its body, and the body, if the placeholder is in that.
+	before, after string
+	body          []byte
 }
 
 type report struct {
@@ -56,6 +63,7 @@ func main() {
 	check(json.Unmarshal(text, &cases))
 	var order []int
 	for i, c := range cases {
+		cases[i].splitBody()
 		for range c.Weight {
 			order = append(order, i)
 		}
@@ -124,9 +132,25 @@ func run(socket string, cases []testCase, order []int, offset int, start, end ti
 	}
 }
 
+func (c *testCase) splitBody() {
+	var fields struct{ RequestBody string }
+	check(json.Unmarshal([]byte(c.Message), &fields))
+	body, err := base64.StdEncoding.DecodeString(fields.RequestBody)
+	check(err)
+	if bytes.Contains(body, []byte(placeholder)) {
+		c.before, c.after, _ = strings.Cut(c.Message, fields.RequestBody)
+		c.body = body
+	}
+}
+
 func encode(c testCase) []byte {
-	number := fmt.Sprintf("%08d", counter.Add(1))
-	body := bytes.ReplaceAll([]byte(c.Message), []byte(placeholder), []byte(number))
+	number := []byte(fmt.Sprintf("%08d", counter.Add(1)))
+	text := []byte(c.Message)
+	if c.body != nil {
+		body := bytes.ReplaceAll(c.body, []byte(placeholder), number)
+		text = slices.Concat([]byte(c.before), []byte(base64.StdEncoding.EncodeToString(body)), []byte(c.after))
+	}
+	body := bytes.ReplaceAll(text, []byte(placeholder), number)
 	var message bytes.Buffer
 	fmt.Fprintf(&message, "POST %s HTTP/1.1\r\nHost: plugin.moby.localhost\r\nUser-Agent: Go-http-client/1.1\r\n", c.Path)
 	fmt.Fprintf(&message, "Content-Length: %d\r\nAccept: application/vnd.docker.plugins.v1.2+json\r\n\r\n", len(body))
