@@ -68,11 +68,13 @@ class Machine:
         self.deadline = deadline
         self._tick = deadline / _TICKS
         self._closed = threading.Event()
-        threading.Thread(target=self._measure, name="deadlines", daemon=True).start()
+        self._thread = threading.Thread(target=self._measure, name="deadlines", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """End the thread that measures the time; evaluations must have ended."""
         self._closed.set()
+        self._thread.join()
 
     def compile(self, module: bytes) -> bytes:
         """The native code of a module; raises ``EngineSetupError``."""
