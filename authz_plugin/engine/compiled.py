@@ -36,7 +36,7 @@ DECISION: Final = "docker/authz/decision"
 _OWN: Final = "data.docker.authz.rules.custom_"
 """The beginning of the names of an operator's own rules, within those of functions of a plan."""
 
-_FORMAT: Final = "3"
+_FORMAT: Final = "4"
 """Changes when the same sources give another result."""
 
 _KEPT: Final = 16

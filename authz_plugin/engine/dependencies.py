@@ -142,25 +142,26 @@ def dependencies_of(
             operation: _reads_of(plan, entrypoint, {OPERATION: operation})
             for operation in operations
         }
-        read_time = _own_rules_read_time(plan)
+        timeless = tuple(_timeless(plan))
     except (_UnboundedError, *_MALFORMED):
-        return Dependencies(WHOLE, {}, own_rules_read_time=True, varying=varying)
-    return Dependencies(reads, of_operation, read_time, varying)
+        return Dependencies(WHOLE, {}, timeless=(), varying=varying)
+    return Dependencies(reads, of_operation, timeless, varying)
 
 
-def _own_rules_read_time(plan: Any) -> bool:
-    """Whether rules of the operator, or what they call, may read the time in the input document.
+def _timeless(plan: Any) -> Iterator[str]:
+    """The operator's own rule packages whose denials, and what they call, do not read the time.
 
-    They are run apart from all others, on the whole document. Only ``decision.rego`` asks for their
-    denials. The plan must be one that is understood.
+    A package is run apart from all other rules, on the whole document. The plan must be one that is
+    understood. A package whose denials are not found is not among the results.
     """
-    analysis = _Analysis(plan, {})
     for function in plan["funcs"]["funcs"] or ():
         path: list[str] = function.get("path") or []
         if path[1:-2] == _RULES and path[-2].startswith(_OWN) and path[-1] == "denials":
+            analysis = _Analysis(plan, {})
             analysis.call(function["name"])
-    reads = analysis.reads.frozen()
-    return reads.whole or reads.keys or TIME in reads.names
+            reads = analysis.reads.frozen()
+            if not (reads.whole or reads.keys or TIME in reads.names):
+                yield path[-2]
 
 
 def _reads_of(plan: object, entrypoint: str, known: Mapping[_Path, str]) -> Reads:

@@ -164,6 +164,5 @@ def prepare(compiled: CompiledPolicy, bundle: Path, folder: Path, cache: Path) -
     (folder / NATIVE).write_bytes(native)
     (folder / _DEPENDENCIES).write_bytes(orjson.dumps(compiled.dependencies.to_json()))
     data = data_document(bundle)
-    about = data["docker"]["authz"]["bundle"]
-    about["own_rules_are_repeatable"] = compiled.dependencies.own_rules_are_repeatable
+    data["docker"]["authz"]["bundle"]["timeless"] = compiled.dependencies.timeless
     (folder / _DATA).write_bytes(orjson.dumps(data))

@@ -87,21 +87,16 @@ class Dependencies:
     """What the decisions of a policy depend on, apart from the policy and its data.
 
     ``reads`` is what the policy reads of the input document, ``of_operation`` what it reads if
-    ``input.operation.id`` is one of the keys. ``own_rules_read_time`` says that rules of the
-    operator read ``input.time``, alone or with all the rest. ``varying`` names the builtin
-    functions that the policy may call and that are not known to give equal results for equal
-    arguments (``time.now_ns``): with any of these, no decision may be remembered.
+    ``input.operation.id`` is one of the keys. ``timeless`` names the
+    operator's own rule packages that certainly do not read ``input.time``. ``varying`` names the
+    builtin functions that the policy may call and that are not known to give equal results for
+    equal arguments (``time.now_ns``): with any of these, no decision may be remembered.
     """
 
     reads: Reads
     of_operation: Mapping[str, Reads]
-    own_rules_read_time: bool
+    timeless: tuple[str, ...]
     varying: tuple[str, ...]
-
-    @property
-    def own_rules_are_repeatable(self) -> bool:
-        """Whether rules of the operator decide alike on documents that differ only in ``time``."""
-        return not (self.own_rules_read_time or self.varying)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -109,7 +104,7 @@ class Dependencies:
             "of_operation": {
                 name: reads.to_json() for name, reads in sorted(self.of_operation.items())
             },
-            "own_rules_read_time": self.own_rules_read_time,
+            "timeless": list(self.timeless),
             "varying": list(self.varying),
         }
 
@@ -119,26 +114,26 @@ class Dependencies:
         under a description that is not understood."""
         if not isinstance(value, dict) or value.keys() != _FIELDS:
             return UNKNOWN
-        of_operation, read_time, varying = (
-            value[name] for name in ("of_operation", "own_rules_read_time", "varying")
+        of_operation, timeless, varying = (
+            value[name] for name in ("of_operation", "timeless", "varying")
         )
-        known = isinstance(of_operation, dict) and isinstance(read_time, bool)
+        known = isinstance(of_operation, dict) and isinstance(timeless, list)
         if not known or not isinstance(varying, list):
             return UNKNOWN
         try:
             return cls(
                 Reads.from_json(value["reads"]),
                 {name: Reads.from_json(reads) for name, reads in of_operation.items()},
-                read_time,
+                tuple(map(str, timeless)),
                 tuple(map(str, varying)),
             )
         except (ValueError, RecursionError):
             return UNKNOWN
 
 
-_FIELDS: Final = {"reads", "of_operation", "own_rules_read_time", "varying"}
+_FIELDS: Final = {"reads", "of_operation", "timeless", "varying"}
 
-UNKNOWN: Final = Dependencies(WHOLE, {}, own_rules_read_time=True, varying=("unknown",))
+UNKNOWN: Final = Dependencies(WHOLE, {}, timeless=(), varying=("unknown",))
 """Of a policy about which nothing is known."""
 
 _Copy = Callable[[Any], Any]

@@ -304,7 +304,7 @@ def test_a_create_that_differs_in_what_a_rule_reads_is_another(
 def test_the_shipped_policies_read_the_time_and_decide_alike_each_time(shipped: Any) -> None:
     found = dependencies_of(shipped)
     assert "time" in found.reads.names
-    assert not found.own_rules_read_time
+    assert found.timeless == ()
     assert found.varying == ()
     assert not found.reads.whole
 
@@ -325,7 +325,7 @@ def names(**inner: Any) -> dict[str, Any]:
 
 def _of(reads: Reads) -> Dependencies:
     """The dependencies of a policy that reads this, in whatever operation."""
-    return Dependencies(reads, {}, own_rules_read_time=False, varying=())
+    return Dependencies(reads, {}, timeless=(), varying=())
 
 
 KEYS: Final = {"keys": True}
@@ -653,7 +653,7 @@ def test_what_is_not_understood_is_everything(small: Small) -> None:
         text = json.dumps(small.plan).replace(f'"type": "{kind}"', '"type": "Unheard"')
         found = dependencies_of(json.loads(text), entrypoint, ())
         assert found.reads == WHOLE
-        assert found.own_rules_read_time
+        assert found.timeless == ()
     some_broken: list[Any] = [None, [], {}, {"static": {}}, {**small.plan, "funcs": [1]}]
     for broken in some_broken:
         assert dependencies_of(broken, entrypoint) == UNKNOWN
@@ -668,7 +668,7 @@ def test_what_is_read_is_the_same_after_json(shipped: Any) -> None:
 
 
 KNOWN: Final[dict[str, Any]] = {
-    "reads": {}, "of_operation": {}, "own_rules_read_time": False, "varying": [],
+    "reads": {}, "of_operation": {}, "timeless": [], "varying": [],
 }  # fmt: skip
 
 
@@ -684,7 +684,7 @@ KNOWN: Final[dict[str, Any]] = {
         KNOWN | {"reads": {"each": {"keys": 1}}},
         KNOWN | {"of_operation": {"a": 1}},
         KNOWN | {"of_operation": []},
-        KNOWN | {"own_rules_read_time": 0},
+        KNOWN | {"timeless": 0},
         KNOWN | {"varying": "time.now_ns"},
     ],
 )

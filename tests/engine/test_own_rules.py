@@ -61,8 +61,7 @@ def test_own_rules_that_may_read_the_time_are_noticed(
     )
     (tmp_path / "own.rego").write_text(OWN % condition)
     found = dependencies_of(plan_of(opa, tmp_path, [ENTRYPOINT], tmp_path / "plan.tar.gz"))
-    assert found.own_rules_read_time is reads_time
-    assert found.own_rules_are_repeatable is not reads_time
+    assert found.timeless == (() if reads_time else ("custom_own",))
 
 
 def test_a_decision_with_own_rules_is_remembered(opa: Opa, tmp_path: Path) -> None:

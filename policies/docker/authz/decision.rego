@@ -35,18 +35,15 @@ decision := {
 default _repeatable := false
 
 _repeatable if {
-	_own_rules_are_repeatable
+	count(_may_read_time) == 0
 	_independent_of_time
 }
 
-_own_rules_are_repeatable if not _own_rules
-
-# The embedded engine adds this to the data if the compiled rules do not depend on the time.
-_own_rules_are_repeatable if data.docker.authz.bundle.own_rules_are_repeatable == true
-
-_own_rules if {
+# The embedded engine adds to the data which own packages certainly do not read the time.
+_may_read_time contains name if {
 	some name in data.docker.authz.bundle.packages
 	startswith(name, "custom_")
+	not name in object.get(data.docker.authz.bundle, "timeless", [])
 }
 
 _independent_of_time if count(_found) == 0

@@ -62,11 +62,11 @@ test_a_decision_is_repeatable_unless_it_may_depend_on_the_time[name] if {
 		"own rules": [examples.container_create, {}, {"packages": ["custom_own"]}, false],
 		"own rules that do not depend on it": [
 			examples.container_create, {},
-			{"packages": ["custom_own"], "own_rules_are_repeatable": true}, true,
+			{"packages": ["custom_own"], "timeless": ["custom_own"]}, true,
 		],
-		"own rules that do": [
+		"own rules of which some may": [
 			examples.container_create, {},
-			{"packages": ["custom_own"], "own_rules_are_repeatable": false}, false,
+			{"packages": ["custom_own", "custom_other"], "timeless": ["custom_own"]}, false,
 		],
 	}
 	decision := data.docker.authz.decision with input as request
