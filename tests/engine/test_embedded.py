@@ -155,7 +155,7 @@ def test_a_native_file_that_is_damaged_denies(
         pytest.raises(EngineError),
     ):
         engine.decide({"text": "fine"})
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 def test_a_large_request_is_decided_and_its_memory_is_not_kept(engine: EmbeddedEngine) -> None:
@@ -170,7 +170,7 @@ def test_a_large_request_that_finds_no_room_in_time_is_an_error(engine: Embedded
     started = time.monotonic()
     with pytest.raises(EngineError, match="too many large requests"):
         engine.decide(LARGE)
-    assert 1.5 < time.monotonic() - started < 3
+    assert 1.5 < time.monotonic() - started < 5
     assert engine.decide({"text": "fine"}).allow, "small requests need no room"
     for _ in range(embedded._LARGE_AT_ONCE):
         engine._large.release()

@@ -137,7 +137,7 @@ def test_an_opa_that_stays_away_is_given_up_at_the_deadline() -> None:
     started = time.monotonic()
     with pytest.raises(EngineError, match="cannot be reached"):
         engine(deadline=0.3).decide({})
-    assert 0.2 < time.monotonic() - started < 1
+    assert 0.2 < time.monotonic() - started < 3
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def test_an_opa_that_misbehaves_on_its_socket_is_given_up_at_the_deadline(
         asked = OpaEngine(OpaAddress(url=url), REQUIRED, 0.5)
         with closing(asked), pytest.raises(EngineError):
             asked.decide({})
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 2.5, "dripping goes on for three seconds"
 
 
 def test_an_engine_needs_an_address() -> None:

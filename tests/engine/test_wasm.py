@@ -137,7 +137,7 @@ def test_an_evaluation_ends_at_the_deadline_in_each_of_several_threads(make: Mak
         return time.monotonic() - started
 
     with ThreadPoolExecutor(4) as threads:
-        assert max(threads.map(run, range(4))) < 3
+        assert max(threads.map(run, range(4))) < 5
 
 
 def test_a_call_that_ctypes_has_lost_ends_the_evaluation(
@@ -165,7 +165,7 @@ def test_an_evaluation_ends_when_the_time_that_is_left_is_over(make: Make) -> No
     instance, started = make(), time.monotonic()
     with pytest.raises(EngineError, match="did not decide in time"):
         instance.evaluate(DECISION, b'{"ask":"long","most":5000}', started + 0.1)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize("text", ['"' + "x" * 4000 + '"', "[" + "1," * 200_000 + "1]"])

@@ -143,7 +143,7 @@ def test_clients_that_send_nothing_do_not_keep_others_out(
             assert get(authority, port).status_code == 200
         else:
             assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).ok
-        assert time.monotonic() - before < 3
+        assert time.monotonic() - before < 8
     finally:
         for connection in idle:
             connection.close()
