@@ -58,8 +58,12 @@ tests, and measuring them again would take longer than the tests."""
 
 
 def pytest_configure() -> None:
+    measure_no_processes()
+
+
+def measure_no_processes() -> None:
     """Have a worker's own processes run without being measured: tracing doubles the time in which
-    a plugin starts."""
+    a plugin starts, and a process that is interrupted in a lock of coverage's hangs."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
@@ -74,7 +78,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     try:
         return (yield)
     finally:
-        measured.start()
+        measured.start()  # which has processes measured again
+        measure_no_processes()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
