@@ -8,15 +8,16 @@ most of the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
 from authz_plugin.decision import Decision, Denial
 from authz_plugin.journal.recording import AuditedDecision
-from authz_plugin.tools.learning.config_changes import ConfigChange
-from authz_plugin.tools.learning.denials import Case, config_changes
+from authz_plugin.tools.config_changes.denials import Case, config_changes
+from authz_plugin.tools.config_changes.gate import Gate
+from authz_plugin.tools.config_changes.steps import ConfigChange
 from authz_plugin.tools.sandbox import BatchDecider, Sandbox
 
 _AT_ONCE: Final = 512
@@ -88,13 +89,10 @@ def survey(
     recordings: Iterable[AuditedDecision],
     sandbox: Sandbox,
     config: Mapping[str, Any],
-    is_named: Callable[[ConfigChange], bool],
+    gate: Gate,
 ) -> Survey:
-    """Decide recorded requests by a complete configuration and count what the denials ask for.
-
-    ``is_named`` tells whether ``--grant`` names a change.
-    """
-    audit_survey = AuditSurvey(sandbox, config, is_named)
+    """Decide recorded requests by a complete configuration and count what the denials ask for."""
+    audit_survey = AuditSurvey(sandbox, config, gate)
     recordings = iter(recordings)
     while some := list(islice(recordings, _AT_ONCE)):
         audit_survey.add(some)
@@ -104,16 +102,11 @@ def survey(
 class AuditSurvey:
     """A survey that is being made; ``found`` is its result so far."""
 
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        config: Mapping[str, Any],
-        is_named: Callable[[ConfigChange], bool],
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, config: Mapping[str, Any], gate: Gate) -> None:
         self._in_force = sandbox.config
         self._config = config
         self._rules = sandbox.rules
-        self._is_named = is_named
+        self._gate = gate
         self._stream = BatchDecider(sandbox, config, self._tallies)
         self.found = Survey()
 
@@ -161,7 +154,7 @@ class AuditSurvey:
             if not found:
                 not_grantable.append(self._not_grantable(denial.rule, denial.message))
         asked = list(dict.fromkeys(asked))
-        withheld = [change for change in asked if not self._is_named(change) and change.danger]
+        withheld = [change for change in asked if self._gate.withholds(change)]
         if not_grantable:
             return not_grantable
         if withheld:

@@ -16,6 +16,7 @@ from authz_plugin.configuration import config_schema
 from authz_plugin.rules import Key
 
 _PATTERN: Final = frozenset("*[]{}\\")
+_HUB: Final = "docker.io/"
 
 
 class Bind(NamedTuple):
@@ -101,6 +102,18 @@ def is_expressible(step: Step) -> bool:
     return True
 
 
+def written(key: Key, item: Any) -> Any:
+    """An entry of a list as an operator writes it."""
+    match item:
+        case Bind(path=path, read_only=read_only):
+            return {"path": path, "read_only": True} if read_only else {"path": path}
+        case Ports(first, last):
+            return {"first": first, "last": last}
+        case str() if key[0] == "images":
+            return _short(item)
+    return item
+
+
 @cache
 def _entries(key: Key) -> jsonschema.Draft202012Validator:
     return _validator(_followed(_schema(key)["items"]))
@@ -137,3 +150,12 @@ def _followed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     name = schema.get("$ref", "").removeprefix("#/$defs/")
     found: Mapping[str, Any] = _whole()["$defs"].get(name, schema)
     return found
+
+
+def _short(image: str) -> str:
+    """A pattern of images without ``docker.io/``, if the plugin reads both as the same."""
+    rest = image.removeprefix(_HUB)
+    host, slash, name = rest.partition("/")
+    if rest == image or not slash or not host.isalnum() or host == "localhost":
+        return image
+    return name if host == "library" and "/" not in name else rest

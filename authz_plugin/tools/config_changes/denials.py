@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from authz_plugin.decision import Denial
 from authz_plugin.rules import Key, Rule
-from authz_plugin.tools.learning import paths
-from authz_plugin.tools.learning.config_changes import (
+from authz_plugin.tools.config_changes import paths
+from authz_plugin.tools.config_changes.steps import (
     AddEntry,
     Bind,
     ConfigChange,
