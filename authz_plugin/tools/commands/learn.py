@@ -8,15 +8,19 @@ from typing import Any
 
 import click
 
-from authz_plugin import policy
-from authz_plugin.cli.options import current_rule_option, load_settings, policy_options
-from authz_plugin.cli.terminal import Progress, json_option, print_json, print_line
-from authz_plugin.errors import SettingsError, SetupError
+from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.terminal import Progress, json_option, print_json
+from authz_plugin.errors import SetupError
 from authz_plugin.tools.commands.audit_options import (
     AuditSpan,
     audit_file,
     file_option,
     span_options,
+)
+from authz_plugin.tools.commands.grant_option import (
+    current_grants,
+    grant_option,
+    warn_of_unmet,
 )
 from authz_plugin.tools.learning.proposal import Proposal, propose
 from authz_plugin.tools.learning.report import to_document, to_text
@@ -27,13 +31,7 @@ from authz_plugin.tools.sandbox import open_sandbox
 @file_option
 @span_options
 @policy_options
-@click.option(
-    "--grant",
-    "named",
-    metavar="RULE[=VALUE]",
-    multiple=True,
-    help="Grant something that is withheld, as the proposal names it.",
-)
+@grant_option
 @json_option
 def learn(
     file: Path | None,
@@ -65,27 +63,19 @@ def learn(
       opa-authz learn --grant capabilities.add=SYS_PTRACE > proposal.yaml
       opa-authz learn --json | jq '.withheld[].grant'
     """
-    named = tuple(current_rule_option("--grant", name) for name in named)
     settings = load_settings(options)
-    known = policy.rule_ids() | (policy.rule_ids(settings.policies) if settings.policies else set())
-    for name in named:
-        rule = name.partition("=")[0]
-        if rule not in known:
-            raise SettingsError(
-                "--grant", "", f"{rule} is no rule; docs/reference/rules lists them"
-            )
+    grants = current_grants(named, settings)
     file = audit_file(file, lambda: settings)
     with open_sandbox(settings) as sandbox, Progress("lines read") as progress:
         until = until or datetime.now(UTC)
         span = AuditSpan(file, since, until, progress.show)
-        proposal = propose(sandbox, span.decisions, named)
+        proposal = propose(sandbox, span.decisions, grants)
     _check(proposal, file)
     if as_json:
         print_json(**to_document(proposal))
     else:
         click.echo(to_text(proposal), nl=False)
-    for name in proposal.unmet:
-        print_line(f"nothing asked for {name}", "warning", err=True)
+    warn_of_unmet(proposal.unmet)
 
 
 def _check(proposal: Proposal, file: Path) -> None:

@@ -95,11 +95,18 @@ def is_expressible(step: Step) -> bool:
     """Whether the configuration's schema accepts a step, and its value is read literally."""
     match step:
         case AddEntry(key, str(item)):
-            plain = item.isprintable() and _PATTERN.isdisjoint(item)
-            return plain and _entries(key).is_valid(item)
+            return is_literal(item) and _entries(key).is_valid(item)
         case SetValue(key, value) | WidenLimit(key, value):
             return _values(key).is_valid(value)
     return True
+
+
+def place(config: Any, key: Key) -> dict[str, Any]:
+    """The map that holds the last part of a key; maps that are missing on the way are added."""
+    for name in key[:-1]:
+        config = config.setdefault(name, {})
+    found: dict[str, Any] = config
+    return found
 
 
 def written(key: Key, item: Any) -> Any:
@@ -112,6 +119,11 @@ def written(key: Key, item: Any) -> Any:
         case str() if key[0] == "images":
             return _short(item)
     return item
+
+
+def is_literal(text: str) -> bool:
+    """Whether a text is printable and has no character that means something in a pattern."""
+    return text.isprintable() and _PATTERN.isdisjoint(text)
 
 
 @cache

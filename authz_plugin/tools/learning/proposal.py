@@ -21,9 +21,10 @@ from authz_plugin.tools.config_changes.steps import (
     RemoveEntry,
     Step,
     WidenLimit,
+    place,
     written,
 )
-from authz_plugin.tools.learning.baseline import PROFILE, baseline, differences, place
+from authz_plugin.tools.learning.baseline import PROFILE, baseline, differences
 from authz_plugin.tools.learning.roots import bind_roots, image_roots, port_ranges
 from authz_plugin.tools.learning.survey import Asked, Survey, Tally, survey
 from authz_plugin.tools.sandbox import Sandbox
