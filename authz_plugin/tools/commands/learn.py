@@ -32,6 +32,9 @@ from authz_plugin.tools.sandbox import open_sandbox
 @span_options
 @policy_options
 @grant_option
+@click.option(
+    "--own-tools", is_flag=True, help="Learn from requests of opa-authz's own tools, too."
+)
 @json_option
 def learn(
     file: Path | None,
@@ -53,6 +56,9 @@ def learn(
     paths, the Docker socket, plugins and the like) or drops a demand of your configuration is
     withheld: it is listed with who asked for it, and granted only if you name it.
 
+    Requests of attack, doctor, report and validate, which their User-Agent names, are counted and
+    not learned from. Another client that sends this User-Agent gets less proposed, never more.
+
     \b
     Exit status: 0 a proposal was made, 1 it could not be made, 2 wrong
     command line or settings.
@@ -63,13 +69,14 @@ def learn(
       opa-authz learn --grant capabilities.add=SYS_PTRACE > proposal.yaml
       opa-authz learn --json | jq '.withheld[].grant'
     """
+    own_tools = options.pop("own_tools")
     settings = load_settings(options)
     grants = current_grants(named, settings)
     file = audit_file(file, lambda: settings)
     with open_sandbox(settings) as sandbox, Progress("lines read") as progress:
         until = until or datetime.now(UTC)
         span = AuditSpan(file, since, until, progress.show)
-        proposal = propose(sandbox, span.decisions, grants)
+        proposal = propose(sandbox, span.decisions, grants, own_tools=own_tools)
     _check(proposal, file)
     if as_json:
         print_json(**to_document(proposal))
@@ -83,6 +90,11 @@ def _check(proposal: Proposal, file: Path) -> None:
     survey = proposal.survey
     if not survey.decisions:
         raise SetupError(f"{file} has no decision of that time")
+    if not survey.happened and survey.own_tools:
+        raise SetupError(
+            f"{file} has no decision of that time to learn from but those of opa-authz's own tools "
+            f"({', '.join(survey.own_tools)}); --own-tools learns from them"
+        )
     if not survey.happened:
         raise SetupError(
             f"{file} has {survey.decisions} decisions of that time, and of none that allowed what "

@@ -66,20 +66,26 @@ class Proposal:
 
 
 def propose(
-    sandbox: Sandbox, recordings: Callable[[], Iterable[AuditedDecision]], named: Collection[str]
+    sandbox: Sandbox,
+    recordings: Callable[[], Iterable[AuditedDecision]],
+    named: Collection[str],
+    *,
+    own_tools: bool = False,
 ) -> Proposal:
     """The smallest configuration that allows recorded requests.
 
     ``sandbox`` holds the policy with the configuration in force. ``recordings`` is called for each
     survey. ``named`` are the dangerous changes that may be granted: ``RULE`` or ``RULE=VALUE``.
-    Raises ``PolicyError`` if the operator's own rules cannot be read.
+    ``own_tools`` tells whether to learn from the requests of this project's own tools, too. Raises
+    ``PolicyError`` if the operator's own rules cannot be read.
     """
     gate = Gate(named)
     draft = _Draft(sandbox)
     granted: dict[Asked, Tally] = {}
     for number in range(_SURVEYS):
         settings, grants = draft.with_granted(granted)
-        found = survey(recordings(), sandbox, sandbox.configured(settings), gate)
+        config = sandbox.configured(settings)
+        found = survey(recordings(), sandbox, config, gate, own_tools=own_tools)
         new = {asked: tally for asked, tally in found.granted.items() if asked not in granted}
         if not new or number == _SURVEYS - 1:
             break

@@ -67,6 +67,7 @@ def to_document(proposal: Proposal) -> dict[str, Any]:
         "denied_then": survey.denied,
         "refused_then": survey.refused,
         "without_input": survey.unrecorded,
+        "own_tools": [{"tool": name, **_tally(tally)} for name, tally in survey.own_tools.items()],
         "configuration": proposal.settings,
         "grants": [
             {
@@ -222,6 +223,9 @@ def _unlearned(survey: Survey) -> Iterator[str]:
         yield f"{survey.denied} decisions that denied"
     if survey.unrecorded:
         yield f"{survey.unrecorded} decisions without a recorded input"
+    for tool, tally in survey.own_tools.items():
+        yield f"requests of opa-authz {tool}, by their User-Agent (--own-tools learns from them)"
+        yield f"    {_told_in_full(tally)}"
     if survey.overflow.requests:
         yield f"more than can be listed: {_told_in_full(survey.overflow)}"
 

@@ -62,9 +62,10 @@ class Survey:
     Of the ``decisions``, ``allowed`` is the number that the configuration of the survey allows;
     ``denied`` were denied by the policy when they were recorded, ``refused`` by the plugin itself,
     and ``unrecorded`` have no input document. ``first`` and ``last`` are the times of the first and
-    the last decision. ``granted`` are changes that may be granted, ``withheld`` those that are
-    granted only if ``--grant`` names them, and ``not_grantable`` the rule and message of denials
-    that no change removes. ``overflow`` counts what was not noted.
+    the last decision. ``own_tools`` are the requests that say to come from a tool of this project
+    and are left out, by the tool. ``granted`` are changes that may be granted, ``withheld`` those
+    that are granted only if ``--grant`` names them, and ``not_grantable`` the rule and message of
+    denials that no change removes. ``overflow`` counts what was not noted.
     """
 
     decisions: int = 0
@@ -74,6 +75,7 @@ class Survey:
     unrecorded: int = 0
     first: str = ""
     last: str = ""
+    own_tools: dict[str, Tally] = field(default_factory=dict)
     granted: dict[Asked, Tally] = field(default_factory=dict)
     withheld: dict[Asked, Tally] = field(default_factory=dict)
     not_grantable: dict[tuple[str, str], Tally] = field(default_factory=dict)
@@ -82,7 +84,8 @@ class Survey:
     @property
     def happened(self) -> int:
         """The number of requests that were allowed then and can be decided again."""
-        return self.decisions - self.denied - self.refused - self.unrecorded
+        own = sum(tally.requests for tally in self.own_tools.values())
+        return self.decisions - self.denied - self.refused - self.unrecorded - own
 
 
 def survey(
@@ -90,9 +93,15 @@ def survey(
     sandbox: Sandbox,
     config: Mapping[str, Any],
     gate: Gate,
+    *,
+    own_tools: bool = False,
 ) -> Survey:
-    """Decide recorded requests by a complete configuration and count what the denials ask for."""
-    audit_survey = AuditSurvey(sandbox, config, gate)
+    """Decide recorded requests by a complete configuration and count what the denials ask for.
+
+    Requests that say to come from this project's own tools are left out unless ``own_tools`` is
+    true. Any client can say so, and then less is proposed: nothing is ever granted for it.
+    """
+    audit_survey = AuditSurvey(sandbox, config, gate, own_tools=own_tools)
     recordings = iter(recordings)
     while some := list(islice(recordings, _AT_ONCE)):
         audit_survey.add(some)
@@ -102,11 +111,14 @@ def survey(
 class AuditSurvey:
     """A survey that is being made; ``found`` is its result so far."""
 
-    def __init__(self, sandbox: Sandbox, config: Mapping[str, Any], gate: Gate) -> None:
+    def __init__(
+        self, sandbox: Sandbox, config: Mapping[str, Any], gate: Gate, *, own_tools: bool = False
+    ) -> None:
         self._in_force = sandbox.config
         self._config = config
         self._rules = sandbox.rules
         self._gate = gate
+        self._own_tools = own_tools
         self._stream = BatchDecider(sandbox, config, self._tallies)
         self.found = Survey()
 
@@ -124,13 +136,16 @@ class AuditSurvey:
                 tally.count(recording)
 
     def _has_happened(self, recording: AuditedDecision) -> bool:
-        """Whether a request was allowed; a request that was not is counted here."""
+        """Whether a request was allowed and is learned from; another one is counted here."""
         found, record = self.found, recording.record
         found.decisions += 1
         found.first = found.first or record["timestamp"]
         found.last = record["timestamp"]
         if record["verdict"] == "allow":
             found.unrecorded += recording.document is None
+            if recording.tool and not self._own_tools:
+                found.own_tools.setdefault(recording.tool, Tally()).count(recording)
+                return False
             return True
         if record["profile"]:
             found.denied += 1
