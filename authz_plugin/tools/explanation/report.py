@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,8 +81,8 @@ def change_document(changes: Sequence[Change] | None, gate: Gate) -> dict[str, A
 
 
 def _withheld(changes: Iterable[Change], gate: Gate) -> list[tuple[str, ConfigChange]]:
-    """The roles and marks of changes that the gate withholds, each once."""
-    marks = [(change.role, mark) for change in changes for mark in change.marks]
+    """The roles and marks of changes that the gate withholds, each name with a danger once."""
+    marks = [(change.role, replace(mark, steps=())) for change in changes for mark in change.marks]
     return [(role, mark) for role, mark in dict.fromkeys(marks) if gate.withholds(mark)]
 
 

@@ -112,6 +112,12 @@ def test_a_change_has_the_dangers_of_all_denials_that_it_removes(sandbox: Sandbo
     assert to_be_named(shown(changes)) == {"devices.request", "devices.environment"}
 
 
+def test_a_danger_of_two_changes_is_named_once(sandbox: Sandbox) -> None:
+    binds = ["/home/alice:/a", "/home/alice:/b:ro"]
+    withheld = shown(changes_for(sandbox, create(Binds=binds)))["withheld"]
+    assert [entry["grant"] for entry in withheld] == ["mounts.source=/home/alice"]
+
+
 def test_a_danger_is_withheld_and_granted_in_the_form_of_learn(sandbox: Sandbox) -> None:
     request = create(CapAdd=["SYS_ADMIN"])
     counts = {"requests", "callers", "examples"}
