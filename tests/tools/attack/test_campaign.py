@@ -24,19 +24,22 @@ ROWS: Final = tuple(
 )
 
 
-class _Foreign(BaseHTTPRequestHandler):
+class Foreign(BaseHTTPRequestHandler):
     """Gives one answer to everything."""
 
     status = 404
+    content = b"<html>welcome</html>"
+    headers_: tuple[tuple[str, str], ...] = (("Content-Type", "text/html"),)
 
     def handle_one_request(self) -> None:
         self.raw_requestline = self.rfile.readline(65537)
         if not self.parse_request():
             return
         self.send_response(self.status)
-        self.send_header("Content-Type", "text/html")
+        for name, value in self.headers_:
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(b"<html>welcome</html>")
+        self.wfile.write(self.content)
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
@@ -68,7 +71,7 @@ def report(endpoint: Endpoint, attacks: tuple[CatalogueAttack, ...] = ROWS) -> R
 
 
 def test_a_web_server_that_knows_nothing_is_not_praised_for_blocking(tmp_path: Path) -> None:
-    with serving(tmp_path, _Foreign) as endpoint:
+    with serving(tmp_path, Foreign) as endpoint:
         made = report(endpoint)
     assert {result.outcome for result in made.results} == {"blocked"}
     assert not made.proven
@@ -79,7 +82,7 @@ def test_a_web_server_that_knows_nothing_is_not_praised_for_blocking(tmp_path: P
 
 
 def test_a_web_server_that_says_yes_to_everything_proves_nothing(tmp_path: Path) -> None:
-    class Agreeing(_Foreign):
+    class Agreeing(Foreign):
         status = 200
 
     with serving(tmp_path, Agreeing) as endpoint:
@@ -95,7 +98,7 @@ def test_a_server_that_hangs_up_is_an_error_at_once(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_does_not_come_is_unclear_and_the_rest_is_tried(tmp_path: Path) -> None:
-    class Hanging(_Foreign):
+    class Hanging(Foreign):
         def handle_one_request(self) -> None:
             self.raw_requestline = self.rfile.readline(65537)
             if b"/exec" not in self.raw_requestline and self.parse_request():
