@@ -220,6 +220,11 @@ def test_what_an_import_opens_is_open_and_what_a_missing_rule_opens_got_through(
             running_plugin, tmp_path, f"--config={config}", socket_=socket, data_root=root
         )
 
+        metrics = {"OPA_AUTHZ_METRICS_LISTEN": f"unix:{tmp_path}/metrics.sock"}
+        installed = {
+            "OPA_AUTHZ_CONFIG": str(config), "OPA_AUTHZ_DATA_ROOT": str(root), **metrics,
+        }  # fmt: skip
+
         def asked(command: str, *arguments: str) -> Ended:
             return opa_authz(
                 command,
@@ -229,16 +234,22 @@ def test_what_an_import_opens_is_open_and_what_a_missing_rule_opens_got_through(
                 environment={"OPA_AUTHZ_DATA_ROOT": str(root)},
             )
 
-        with guarded():
+        def attacked_as_installed(**variables: str) -> Ended:
+            options = (f"--host=unix://{dockerd.socket}", "--only=scenario", "--json")
+            return opa_authz("attack", *options, environment=installed | variables)
+
+        with guarded(environment=metrics):
             prepare_content(dockerd)
             guard_with(dockerd, name)
             before = take_inventory(dockerd)
             validated = asked("validate")
             done, said = asked("attack", "--json"), asked("attack", "--only=scenario")
-            strict = attacked(dockerd, "--only=scenario")
+            known = attacked_as_installed()
+            strict = attacked_as_installed(OPA_AUTHZ_METRICS_LISTEN="off")
         rule = "privileged.container"
-        with guarded(environment=without_rule(tmp_path / "removed", rule)):
+        with guarded(environment=metrics | without_rule(tmp_path / "removed", rule)):
             removed = asked("attack", "--json")
+            other = attacked_as_installed()
             assert take_inventory(dockerd) == before
         dockerd.reload({"authorization-plugins": []})
     assert validated.returncode == 0, validated.stdout
@@ -249,7 +260,12 @@ def test_what_an_import_opens_is_open_and_what_a_missing_rule_opens_got_through(
     assert found["scenario.network"]["opened_by"] == ["sections.networks"]
     assert said.returncode == 0
     assert "open by sections.volumes: " in said.stdout
+    assert known.returncode == 0
+    assert {"scenario.volume", "scenario.network"} <= of(outcomes(known), "open")
     assert strict.returncode == 3
+    assert "serve no metrics" in json.loads(strict.stdout)["uncompared"]
+    assert other.returncode == 3
+    assert "the plugin decides with policy" in json.loads(other.stdout)["uncompared"]
     assert removed.returncode == 3, removed.stdout
     through = outcomes(removed)
     assert "scenario.privileged" in of(through, "succeeded")

@@ -62,7 +62,7 @@ class Report:
 
     ``endpoint`` is its URL, ``preparation`` tells what the attacks used, ``created_objects`` which
     objects remain. ``configuration`` describes the configuration that the results were compared
-    with; it is empty if there was none.
+    with; it is empty if there was none, for the reason ``uncompared``.
     """
 
     endpoint: str
@@ -70,6 +70,7 @@ class Report:
     results: Sequence[Result[CatalogueAttack]]
     created_objects: CreatedObjects
     configuration: str = ""
+    uncompared: str = ""
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def of(self, family: Family) -> list[Result[CatalogueAttack]]:
@@ -117,6 +118,7 @@ class Report:
             "endpoint": self.endpoint,
             "engine": self.preparation.engine,
             "configuration": self.configuration or None,
+            "uncompared": self.uncompared or None,
             "guards": self.guards,
             "image": {
                 "name": self.preparation.container.image,
@@ -190,6 +192,9 @@ def _heading(report: Report) -> Iterator[tuple[str, str]]:
     )
     if report.configuration:
         yield "head", f"Configured   {report.configuration}"
+    if report.uncompared:
+        yield "warning", f"Configured   not known: {report.uncompared}"
+        yield "warning", "             name the plugin's settings: --config, --profile, --policies"
     if preparation.container_refusal is not None:
         yield "warning", "             a harmless container was refused as well, so what is blocked"
         yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +13,13 @@ import click
 
 from authz_plugin.cli.options import current_name_option, load_settings, policy_options
 from authz_plugin.cli.terminal import EXIT_NO, Progress, json_option, print_json, print_line
+from authz_plugin.errors import SetupError
 from authz_plugin.interrupts import recorded
 from authz_plugin.renamed import current_attack
 from authz_plugin.tools.attack.campaign import Campaign
 from authz_plugin.tools.attack.catalogue import CATALOGUE, FAMILIES, select
 from authz_plugin.tools.attack.configured import Configured
+from authz_plugin.tools.attack.in_force import open_in_force
 from authz_plugin.tools.attack.model import CatalogueAttack
 from authz_plugin.tools.attack.report import Report, lines, remaining_lines
 from authz_plugin.tools.commands.endpoint import client_of, endpoint_of, endpoint_options
@@ -80,8 +82,9 @@ def attack(
     round such guards, and tells by what dockerd does which of them work: on a daemon guarded by
     this plugin, by another one, by a socket proxy or by nothing. It needs no settings.
 
-    With --config, --profile or --policies, it tells apart what the configuration opens, and by
-    which key, from what got through although the configuration denies it.
+    It tells apart what the configuration in force opens, and by which key, from what got through
+    although the configuration denies it. That is the configuration of the options, or else of the
+    settings here if the plugin's metrics show that the daemon's plugin decides with it.
 
     It is made for hosts in use. Containers are created and never started; what is made has a name
     that begins with opa-authz-attack-, is looked at and removed again, also on Ctrl-C. Nothing is
@@ -89,7 +92,7 @@ def attack(
 
     \b
     Exit status: 0 every attack was blocked, or the engine does not fall for it,
-    or the given configuration opens it, 3 an attack succeeded, 1 it could not
+    or the configuration in force opens it, 3 an attack succeeded, 1 it could not
     be carried out or not be proven, 2 wrong command line or settings.
 
     \b
@@ -110,7 +113,7 @@ def attack(
     endpoint = endpoint_of(options)
     # An interrupt is obeyed between two attacks, so that every object requested can be removed.
     with (
-        _configured(endpoint, options) as configured,
+        _configured(endpoint, options) as (configured, uncompared),
         Progress("attacks") as progress,
         recorded(_tell_interrupted) as interrupted,
     ):
@@ -131,7 +134,12 @@ def attack(
             raise
         description = configured.description if configured else ""
     report = Report(
-        endpoint.url, campaign.preparation, results, campaign.created_objects, description
+        endpoint.url,
+        campaign.preparation,
+        results,
+        campaign.created_objects,
+        description,
+        uncompared,
     )
     if junit is not None:
         junit.write_text(report.to_junit())
@@ -143,13 +151,24 @@ def attack(
 
 
 @contextmanager
-def _configured(endpoint: Endpoint, options: Mapping[str, Any]) -> Iterator[Configured | None]:
-    """The configuration that the options name, or None if they name none."""
-    if not any(options.values()):
-        yield None
-        return
-    with open_sandbox(load_settings(options)) as sandbox:
-        yield Configured(sandbox, client_of(endpoint))
+def _configured(
+    endpoint: Endpoint, options: Mapping[str, Any]
+) -> Iterator[tuple[Configured | None, str]]:
+    """The configuration that the options name or else the plugin has in force, and "".
+
+    If that cannot be known, it is None, with the reason.
+    """
+    with ExitStack() as stack:
+        if any(options.values()):
+            sandbox = stack.enter_context(open_sandbox(load_settings(options)))
+        else:
+            try:
+                settings = load_settings(options, warn=lambda _: None)
+                sandbox = stack.enter_context(open_in_force(endpoint, settings))
+            except SetupError as error:
+                yield None, str(error)
+                return
+        yield Configured(sandbox, client_of(endpoint)), ""
 
 
 def _tell(report: Report, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Final
@@ -79,6 +80,17 @@ def test_a_web_server_that_knows_nothing_is_not_praised_for_blocking(tmp_path: P
     assert "✗ NOT PROVEN" in said
     assert "no answer was certainly a Docker daemon's" in said
     assert "PASSED" not in said
+
+
+def test_the_reason_why_nothing_was_compared_with_stands_beside_the_options(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path, Foreign) as endpoint:
+        made = replace(report(endpoint), uncompared="no plugin serves metrics")
+    said = "\n".join(text for _, text in lines(made))
+    assert "Configured   not known: no plugin serves metrics\n" in said
+    assert "name the plugin's settings: --config, --profile, --policies" in said
+    assert made.to_document()["uncompared"] == "no plugin serves metrics"
 
 
 def test_a_web_server_that_says_yes_to_everything_proves_nothing(tmp_path: Path) -> None:
