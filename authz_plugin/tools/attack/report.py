@@ -23,6 +23,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
 )  # fmt: skip
 
 _STOPPED: Final = frozenset[Outcome]({"blocked", "refused"})
+_LISTED: Final = frozenset[Outcome]({"succeeded", "unclear"})
 _WIDTH: Final = 100
 _PROTECTED: Final[Mapping[str, tuple[str, ...]]] = {
     "Privileged container creation": ("scenario.privileged",),
@@ -158,19 +159,29 @@ class Report:
         return text
 
 
-def lines(report: Report) -> Iterator[tuple[str, str]]:
+def lines(report: Report, *, verbose: bool = False) -> Iterator[tuple[str, str]]:
     """Yield the lines of the text report, each after its style: ``"good"``, ``"bad"``,
-    ``"warning"``, ``"dim"``, ``"head"`` or an empty text."""
+    ``"warning"``, ``"dim"``, ``"head"`` or an empty text.
+
+    Only attacks that succeeded or whose result is unclear have lines of their own, unless
+    ``verbose``.
+    """
     yield from _heading(report)
     for family in FAMILIES:
         results = report.of(family)
-        if results:
+        listed = [
+            _line(result, f"{number}. " if family == SCENARIOS else "")
+            for number, result in enumerate(results, 1)
+            if verbose or result.outcome in _LISTED
+        ]
+        if listed:
             yield "", ""
             yield "head", f"{family.title} ({len(results)})"
-        for number, result in enumerate(results, 1):
-            yield _line(result, f"{number}. " if family == SCENARIOS else "")
+        yield from listed
     yield from _remedies(report)
     yield from _table(report)
+    if not verbose:
+        yield "dim", "--verbose lists every attack."
     yield from _remaining(report)
     yield from _closing(report)
 
@@ -349,7 +360,7 @@ def _conclusion(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
     else:
         yield "good", "✓ SECURITY VALIDATION PASSED"
         yield "", ""
-        yield "", _praise(report, complete=complete)
+        yield from _praise(report, complete=complete)
     if report.prevented:
         who = ", ".join(report.guards)
         still = "still prevents" if report.succeeded else "is functioning correctly and preventing"
@@ -361,12 +372,16 @@ def _conclusion(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
         yield "", "Your deployment is protected against common container escape vectors."
 
 
-def _praise(report: Report, *, complete: bool) -> str:
+def _praise(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
+    if complete:
+        yield "", "All container escape attempts were successfully blocked."
+    elif report.opened:
+        yield "", "No attack got through that the configuration denies."
+    else:
+        yield "", "All attacks that were tried were successfully blocked."
     if report.opened:
-        opened = f"open because the configuration opens it: {len(report.opened)}, see above"
-        return f"No attack got through that the configuration denies; {opened}."
-    said = "container escape attempts" if complete else "attacks that were tried"
-    return f"All {said} were successfully blocked."
+        count = len(report.opened)
+        yield "", f"Open because the configuration opens it: {count}, see above."
 
 
 def _why_unproven(report: Report) -> str:

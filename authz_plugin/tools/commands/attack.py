@@ -59,6 +59,7 @@ UNPROVEN: Final = 1
     help="A folder of dockerd's host that may be mounted, to plant a link in.  [default: /tmp]",
 )
 @json_option
+@click.option("-v", "--verbose", is_flag=True, help="List every attack, blocked ones too.")
 @click.option(
     "--junit",
     metavar="FILE",
@@ -73,6 +74,7 @@ def attack(
     image: str | None,
     folder: Path | None,
     as_json: bool,
+    verbose: bool,
     junit: Path | None,
     **options: Any,
 ) -> None:
@@ -143,7 +145,7 @@ def attack(
     )
     if junit is not None:
         junit.write_text(report.to_junit())
-    _tell(report, as_json=as_json)
+    _tell(report, as_json=as_json, verbose=verbose)
     if report.succeeded:
         sys.exit(EXIT_NO)
     if not report.proven:
@@ -171,11 +173,11 @@ def _configured(
         yield Configured(sandbox, client_of(endpoint)), ""
 
 
-def _tell(report: Report, *, as_json: bool) -> None:
+def _tell(report: Report, *, as_json: bool, verbose: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.to_document(), indent=2))
         return
-    for style, text in lines(report):
+    for style, text in lines(report, verbose=verbose):
         print_line(text, style)
 
 

@@ -19,6 +19,7 @@ from authz_plugin.tools.attack.catalogue import select
 from authz_plugin.tools.attack.model import CatalogueAttack
 from authz_plugin.tools.attack.report import Report, lines
 from authz_plugin.tools.docker_client import Endpoint
+from tests.harness.in_process import run_command
 
 ROWS: Final = tuple(
     attack for attack in select(["scenario", "read", "hidden", "swarm"]) if not attack.grpc
@@ -91,6 +92,19 @@ def test_the_reason_why_nothing_was_compared_with_stands_beside_the_options(
     assert "Configured   not known: no plugin serves metrics\n" in said
     assert "name the plugin's settings: --config, --profile, --policies" in said
     assert made.to_document()["uncompared"] == "no plugin serves metrics"
+
+
+def test_the_command_lists_what_is_blocked_if_asked_to(tmp_path: Path) -> None:
+    listed = "  ✓ 1. Privileged Container Creation (docker run --privileged alpine): blocked by"
+    with serving(tmp_path, Foreign) as endpoint:
+        words = ("attack", f"--host={endpoint.url}", "--only=scenario.privileged")
+        without_metrics = {"OPA_AUTHZ_METRICS_LISTEN": "off"}
+        short = run_command(tmp_path, *words, environment=without_metrics)
+        full = run_command(tmp_path, *words, "--verbose", environment=without_metrics)
+    assert short.returncode == full.returncode == 1
+    assert "(metrics.listen: off)\n" in short.stdout
+    assert listed not in short.stdout
+    assert listed in full.stdout
 
 
 def test_a_web_server_that_says_yes_to_everything_proves_nothing(tmp_path: Path) -> None:
