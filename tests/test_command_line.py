@@ -125,7 +125,7 @@ def test_wrong_settings_are_json_with_the_places_of_all(ends: Any, tmp_path: Pat
     [
         (["check", "--jsn", "--json"], 2, "--jsn"),
         (["chck", "--json"], 2, "chck"),
-        (["check", "--json", "--policies", "/none"], 1, "/none is not a folder"),
+        (["check", "--json", "--policies", "/none"], 3, "/none is not a folder"),
         (["validate", "--json", "-H", "unix:///none", "--config", "/dev/null"], 1, "/none"),
     ],
 )
@@ -136,6 +136,19 @@ def test_every_error_is_json_too_with_the_same_status(
     assert got == printed["status"] == status
     assert told in printed["error"]["message"]
     assert told in messages
+
+
+def test_own_rules_that_do_not_compile_are_not_sound(ends: Any, tmp_path: Path) -> None:
+    (tmp_path / "own.rego").write_text(
+        "package docker.authz.rules.custom_own\n\ndenials contains denial.off(1)\n"
+    )
+    words = ("check", "--config=/dev/null", f"--policies={tmp_path}")
+    status, printed, messages = ends(*words, "--json")
+    assert status == printed["status"] == 3
+    assert f"{tmp_path}/own.rego:3: rego_" in printed["error"]["message"]
+    assert messages.startswith("opa-authz: ")
+    assert f"{tmp_path}/own.rego:3: rego_" in messages
+    assert ends(*words)[:2] == (3, None)
 
 
 def test_without_json_an_error_is_a_message_alone(ends: Any) -> None:

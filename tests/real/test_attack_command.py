@@ -6,28 +6,34 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+import authz_plugin
 from authz_plugin.tools.validation.probes import NOTHING
 from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
+from tests.harness.front import without_http2
 from tests.harness.guarding import CANARY, asking
 from tests.harness.haproxy import one_proxy
 from tests.harness.in_process import Ended
 from tests.harness.inventory import take_inventory
-from tests.harness.plugin import wait_for
+from tests.harness.plugin import running_plugin, wait_for
 from tests.harness.unixhttp import plugin_socket
-from tests.real.conftest import TESTED, Guard
+from tests.real.conftest import TESTED, Guard, guard_with, prepare_content
+from tests.real.test_import import carry_over
 from tests.real.test_operator_tools import opa_authz
+from tests.tools.importer.settings import DEVELOPMENT
 
 UNROUTED: Final = {
     "path.case", "path.dots", "path.double-slash", "path.encoded-dots", "path.encoded-twice",
@@ -182,6 +188,89 @@ def test_nothing_is_left_when_it_is_interrupted(unguarded: Dockerd, number: sign
     assert "interrupted: removing what was made" in err
     assert "could not be removed" not in err
     assert take_inventory(unguarded) == before
+
+
+def without_rule(folder: Path, id_: str) -> dict[str, str]:
+    """An environment in which the plugin runs with policies that lack a rule."""
+    root = Path(authz_plugin.__file__).parents[1]
+    for name in ("authz_plugin", "policies"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(root / name, folder / name, ignore=ignored)
+    (source,) = (
+        file
+        for file in (folder / "policies/docker/authz/rules").rglob("*.rego")
+        if f"#   id: {id_}\n" in file.read_text()
+    )
+    parts = re.split(r"(?=^# METADATA$)", source.read_text(), flags=re.MULTILINE)
+    source.write_text("".join(part for part in parts if f"#   id: {id_}\n" not in part))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PYTHONPATH": str(folder), "PATH": path}
+
+
+def test_what_an_import_opens_is_open_and_what_a_missing_rule_opens_got_through(
+    tmp_path: Path,
+) -> None:
+    name, workspace = f"opa-authz-{os.getpid()}-opened", tmp_path / "workspace"
+    workspace.mkdir()
+    carry_over(tmp_path, workspace, DEVELOPMENT)
+    socket, config = Path(f"/run/docker/plugins/{name}.sock"), tmp_path / "config.yaml"
+    with scratch_dockerd(prepare(NEWEST), environment=without_http2()) as dockerd:
+        root = dockerd.data_root
+        guarded = partial(
+            running_plugin, tmp_path, f"--config={config}", socket_=socket, data_root=root
+        )
+
+        metrics = {"OPA_AUTHZ_METRICS_LISTEN": f"unix:{tmp_path}/metrics.sock"}
+        installed = {
+            "OPA_AUTHZ_CONFIG": str(config), "OPA_AUTHZ_DATA_ROOT": str(root), **metrics,
+        }  # fmt: skip
+
+        def asked(command: str, *arguments: str) -> Ended:
+            return opa_authz(
+                command,
+                f"--host=unix://{dockerd.socket}",
+                f"--config={config}",
+                *arguments,
+                environment={"OPA_AUTHZ_DATA_ROOT": str(root)},
+            )
+
+        def attacked_as_installed(**variables: str) -> Ended:
+            options = (f"--host=unix://{dockerd.socket}", "--only=scenario", "--json")
+            return opa_authz("attack", *options, environment=installed | variables)
+
+        with guarded(environment=metrics):
+            prepare_content(dockerd)
+            guard_with(dockerd, name)
+            before = take_inventory(dockerd)
+            validated = asked("validate")
+            done, said = asked("attack", "--json"), asked("attack", "--only=scenario")
+            known = attacked_as_installed()
+            strict = attacked_as_installed(OPA_AUTHZ_METRICS_LISTEN="off")
+        rule = "privileged.container"
+        with guarded(environment=metrics | without_rule(tmp_path / "removed", rule)):
+            removed = asked("attack", "--json")
+            other = attacked_as_installed()
+            assert take_inventory(dockerd) == before
+        dockerd.reload({"authorization-plugins": []})
+    assert validated.returncode == 0, validated.stdout
+    assert done.returncode == 0, said.stdout
+    found = outcomes(done)
+    assert of(found, "succeeded") == set()
+    assert found["scenario.volume"]["opened_by"] == ["sections.volumes"]
+    assert found["scenario.network"]["opened_by"] == ["sections.networks"]
+    assert said.returncode == 0
+    assert "  scenario.volume\n      open by sections.volumes\n" in said.stdout
+    assert known.returncode == 0
+    assert {"scenario.volume", "scenario.network"} <= of(outcomes(known), "open")
+    assert strict.returncode == 3
+    assert "serve no metrics" in json.loads(strict.stdout)["uncompared"]
+    assert other.returncode == 3
+    assert "the plugin decides with policy" in json.loads(other.stdout)["uncompared"]
+    assert removed.returncode == 3, removed.stdout
+    through = outcomes(removed)
+    assert "scenario.privileged" in of(through, "succeeded")
+    assert {rule in through[id_]["denied_by"] for id_ in of(through, "succeeded")} == {True}
+    assert of(found, "open") == of(through, "open")
 
 
 Judge = Callable[[str, str], bool]

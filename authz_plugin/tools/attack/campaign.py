@@ -9,21 +9,32 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from authz_plugin.errors import EndpointError
+from authz_plugin.tools.attack.configured import Configured
 from authz_plugin.tools.attack.created_objects import CreatedObjects
-from authz_plugin.tools.attack.execution import execute
+from authz_plugin.tools.attack.execution import execute, request_of
 from authz_plugin.tools.attack.model import CatalogueAttack, DockerObject
 from authz_plugin.tools.attack.preparation import Preparation
 from authz_plugin.tools.attack.rendering import fill
-from authz_plugin.tools.attack.verdict import NOT_CREATED, Result, success
+from authz_plugin.tools.attack.verdict import (
+    NOT_CREATED,
+    Result,
+    got_through,
+    has_effect,
+    opened,
+    success,
+)
 from authz_plugin.tools.docker_client import Endpoint
+from authz_plugin.tools.sandbox import Judgement
 
 
 class Campaign:
     """The attacks to run on one endpoint.
 
     ``image`` is the image to create containers of and ``folder`` a folder that may be mounted; for
-    None, the campaign looks for one. ``progress`` is called before each attack with the number of
-    attacks that are done and with their total; it may raise an exception to end the campaign.
+    None, the campaign looks for one. ``configured`` is the configuration in force, or None: then
+    everything that has an effect has succeeded. ``progress`` is called before each attack with the
+    number of attacks that are done and with their total; it may raise an exception to end the
+    campaign.
 
     After ``run``, ``preparation`` tells what the attacks used and ``created_objects`` which objects
     could not be removed.
@@ -36,10 +47,12 @@ class Campaign:
         *,
         image: str | None = None,
         folder: Path | None = None,
+        configured: Configured | None = None,
         progress: Callable[[int, int], None],
     ) -> None:
         self._endpoint = endpoint
         self._attacks = attacks
+        self._configured = configured
         self._progress = progress
         self.created_objects = CreatedObjects(endpoint)
         self.preparation = Preparation(endpoint, self.created_objects, image, folder)
@@ -74,6 +87,12 @@ class Campaign:
             for object_ in attack.creates
         ]
         fresh = self.preparation.create_fresh_container(context) if attack.fresh_container else []
+        # Decided before the attack changes what the policy looks at.
+        expected = (
+            None
+            if self._configured is None
+            else self._configured.judge(request_of(attack, context))
+        )
         self.created_objects.add(created)
         execution = execute(self._endpoint, attack, context)
         answer = execution.answer
@@ -84,5 +103,16 @@ class Campaign:
             self.created_objects.discard(created)
             if "removed" in removed.values():
                 detail = f"carried out, and refused too late: {answer.text}"
-                return success(attack, detail, answer.status, proved=True)
-        return execution.result
+                result = success(attack, detail, answer.status, proved=True)
+                return self._compared(result, expected)
+        return self._compared(execution.result, expected)
+
+    def _compared(
+        self, result: Result[CatalogueAttack], expected: Judgement | None
+    ) -> Result[CatalogueAttack]:
+        """Return a result after a comparison with what the configuration says of the request."""
+        if self._configured is None or expected is None or not has_effect(result):
+            return result
+        if expected.allow:
+            return opened(result, self._configured.opening_keys(expected))
+        return got_through(result, tuple(sorted({d.rule for d in expected.record.denials})))

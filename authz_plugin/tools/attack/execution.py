@@ -26,18 +26,23 @@ class Execution(Generic[AttackT]):
 
 def execute(endpoint: Endpoint, attack: AttackT, context: AttackContext) -> Execution[AttackT]:
     """Send an attack and judge it; raises ``EndpointError`` if the endpoint gives no answer."""
-    template = attack.request
+    request = request_of(attack, context)
     if attack.grpc:
-        request = Request(template.method, template.target)
-        reply = grpc_call.call(endpoint, template.target)
+        reply = grpc_call.call(endpoint, request.target)
     else:
-        request = render(template, context)
-        reply = send(endpoint, template, request)
+        reply = send(endpoint, attack.request, request)
     answer = read_answer(request, reply)
     proof = None if attack.proof is None else render_proof(attack.proof, context)
     path = proof.path if proof is not None and answer.kind == "done" else ""
     evidence = _get(endpoint, path) if path else reply
     return Execution(answer, judge(attack, answer, context.success_errors, proof, evidence))
+
+
+def request_of(attack: Attack, context: AttackContext) -> Request:
+    """Return the request of an attack, as a plugin would be asked about it."""
+    if attack.grpc:
+        return Request(attack.request.method, attack.request.target)
+    return render(attack.request, context)
 
 
 def _get(endpoint: Endpoint, target: str) -> Reply | None:

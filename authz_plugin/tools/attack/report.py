@@ -16,13 +16,14 @@ from authz_plugin.tools.attack.catalogue.scenarios import ROWS, SCENARIOS
 from authz_plugin.tools.attack.created_objects import CreatedObjects
 from authz_plugin.tools.attack.model import CatalogueAttack, Family
 from authz_plugin.tools.attack.preparation import Origin, Preparation
-from authz_plugin.tools.attack.verdict import Outcome, Result
+from authz_plugin.tools.attack.verdict import Outcome, Result, has_effect
 
 OUTCOMES: Final[tuple[Outcome, ...]] = (
     "blocked", "succeeded", "refused", "unclear", "open", "not tried",
 )  # fmt: skip
 
 _STOPPED: Final = frozenset[Outcome]({"blocked", "refused"})
+_LISTED: Final = frozenset[Outcome]({"succeeded", "unclear"})
 _WIDTH: Final = 100
 _PROTECTED: Final[Mapping[str, tuple[str, ...]]] = {
     "Privileged container creation": ("scenario.privileged",),
@@ -44,6 +45,10 @@ _PROTECTED: Final[Mapping[str, tuple[str, ...]]] = {
 
 An id that ends with a dot stands for a family."""
 
+_OTHER_POLICY: Final = (
+    "the configuration denies it, and nothing here did: see that dockerd asks the plugin, and that "
+    "the plugin runs with this configuration and policy (opa-authz doctor, opa-authz validate)"
+)
 _ORIGINS: Final[Mapping[Origin, str]] = {
     "given": "an image that was named",
     "made": "an image made for it",
@@ -57,13 +62,16 @@ class Report:
     """A finished campaign.
 
     ``endpoint`` is its URL, ``preparation`` tells what the attacks used, ``created_objects`` which
-    objects remain.
+    objects remain. ``configuration`` describes the configuration that the results were compared
+    with; it is empty if there was none, for the reason ``uncompared``.
     """
 
     endpoint: str
     preparation: Preparation
     results: Sequence[Result[CatalogueAttack]]
     created_objects: CreatedObjects
+    configuration: str = ""
+    uncompared: str = ""
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def of(self, family: Family) -> list[Result[CatalogueAttack]]:
@@ -72,6 +80,11 @@ class Report:
     @property
     def succeeded(self) -> list[Result[CatalogueAttack]]:
         return [result for result in self.results if result.outcome == "succeeded"]
+
+    @property
+    def opened(self) -> list[Result[CatalogueAttack]]:
+        """The attacks that the configuration opens."""
+        return [r for r in self.results if self.configuration and r.outcome == "open"]
 
     @property
     def proven(self) -> bool:
@@ -105,6 +118,8 @@ class Report:
             "time": self.time.isoformat(timespec="seconds"),
             "endpoint": self.endpoint,
             "engine": self.preparation.engine,
+            "configuration": self.configuration or None,
+            "uncompared": self.uncompared or None,
             "guards": self.guards,
             "image": {
                 "name": self.preparation.container.image,
@@ -115,7 +130,7 @@ class Report:
             "scenarios": _counts(self.of(SCENARIOS)),
             "summary": _counts(self.results),
             "prevented": self.prevented,
-            "attacks": [_document(result) for result in self.results],
+            "attacks": [_document(self, result) for result in self.results],
             "left": [
                 {"kind": object_.kind, "name": object_.name, "reason": reason, "remove": command}
                 for object_, reason, command in self.created_objects.remaining
@@ -139,24 +154,34 @@ class Report:
             suite = ET.SubElement(root, "testsuite", name=family.title)
             suite.attrib.update({name: str(count) for name, count in counts.items()})
             for result in results:
-                _add_case(suite, result)
+                _add_case(self, suite, result)
         text: str = ET.tostring(root, encoding="unicode", xml_declaration=True)
         return text
 
 
-def lines(report: Report) -> Iterator[tuple[str, str]]:
+def lines(report: Report, *, verbose: bool = False) -> Iterator[tuple[str, str]]:
     """Yield the lines of the text report, each after its style: ``"good"``, ``"bad"``,
-    ``"warning"``, ``"dim"``, ``"head"`` or an empty text."""
+    ``"warning"``, ``"dim"``, ``"head"`` or an empty text.
+
+    Only attacks that succeeded or whose result is unclear have lines of their own, unless
+    ``verbose``.
+    """
     yield from _heading(report)
     for family in FAMILIES:
         results = report.of(family)
-        if results:
+        listed = [
+            _line(result, f"{number}. " if family == SCENARIOS else "")
+            for number, result in enumerate(results, 1)
+            if verbose or result.outcome in _LISTED
+        ]
+        if listed:
             yield "", ""
             yield "head", f"{family.title} ({len(results)})"
-        for number, result in enumerate(results, 1):
-            yield _line(result, f"{number}. " if family == SCENARIOS else "")
+        yield from listed
     yield from _remedies(report)
     yield from _table(report)
+    if not verbose:
+        yield "dim", "--verbose lists every attack."
     yield from _remaining(report)
     yield from _closing(report)
 
@@ -176,6 +201,11 @@ def _heading(report: Report) -> Iterator[tuple[str, str]]:
         "",
         f"Aimed with   {_ORIGINS[preparation.container.origin]}: {preparation.container.image}",
     )
+    if report.configuration:
+        yield "head", f"Configured   {report.configuration}"
+    if report.uncompared:
+        yield "warning", f"Configured   not known: {report.uncompared}"
+        yield "warning", "             name the plugin's settings: --config, --profile, --policies"
     if preparation.container_refusal is not None:
         yield "warning", "             a harmless container was refused as well, so what is blocked"
         yield (
@@ -210,7 +240,10 @@ def _outcome(result: Result[CatalogueAttack]) -> str:
             return f"blocked by {result.guard}{rules}"
         case "succeeded":
             how = "proved" if result.proved else "let through"
-            return f"SUCCEEDED, {how}: {result.detail}"
+            denied = f"; the configuration denies it  [{', '.join(result.denied_by)}]"
+            return f"SUCCEEDED, {how}: {result.detail}{denied if result.denied_by else ''}"
+        case "open" if result.opened_by:
+            return f"open by {', '.join(result.opened_by)}: {result.detail}"
         case "refused":
             return f"the engine does not fall for it: {result.detail}"
     return f"{result.outcome}: {result.detail}"
@@ -219,7 +252,31 @@ def _outcome(result: Result[CatalogueAttack]) -> str:
 def _remedies(report: Report) -> Iterator[tuple[str, str]]:
     """Yield impact and remedy of the successes; attacks with the same advice share them."""
     yield from _grouped(report, "succeeded", "What succeeded, and what to do about it", "bad")
-    yield from _grouped(report, "open", "Open, often on purpose; not counted", "warning")
+    if report.configuration:
+        yield from _opened(report)
+    else:
+        yield from _grouped(report, "open", "Open, often on purpose; not counted", "warning")
+
+
+def _opened(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield the attacks that the configuration opens, grouped by its keys."""
+    groups: dict[tuple[str, ...], list[CatalogueAttack]] = {}
+    for result in report.opened:
+        groups.setdefault(result.opened_by, []).append(result.attack)
+    if groups:
+        yield "", ""
+        yield "head", "Open because the configuration opens it; not counted"
+    for keys, attacks in groups.items():
+        yield from _ids(attacks, "warning")
+        yield "", f"      open by {', '.join(keys) or 'the policy, under profile closed too'}"
+        for impact in dict.fromkeys(attack.impact for attack in attacks):
+            yield "", f"      means: {impact}"
+
+
+def _ids(attacks: Sequence[CatalogueAttack], style: str) -> Iterator[tuple[str, str]]:
+    ids = ", ".join(attack.id for attack in attacks)
+    for text in textwrap.wrap(ids, _WIDTH - 2, break_on_hyphens=False):
+        yield style, f"  {text}"
 
 
 def _grouped(report: Report, outcome: Outcome, title: str, style: str) -> Iterator[tuple[str, str]]:
@@ -231,11 +288,15 @@ def _grouped(report: Report, outcome: Outcome, title: str, style: str) -> Iterat
         yield "", ""
         yield "head", title
     for attacks in groups.values():
-        ids = ", ".join(attack.id for attack in attacks)
-        for text in textwrap.wrap(ids, _WIDTH - 2, break_on_hyphens=False):
-            yield style, f"  {text}"
+        yield from _ids(attacks, style)
         yield "", f"      means: {attacks[0].impact}"
-        yield "", f"      fix:   {advice(attacks)}"
+        yield "", f"      fix:   {_fix(report, attacks)}"
+
+
+def _fix(report: Report, attacks: Sequence[CatalogueAttack]) -> str:
+    if report.configuration and not attacks[0].grpc:
+        return _OTHER_POLICY
+    return advice(attacks)
 
 
 def _table(report: Report) -> Iterator[tuple[str, str]]:
@@ -299,8 +360,7 @@ def _conclusion(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
     else:
         yield "good", "✓ SECURITY VALIDATION PASSED"
         yield "", ""
-        said = "container escape attempts" if complete else "attacks that were tried"
-        yield "", f"All {said} were successfully blocked."
+        yield from _praise(report, complete=complete)
     if report.prevented:
         who = ", ".join(report.guards)
         still = "still prevents" if report.succeeded else "is functioning correctly and preventing"
@@ -310,6 +370,18 @@ def _conclusion(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
     if complete and report.proven and not report.succeeded:
         yield "", ""
         yield "", "Your deployment is protected against common container escape vectors."
+
+
+def _praise(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
+    if complete:
+        yield "", "All container escape attempts were successfully blocked."
+    elif report.opened:
+        yield "", "No attack got through that the configuration denies."
+    else:
+        yield "", "All attacks that were tried were successfully blocked."
+    if report.opened:
+        count = len(report.opened)
+        yield "", f"Open because the configuration opens it: {count}, see above."
 
 
 def _why_unproven(report: Report) -> str:
@@ -326,9 +398,11 @@ def _counts(results: Sequence[Result[CatalogueAttack]]) -> dict[str, int]:
     return {"tested": tested, **{outcome: counted[outcome] for outcome in OUTCOMES}}
 
 
-def _document(result: Result[CatalogueAttack]) -> dict[str, Any]:
+def _document(report: Report, result: Result[CatalogueAttack]) -> dict[str, Any]:
     attack = result.attack
-    concerns = result.outcome in {"succeeded", "open"}
+    fix = ""
+    if has_effect(result) and not result.opened_by:
+        fix = _fix(report, [attack]) if result.outcome == "succeeded" else advice([attack])
     return {
         "id": attack.id,
         "family": attack.family.id,
@@ -341,16 +415,18 @@ def _document(result: Result[CatalogueAttack]) -> dict[str, Any]:
         "status": result.status,
         "detail": result.detail,
         "means": attack.impact,
-        "fix": advice([attack]) if concerns else "",
+        "fix": fix,
+        "opened_by": list(result.opened_by),
+        "denied_by": list(result.denied_by),
     }
 
 
-def _add_case(suite: ET.Element, result: Result[CatalogueAttack]) -> None:
+def _add_case(report: Report, suite: ET.Element, result: Result[CatalogueAttack]) -> None:
     attack = result.attack
     case = ET.SubElement(suite, "testcase", classname=attack.family.title, name=attack.title)
     match result.outcome:
         case "succeeded":
-            text = f"{_outcome(result)}; {attack.impact}; {advice([attack])}"
+            text = f"{_outcome(result)}; {attack.impact}; {_fix(report, [attack])}"
             ET.SubElement(case, "failure", message=text)
         case "unclear":
             ET.SubElement(case, "error", message=result.detail)

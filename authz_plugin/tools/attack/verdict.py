@@ -10,7 +10,7 @@ import http
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from authz_plugin.errors import EndpointError
@@ -81,6 +81,9 @@ class Result(Generic[AttackT]):
 
     ``proved`` says that the proof of the attack was found; a success without it follows from
     dockerd's answer alone. ``guard`` and ``rules`` are those that blocked the attack.
+
+    Compared with a configuration, an attack that dockerd has executed was ``opened_by`` keys of the
+    configuration, or the configuration has it ``denied_by`` rules.
     """
 
     attack: AttackT
@@ -90,6 +93,8 @@ class Result(Generic[AttackT]):
     guard: str = ""
     rules: tuple[str, ...] = ()
     status: int | None = None
+    opened_by: tuple[str, ...] = ()
+    denied_by: tuple[str, ...] = ()
 
 
 def read_answer(request: Request, reply: Reply) -> Answer:
@@ -134,6 +139,21 @@ def success(
     """Return the result of an attack that succeeded: for an informational one, ``open``."""
     outcome: Outcome = "open" if attack.informational else "succeeded"
     return Result(attack, outcome, detail, proved, status=status)
+
+
+def has_effect(result: Result[Any]) -> bool:
+    """Return whether dockerd has executed an attack, or would have."""
+    return result.outcome in {"succeeded", "open"}
+
+
+def opened(result: Result[AttackT], keys: tuple[str, ...]) -> Result[AttackT]:
+    """Return the result of an attack with an effect that keys of the configuration open."""
+    return replace(result, outcome="open", opened_by=keys)
+
+
+def got_through(result: Result[AttackT], rules: tuple[str, ...]) -> Result[AttackT]:
+    """Return the result of an attack with an effect that the configuration denies by rules."""
+    return replace(result, outcome="succeeded", denied_by=rules)
 
 
 def _read_refusal(request: Request, reply: Reply) -> Answer | None:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from authz_plugin.cli.options import assembled, policy_options
-from authz_plugin.cli.terminal import json_option, print_json
+from authz_plugin.cli.terminal import EXIT_NO, json_option, print_json
+from authz_plugin.errors import PolicyError
+from authz_plugin.policy import Bundle
+
+
+class _NotSound(click.ClickException):
+    """The policy cannot be used: the answer of the command is no."""
+
+    exit_code = EXIT_NO
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"opa-authz: {self.message}", file, err=True)
 
 
 @click.command()
@@ -20,8 +33,8 @@ def check(*, as_json: bool, **options: Any) -> None:
     Prints the revision of the policy, or every mistake in the settings at once.
 
     \b
-    Exit status: 0 sound, 1 the policy does not compile, 2 wrong command line or
-    settings.
+    Exit status: 0 sound, 3 the policy cannot be used, such as own rules that do
+    not compile, 1 OPA cannot be run, 2 wrong command line or settings.
 
     \b
     Examples:
@@ -29,7 +42,7 @@ def check(*, as_json: bool, **options: Any) -> None:
       opa-authz check --config config.yaml --json
       opa-authz check --profile list
     """
-    with assembled(options) as (_, bundle):
+    with _sound(options) as bundle:
         if as_json:
             print_json(
                 profile=bundle.profile,
@@ -51,3 +64,13 @@ def check(*, as_json: bool, **options: Any) -> None:
             f"sound: profile {bundle.profile}, policy revision {bundle.revision}, "
             f"{len(bundle.packages)} rule packages"
         )
+
+
+@contextmanager
+def _sound(options: Mapping[str, Any]) -> Iterator[Bundle]:
+    """The bundle that the options make, while it is used; raises ``_NotSound``."""
+    try:
+        with assembled(options) as (_, bundle):
+            yield bundle
+    except PolicyError as error:
+        raise _NotSound(str(error)) from error

@@ -14,14 +14,12 @@ from authz_plugin.tools.doctor.finding import Finding
 from authz_plugin.tools.doctor.host import is_loopback
 from authz_plugin.tools.sandbox import Sandbox
 from authz_plugin.tools.validation.checks import Observation, observe
-from authz_plugin.tools.validation.probes import NOTHING, PROBES
+from authz_plugin.tools.validation.probes import ALWAYS_DENIED, NOTHING, PROBES
 
 _SOON: Final = timedelta(days=14)
 _PRIVILEGED: Final = Request.of_json(
     "POST", "/containers/create", {"Image": f"{NOTHING}:none", "HostConfig": {"Privileged": True}}
 )
-_REPEATED_PARAMETER: Final = Request("GET", f"/containers/{NOTHING}/logs?stdout=1&stdout=0")
-"""A request that the plugin refuses under every policy (``request.query``)."""
 
 
 def check_policy(config: Mapping[str, Any], today: date) -> Iterator[Finding]:
@@ -188,12 +186,12 @@ def _denied_request(sandbox: Sandbox | None, client: Client) -> tuple[Request, t
     """
     if sandbox is None:
         return _PRIVILEGED, ()
-    candidates = (_PRIVILEGED, PROBES["plugin.list"], PROBES["swarm.inspect"], _REPEATED_PARAMETER)
+    candidates = (_PRIVILEGED, PROBES["plugin.list"], PROBES["swarm.inspect"], ALWAYS_DENIED)
     for request in candidates:
         record = sandbox.judge(authz_message(request, client)).record
         if record.verdict == "deny":
             return request, tuple(denial.rule for denial in record.denials)
-    return _REPEATED_PARAMETER, ()
+    return ALWAYS_DENIED, ()
 
 
 def _denied_by_other_rules(observation: Observation, sent: str, rules: tuple[str, ...]) -> Finding:

@@ -15,6 +15,9 @@ from authz_plugin.tools.docker_client import Request
 NOTHING: Final = "opa-authz-probe-of-nothing"
 """The name of a container, volume, network, image and plugin that does not exist."""
 
+ALWAYS_DENIED: Final = Request("GET", f"/containers/{NOTHING}/logs?stdout=1&stdout=0")
+"""A request that the plugin refuses under every policy (``request.query``)."""
+
 _UNREACHABLE_REGISTRY: Final = f"127.0.0.1:1/{NOTHING}"  # nothing listens on port 1
 _INVALID_FILTER: Final = (
     "filters=%7B%22opa-authz%22%3A%5B%22none%22%5D%7D"  # not a filter of dockerd

@@ -6,6 +6,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Final
@@ -18,25 +19,29 @@ from authz_plugin.tools.attack.catalogue import select
 from authz_plugin.tools.attack.model import CatalogueAttack
 from authz_plugin.tools.attack.report import Report, lines
 from authz_plugin.tools.docker_client import Endpoint
+from tests.harness.in_process import run_command
 
 ROWS: Final = tuple(
     attack for attack in select(["scenario", "read", "hidden", "swarm"]) if not attack.grpc
 )
 
 
-class _Foreign(BaseHTTPRequestHandler):
+class Foreign(BaseHTTPRequestHandler):
     """Gives one answer to everything."""
 
     status = 404
+    content = b"<html>welcome</html>"
+    headers_: tuple[tuple[str, str], ...] = (("Content-Type", "text/html"),)
 
     def handle_one_request(self) -> None:
         self.raw_requestline = self.rfile.readline(65537)
         if not self.parse_request():
             return
         self.send_response(self.status)
-        self.send_header("Content-Type", "text/html")
+        for name, value in self.headers_:
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(b"<html>welcome</html>")
+        self.wfile.write(self.content)
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
@@ -68,7 +73,7 @@ def report(endpoint: Endpoint, attacks: tuple[CatalogueAttack, ...] = ROWS) -> R
 
 
 def test_a_web_server_that_knows_nothing_is_not_praised_for_blocking(tmp_path: Path) -> None:
-    with serving(tmp_path, _Foreign) as endpoint:
+    with serving(tmp_path, Foreign) as endpoint:
         made = report(endpoint)
     assert {result.outcome for result in made.results} == {"blocked"}
     assert not made.proven
@@ -78,8 +83,32 @@ def test_a_web_server_that_knows_nothing_is_not_praised_for_blocking(tmp_path: P
     assert "PASSED" not in said
 
 
+def test_the_reason_why_nothing_was_compared_with_stands_beside_the_options(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path, Foreign) as endpoint:
+        made = replace(report(endpoint), uncompared="no plugin serves metrics")
+    said = "\n".join(text for _, text in lines(made))
+    assert "Configured   not known: no plugin serves metrics\n" in said
+    assert "name the plugin's settings: --config, --profile, --policies" in said
+    assert made.to_document()["uncompared"] == "no plugin serves metrics"
+
+
+def test_the_command_lists_what_is_blocked_if_asked_to(tmp_path: Path) -> None:
+    listed = "  ✓ 1. Privileged Container Creation (docker run --privileged alpine): blocked by"
+    with serving(tmp_path, Foreign) as endpoint:
+        words = ("attack", f"--host={endpoint.url}", "--only=scenario.privileged")
+        without_metrics = {"OPA_AUTHZ_METRICS_LISTEN": "off"}
+        short = run_command(tmp_path, *words, environment=without_metrics)
+        full = run_command(tmp_path, *words, "--verbose", environment=without_metrics)
+    assert short.returncode == full.returncode == 1
+    assert "(metrics.listen: off)\n" in short.stdout
+    assert listed not in short.stdout
+    assert listed in full.stdout
+
+
 def test_a_web_server_that_says_yes_to_everything_proves_nothing(tmp_path: Path) -> None:
-    class Agreeing(_Foreign):
+    class Agreeing(Foreign):
         status = 200
 
     with serving(tmp_path, Agreeing) as endpoint:
@@ -95,7 +124,7 @@ def test_a_server_that_hangs_up_is_an_error_at_once(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_does_not_come_is_unclear_and_the_rest_is_tried(tmp_path: Path) -> None:
-    class Hanging(_Foreign):
+    class Hanging(Foreign):
         def handle_one_request(self) -> None:
             self.raw_requestline = self.rfile.readline(65537)
             if b"/exec" not in self.raw_requestline and self.parse_request():

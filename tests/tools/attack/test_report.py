@@ -38,8 +38,8 @@ def report(changes: dict[str, Outcome], *ids: str, reached: bool = True) -> Repo
     return Report("unix:///x", preparation, results, created_objects)
 
 
-def text(made: Report) -> str:
-    return "\n".join(text for _, text in lines(made))
+def text(made: Report, *, verbose: bool = False) -> str:
+    return "\n".join(text for _, text in lines(made, verbose=verbose))
 
 
 def test_all_blocked_ends_as_in_the_guide() -> None:
@@ -78,6 +78,19 @@ def test_one_success_is_critical_and_takes_what_it_breaks_off_the_list() -> None
     assert "Privileged container creation" in said
     assert "Your deployment is protected" not in said
     assert made.proven
+
+
+def test_only_what_is_to_be_read_is_listed_and_verbose_lists_all() -> None:
+    made = report({"scenario.exec": "succeeded", "path.case": "unclear"})
+    said, verbose = text(made), text(made, verbose=True)
+    listed = [line for line in said.splitlines() if line.startswith(("  ✓", "  ✗", "  ?", "  i"))]
+    assert [line.split(":")[0].strip()[:4] for line in listed] == ["✗ 9.", "? An"]
+    assert "--verbose lists every attack." in said
+    assert len(said.splitlines()) < 70
+    assert "--verbose" not in verbose
+    for result in made.results:
+        assert f"{result.attack.title}" in verbose
+    assert "  ✓ 1. Privileged Container Creation" in verbose
 
 
 def test_each_success_has_its_meaning_and_its_remedy() -> None:
