@@ -123,11 +123,11 @@ def _environment(tree: Path, wheel: Path, python: str, machine: str) -> None:
     kinds = [f"--platform={name}_{machine}" for name in ("manylinux2014", "manylinux_2_28")]
     target = [*kinds, f"--python-version={python}", "--only-binary=:all:"]
     wheels = _wheels(python, machine, target)
-    _pip("install", *target, "--no-index", "--no-compile", "--find-links", wheels,
-         "--target", site, wheel)  # fmt: skip
+    links = [f"--find-links={folder}" for folder in (wheels, wheel.parent)]
+    name, version, *_ = wheel.name.split("-")  # named by its path, pip would record the path
+    options = [*target, *links, "--no-index", "--no-compile"]
+    _pip("install", *options, "--target", site, f"{name}=={version}")
     shutil.rmtree(site / "bin", ignore_errors=True)
-    for place in site.glob("*.dist-info/direct_url.json"):
-        place.unlink()  # it names the folder in which the wheel was built
 
 
 def _wheels(python: str, machine: str, target: list[str]) -> Path:
