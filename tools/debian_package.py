@@ -93,7 +93,7 @@ def build(wheel: Path, suite: str, into: Path, version: str = __version__) -> Pa
                 item.chmod(0o755 if item.is_dir() or item in _programs(tree) else 0o644)
         tree.chmod(0o755)
         moment = str(get_reproducible_timestamp())
-        options = ["--root-owner-group", "-Zzstd"]
+        options = ["--root-owner-group", "-Zxz", "-z1"]
         date = {"SOURCE_DATE_EPOCH": moment}
         _run("dpkg-deb", *options, "--build", tree, package, environment=date)
     return package
