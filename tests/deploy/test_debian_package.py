@@ -16,6 +16,7 @@ from typing import Final
 
 import click
 import pytest
+from hatchling.builders.utils import get_reproducible_timestamp
 
 from authz_plugin.cli import cli
 from tests.harness.checkout import ROOT, copy_of_checkout
@@ -148,7 +149,7 @@ def test_it_holds_nothing_of_the_machine_on_which_it_was_made(package: Package) 
     named = [name for name, text in package.texts.items() if any(home in text for home in homes)]
     assert named == []
     assert [name for name in package.members if "__pycache__" in name] == []
-    assert {member.mtime for member in package.members.values()} == {1580601600}
+    assert {member.mtime for member in package.members.values()} == {get_reproducible_timestamp()}
 
 
 def test_every_command_has_a_manual_page_that_names_its_options(package: Package) -> None:
