@@ -128,6 +128,8 @@ def _environment(tree: Path, wheel: Path, python: str, machine: str) -> None:
     options = [*target, *links, "--no-index", "--no-compile"]
     _pip("install", *options, "--target", site, f"{name}=={version}")
     shutil.rmtree(site / "bin", ignore_errors=True)
+    for record in site.glob("*.dist-info/RECORD"):
+        record.unlink()  # it names scripts in that folder; the files are dpkg's
 
 
 def _wheels(python: str, machine: str, target: list[str]) -> Path:
