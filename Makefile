@@ -18,7 +18,7 @@ test quick unit rego real check: export GOGC ?= 400
 test quick unit rego real check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
 test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak audit engines check fmt generate lock clean
+.PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak deb deb-test audit engines check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -77,6 +77,12 @@ same-decisions: $(BIN)/.dev $(BIN)/opa ## Have the embedded engine and OPA's ser
 
 soak: $(BIN)/.dev $(BIN)/opa ## An hour of mixed load on a guarded dockerd (needs root; ARGS="--minutes 5")
 	$(BIN)/python -m tests.soak $(ARGS)
+
+deb: $(BIN)/.dev $(BIN)/opa ## Make the Debian package, in dist/ (ARGS="--suite trixie")
+	@$(BIN)/python -m tools.debian_package $(ARGS)
+
+deb-test: $(BIN)/.dev $(BIN)/opa ## Install, upgrade and purge the package in a clean Debian with systemd (needs root)
+	$(PYTEST) tests/installed/debian.py $(ARGS)
 
 engines: $(BIN)/.dev $(BIN)/opa ## Print what the newest Docker has that is not known here (needs Go and the module proxy)
 	$(BIN)/python -m tests.newest $(ARGS)

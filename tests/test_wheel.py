@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from authz_plugin.cli.terminal import EXIT_NO
 from authz_plugin.engine.binary import Opa
 from authz_plugin.policy import SHIPPED
+from tests.harness.checkout import copy_of_checkout
 from tests.harness.plugin import Connection, wait_for
 from tools import policy_data
 
@@ -50,13 +51,7 @@ def run(command: Sequence[str | Path], cwd: Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the working tree without what git ignores."""
-    git = ["git", "-c", "safe.directory=*"]  # the tree may be another user's, as in a container
-    listed = run([*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT)
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    folder = copy_of_checkout(tmp_path_factory.mktemp("checkout"))
     assert not list(folder.glob("policies/**/data.json"))
     return folder
 
@@ -199,9 +194,8 @@ def test_the_installed_wheel_writes_what_a_checkout_has_beside_it(
 ) -> None:
     run([installed / "opa-authz", "deploy", "files", "made"], tmp_path)
     made = files_below(tmp_path / "made")
-    unit = made["systemd/opa-authz.service"]
-    assert f"ExecStart={installed / 'opa-authz'} serve\n" in unit
-    made["systemd/opa-authz.service"] = unit.replace(str(installed), "/usr/local/bin")
+    assert f"ExecStart={installed / 'opa-authz'} serve\n" in made["systemd/opa-authz.service"]
+    made = {name: text.replace(str(installed), "/usr/local/bin") for name, text in made.items()}
     plugin = (checkout / "plugin.json").read_text()
     assert made == files_below(checkout / "deploy") | {"plugin.json": plugin}
 

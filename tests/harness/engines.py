@@ -18,7 +18,7 @@ from typing import Final
 
 CACHE: Final = Path(__file__).parents[2] / ".cache/engines"
 
-_KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _RUNTIME_SUITE: Final = "bookworm"
 _RUNTIME: Final = ("busybox-static", "containerd", "libdevmapper1.02.1", "libseccomp2", "runc")
 
@@ -68,7 +68,7 @@ def prepare(name: str) -> Engine:
     unpack(_RUNTIME_SUITE, _RUNTIME, runtime)
     if name == NEWEST:
         folder = CACHE / f"{NEWEST}-{MOBY}-{_RUNC}-{_CLI_VERSION}"
-        _once(folder, lambda partial: _build(partial, *_newest()))
+        make_once(folder, lambda partial: _build(partial, *_newest()))
     else:
         suite, packages = _DEBIAN[name]
         folder = CACHE / suite
@@ -96,7 +96,7 @@ def prepare_dockerd(moby: str) -> Engine:
     if moby == MOBY:
         return engine
     folder = CACHE / f"moby-{moby}"
-    _once(folder, lambda partial: _build(partial, _dockerd(moby)))
+    make_once(folder, lambda partial: _build(partial, _dockerd(moby)))
     return replace(engine, dockerd=folder / "usr/sbin/dockerd")
 
 
@@ -110,7 +110,7 @@ def installed() -> Engine | None:
 
 def unpack(suite: str, packages: tuple[str, ...], target: Path) -> None:
     """Fetch packages of a Debian suite and unpack them into a folder, unless it is there."""
-    _once(target, lambda partial: _fetch(suite, packages, partial))
+    make_once(target, lambda partial: _fetch(suite, packages, partial))
 
 
 def cli_plugins() -> Path:
@@ -119,7 +119,7 @@ def cli_plugins() -> Path:
     return CACHE / "cli-plugins/usr/libexec/docker/cli-plugins"
 
 
-def _once(target: Path, make: Callable[[Path], None]) -> None:
+def make_once(target: Path, make: Callable[[Path], None]) -> None:
     """Make a folder unless it is there; other processes that need one meanwhile wait."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
@@ -154,7 +154,7 @@ def node_packages(lock: Path) -> Path:
             check=True,
         )
 
-    _once(target, install)
+    make_once(target, install)
     return target
 
 
@@ -212,7 +212,7 @@ def _build(target: Path, *programs: Program) -> None:
 
 def _fetch(suite: str, packages: tuple[str, ...], target: Path) -> None:
     missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]
-    if missing or not _KEYRING.exists():
+    if missing or not KEYRING.exists():
         lacking = ", ".join(missing) or "the package debian-archive-keyring"
         raise RuntimeError(
             f"the tests take real programs out of Debian's packages and need {lacking}; "
@@ -223,7 +223,7 @@ def _fetch(suite: str, packages: tuple[str, ...], target: Path) -> None:
         (apt / folder).mkdir(parents=True)
     (apt / "status").touch()
     (apt / "sources.list").write_text(
-        f"deb [signed-by={_KEYRING}] http://deb.debian.org/debian {suite} main\n"
+        f"deb [signed-by={KEYRING}] http://deb.debian.org/debian {suite} main\n"
     )
     options = [
         f"Dir::State={apt}/state",
