@@ -22,6 +22,12 @@ from authz_plugin.errors import EngineError
 BUNDLE: Final = "site"
 """The name of the bundle in OPA's configuration."""
 
+PERSISTENCE: Final = "/proc/self/cwd/fetched"
+"""The ``persistence_directory`` of OPA's configuration, ``fetched`` in its folder. OPA makes paths
+absolute, and its user may not enter the folders above its own."""
+
+_BLOBS: Final = "fetched/oci/blobs/sha256"
+_BLOBS_KEPT: Final = 6
 _LIMIT: Final = 5.0
 _LOG_LIMIT: Final = 1 << 20
 _STATUS: Final = "/v1/status"
@@ -66,11 +72,16 @@ class BundleClient:
             "" if asked.startswith("0001-") else asked, ": ".join(filter(None, errors))
         )
 
-    def trim_log(self) -> None:
-        """Empty OPA's log when it has grown: it is for a person who looks at a fault."""
+    def trim(self) -> None:
+        """Remove what OPA would let grow: its log, and every bundle that a registry has had."""
         with contextlib.suppress(OSError):
             if self._log.stat().st_size > _LOG_LIMIT:
                 os.truncate(self._log, 0)
+        blobs = self._log.parent.joinpath(_BLOBS).glob("*")
+        with contextlib.suppress(OSError):
+            newest = sorted(blobs, key=lambda blob: blob.stat().st_mtime, reverse=True)
+            for blob in newest[_BLOBS_KEPT:]:
+                blob.unlink()
 
     def stop(self) -> None:
         self._running.stop()

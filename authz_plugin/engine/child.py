@@ -110,7 +110,9 @@ def run(opa: Opa, content: Path, arguments: Sequence[str], log: Path | None = No
     end = time.monotonic() + _START_LIMIT
     while not child.is_healthy():
         if not child.is_running():
-            raise EngineSetupError(f"OPA ended at its start with status {process.returncode}")
+            raise EngineSetupError(
+                f"OPA ended at its start with status {process.returncode}{_last_line(log)}"
+            )
         if time.monotonic() > end:
             child.stop()
             raise EngineSetupError(f"OPA did not come up within {_START_LIMIT:g} s")
@@ -149,6 +151,12 @@ def _spawn(
             start_new_session=True,
             **_unused_user(home),
         )
+
+
+def _last_line(log: Path | None) -> str:
+    """What OPA wrote last, for a message; empty if it wrote nothing or to this process's output."""
+    lines = [] if log is None else log.read_text(errors="replace").splitlines()
+    return f": {lines[-1]}" if lines else ""
 
 
 def _link_program(link: Path, program: int) -> None:

@@ -18,7 +18,14 @@ from typing import Any, Final, Self
 from authz_plugin import fleet_policy
 from authz_plugin.engine import binary, bundle_client
 from authz_plugin.engine.bundle_client import BundleClient
-from authz_plugin.errors import AuthzError, EngineError, SetupError, defect
+from authz_plugin.errors import (
+    AuthzError,
+    EngineError,
+    PolicyError,
+    SettingsError,
+    SetupError,
+    defect,
+)
 from authz_plugin.fleet_policy import FleetPolicy
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Fleet, Settings
@@ -31,7 +38,7 @@ _FIRST_WAIT: Final = 10.0
 
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 60.0
-_RETRY_KEEPING: Final = 30.0
+_RETRY: Final = 30.0
 
 
 class FleetPolicies:
@@ -56,10 +63,11 @@ class FleetPolicies:
         self._generation = 0
         self._files: dict[str, bytes] = {}
         self._policy: FleetPolicy | None = None
-        self._rules = self._folder / "rules"
+        self._rules = self._folder
         self._seen: Any = None
         self._key = b""
-        self._unkept = False
+        self._kept = False
+        self._next_keeping = 0.0
         self._fault = ""
         self._next = 0.0
         self._delay = _FIRST_DELAY
@@ -99,6 +107,7 @@ class FleetPolicies:
             kept = None
         if kept is not None:
             self._policy, self._rules = kept
+            self._kept = True
             self._seen = self._policy.about
             self._note(**_described(self._policy), kept=True)
             return
@@ -141,7 +150,7 @@ class FleetPolicies:
             self._restart_client(now)
             return
         self._ask()
-        if self._unkept:
+        if self._policy is not None and not self._kept and now >= self._next_keeping:
             self._keep()
         policy = self._newer()
         if policy is None:
@@ -153,8 +162,11 @@ class FleetPolicies:
         except Exception as error:  # noqa: BLE001 - a defect must not end the plugin
             self._policy, self._rules = before
             self._refuse(error)
+            if not isinstance(error, PolicyError | SettingsError):
+                self._seen, self._next = None, now + _RETRY  # it may be this host's fault
         else:
             self._note(refused_now=False)
+            self._kept = False
             self._keep()
             self._say(
                 f"policy revision {status.revision} of profile {status.profile} is in force, "
@@ -169,7 +181,7 @@ class FleetPolicies:
 
     def _start_client(self) -> None:
         self._generation += 1
-        previous, home = self._client, self._folder / str(self._generation)
+        previous, home = self._client, self._folder / f"opa-{self._generation}"
         try:
             files, key = _files(self._fleet), self._fleet.key.read_bytes()
             home.mkdir()
@@ -183,7 +195,9 @@ class FleetPolicies:
         self._files, self._key = files, key
         if previous is not None:
             previous.stop()
-            shutil.rmtree(self._folder / str(self._generation - 1), ignore_errors=True)
+        for folder in self._folder.glob("opa-*"):
+            if folder != home:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _restart_client(self, now: float) -> None:
         try:
@@ -204,7 +218,7 @@ class FleetPolicies:
     def _ask(self) -> None:
         """Note what OPA says of the service."""
         assert self._client is not None
-        self._client.trim_log()
+        self._client.trim()
         try:
             status = self._client.status()
         except EngineError as error:
@@ -251,7 +265,8 @@ class FleetPolicies:
         return policy
 
     def _take(self, policy: FleetPolicy) -> None:
-        rules = self._folder / "rules"
+        self._generation += 1
+        rules = self._folder / f"rules-{self._generation}"
         try:
             fleet_policy.write_rules(policy, rules)
         except OSError as error:
@@ -265,13 +280,14 @@ class FleetPolicies:
         try:
             self._rules = fleet_policy.keep(self._policy, self._fleet.folder, self._key)
         except OSError as error:
-            if not self._unkept:
+            if self._next_keeping == 0.0:
                 self._say(f"the policy in force cannot be kept for a restart: {error}")
-            self._unkept = True
-            self._next = time.monotonic() + _RETRY_KEEPING
+            self._next_keeping = time.monotonic() + _RETRY
         else:
-            self._unkept = False
-        self._note(kept=not self._unkept)
+            self._kept, self._next_keeping = True, 0.0
+            for folder in self._folder.glob("rules-*"):
+                shutil.rmtree(folder, ignore_errors=True)
+        self._note(kept=self._kept)
 
     def _refuse(self, error: Exception) -> None:
         reason = str(error) if isinstance(error, AuthzError) else f"a defect, {defect(error)}"
@@ -316,7 +332,7 @@ def opa_configuration(fleet: Fleet, key: bytes) -> dict[str, Any]:
         "keys": {"site": public},
         "bundles": {bundle_client.BUNDLE: bundle},
         "status": {"prometheus": True},
-        "persistence_directory": "fetched",
+        "persistence_directory": bundle_client.PERSISTENCE,
     }
 
 
