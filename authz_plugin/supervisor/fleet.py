@@ -34,11 +34,11 @@ from authz_plugin.supervisor.runtime_folder import open_runtime_folder
 
 _ASK_EVERY: Final = 1.0
 _FIRST_WAIT: Final = 10.0
-"""Seconds that a start waits for a first policy, if none is kept."""
+"""Seconds that a start waits for the service's first answer, if no policy is kept."""
 
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 60.0
-_RETRY: Final = 30.0
+_RETRY: Final = 10.0
 
 
 class FleetPolicies:
@@ -87,8 +87,9 @@ class FleetPolicies:
     ) -> Self:
         """Begin to fetch, and find the policy to start with.
 
-        That is the policy that was in force last. If none is kept, it is the service's, for which
-        this waits ten seconds. Raises ``SetupError`` if nothing can be fetched with the settings.
+        That is the policy that was in force last. If none is kept, it is the service's, for whose
+        answer this waits ten seconds. Raises ``SetupError`` if nothing can be fetched with the
+        settings.
         """
         made = cls(fleet, binary.find(settings.opa.binary), shared_status, say)
         try:
@@ -112,7 +113,7 @@ class FleetPolicies:
             self._note(**_described(self._policy), kept=True)
             return
         end = time.monotonic() + _FIRST_WAIT
-        while self._policy is None and time.monotonic() < end:
+        while not (self._policy or self._seen or self._fault) and time.monotonic() < end:
             time.sleep(0.1)
             self._ask()
             policy = self._newer()

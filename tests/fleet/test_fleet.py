@@ -61,8 +61,9 @@ def allows(plugin: Plugin, message: dict[str, str]) -> bool:
     return bool(plugin.post(REQUEST, message)["Allow"])
 
 
-def says(plugin: Plugin, text: str, limit: float = 20) -> None:
-    wait_for(lambda: text in plugin.log, f"{text!r} in the log", limit)
+def says(plugin: Plugin, text: str, times: int = 1, limit: float = 30) -> None:
+    """Wait until the plugin's log has a text as often as that."""
+    wait_for(lambda: plugin.log.count(text) >= times, f"{text!r} in the log", limit)
 
 
 def fetching_opa(plugin: Plugin) -> int:
@@ -166,7 +167,7 @@ def test_the_last_policy_decides_after_a_restart_without_the_service(
         plugin.reload()
         assert (allows(plugin, LIST_VOLUMES), allows(plugin, VERSION)) == (True, False)
         with running_nginx(tmp_path / "nginx2", port):
-            says(plugin, "answers again", 60)
+            says(plugin, "answers again", limit=60)
 
 
 def test_what_the_site_did_not_sign_is_refused(
@@ -230,7 +231,7 @@ def document_of(site: Site) -> dict[str, Any]:
     return found
 
 
-REFUSED = [
+REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"format": 2}, "update the plugin"),
     ({"format": 0}, "build it again"),
     ({"at_least": "9.1"}, "the bundle needs opa-authz 9.1"),
@@ -255,8 +256,7 @@ def test_a_signed_policy_that_cannot_be_served_is_refused_and_the_old_one_stays(
             about = {"revision": f"bad{number}", "built": "2100-01-01T00:00:00+00:00"}
             bad = {**document_of(site), "about": about, **change}
             (nginx.files / "hosts/build.tar.gz").write_bytes(signed(site, bad))
-            refused = "the fetched policy is refused, the one in force stays"
-            wait_for(lambda n=number: plugin.log.count(refused) == n, reason, 30)  # type: ignore[misc]
+            says(plugin, "the fetched policy is refused, the one in force stays", times=number)
             assert reason in plugin.log.splitlines()[-1]
             assert (allows(plugin, LIST), allows(plugin, LIST_VOLUMES)) == (True, False)
         site.write(OPEN_VOLUMES)
@@ -295,8 +295,7 @@ def test_a_registry_hands_out_policies_too(tmp_path: Path, site: Site) -> None:
             site.write(OPEN_VOLUMES)
             for number in range(1, 4):
                 revision = site.build(*push, f"--at-least=0.0.{number}")["policy_revision"]
-                in_force = f"from the bundle of revision {revision}"
-                wait_for(lambda n=number: plugin.log.count(in_force) == n, "the bundle", 20)  # type: ignore[misc]
+                says(plugin, f"from the bundle of revision {revision}", times=number)
             assert allows(plugin, LIST_VOLUMES)
             fetched = Path(f"/proc/{fetching_opa(plugin)}/cwd/fetched/oci/blobs/sha256")
             wait_for(lambda: len(list(fetched.iterdir())) <= 6, "old bundles to be removed")
@@ -340,7 +339,7 @@ def test_a_new_token_is_used_without_a_restart(
     host.write()
     push()
     with host.running() as plugin:
-        says(plugin, "401")
+        says(plugin, "Unauthorized")
         assert not allows(plugin, LIST)
         shutil.copy(nginx.token_file, wrong)
         says(plugin, "is in force")
