@@ -38,8 +38,8 @@ class Change:
     - ``add``: add the denied value to the list at ``key``;
     - ``remove``: remove the denied value from the list or map at ``key``;
     - ``set``: set ``key`` to ``to``;
-    - ``function``: call ``authz_plugin.tools.learning.denials.FUNCTIONS[function]``, which may
-      use ``key``.
+    - ``function``: call ``authz_plugin.tools.config_changes.denials.FUNCTIONS[function]``, which
+      may use ``key``.
 
     ``source`` is ``(fact, part)``: instead of the denied value, the key ``part`` of each entry of
     ``fact`` in the input document that has the denial's field is added or removed.
@@ -94,7 +94,7 @@ class Danger:
 
     ``harmless`` are values without a danger; ``values`` has a description for each dangerous value,
     or for a prefix followed by ``*``; ``otherwise`` is the description for all other values.
-    ``function`` names a function in ``authz_plugin.tools.learning.denials.DANGERS``.
+    ``function`` names a function in ``authz_plugin.tools.config_changes.denials.DANGERS``.
     """
 
     harmless: tuple[str, ...] = ()

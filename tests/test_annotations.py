@@ -21,7 +21,7 @@ from authz_plugin.hostpaths import SHIPPED
 from authz_plugin.journal.masking import may_hold_secret
 from authz_plugin.own_rules import DECISION_RULES, OWN_RULES, PLUGIN_RULES
 from authz_plugin.rules import RULES, Change, Danger
-from authz_plugin.tools.learning.denials import DANGERS, FUNCTIONS
+from authz_plugin.tools.config_changes.denials import DANGERS, FUNCTIONS
 from tests.generate.annotations import faults, inspected
 from tests.generate.rules import rules
 

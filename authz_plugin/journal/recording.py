@@ -4,17 +4,21 @@ A string of the input document is written to the audit file only if ``_ALWAYS`` 
 if the annotation ``records`` of a shipped rule names it and it holds no secret. Every other
 string is replaced by ``***``, so that a new field is hidden until a rule names it. Empty values are
 omitted, and restored when a recording is read.
+
+The User-Agent of this project's own tools is recorded as well, so that ``learn`` can leave out
+their requests. Any client can send it: nothing may be allowed for its sake.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import orjson
 
-from authz_plugin import renamed
+from authz_plugin import __version__, renamed
 from authz_plugin.dockerd.gojson import Array, Bytes, Map, Pointer, Shape, Slice, String, Struct
 from authz_plugin.dockerd.routes import OPERATIONS, STREAM
 from authz_plugin.hostpaths import SHIPPED
@@ -82,7 +86,17 @@ def _empty() -> Mapping[str, Any]:
 _EMPTY: Final = _empty()
 """The values of the keys that the recorded form of a document omits."""
 
+Tool = Literal["attack", "doctor", "report", "validate"]
+"""A command that sends requests to dockerd."""
+
+_TOOL: Final = re.compile(rf"opa-authz/[0-9][0-9a-z.]{{0,15}} ({'|'.join(get_args(Tool))})")
+
 _Write = Callable[[Any], Any]
+
+
+def agent_of(tool: Tool) -> str:
+    """The User-Agent with which a tool sends its requests to dockerd."""
+    return f"opa-authz/{__version__} {tool}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,14 @@ class AuditedDecision:
     def caller(self) -> str:
         """The user, or the first digits of the certificate's fingerprint, or ``NOBODY``."""
         return self.record["user"] or self.record["certificate"][:_FINGERPRINT] or NOBODY
+
+    @property
+    def tool(self) -> str:
+        """The tool of this project that the request says to come from; empty for none, or if no
+        input was recorded. Any client can say so."""
+        headers = {} if self.document is None else self.document["request"]["headers"]
+        found = _TOOL.fullmatch(headers.get("user-agent", ""))
+        return "" if found is None else found[1]
 
 
 def recorded(document: Mapping[str, Any]) -> bytes | None:
@@ -176,6 +198,9 @@ def _request(request: Mapping[str, Any]) -> dict[str, Any]:
     kept["uri"] = masked_text(request["uri"].partition("?")[0])
     for name, shown in (("query", _QUERY), ("headers", _HEADERS)):
         kept[name] |= {key: _shown(value) for key, value in request[name].items() if key in shown}
+    agent = request["headers"].get("user-agent", "")
+    if _TOOL.fullmatch(agent):
+        kept["headers"]["user-agent"] = agent
     return kept
 
 

@@ -2,12 +2,14 @@
 
 It connects to an endpoint (unix socket, TCP, TCP with TLS) and makes one HTTP/1.1 exchange on each
 connection. It follows no redirects, repeats no request and adds no headers but those in
-``Request.to_bytes``: tools that test a daemon's reaction to a request depend on its exact bytes.
+``Request.to_bytes`` and the endpoint's User-Agent: tools that test a daemon's reaction to a request
+depend on its exact bytes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -25,6 +27,7 @@ DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 _MAX_REPLY: Final = 32 << 20
 """Bytes of a reply's body that are read."""
 
+_AGENT: Final = "User-Agent"
 _TCP_PORT: Final = 2375
 _TLS_PORT: Final = 2376
 
@@ -124,12 +127,22 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A Docker endpoint: the path of a ``unix`` socket, or an ``address`` (host, port)."""
+    """A Docker endpoint: the path of a ``unix`` socket, or an ``address`` (host, port).
+
+    ``agent`` is the User-Agent of requests that have none; they stay without one if it is empty.
+    """
 
     url: str
     unix: Path | None = None
     address: tuple[str, int] = ("", 0)
     tls: Tls | None = None
+    agent: str = ""
+
+    def with_agent(self, request: Request) -> Request:
+        """Return a request with the User-Agent of this endpoint, after its other headers."""
+        if not self.agent or any(name.lower() == _AGENT.lower() for name, _ in request.headers):
+            return request
+        return dataclasses.replace(request, headers=(*request.headers, (_AGENT, self.agent)))
 
     def connect(self, timeout: float) -> socket.socket:
         """Open a connection with a timeout in seconds; raises ``EndpointError`` if it fails."""
@@ -172,7 +185,8 @@ def exchange(endpoint: Endpoint, request: Request, timeout: float = 30.0) -> Rep
     ``timeout`` is in seconds, for each operation on the socket. Raises ``EndpointError`` if there
     is no reply.
     """
-    return exchange_bytes(endpoint, request.to_bytes(), request.method, timeout)
+    wire = endpoint.with_agent(request).to_bytes()
+    return exchange_bytes(endpoint, wire, request.method, timeout)
 
 
 def exchange_bytes(endpoint: Endpoint, request: bytes, method: str, timeout: float = 30.0) -> Reply:

@@ -24,7 +24,7 @@ RULES_FILE: Final = _ROOT / "authz_plugin/rules.json"
 _RULES: Final = _ROOT / "policies/docker/authz/rules"
 _SCHEMAS: Final = _ROOT / "policies/schemas"
 _STANDARDS: Final = _ROOT / "authz_plugin/tools/compliance/standards"
-_DENIALS: Final = _ROOT / "authz_plugin/tools/learning/denials.py"
+_DENIALS: Final = _ROOT / "authz_plugin/tools/config_changes/denials.py"
 
 _KNOWN: Final[Mapping[str, type | tuple[type, ...]]] = {
     "id": str,

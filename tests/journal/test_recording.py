@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import jsonschema
 import orjson
@@ -23,7 +23,14 @@ from authz_plugin.document import input_document
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import Refused
 from authz_plugin.hostpaths import LocalHostPaths, UnseenHostPaths
-from authz_plugin.journal.recording import LONGEST, recorded, restored
+from authz_plugin.journal.recording import (
+    LONGEST,
+    AuditedDecision,
+    Tool,
+    agent_of,
+    recorded,
+    restored,
+)
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from tests.conftest import with_policy
 from tests.corpus import recorded as corpus
@@ -74,6 +81,37 @@ def of_the_corpus() -> list[dict[str, Any]]:
             said["operation"], said["references"] = made["operation"]["id"], []
         sorts.setdefault(orjson.dumps(said), made)
     return list(sorts.values())
+
+
+@pytest.mark.parametrize("tool", get_args(Tool))
+def test_the_user_agent_of_an_own_tool_is_recorded(tool: Tool) -> None:
+    read = again(asked_by(agent_of(tool)))
+    assert read["request"]["headers"]["user-agent"] == agent_of(tool)
+    assert AuditedDecision(1, {}, read).tool == tool
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "Docker-Client/29.0.0 (linux)",
+        "opa-authz/1.0 learn",
+        "opa-authz/1.0 doctor hunter2",
+        "opa-authz/hunter2 doctor",
+        "hunter2 opa-authz/1.0 doctor",
+        "opa-authz/1.0 doctor\n",
+    ],
+)
+def test_any_other_user_agent_is_hidden_and_names_no_tool(agent: str) -> None:
+    read = again(asked_by(agent))
+    assert read["request"]["headers"]["user-agent"] == "***"
+    assert AuditedDecision(1, {}, read).tool == ""
+
+
+def asked_by(agent: str) -> dict[str, Any]:
+    """The input document of a request with a User-Agent."""
+    made = document({"RequestMethod": "GET", "RequestUri": "/info"})
+    made["request"]["headers"] = {"user-agent": agent}
+    return made
 
 
 QUERIES: Final = {

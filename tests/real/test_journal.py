@@ -247,9 +247,13 @@ def test_a_full_disk_is_told_and_denies_where_the_operator_chose_that(watched: W
     wait_for(lambda: "audit_resumed" in watched.plugin.log, "the end of it")
     _, findings = chain.verify(watched.audit)
     assert not [finding for finding in findings if finding.is_fault]
-    audited = {link.document.get("decision_id") for link in chain.read_links(watched.audit)}
     logged = {r["decision_id"] for r in watched.plugin.records() if r.get("decision_id")}
-    wait_for(lambda: logged <= audited, "every decision in the audit file")
+    wait_for(lambda: logged <= audited(watched), "every decision in the audit file")
+
+
+def audited(watched: Watched) -> set[Any]:
+    """The ids of the decisions in the audit file, which is written after the log may have been."""
+    return {link.document.get("decision_id") for link in chain.read_links(watched.audit)}
 
 
 def is_denied_for_want_of_records(dockerd: Dockerd) -> bool:

@@ -121,3 +121,22 @@ def test_a_day_in_warn_mode_becomes_a_policy_under_which_it_passes_but_for_the_a
     assert group["was"]["warnings"] == ["privileged.container"]
     same = opa_authz("replay", f"--config={learned_settings}", "--since=1h")
     assert same.exit_code == 0, same.output
+
+
+def test_what_doctor_asked_of_a_daemon_is_not_learned(host: Host) -> None:
+    host.audit.unlink(missing_ok=True)
+    warn = host.settings("doctor.yaml", "profile: production\nmode: warn\n")
+    with running_plugin(
+        host.folder,
+        f"--config={warn}",
+        socket_=Path(f"/run/docker/plugins/{host.name}.sock"),
+        data_root=host.dockerd.data_root,
+    ) as plugin:
+        host.dockerd.reload({"authorization-plugins": [host.name]})
+        host.lives(("network ls",))
+        opa_authz("doctor", f"--host=unix://{host.dockerd.socket}", f"--config={warn}")
+        assert plugin.stop() == 0
+    learned = json.loads(opa_authz("learn", f"--config={warn}", "--json").stdout)
+    (doctor,) = learned["own_tools"]
+    assert (doctor["tool"], doctor["requests"] > 1) == ("doctor", True)
+    assert learned["configuration"]["operations"] == {"network.list": "allow"}

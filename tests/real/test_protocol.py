@@ -48,7 +48,7 @@ def is_guarded(dockerd: Dockerd) -> bool:
 
 def test_an_idle_plugin_answers_at_once(production: Guarded) -> None:
     production.succeeds("ps")
-    times = []
+    times: list[float] = []
     while not times or (times[-1] >= 0.5 and len(times) < 3):  # a busy machine may be late once
         time.sleep(4)
         started = time.monotonic()

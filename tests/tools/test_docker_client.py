@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import ssl
 import threading
@@ -89,6 +90,22 @@ def test_a_chunked_body_has_no_length(tmp_path: Path) -> None:
         exchange(endpoint, Request("POST", "/x", (), b"x" * 26, chunked=True))
     assert b"Content-Length" not in served.heard
     assert served.heard.endswith(b"\r\n\r\n1a\r\n" + b"x" * 26 + b"\r\n0\r\n\r\n")
+
+
+def test_an_endpoint_names_who_asks_unless_the_request_does(tmp_path: Path) -> None:
+    for headers, agents in (
+        ((("X-A", "1"),), [b"User-Agent: opa-authz/1 doctor"]),
+        ((("user-agent", "mine"),), [b"user-agent: mine"]),
+    ):
+        folder = tmp_path / headers[0][0]
+        folder.mkdir()
+        with unix_peer(folder) as (served, endpoint):
+            exchange(
+                dataclasses.replace(endpoint, agent="opa-authz/1 doctor"),
+                Request("GET", "/x", headers),
+            )
+        lines = served.heard.split(b"\r\n")
+        assert [line for line in lines if line.lower().startswith(b"user-agent")] == agents
 
 
 def test_bytes_are_sent_as_bytes(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ _TIMEOUT: Final = 30.0
 
 def send(endpoint: Endpoint, template: RequestTemplate, request: Request) -> Reply:
     """Send a rendered request and return the answer to it; raises ``EndpointError``."""
-    wire = template.preceding + wire_format(template, request)
+    wire = template.preceding + wire_format(template, endpoint.with_agent(request))
     if template.preceding:
         return _exchange_second(endpoint, wire, request.method)
     return exchange_bytes(endpoint, wire, request.method, _TIMEOUT)

@@ -98,7 +98,7 @@ def attack(
     if as_list:
         _show_catalogue(attacks, as_json=as_json)
         return
-    endpoint = endpoint_of(options)
+    endpoint = endpoint_of(options, "attack")
     # An interrupt is obeyed between two attacks, so that every object requested can be removed.
     with Progress("attacks") as progress, recorded(_tell_interrupted) as interrupted:
 

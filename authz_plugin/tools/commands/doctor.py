@@ -86,7 +86,7 @@ def doctor(as_json: bool, **options: Any) -> None:
       opa-authz doctor --json | jq '.findings[] | select(.severity == "critical")'
       opa-authz doctor --root /host -H unix:///host/run/docker.sock
     """
-    endpoint = endpoint_of(options)
+    endpoint = endpoint_of(options, "doctor")
     host = host_of(options, endpoint)
     with working("examining the host"):
         examination = examine(host, client_of(endpoint), lambda: load_settings(options))

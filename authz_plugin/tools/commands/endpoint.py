@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from authz_plugin.errors import SettingsError
+from authz_plugin.journal.recording import Tool, agent_of
 from authz_plugin.tools.authz_message import Client, client_with
 from authz_plugin.tools.docker_client import DEFAULT_HOST, Endpoint, Tls, find_endpoint
 
@@ -37,16 +39,18 @@ def endpoint_options(command: _F) -> _F:
     return command
 
 
-def endpoint_of(options: dict[str, Any]) -> Endpoint:
+def endpoint_of(options: dict[str, Any], tool: Tool) -> Endpoint:
     """Remove the endpoint options from a command's options, and return the endpoint.
 
-    Raises ``SettingsError`` for a host that is not a Docker endpoint.
+    ``tool`` is the command; requests to the endpoint name it in their User-Agent. Raises
+    ``SettingsError`` for a host that is not a Docker endpoint.
     """
     host = options.pop("host")
     ca, certificate, key = (options.pop(name) for name in ("tlscacert", "tlscert", "tlskey"))
     tls = Tls(verify=True, ca=ca, certificate=certificate, key=key)
     given = any((ca, certificate, key))
-    return find_endpoint(host, tls if given else None, os.environ, Path.home())
+    found = find_endpoint(host, tls if given else None, os.environ, Path.home())
+    return replace(found, agent=agent_of(tool))
 
 
 def client_of(endpoint: Endpoint) -> Client:

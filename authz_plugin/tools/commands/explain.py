@@ -18,6 +18,12 @@ from authz_plugin.journal.recording import restored
 from authz_plugin.tools import sandbox
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.commands.endpoint import client_of_file
+from authz_plugin.tools.commands.grant_option import (
+    current_grants,
+    grant_option,
+    warn_of_unmet,
+)
+from authz_plugin.tools.config_changes.gate import Gate
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.explanation import capture, report
 from authz_plugin.tools.explanation.candidates import Change
@@ -43,9 +49,16 @@ Given = bytes | Request | Mapping[str, Any]
     metavar="FILE",
     help="Where to look a decision's id up: audit file or log; - is input.  [default: audit.file]",
 )
+@grant_option
 @json_option
 @click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED)
-def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **options: Any) -> None:
+def explain(
+    subject: tuple[str, ...],
+    policy: Path | None,
+    named: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
     r"""Say why a request is denied, and what would allow it.
 
     SUBJECT is one of:
@@ -62,6 +75,11 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
     asks, each rule that denied or warned with its file and line, and the smallest change of
     configuration that would allow it, which is tried on the policy before it is shown.
 
+    What leads out of a container (privileged mode, the host's namespaces, devices and system
+    paths, the Docker socket, plugins and the like), drops a demand of your configuration or may
+    allow more than the request is withheld: what it means is printed, and the change itself only
+    if you name it with --grant.
+
     \b
     Exit status: 0 everything would be allowed, 3 something would be denied,
     1 it cannot be explained, 2 wrong command line or settings.
@@ -72,10 +90,12 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
       journalctl -u opa-authz -o cat | opa-authz explain 3f2a9c0d51e7b846 --log -
       opa-authz explain --profile devcontainer --user alice request.http
       opa-authz explain --policy ./policies -- docker ps
+      opa-authz explain --grant capabilities.add=SYS_ADMIN request.http
     """
     client = _client(options.pop("user"), options.pop("cert"))
     log = options.pop("log")
     settings = load_settings(options)
+    gate = Gate(current_grants(named, settings))
     if log is None and settings.audit.file is not None:
         log = str(settings.audit.file)
     with sandbox.open_sandbox(settings, policy) as opened:
@@ -94,12 +114,13 @@ def explain(subject: tuple[str, ...], policy: Path | None, as_json: bool, **opti
         denied = sum(not explanation.judgement.allow for explanation in explained)
         change = explainer.change_for([request for _, request in requests]) if denied > 1 else None
         if as_json:
-            _print_json(explained, records, change)
+            _print_json(explained, records, change, gate)
         else:
             for record in records:
                 _print_lines(report.record_lines(record, explainer.sources))
                 print_line("")
-            _print(explained, denied, change)
+            _print(explained, denied, change, gate)
+    warn_of_unmet(gate.unmet)
     if denied or any(record.get("verdict") != "allow" for record in records):
         sys.exit(EXIT_NO)
 
@@ -108,20 +129,26 @@ def _print_json(
     explained: Sequence[Explanation],
     records: Sequence[Mapping[str, Any]],
     change: Sequence[Change] | None,
+    gate: Gate,
 ) -> None:
     print_json(
-        requests=[report.to_document(explanation) for explanation in explained],
+        requests=[report.to_document(explanation, gate) for explanation in explained],
         records=[{k: v for k, v in record.items() if k != "input"} for record in records],
-        change_for_all=report.change_document(change),
+        change_for_all=report.change_document(change, gate),
     )
 
 
-def _print(explained: Sequence[Explanation], denied: int, change: Sequence[Change] | None) -> None:
+def _print(
+    explained: Sequence[Explanation],
+    denied: int,
+    change: Sequence[Change] | None,
+    gate: Gate,
+) -> None:
     for explanation in sorted(explained, key=lambda one: one.judgement.allow):  # denied ones first
-        _print_lines(report.lines(explanation))
+        _print_lines(report.lines(explanation, gate))
         print_line("")
     if denied > 1:
-        _print_lines(report.change_lines(change, "all of this"))
+        _print_lines(report.change_lines(change, "all of this", gate))
         print_line("")
     if len(explained) > 1:
         print_line(f"{len(explained)} requests, {denied} denied", "bad" if denied else "good")

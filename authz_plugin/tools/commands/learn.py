@@ -8,15 +8,19 @@ from typing import Any
 
 import click
 
-from authz_plugin import policy
-from authz_plugin.cli.options import current_rule_option, load_settings, policy_options
-from authz_plugin.cli.terminal import Progress, json_option, print_json, print_line
-from authz_plugin.errors import SettingsError, SetupError
+from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.terminal import Progress, json_option, print_json
+from authz_plugin.errors import SetupError
 from authz_plugin.tools.commands.audit_options import (
     AuditSpan,
     audit_file,
     file_option,
     span_options,
+)
+from authz_plugin.tools.commands.grant_option import (
+    current_grants,
+    grant_option,
+    warn_of_unmet,
 )
 from authz_plugin.tools.learning.proposal import Proposal, propose
 from authz_plugin.tools.learning.report import to_document, to_text
@@ -27,12 +31,9 @@ from authz_plugin.tools.sandbox import open_sandbox
 @file_option
 @span_options
 @policy_options
+@grant_option
 @click.option(
-    "--grant",
-    "named",
-    metavar="RULE[=VALUE]",
-    multiple=True,
-    help="Grant something that is withheld, as the proposal names it.",
+    "--own-tools", is_flag=True, help="Learn from requests of opa-authz's own tools, too."
 )
 @json_option
 def learn(
@@ -55,6 +56,9 @@ def learn(
     paths, the Docker socket, plugins and the like) or drops a demand of your configuration is
     withheld: it is listed with who asked for it, and granted only if you name it.
 
+    Requests of attack, doctor, report and validate, which their User-Agent names, are counted and
+    not learned from. Another client that sends this User-Agent gets less proposed, never more.
+
     \b
     Exit status: 0 a proposal was made, 1 it could not be made, 2 wrong
     command line or settings.
@@ -65,27 +69,20 @@ def learn(
       opa-authz learn --grant capabilities.add=SYS_PTRACE > proposal.yaml
       opa-authz learn --json | jq '.withheld[].grant'
     """
-    named = tuple(current_rule_option("--grant", name) for name in named)
+    own_tools = options.pop("own_tools")
     settings = load_settings(options)
-    known = policy.rule_ids() | (policy.rule_ids(settings.policies) if settings.policies else set())
-    for name in named:
-        rule = name.partition("=")[0]
-        if rule not in known:
-            raise SettingsError(
-                "--grant", "", f"{rule} is no rule; docs/reference/rules lists them"
-            )
+    grants = current_grants(named, settings)
     file = audit_file(file, lambda: settings)
     with open_sandbox(settings) as sandbox, Progress("lines read") as progress:
         until = until or datetime.now(UTC)
         span = AuditSpan(file, since, until, progress.show)
-        proposal = propose(sandbox, span.decisions, named)
+        proposal = propose(sandbox, span.decisions, grants, own_tools=own_tools)
     _check(proposal, file)
     if as_json:
         print_json(**to_document(proposal))
     else:
         click.echo(to_text(proposal), nl=False)
-    for name in proposal.unmet:
-        print_line(f"nothing asked for {name}", "warning", err=True)
+    warn_of_unmet(proposal.unmet)
 
 
 def _check(proposal: Proposal, file: Path) -> None:
@@ -93,6 +90,11 @@ def _check(proposal: Proposal, file: Path) -> None:
     survey = proposal.survey
     if not survey.decisions:
         raise SetupError(f"{file} has no decision of that time")
+    if not survey.happened and survey.own_tools:
+        raise SetupError(
+            f"{file} has no decision of that time to learn from but those of opa-authz's own tools "
+            f"({', '.join(survey.own_tools)}); --own-tools learns from them"
+        )
     if not survey.happened:
         raise SetupError(
             f"{file} has {survey.decisions} decisions of that time, and of none that allowed what "

@@ -101,7 +101,7 @@ def report(
       opa-authz report --standard cis --json
       opa-authz report --validation validation.json --doctor doctor.json
     """
-    endpoint = endpoint_of(options)
+    endpoint = endpoint_of(options, "report")
     host = host_of(options, endpoint)
     client = client_of(endpoint)
     with working("examining the host"):

@@ -63,7 +63,7 @@ def validate(
       opa-authz validate --profile devcontainer --junit report.xml
       opa-authz validate -H tcp://10.0.0.5:2376 --tlscert cert.pem --tlskey key.pem
     """
-    endpoint = endpoint_of(options)
+    endpoint = endpoint_of(options, "validate")
     with open_sandbox(load_settings(options)) as sandbox:
         report = carry_out(endpoint, client_of(endpoint), sandbox, image)
     if junit is not None:

@@ -2,5 +2,6 @@
 
 ``subjects`` reads requests and decision records, ``capture`` runs a Docker command line against
 ``stub_daemon`` for its requests. ``reasons`` decides on requests and names the rules, ``changes``
-searches the smallest change of the configuration among ``candidates``, ``report`` formats both.
+searches the smallest change of the configuration among ``candidates``, ``marks`` tells what each of
+them makes possible, ``report`` formats both.
 """

@@ -1,27 +1,40 @@
-"""Enumerates single changes of the configuration that might remove a denial.
+"""Enumerates changes of the configuration that might remove a denial.
 
-They are derived from the configuration's JSON Schema (``policies/schemas/config.json``), the
-configuration in force and the facts of the request. Whether a change removes the denial is not
-known here.
+The first are those that the denial's rule states. The others are derived from the configuration's
+JSON Schema (``policies/schemas/config.json``), the configuration in force and the facts of the
+request. Whether a change removes the denial is not known here. No entry that is added to a list is
+a pattern.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 import jsonschema
 
-from authz_plugin import policy
+from authz_plugin.configuration import config_schema
 from authz_plugin.decision import Denial
+from authz_plugin.rules import Key, Rule
 from authz_plugin.settings import without_required
+from authz_plugin.tools.config_changes.steps import (
+    AddEntry,
+    RemoveEntry,
+    SetValue,
+    Step,
+    WidenLimit,
+    is_literal,
+    place,
+    written,
+)
+from authz_plugin.tools.explanation.marks import Marker, Marks, is_dangerous
 from authz_plugin.tools.sandbox import Judgement
 
-Key = tuple[str, ...]
-"""The path of a configuration key: ``("mounts", "allow")``."""
+Candidate = tuple["Change", ...]
+"""Changes that are made together, in this order: a later one replaces another of the same key."""
 
 Ranked = tuple[int, "Change"]
 """A change with its rank: 0 for the narrowest kind of change, 5 for the widest."""
@@ -35,72 +48,145 @@ _GENERATED_KEYS: Final = frozenset(
 )
 """Keys that the plugin adds to the operator's configuration."""
 
+_ROLE_KEYS: Final = frozenset({"roles", "default_role"})
+"""Keys that say which role a caller has; they are not changed to allow a request."""
+
+_FOR_ALL: Final = frozenset({("exceptions",), ("unmatched_callers",)})
+"""Keys that a role cannot set."""
+
 _EXCEPTION_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A configuration key with a new value, and a description of the change for people."""
+    """A configuration key with a new value.
+
+    ``description`` is for people. ``marks`` say what the change makes possible. ``entry`` is what
+    is added to a list, or removed from it or from a map (``removed``); otherwise it is the value.
+    """
 
     key: Key
     value: Any
     description: str
+    marks: Marks
+    entry: Any
+    removed: bool = False
+    role: str = ""
 
 
-def with_changes(given: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, Any]:
+def with_changes(given: Mapping[str, Any], changes: Iterable[Change]) -> dict[str, Any]:
     """Return a copy of an operator's policy configuration with changes made."""
     config = copy.deepcopy(dict(given))
     for change in changes:
-        place = config
-        for name in change.key[:-1]:
-            place = place.setdefault(name, {})
-        place[change.key[-1]] = change.value
+        key = ("roles", change.role, *change.key) if change.role else change.key
+        place(config, key)[key[-1]] = change.value
     return config
 
 
 def candidates(
     judgement: Judgement,
     denial: Denial,
-    names: Iterable[str],
+    rule: Rule | None,
+    marker: Marker,
     config: Mapping[str, Any],
-    caller_config: Mapping[str, Any],
-) -> Iterator[Change]:
-    """Yield the changes that might remove a denial, the narrowest first.
+) -> list[Candidate]:
+    """Return the changes that might remove a denial: first those without a danger, and of each sort
+    the narrowest first.
 
-    ``names`` are the top-level keys that the rule reads. ``config`` is the whole configuration,
-    ``caller_config`` the part in force for the caller. If the caller has a role, the role is
-    changed. The last candidate sets the rule to warn. Requires a judgement with an input document.
+    ``rule`` is None for a denial whose rule has no metadata, ``marker`` marks the changes for the
+    denial, and ``config`` is the complete configuration that denies. If the caller has a role, the
+    role is changed. One candidate sets the rule to warn. Requires a judgement with an input
+    document.
     """
     assert judgement.document is not None
-    role = _role_of(config, caller_config)
-    prefix: Key = ("roles", role) if role else ()
-    schema = policy.config_schema()
-    values = _candidate_values(judgement.document, denial)
-    finder = _ChangeFinder(schema["$defs"], values, judgement.document)
+    role = judgement.record.role
+    own = config["roles"][role] if role else config
+    stated = [_stated(change.steps, own, marker.of_value()) for change in marker.stated]
+    together = [step for change in marker.stated for step in change.steps]
+    found = [
+        *(changes for changes in stated if len(changes) == 1),
+        *((change,) for change in _enumerated(judgement.document, denial, rule, marker, own)),
+        *_exceptions(judgement, denial, marker, config["exceptions"]),
+        *(changes for changes in stated if len(changes) > 1),
+        _stated(together, own, marker.of_value()),
+    ]
+    if role:
+        found = [tuple(_for_role(change, role) for change in changes) for changes in found]
+    warns = f"rule {denial.rule} only warns, whatever is asked"
+    found.append(
+        (Change(("rules", denial.rule), "warn", warns, marker.of_rule(), "warn", role=role),)
+    )
+    return sorted(
+        filter(None, found), key=lambda changes: any(is_dangerous(c.marks) for c in changes)
+    )
+
+
+def _for_role(change: Change, role: str) -> Change:
+    return change if change.key in _FOR_ALL else replace(change, role=role)
+
+
+def _stated(steps: Iterable[Step], config: Mapping[str, Any], marks: Marks) -> Candidate:
+    """Return steps as changes of a complete configuration; none if it has them already."""
+    settings: dict[str, Any] = copy.deepcopy(dict(config))
+    found = []
+    for step in steps:
+        change = _of_step(step, settings, marks)
+        if change is not None:
+            place(settings, step.key)[step.key[-1]] = change.value
+            found.append(change)
+    return tuple(found)
+
+
+def _of_step(step: Step, settings: dict[str, Any], marks: Marks) -> Change | None:
+    current = place(settings, step.key).get(step.key[-1])
+    match step:
+        case AddEntry(key, item):
+            entry, entries = written(key, item), [_as_written(e) for e in current or ()]
+            return None if entry in entries else _adding(key, entries, entry, marks)
+        case RemoveEntry(key, item) if current is not None and item in current:
+            return _removing(key, current, item, marks)
+        case SetValue(key, value) | WidenLimit(key, value) if value != current:
+            return _setting(key, value, marks)
+    return None
+
+
+def _enumerated(
+    document: Mapping[str, Any],
+    denial: Denial,
+    rule: Rule | None,
+    marker: Marker,
+    config: Mapping[str, Any],
+) -> Iterator[Change]:
+    """Yield the changes of the settings on which a rule depends, the narrowest first."""
+    schema = config_schema()
+    values = _candidate_values(document, denial)
+    finder = _ChangeFinder(schema["$defs"], values, document, marker)
+    names = dict.fromkeys(key.partition(".")[0] for key in (rule.settings if rule else ()))
     found: list[Ranked] = []
     for name in names:
-        if name in schema["properties"] and name in caller_config:
-            found += finder.changes(schema["properties"][name], (name,), caller_config[name])
-    for _, change in sorted(found, key=lambda ranked: ranked[0]):
-        yield Change((*prefix, *change.key), change.value, change.description)
-    yield from _exceptions(judgement, denial, role, config)
-    description = f"rule {denial.rule} only warns, whatever is asked"
-    yield Change((*prefix, "rules", denial.rule), "warn", description)
+        if name in schema["properties"] and name in config and name not in _ROLE_KEYS:
+            found += finder.changes(schema["properties"][name], (name,), config[name])
+    yield from (change for _, change in sorted(found, key=lambda ranked: ranked[0]))
 
 
 def _exceptions(
-    judgement: Judgement, denial: Denial, role: str, config: Mapping[str, Any]
-) -> Iterator[Change]:
+    judgement: Judgement, denial: Denial, marker: Marker, given: Iterable[Mapping[str, Any]]
+) -> Iterator[Candidate]:
     """Yield exceptions of limited duration, for the image that is run or for the caller's role."""
     assert judgement.document is not None
+    role = judgement.record.role
     last = (judgement.record.time + timedelta(days=_EXCEPTION_DAYS)).date().isoformat()
     subject: dict[str, Any] = {"field": denial.field}
+    marks = marker.of_field()
     if isinstance(denial.value, str | int | float):
         subject = {"value": denial.value}
+        marks = marker.of_value()
+        if str(denial.value) not in {mark.value for mark in marks}:
+            subject["field"] = denial.field
     images = [image for image in judgement.document["images"] if image["action"] == "run"]
     names = sorted({name for image in images for name in image["names"]}, key=len, reverse=True)
-    conditions = [{"image": name} for name in names] + ([{"role": role}] if role else [])
-    for when in conditions:
+    conditions = [{"image": name} for name in filter(is_literal, names)]
+    for when in conditions + ([{"role": role}] if role else []):
         exception = {
             "rule": denial.rule,
             **subject,
@@ -108,18 +194,10 @@ def _exceptions(
             "expires": last,
             "reason": "say here why",
         }
-        given = [_without_generated_keys(other) for other in config["exceptions"]]
+        others = [_as_written(other) for other in given]
         whom = ", ".join(f"{name} {value}" for name, value in when.items())
         description = f"excepts {whom} from {denial.rule} until {last}"
-        yield Change(("exceptions",), [*given, exception], description)
-
-
-def _role_of(config: Mapping[str, Any], caller_config: Mapping[str, Any]) -> str:
-    """Return the name of the role with this configuration, or an empty string for none."""
-    for name, role in config.get("roles", {}).items():
-        if role == caller_config:
-            return str(name)
-    return ""
+        yield (Change(("exceptions",), [*others, exception], description, marks, exception),)
 
 
 def _candidate_values(document: Mapping[str, Any], denial: Denial) -> list[Any]:
@@ -163,15 +241,21 @@ class _ChangeFinder:
     """Finds every single change at or below a configuration key.
 
     ``definitions`` are the ``$defs`` of the configuration's schema, ``values`` what may be added to
-    lists or set as a number, and ``document`` is the input document of the request.
+    lists or set as a number, ``document`` is the input document of the request, and ``marker``
+    marks the changes.
     """
 
     def __init__(
-        self, definitions: Mapping[str, Any], values: Sequence[Any], document: Mapping[str, Any]
+        self,
+        definitions: Mapping[str, Any],
+        values: Sequence[Any],
+        document: Mapping[str, Any],
+        marker: Marker,
     ) -> None:
         self._definitions = definitions
         self._values = values
         self._document = document
+        self._marker = marker
 
     def changes(self, schema: Mapping[str, Any], key: Key, current: Any) -> Iterator[Ranked]:
         """Yield the changes of a key with a schema and a current value, with their ranks."""
@@ -183,9 +267,9 @@ class _ChangeFinder:
         elif isinstance(current, list):
             yield from self._in_list(schema["items"], key, current)
         elif isinstance(current, bool):
-            yield 3, _set(key, not current)
+            yield 3, self._set(key, not current)
         elif "enum" in schema:
-            yield from ((4, _set(key, value)) for value in schema["enum"] if value != current)
+            yield from ((4, self._set(key, value)) for value in schema["enum"] if value != current)
         elif isinstance(current, int | float):
             yield from self._in_number(schema, key, current)
 
@@ -202,7 +286,7 @@ class _ChangeFinder:
     ) -> Iterator[Ranked]:
         operation = self._document["operation"]
         if key == ("operations",):
-            yield 1, _set((*key, operation["id"]), "allow")
+            yield 1, self._set((*key, operation["id"]), "allow")
             return
         properties = schema.get("properties", {})
         names = [operation["section"]] if key == ("sections",) else list(properties)
@@ -218,9 +302,13 @@ class _ChangeFinder:
     ) -> Iterator[Ranked]:
         """Yield changes of a map whose keys are free, from the request's names and values."""
         for name, value in self._names_and_values():
-            values = [*current.get(name, []), value] if schema.get("type") == "array" else value
+            if not is_literal(name) or (isinstance(value, str) and not is_literal(value)):
+                continue
+            is_list = schema.get("type") == "array"
+            values = [*current.get(name, []), value] if is_list else value
             if self._is_valid(schema, values):
-                yield 1, Change((*key, name), values, f"{_dotted(key)} takes {name}={value}")
+                text = f"{_dotted(key)} takes {name}={value}"
+                yield 1, Change((*key, name), values, text, self._marker.of_other(), value)
         for name in current:
             yield from self.changes(schema, (*key, name), current[name])
 
@@ -235,22 +323,26 @@ class _ChangeFinder:
 
     def _in_list(self, schema: Mapping[str, Any], key: Key, current: list[Any]) -> Iterator[Ranked]:
         schema = self._dereferenced(schema)
-        given = [_without_generated_keys(item) for item in current]
+        given = [_as_written(item) for item in current]
         for value in self._values:
+            if isinstance(value, str) and not is_literal(value):
+                continue
             for item in _as_items(schema, value):
                 if item not in given and self._is_valid(schema, item):
-                    description = f"adds {_item_text(item)} to {_dotted(key)}"
-                    yield 0, Change(key, [*given, item], description)
+                    marks = self._marker.of_entry(AddEntry(key, item))
+                    yield 0, _adding(key, given, item, marks)
         for item in given:
-            rest = [other for other in given if other != item]
-            yield 5, Change(key, rest, f"takes {_item_text(item)} out of {_dotted(key)}")
+            yield 5, _removing(key, given, item, self._marker.of_other())
 
     def _in_number(self, schema: Mapping[str, Any], key: Key, current: float) -> Iterator[Ranked]:
         for value in self._values:
             if isinstance(value, int) and value != current and self._is_valid(schema, value):
-                yield 2, _set(key, value)
+                yield 2, self._set(key, value)
         if self._is_valid(schema, None):
-            yield 4, _set(key, None)
+            yield 4, self._set(key, None)
+
+    def _set(self, key: Key, value: Any) -> Change:
+        return _setting(key, value, self._marker.of_other())
 
 
 def _as_items(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
@@ -264,7 +356,7 @@ def _as_items(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
         yield value
 
 
-def _without_generated_keys(item: Any) -> Any:
+def _as_written(item: Any) -> Any:
     """Return an item as an operator writes it, without keys and defaults that the plugin adds."""
     if not isinstance(item, Mapping):
         return item
@@ -275,11 +367,25 @@ def _without_generated_keys(item: Any) -> Any:
     }
 
 
-def _set(key: Key, value: Any) -> Change:
+def _adding(key: Key, entries: Sequence[Any], entry: Any, marks: Marks) -> Change:
+    text = f"adds {_item_text(entry)} to {_dotted(key)}"
+    return Change(key, [*entries, entry], text, marks, entry)
+
+
+def _removing(key: Key, current: Any, entry: Any, marks: Marks) -> Change:
+    """``current`` is a list of entries as an operator writes them, or a map."""
+    rest: Any = [other for other in current if other != entry]
+    if isinstance(current, Mapping):
+        rest = {name: value for name, value in current.items() if name != entry}
+    text = f"takes {_item_text(entry)} out of {_dotted(key)}"
+    return Change(key, rest, text, marks, entry, removed=True)
+
+
+def _setting(key: Key, value: Any, marks: Marks) -> Change:
     text = "no limit" if value is None else value
     if isinstance(value, bool):
         text = str(value).lower()
-    return Change(key, value, f"sets {_dotted(key)} to {text}")
+    return Change(key, value, f"sets {_dotted(key)} to {text}", marks, value)
 
 
 def _dotted(key: Key) -> str:

@@ -2,21 +2,28 @@
 
 It tries the candidates of ``candidates``, the narrowest first, on the policy itself, and keeps a
 change that removes a denial and adds none. The returned changes have been decided on together:
-with them, every request is allowed.
+with them, every request is allowed. Dangerous changes are among them; the report withholds them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
+from authz_plugin.decision import Denial
 from authz_plugin.errors import SettingsError
-from authz_plugin.tools.explanation.candidates import Change, candidates, with_changes
+from authz_plugin.tools.config_changes.steps import ConfigChange
+from authz_plugin.tools.explanation.candidates import (
+    Candidate,
+    Change,
+    candidates,
+    with_changes,
+)
+from authz_plugin.tools.explanation.marks import Marker
 from authz_plugin.tools.sandbox import Judgement, Sandbox, Subject
 
 _MAX_ROUNDS: Final = 16
-_ROLE_KEYS: Final = frozenset({"roles", "default_role"})
-"""Configuration keys that say which role a caller has; they are not changed to allow a request."""
 
 
 def smallest_change(sandbox: Sandbox, subjects: Sequence[Subject]) -> list[Change] | None:
@@ -44,34 +51,54 @@ def _allowing(sandbox: Sandbox, subject: Subject, changes: list[Change]) -> list
         found = _next_change(sandbox, subject, judgement, changes)
         if found is None:
             return None
-        change, judgement = found
-        changes = [*(c for c in changes if c.key != change.key), change]
+        more, judgement = found
+        changes = [*changes, *more]
     return changes if judgement is not None and judgement.allow else None
 
 
 def _next_change(
     sandbox: Sandbox, subject: Subject, judgement: Judgement, changes: Sequence[Change]
-) -> tuple[Change, Judgement] | None:
-    """Return the first candidate that removes a denial and adds none, with its judgement."""
+) -> tuple[Candidate, Judgement] | None:
+    """Return the first candidate that removes its denial and adds none, with its judgement.
+
+    If it removes other denials too, it has their marks as well.
+    """
     if judgement.document is None:
         return None
-    before = _denials(judgement)
     config = sandbox.configured(with_changes(sandbox.settings.policy, changes))
-    caller_config = sandbox.config_for(judgement.document, config)
+    markers = {
+        _name(denial): _marker(sandbox, judgement, denial, config)
+        for denial in judgement.record.denials
+    }
     for denial in judgement.record.denials:
-        names = _configuration_keys(sandbox, denial.rule)
-        for change in candidates(judgement, denial, names, config, caller_config):
-            after = _judge(sandbox, subject, [*changes, change])
-            if after is not None and _denials(after) < before:
-                return change, after
+        rule = sandbox.rules.get(denial.rule)
+        for candidate in candidates(judgement, denial, rule, markers[_name(denial)], config):
+            after = _judge(sandbox, subject, [*changes, *candidate])
+            if after is None:
+                continue
+            left = {_name(other) for other in after.record.denials}
+            if left < markers.keys() and _name(denial) not in left:
+                others = markers.keys() - left - {_name(denial)}
+                more = [mark for name in sorted(others) for mark in markers[name].of_value()]
+                return tuple(_marked(change, more) for change in candidate), after
     return None
 
 
-def _configuration_keys(sandbox: Sandbox, rule_id: str) -> list[str]:
-    """Return the top-level configuration keys of the settings that open a rule."""
-    rule = sandbox.rules.get(rule_id)
-    keys = dict.fromkeys(key.partition(".")[0] for key in (rule.settings if rule else ()))
-    return [key for key in keys if key not in _ROLE_KEYS]
+def _marker(
+    sandbox: Sandbox, judgement: Judgement, denial: Denial, config: Mapping[str, Any]
+) -> Marker:
+    assert judgement.document is not None
+    role = judgement.record.role
+    own, given = (whole["roles"][role] if role else whole for whole in (config, sandbox.config))
+    return Marker(denial, sandbox.rules.get(denial.rule), judgement.document, own, given)
+
+
+def _marked(change: Change, more: Iterable[ConfigChange]) -> Change:
+    return replace(change, marks=tuple(dict.fromkeys((*change.marks, *more))))
+
+
+def _name(denial: Denial) -> tuple[str, str, str]:
+    return denial.rule, denial.field, str(denial.value)
 
 
 def _judge(sandbox: Sandbox, subject: Subject, changes: Sequence[Change]) -> Judgement | None:
@@ -81,7 +108,3 @@ def _judge(sandbox: Sandbox, subject: Subject, changes: Sequence[Change]) -> Jud
     except SettingsError:
         return None
     return sandbox.judge(subject, config)
-
-
-def _denials(judgement: Judgement) -> set[tuple[str, str, str]]:
-    return {(d.rule, d.field, str(d.value)) for d in judgement.record.denials}

@@ -1,9 +1,14 @@
-"""Formats explanations as text and as JSON."""
+"""Formats explanations as text and as JSON.
+
+Dangerous changes are withheld until ``--grant`` names them, and with them every other change for
+the same requests.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +16,15 @@ from ruamel.yaml import YAML
 
 from authz_plugin.journal.masking import masked_text
 from authz_plugin.rules import AnnotatedRule
+from authz_plugin.tools.config_changes.gate import (
+    WITHHELD,
+    Gate,
+    granted_document,
+    named_text,
+    withheld_document,
+    withheld_lines,
+)
+from authz_plugin.tools.config_changes.steps import ConfigChange
 from authz_plugin.tools.explanation.candidates import Change, with_changes
 from authz_plugin.tools.explanation.reasons import Explanation, Reason
 
@@ -27,7 +41,7 @@ _KINDS: Final = frozenset({"action", "kind", "process", "resource", "type", "use
 _HIDDEN: Final = frozenset({"body", "phase", "request", "version"})
 
 
-def to_document(explanation: Explanation) -> dict[str, Any]:
+def to_document(explanation: Explanation, gate: Gate) -> dict[str, Any]:
     """Return an explanation as the JSON object that ``--json`` prints.
 
     It has the facts of the request and not its body. Secrets are masked.
@@ -43,21 +57,52 @@ def to_document(explanation: Explanation) -> dict[str, Any]:
         "policy_revision": judgement.record.policy_revision,
         "facts": _masked({k: v for k, v in document.items() if k not in _HIDDEN}),
         "rules": [_reason(reason) for reason in explanation.reasons],
-        "change": change_document(explanation.changes),
+        "change": change_document(explanation.changes, gate),
     }
 
 
-def change_document(changes: Sequence[Change] | None) -> dict[str, Any] | None:
-    """Return changes as ``--json`` prints them: descriptions, and keys of the settings file."""
+def change_document(changes: Sequence[Change] | None, gate: Gate) -> dict[str, Any] | None:
+    """Return changes as ``--json`` prints them.
+
+    ``words`` are their descriptions, ``settings`` keys of the settings file. ``grants`` and
+    ``withheld`` have the form in which ``learn`` prints them; if anything is withheld, the others
+    are empty.
+    """
     if changes is None:
         return None
+    withheld = _withheld(changes, gate)
+    shown = () if withheld else changes
     return {
-        "words": [change.description for change in changes],
-        "settings": with_changes({}, changes),
+        "words": [change.description for change in shown],
+        "settings": with_changes({}, shown),
+        "grants": [_granted(change) for change in shown],
+        "withheld": [withheld_document(role, mark) for role, mark in withheld],
     }
 
 
-def lines(explanation: Explanation) -> Iterator[Line]:
+def _withheld(changes: Iterable[Change], gate: Gate) -> list[tuple[str, ConfigChange]]:
+    """The roles and marks of changes that the gate withholds, each name with a danger once."""
+    marks = [(change.role, replace(mark, steps=())) for change in changes for mark in change.marks]
+    return [(role, mark) for role, mark in dict.fromkeys(marks) if gate.withholds(mark)]
+
+
+def _granted(change: Change) -> dict[str, Any]:
+    return granted_document(
+        change.role,
+        change.key,
+        change.entry,
+        removed=change.removed,
+        rules={mark.rule for mark in change.marks},
+        values={mark.value for mark in change.marks},
+        dangers=_dangers(change),
+    )
+
+
+def _dangers(change: Change) -> set[str]:
+    return {mark.danger for mark in change.marks} - {""}
+
+
+def lines(explanation: Explanation, gate: Gate) -> Iterator[Line]:
     """Yield an explanation as lines of text."""
     judgement = explanation.judgement
     verdict = ("good", "ALLOWED") if judgement.allow else ("bad", "DENIED")
@@ -66,7 +111,7 @@ def lines(explanation: Explanation) -> Iterator[Line]:
         yield from _reason_lines(reason)
         yield "", ""
     if not judgement.allow:
-        yield from change_lines(explanation.changes, "this")
+        yield from change_lines(explanation.changes, "this", gate)
         yield "", ""
     if judgement.document is None:
         yield "", "  read as     nothing: it is refused before any policy is asked"
@@ -154,14 +199,24 @@ def _source_lines(source: AnnotatedRule | None) -> Iterator[Line]:
     yield "dim", f"    {source.rule.title}. {source.rule.description}"
 
 
-def change_lines(changes: Sequence[Change] | None, what: str) -> Iterator[Line]:
+def change_lines(changes: Sequence[Change] | None, what: str, gate: Gate) -> Iterator[Line]:
     """Yield changes as lines of text; ``what`` names what they allow."""
     if changes is None:
         yield "head", f"  No change of configuration allows {what}."
         return
+    withheld = _withheld(changes, gate)
+    if withheld:
+        yield "head", f"  What allows {what} is not shown."
+        yield "", f"  {WITHHELD}"
+        for role, mark in withheld:
+            for text in withheld_lines(role, mark):
+                yield "warning", f"    {text}"
+        return
     yield "head", f"  The smallest change that allows {what} (tried on the policy):"
     for change in changes:
         yield "", f"    - {change.description}"
+        for danger in sorted(_dangers(change)):
+            yield "warning", f"      {named_text(danger)}"
     yield "", ""
     for line in _yaml(with_changes({}, changes)):
         yield "", f"    {line}"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from authz_plugin.rules import CONFIGURED, GREATER, UNION, Key, Rule
+from authz_plugin.tools.config_changes.steps import place
 
 PROFILE: Final = "closed"
 
@@ -64,14 +65,6 @@ def differences(
     These are the ones with another value than in ``closed``, and those in ``kept``.
     """
     return _different(settings, closed, kept, ())
-
-
-def place(config: Any, key: Key) -> dict[str, Any]:
-    """The map that holds the last part of a key; maps that are missing on the way are added."""
-    for name in key[:-1]:
-        config = config.setdefault(name, {})
-    found: dict[str, Any] = config
-    return found
 
 
 def _stated(stated: Any, value: Any, closed: Any) -> Any:

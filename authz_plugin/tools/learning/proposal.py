@@ -14,22 +14,22 @@ from typing import Any, Final
 
 from authz_plugin.journal.recording import AuditedDecision
 from authz_plugin.rules import Key
-from authz_plugin.tools.learning.baseline import PROFILE, baseline, differences, place
-from authz_plugin.tools.learning.config_changes import (
+from authz_plugin.tools.config_changes.gate import Gate
+from authz_plugin.tools.config_changes.steps import (
     AddEntry,
-    Bind,
     ConfigChange,
-    Ports,
     RemoveEntry,
     Step,
     WidenLimit,
+    place,
+    written,
 )
+from authz_plugin.tools.learning.baseline import PROFILE, baseline, differences
 from authz_plugin.tools.learning.roots import bind_roots, image_roots, port_ranges
 from authz_plugin.tools.learning.survey import Asked, Survey, Tally, survey
 from authz_plugin.tools.sandbox import Sandbox
 
 _SURVEYS: Final = 6
-_HUB: Final = "docker.io/"
 _FOR_ALL: Final = frozenset({"unmatched_callers"})
 """Keys that a role cannot set."""
 
@@ -66,31 +66,31 @@ class Proposal:
 
 
 def propose(
-    sandbox: Sandbox, recordings: Callable[[], Iterable[AuditedDecision]], named: Collection[str]
+    sandbox: Sandbox,
+    recordings: Callable[[], Iterable[AuditedDecision]],
+    named: Collection[str],
+    *,
+    own_tools: bool = False,
 ) -> Proposal:
     """The smallest configuration that allows recorded requests.
 
     ``sandbox`` holds the policy with the configuration in force. ``recordings`` is called for each
     survey. ``named`` are the dangerous changes that may be granted: ``RULE`` or ``RULE=VALUE``.
-    Raises ``PolicyError`` if the operator's own rules cannot be read.
+    ``own_tools`` tells whether to learn from the requests of this project's own tools, too. Raises
+    ``PolicyError`` if the operator's own rules cannot be read.
     """
-    met: set[str] = set()
-
-    def is_named(change: ConfigChange) -> bool:
-        names = {change.rule, f"{change.rule}={change.value}"} & set(named)
-        met.update(names)
-        return bool(names)
-
+    gate = Gate(named)
     draft = _Draft(sandbox)
     granted: dict[Asked, Tally] = {}
     for number in range(_SURVEYS):
         settings, grants = draft.with_granted(granted)
-        found = survey(recordings(), sandbox, sandbox.configured(settings), is_named)
+        config = sandbox.configured(settings)
+        found = survey(recordings(), sandbox, config, gate, own_tools=own_tools)
         new = {asked: tally for asked, tally in found.granted.items() if asked not in granted}
         if not new or number == _SURVEYS - 1:
             break
         granted |= new
-    return Proposal(settings, grants, found, sorted(set(named) - met))
+    return Proposal(settings, grants, found, gate.unmet)
 
 
 class _Draft:
@@ -185,7 +185,7 @@ def _grants(granted: Mapping[Asked, Tally], config: Mapping[str, Any]) -> list[G
 def _grant(role: str, step: Step, generalized: Mapping[Any, Any]) -> Grant:
     match step:
         case AddEntry(key, item):
-            return Grant(role, key, _written(key, generalized[item]), is_entry=True)
+            return Grant(role, key, written(key, generalized[item]), is_entry=True)
         case RemoveEntry(key, item):
             return Grant(role, key, item, is_entry=True, removed=True)
     return Grant(role, step.key, step.value, is_entry=False)
@@ -197,27 +197,6 @@ def _generalized(key: Key, items: list[Any], protected: Iterable[str]) -> Mappin
     if key == ("ports", "ranges"):
         return port_ranges(items)
     return image_roots(items) if key[0] == "images" else {item: item for item in items}
-
-
-def _written(key: Key, item: Any) -> Any:
-    """An entry of a list as an operator writes it."""
-    match item:
-        case Bind(path=path, read_only=read_only):
-            return {"path": path, "read_only": True} if read_only else {"path": path}
-        case Ports(first, last):
-            return {"first": first, "last": last}
-        case str() if key[0] == "images":
-            return _short(item)
-    return item
-
-
-def _short(image: str) -> str:
-    """A pattern of images without ``docker.io/``, if the plugin reads both as the same."""
-    rest = image.removeprefix(_HUB)
-    host, slash, name = rest.partition("/")
-    if rest == image or not slash or not host.isalnum() or host == "localhost":
-        return image
-    return name if host == "library" and "/" not in name else rest
 
 
 def _wider(limit: float | None, step: WidenLimit) -> float | None:

@@ -11,7 +11,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from shlex import quote
 from typing import Any, Final
 
 from ruamel.yaml import YAML
@@ -20,6 +19,14 @@ from authz_plugin.decision import visible
 from authz_plugin.errors import SetupError
 from authz_plugin.journal.recording import NOBODY
 from authz_plugin.rules import Key
+from authz_plugin.tools.config_changes.gate import (
+    WITHHELD,
+    grant_name,
+    granted_document,
+    named_text,
+    withheld_document,
+    withheld_lines,
+)
 from authz_plugin.tools.learning.proposal import Grant, Proposal
 from authz_plugin.tools.learning.survey import Survey, Tally
 
@@ -60,29 +67,25 @@ def to_document(proposal: Proposal) -> dict[str, Any]:
         "denied_then": survey.denied,
         "refused_then": survey.refused,
         "without_input": survey.unrecorded,
+        "own_tools": [{"tool": name, **_tally(tally)} for name, tally in survey.own_tools.items()],
         "configuration": proposal.settings,
         "grants": [
             {
-                "role": grant.role,
-                "key": ".".join(grant.key),
-                "value": grant.value,
-                "taken_out": grant.removed,
-                "rules": sorted(grant.rules),
-                "for": sorted(grant.of),
-                "means": sorted(grant.dangers),
+                **granted_document(
+                    grant.role,
+                    grant.key,
+                    grant.value,
+                    removed=grant.removed,
+                    rules=grant.rules,
+                    values=grant.of,
+                    dangers=grant.dangers,
+                ),
                 **_tally(grant.tally),
             }
             for grant in proposal.grants
         ],
         "withheld": [
-            {
-                "role": role,
-                "rule": change.rule,
-                "value": change.value,
-                "means": change.danger,
-                "grant": _name(change.rule, change.value),
-                **_tally(tally),
-            }
+            {**withheld_document(role, change), **_tally(tally)}
             for (role, change), tally in survey.withheld.items()
         ],
         "refused": [
@@ -150,7 +153,7 @@ class _Writer:
 def _above(grant: Grant, indent: str, what: str = "") -> Iterator[str]:
     """The comments above a grant: its dangers, and the values that were generalized to it."""
     for danger in sorted(grant.dangers):
-        yield f"{indent}# {what}named with --grant: {visible(danger)}"
+        yield f"{indent}# {what}{named_text(danger)}"
     values = sorted(grant.of - {str(grant.value)}) if len(grant.of) > 1 else []
     if values:
         more = f" and {len(values) - _SOME} more" if len(values) > _SOME else ""
@@ -186,8 +189,7 @@ def _head(survey: Survey) -> Iterator[str]:
 def _below(survey: Survey) -> Iterator[str]:
     """The comments below the configuration: what is not granted, and why."""
     paragraphs = (
-        ("Withheld: it leads out of a container, or drops a demand. To grant it, name it.",
-         _withheld(survey)),
+        (WITHHELD, _withheld(survey)),
         ("Refused: no configuration allows this and no more.", _refused(survey)),
         ("Still denied: the host is not as it was then, or it is too much.", _uncovered(survey)),
         ("Not learned from:", _unlearned(survey)),
@@ -200,9 +202,7 @@ def _below(survey: Survey) -> Iterator[str]:
 
 def _withheld(survey: Survey) -> Iterator[str]:
     for (role, change), tally in survey.withheld.items():
-        whose = f" (role {visible(role)})" if role else ""
-        yield f"--grant {quote(visible(_name(change.rule, change.value)))}{whose}"
-        yield f"    {visible(change.danger)}"
+        yield from withheld_lines(role, change)
         yield f"    {_told_in_full(tally)}"
 
 
@@ -214,7 +214,7 @@ def _refused(survey: Survey) -> Iterator[str]:
 
 def _uncovered(survey: Survey) -> Iterator[str]:
     for (_, change), tally in survey.granted.items():
-        yield visible(_name(change.rule, change.value))
+        yield visible(grant_name(change))
         yield f"    {_told_in_full(tally)}"
 
 
@@ -223,6 +223,9 @@ def _unlearned(survey: Survey) -> Iterator[str]:
         yield f"{survey.denied} decisions that denied"
     if survey.unrecorded:
         yield f"{survey.unrecorded} decisions without a recorded input"
+    for tool, tally in survey.own_tools.items():
+        yield f"requests of opa-authz {tool}, by their User-Agent (--own-tools learns from them)"
+        yield f"    {_told_in_full(tally)}"
     if survey.overflow.requests:
         yield f"more than can be listed: {_told_in_full(survey.overflow)}"
 
@@ -238,11 +241,6 @@ def _tally(tally: Tally) -> dict[str, Any]:
         "callers": dict(tally.callers.most_common()),
         "examples": tally.examples,
     }
-
-
-def _name(rule: str, value: str) -> str:
-    """The name of a change for ``--grant``."""
-    return f"{rule}={value}" if value else rule
 
 
 def _inline(value: Any) -> str:

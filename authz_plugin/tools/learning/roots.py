@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from authz_plugin.tools.learning import paths
-from authz_plugin.tools.learning.config_changes import Bind, Ports
+from authz_plugin.tools.config_changes import paths
+from authz_plugin.tools.config_changes.steps import Bind, Ports
 
 _BRANCHES: Final = 3
 _DEEPEST: Final = 64

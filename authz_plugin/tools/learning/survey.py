@@ -8,15 +8,16 @@ most of the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
 from authz_plugin.decision import Decision, Denial
 from authz_plugin.journal.recording import AuditedDecision
-from authz_plugin.tools.learning.config_changes import ConfigChange
-from authz_plugin.tools.learning.denials import Case, config_changes
+from authz_plugin.tools.config_changes.denials import Case, config_changes
+from authz_plugin.tools.config_changes.gate import Gate
+from authz_plugin.tools.config_changes.steps import ConfigChange
 from authz_plugin.tools.sandbox import BatchDecider, Sandbox
 
 _AT_ONCE: Final = 512
@@ -61,9 +62,10 @@ class Survey:
     Of the ``decisions``, ``allowed`` is the number that the configuration of the survey allows;
     ``denied`` were denied by the policy when they were recorded, ``refused`` by the plugin itself,
     and ``unrecorded`` have no input document. ``first`` and ``last`` are the times of the first and
-    the last decision. ``granted`` are changes that may be granted, ``withheld`` those that are
-    granted only if ``--grant`` names them, and ``not_grantable`` the rule and message of denials
-    that no change removes. ``overflow`` counts what was not noted.
+    the last decision. ``own_tools`` are the requests that say to come from a tool of this project
+    and are left out, by the tool. ``granted`` are changes that may be granted, ``withheld`` those
+    that are granted only if ``--grant`` names them, and ``not_grantable`` the rule and message of
+    denials that no change removes. ``overflow`` counts what was not noted.
     """
 
     decisions: int = 0
@@ -73,6 +75,7 @@ class Survey:
     unrecorded: int = 0
     first: str = ""
     last: str = ""
+    own_tools: dict[str, Tally] = field(default_factory=dict)
     granted: dict[Asked, Tally] = field(default_factory=dict)
     withheld: dict[Asked, Tally] = field(default_factory=dict)
     not_grantable: dict[tuple[str, str], Tally] = field(default_factory=dict)
@@ -81,20 +84,24 @@ class Survey:
     @property
     def happened(self) -> int:
         """The number of requests that were allowed then and can be decided again."""
-        return self.decisions - self.denied - self.refused - self.unrecorded
+        own = sum(tally.requests for tally in self.own_tools.values())
+        return self.decisions - self.denied - self.refused - self.unrecorded - own
 
 
 def survey(
     recordings: Iterable[AuditedDecision],
     sandbox: Sandbox,
     config: Mapping[str, Any],
-    is_named: Callable[[ConfigChange], bool],
+    gate: Gate,
+    *,
+    own_tools: bool = False,
 ) -> Survey:
     """Decide recorded requests by a complete configuration and count what the denials ask for.
 
-    ``is_named`` tells whether ``--grant`` names a change.
+    Requests that say to come from this project's own tools are left out unless ``own_tools`` is
+    true. Any client can say so, and then less is proposed: nothing is ever granted for it.
     """
-    audit_survey = AuditSurvey(sandbox, config, is_named)
+    audit_survey = AuditSurvey(sandbox, config, gate, own_tools=own_tools)
     recordings = iter(recordings)
     while some := list(islice(recordings, _AT_ONCE)):
         audit_survey.add(some)
@@ -105,15 +112,13 @@ class AuditSurvey:
     """A survey that is being made; ``found`` is its result so far."""
 
     def __init__(
-        self,
-        sandbox: Sandbox,
-        config: Mapping[str, Any],
-        is_named: Callable[[ConfigChange], bool],
+        self, sandbox: Sandbox, config: Mapping[str, Any], gate: Gate, *, own_tools: bool = False
     ) -> None:
         self._in_force = sandbox.config
         self._config = config
         self._rules = sandbox.rules
-        self._is_named = is_named
+        self._gate = gate
+        self._own_tools = own_tools
         self._stream = BatchDecider(sandbox, config, self._tallies)
         self.found = Survey()
 
@@ -131,13 +136,16 @@ class AuditSurvey:
                 tally.count(recording)
 
     def _has_happened(self, recording: AuditedDecision) -> bool:
-        """Whether a request was allowed; a request that was not is counted here."""
+        """Whether a request was allowed and is learned from; another one is counted here."""
         found, record = self.found, recording.record
         found.decisions += 1
         found.first = found.first or record["timestamp"]
         found.last = record["timestamp"]
         if record["verdict"] == "allow":
             found.unrecorded += recording.document is None
+            if recording.tool and not self._own_tools:
+                found.own_tools.setdefault(recording.tool, Tally()).count(recording)
+                return False
             return True
         if record["profile"]:
             found.denied += 1
@@ -161,7 +169,7 @@ class AuditSurvey:
             if not found:
                 not_grantable.append(self._not_grantable(denial.rule, denial.message))
         asked = list(dict.fromkeys(asked))
-        withheld = [change for change in asked if not self._is_named(change) and change.danger]
+        withheld = [change for change in asked if self._gate.withholds(change)]
         if not_grantable:
             return not_grantable
         if withheld:

@@ -52,6 +52,15 @@ def test_of_two_requests_on_one_connection_the_second_is_answered(tmp_path: Path
     assert received == [PING + request.to_bytes()]
 
 
+def test_an_attack_names_its_tool(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    endpoint = Endpoint(f"unix://{path}", unix=path, agent="opa-authz/1 attack")
+    template = RequestTemplate("POST", "/x", "{}", (JSON,))
+    with answering(bound(path), CREATED) as received:
+        send(endpoint, template, render(template, CONTEXT))
+    assert b"\r\nUser-Agent: opa-authz/1 attack\r\n" in received[0]
+
+
 @pytest.mark.parametrize("answer", [PONG, b""])
 def test_an_answer_to_the_first_of_two_requests_alone_is_none(
     tmp_path: Path, answer: bytes

@@ -13,6 +13,7 @@ import pytest
 from authz_plugin import policy
 from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.tools.authz_message import Client, authz_message
+from authz_plugin.tools.config_changes.gate import Gate
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.explanation.candidates import with_changes
 from authz_plugin.tools.explanation.changes import smallest_change
@@ -157,7 +158,7 @@ def test_every_shipped_rule_has_a_place_a_title_and_a_description(sandbox: Sandb
 def test_an_explanation_names_facts_rules_places_and_the_change(sandbox: Sandbox) -> None:
     message = authz_message(create(Binds=["/srv/x:/x"]), Client())
     explanation = Explainer(sandbox).explain("docker run", message)
-    document = to_document(explanation)
+    document = to_document(explanation, Gate(()))
     assert document["verdict"] == "deny"
     assert document["facts"]["mounts"][0]["path"] == "/srv/x"
     (rule,) = document["rules"]
@@ -165,7 +166,7 @@ def test_an_explanation_names_facts_rules_places_and_the_change(sandbox: Sandbox
     assert rule["file"].endswith("rules/mounts/mounts.rego")
     assert document["change"]["settings"]["mounts"]["allow"][-1] == {"path": "/srv/x"}
     json.dumps(document)
-    text = "\n".join(text for _, text in lines(explanation))
+    text = "\n".join(text for _, text in lines(explanation, Gate(())))
     assert f"mounts.rego:{rule['line']}" in text
     assert "      - {path: /srv/x}" in text
 
@@ -180,5 +181,5 @@ def test_an_explanation_shows_no_secret(sandbox: Sandbox) -> None:
     }
     request = create({"Env": ["TOKEN=hunter2"]}, Mounts=[mount])
     explanation = Explainer(sandbox).explain("docker run", authz_message(request, Client()))
-    text = "\n".join(text for _, text in lines(explanation))
-    assert "hunter2" not in json.dumps(to_document(explanation)) + text
+    text = "\n".join(text for _, text in lines(explanation, Gate(())))
+    assert "hunter2" not in json.dumps(to_document(explanation, Gate(()))) + text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,26 +59,60 @@ def test_the_denial_comes_before_the_facts(file: Path) -> None:
     assert places == sorted(places)
 
 
-def test_what_is_denied_comes_before_what_is_allowed(tmp_path: Path) -> None:
-    program = tmp_path / "docker"
+def sender(folder: Path, *requests: tuple[str, str, str]) -> str:
+    """A program that sends requests (method, path and body) where the Docker CLI would."""
+    program = folder / "docker"
     program.write_text(
         "#!/usr/bin/env python3\n"
         "import http.client, os, socket\n"
-        "asked = ('GET', '/info'), ('POST', '/volumes/create'), ('GET', '/version')\n"
-        "for method, path in asked:\n"
+        f"for method, path, body in {requests!r}:\n"
         "    made = http.client.HTTPConnection('docker')\n"
         "    made.sock = socket.socket(socket.AF_UNIX)\n"
         "    made.sock.connect(os.environ['DOCKER_HOST'].removeprefix('unix://'))\n"
-        "    made.request(method, path)\n"
+        "    kind = {'Content-Type': 'application/json'} if body else {}\n"
+        "    made.request(method, path, body, kind)\n"
         "    made.getresponse().read()\n"
     )
     program.chmod(0o755)
-    words = ["explain", "--config=/dev/null", "--", str(program), "run"]
+    return str(program)
+
+
+def test_what_is_denied_comes_before_what_is_allowed(tmp_path: Path) -> None:
+    program = sender(
+        tmp_path, ("GET", "/info", ""), ("POST", "/volumes/create", ""), ("GET", "/version", "")
+    )
+    words = ["explain", "--config=/dev/null", "--", program, "run"]
     shown = CliRunner().invoke(cli, words).stdout
     verdicts = [
         line.split()[0] for line in shown.splitlines() if line[:7] in {"DENIED ", "ALLOWED"}
     ]
     assert verdicts == ["DENIED", "ALLOWED", "ALLOWED"]
+
+
+def test_what_the_page_shows_of_what_is_withheld_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/explain.md").read_text()
+    section = page.partition("\n## What is withheld\n")[2].partition("\n## ")[0]
+    pairs = re.findall(r"```sh\nopa-authz ([^`]+)\n```\n\n```console\n([^`]+)```", section)
+    assert len(pairs) == 2
+    body = json.dumps({"Image": "alpine", "HostConfig": {"CapAdd": ["SYS_ADMIN"]}})
+    sender(tmp_path, ("POST", "/v1.44/containers/create", body))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("OPA_AUTHZ_CONFIG", "/dev/null")
+    for command, printed in pairs:
+        done = CliRunner().invoke(cli, shlex.split(command))
+        assert printed in done.stdout
+        assert done.exit_code == 3
+
+
+def test_a_name_to_grant_is_one_of_a_rule_and_of_what_is_asked(file: Path) -> None:
+    done = explain(file, "--profile=production", "--grant=devices.request")
+    assert done.stderr == "nothing asked for devices.request\n"
+    wrong = explain(file, "--profile=production", "--grant=devices.everything")
+    assert str(wrong.exception) == (
+        "--grant: devices.everything is no rule; docs/reference/rules lists them"
+    )
 
 
 def test_it_is_decided_by_the_policy_that_is_asked_now(file: Path, tmp_path: Path) -> None:

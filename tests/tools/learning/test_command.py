@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from authz_plugin.cli import cli
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.journal.audit import AuditFile, AuditOptions
+from authz_plugin.journal.recording import agent_of
 from authz_plugin.tools.commands.audit_options import AuditSpan
 from authz_plugin.tools.sandbox import Sandbox
 from tests.journal.records import record
@@ -92,6 +94,16 @@ def test_a_file_without_inputs_says_what_to_set(tmp_path: Path) -> None:
     done = run("learn", "--file", file, fails=SetupError)
     assert "has 2 decisions of that time" in str(done.exception)
     assert "set audit.inputs to true and mode to warn" in str(done.exception)
+
+
+def test_a_day_of_the_own_tools_alone_says_so(sandbox: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    agent = (("User-Agent", agent_of("doctor")),)
+    write_day(file, sandbox, [dataclasses.replace(get("/info"), headers=agent)])
+    done = run("learn", "--file", file, fails=SetupError)
+    assert "of opa-authz's own tools (doctor); --own-tools learns from them" in str(done.exception)
+    learned = run("learn", "--file", file, "--json", "--own-tools")
+    assert json.loads(learned.stdout)["configuration"]["operations"] == {"system.info": "allow"}
 
 
 def test_a_name_that_is_no_rule_is_a_mistake(file: Path) -> None:

@@ -8,8 +8,11 @@ from typing import Any, Final
 import pytest
 
 from authz_plugin.dockerd.routes import OPERATIONS
+from authz_plugin.journal.recording import Tool, agent_of
 from authz_plugin.settings import Settings
+from authz_plugin.tools.docker_client import Endpoint, Request
 from authz_plugin.tools.learning.proposal import Proposal, propose
+from authz_plugin.tools.learning.report import to_document, to_text
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from authz_plugin.tools.validation.probes import PROBES
 from tests.conftest import with_policy
@@ -111,6 +114,45 @@ def test_what_was_denied_or_has_no_input_is_not_learned_from(sandbox: Sandbox) -
     assert proposal.settings["operations"] == {"system.info": "allow"}
     assert (survey.denied, survey.refused, survey.unrecorded) == (1, 1, 1)
     assert [rule for rule, _ in survey.not_grantable] == ["request.unknown-operation"]
+
+
+def own(tool: Tool, request: Request) -> Request:
+    """A request as a tool of this project sends it."""
+    return Endpoint("", agent=agent_of(tool)).with_agent(request)
+
+
+def test_nothing_is_proposed_for_what_only_the_own_tools_did(sandbox: Sandbox) -> None:
+    requests = [own("doctor", get("/info")), own("validate", create(Privileged=True))]
+    recordings = day(sandbox, [*requests, get("/volumes"), own("doctor", get("/images/json"))])
+    proposal = propose(sandbox, lambda: iter(recordings), ())
+    survey = proposal.survey
+    assert proposal.settings["operations"] == {"volume.list": "allow"}
+    assert (survey.withheld, survey.allowed, survey.happened) == ({}, 1, 1)
+    assert {tool: tally.requests for tool, tally in survey.own_tools.items()} == {
+        "doctor": 2, "validate": 1,
+    }  # fmt: skip
+    text = to_text(proposal)
+    assert "#   requests of opa-authz doctor, by their User-Agent (--own-tools" in text
+    assert f"2 times, by unknown, e.g. {recordings[0].record['decision_id']}" in text
+    (doctor, validate) = to_document(proposal)["own_tools"]
+    assert (doctor["tool"], doctor["requests"], validate["tool"]) == ("doctor", 2, "validate")
+
+
+def test_the_own_tools_are_learned_from_if_that_is_asked_for(sandbox: Sandbox) -> None:
+    recordings = day(sandbox, [own("doctor", get("/info"))])
+    proposal = propose(sandbox, lambda: iter(recordings), (), own_tools=True)
+    assert proposal.settings["operations"] == {"system.info": "allow"}
+    assert proposal.survey.own_tools == {}
+
+
+def test_who_takes_the_name_of_an_own_tool_gets_less_and_never_more(sandbox: Sandbox) -> None:
+    requests = [get("/info"), get("/volumes"), create(Binds=["/srv/a:/a"]), create(Privileged=True)]
+    honest = learned(sandbox, requests)
+    for position, request in enumerate(requests):
+        forged = [*requests[:position], own("attack", request), *requests[position + 1 :]]
+        settings = learned(sandbox, forged).settings
+        allowed = [request for request in requests if allows(sandbox, settings, request)]
+        assert all(allows(sandbox, honest.settings, request) for request in allowed)
 
 
 def test_a_name_that_nothing_asked_for_is_told(sandbox: Sandbox) -> None:

@@ -449,6 +449,7 @@ DANGERS: Final[dict[str, tuple[Request, set[str]]]] = {
         post("/containers/x/checkpoints", {"CheckpointID": "a", "CheckpointDir": "/srv/c"}),
         {"sections.operation=container.checkpoint.create"},
     ),
+    "the proof that requests are denied": (get("/plugins"), {"sections.operation=plugin.list"}),
     "a plugin that is installed": (
         post("/plugins/pull?remote=x/y:1", [{"Name": "network", "Value": ["host"]}]),
         {

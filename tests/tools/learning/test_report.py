@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from authz_plugin.journal.recording import AuditedDecision
-from authz_plugin.tools.learning.config_changes import ConfigChange
+from authz_plugin.tools.config_changes.steps import ConfigChange
 from authz_plugin.tools.learning.proposal import Grant, Proposal, propose
 from authz_plugin.tools.learning.report import to_document, to_text
 from authz_plugin.tools.learning.survey import Survey, Tally

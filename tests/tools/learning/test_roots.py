@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_plugin.tools.learning import paths
-from authz_plugin.tools.learning.config_changes import Bind, Ports
+from authz_plugin.tools.config_changes import paths
+from authz_plugin.tools.config_changes.steps import Bind, Ports
 from authz_plugin.tools.learning.roots import bind_roots, image_roots, port_ranges
 
 PROTECTED = ("/srv/shop/secret", "/var/run/docker.sock")

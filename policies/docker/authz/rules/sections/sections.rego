@@ -17,12 +17,13 @@ import data.docker.authz.effective
 #   remedy: Use an open operation, or ask the operator of this host to open this one by its id.
 #   change: {function: operation}
 #   danger:
-#     harmless: [plugin.inspect, plugin.list, plugin.privileges]
+#     harmless: [plugin.inspect, plugin.privileges]
 #     values:
 #       build.grpc: allows any build; no rule can check it
 #       container.checkpoint.*: creates, lists and removes directories of the host, as root
 #       debug.*: shows dockerd's memory
 #       node.remove: removes hosts from the swarm
+#       plugin.list: allows docker plugin ls, whose denial shows that the plugin is asked
 #       plugin.*: a plugin is a program that runs as root on the host
 #       swarm.inspect: shows the tokens with which a host joins the swarm
 #       swarm.unlock-key: shows the key that the swarm's secrets are encrypted with

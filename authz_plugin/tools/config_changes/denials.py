@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from authz_plugin.decision import Denial
 from authz_plugin.rules import Key, Rule
-from authz_plugin.tools.learning import paths
-from authz_plugin.tools.learning.config_changes import (
+from authz_plugin.tools.config_changes import paths
+from authz_plugin.tools.config_changes.steps import (
     AddEntry,
     Bind,
     ConfigChange,
@@ -56,17 +56,20 @@ class Case:
 
 def config_changes(case: Case) -> list[ConfigChange]:
     """The changes that a denial asks for; empty where no configuration allows the request."""
+    return [change for change in asked_changes(case) if all(map(is_expressible, change.steps))]
+
+
+def asked_changes(case: Case) -> list[ConfigChange]:
+    """The changes that a denial asks for, also those that no configuration expresses exactly."""
     asked = case.rule.change
     if asked is None:
         return []
     if asked.action == "function":
-        found = FUNCTIONS[asked.function](case, asked.key)
-    elif asked.action == "set":
+        return list(FUNCTIONS[asked.function](case, asked.key))
+    if asked.action == "set":
         assert asked.to is not None
-        found = [case.change("", SetValue(asked.key, asked.to))]
-    else:
-        found = _entries(case, asked.key, asked.source, adds=asked.action == "add")
-    return [change for change in found if all(map(is_expressible, change.steps))]
+        return [case.change("", SetValue(asked.key, asked.to))]
+    return list(_entries(case, asked.key, asked.source, adds=asked.action == "add"))
 
 
 def _entries(

@@ -16,6 +16,7 @@ from authz_plugin.configuration import config_schema
 from authz_plugin.rules import Key
 
 _PATTERN: Final = frozenset("*[]{}\\")
+_HUB: Final = "docker.io/"
 
 
 class Bind(NamedTuple):
@@ -94,11 +95,35 @@ def is_expressible(step: Step) -> bool:
     """Whether the configuration's schema accepts a step, and its value is read literally."""
     match step:
         case AddEntry(key, str(item)):
-            plain = item.isprintable() and _PATTERN.isdisjoint(item)
-            return plain and _entries(key).is_valid(item)
+            return is_literal(item) and _entries(key).is_valid(item)
         case SetValue(key, value) | WidenLimit(key, value):
             return _values(key).is_valid(value)
     return True
+
+
+def place(config: Any, key: Key) -> dict[str, Any]:
+    """The map that holds the last part of a key; maps that are missing on the way are added."""
+    for name in key[:-1]:
+        config = config.setdefault(name, {})
+    found: dict[str, Any] = config
+    return found
+
+
+def written(key: Key, item: Any) -> Any:
+    """An entry of a list as an operator writes it."""
+    match item:
+        case Bind(path=path, read_only=read_only):
+            return {"path": path, "read_only": True} if read_only else {"path": path}
+        case Ports(first, last):
+            return {"first": first, "last": last}
+        case str() if key[0] == "images":
+            return _short(item)
+    return item
+
+
+def is_literal(text: str) -> bool:
+    """Whether a text is printable and has no character that means something in a pattern."""
+    return text.isprintable() and _PATTERN.isdisjoint(text)
 
 
 @cache
@@ -137,3 +162,12 @@ def _followed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     name = schema.get("$ref", "").removeprefix("#/$defs/")
     found: Mapping[str, Any] = _whole()["$defs"].get(name, schema)
     return found
+
+
+def _short(image: str) -> str:
+    """A pattern of images without ``docker.io/``, if the plugin reads both as the same."""
+    rest = image.removeprefix(_HUB)
+    host, slash, name = rest.partition("/")
+    if rest == image or not slash or not host.isalnum() or host == "localhost":
+        return image
+    return name if host == "library" and "/" not in name else rest
