@@ -40,6 +40,18 @@ _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 60.0
 _RETRY: Final = 10.0
 
+FIRST_FACTS: Final[Mapping[str, Any]] = {
+    "revision": "",
+    "built": 0.0,
+    "asked": 0.0,
+    "up": False,
+    "refused": 0,
+    "refused_now": False,
+    "kept": False,
+}
+"""What metrics are told: times in seconds since 1970; ``asked`` is that of the last successful poll,
+``refused_now`` whether the newest bundle is refused."""
+
 
 class FleetPolicies:
     """The policies that a service hands out, for one plugin.
@@ -71,10 +83,7 @@ class FleetPolicies:
         self._fault = ""
         self._next = 0.0
         self._delay = _FIRST_DELAY
-        self._facts: dict[str, Any] = {
-            "revision": "", "built": 0.0, "asked": 0.0, "up": False, "refused": 0,
-            "refused_now": False, "kept": False,
-        }  # fmt: skip
+        self._facts: Mapping[str, Any] = FIRST_FACTS
         self._shared_status.update(fleet=self._facts)
 
     @classmethod

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 import requests
+from ruamel.yaml import YAML
 
 from authz_plugin import fleet_policy
 from authz_plugin.engine import binary
@@ -435,3 +437,24 @@ def test_a_fleets_bundle_must_be_signed(site: Site) -> None:
     done = run("bundle", f"--config={site.config}", "--fleet", f"--output={site.built}")
     assert done.returncode == 2
     assert "--fleet needs --signing-key" in done.stderr
+
+
+def test_the_commands_of_the_page_push_a_policy_that_hosts_fetch(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/fleet.md").read_text()
+    [commands] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    [settings] = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with running_registry(tmp_path / "registry") as registry:
+        subprocess.run(
+            ["bash", "-euc", commands.replace("--push", "--plain-http --push")],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": programs, "REGISTRY": registry},
+            check=True,
+        )
+        fleet = YAML(typ="safe").load(settings)["fleet"]
+        del fleet["token_file"]
+        fleet |= {"url": f"http://{registry}", "key": str(tmp_path / "site.pub.pem")}
+        fleet["bundle"] = fleet["bundle"].replace("registry.example.org", registry)
+        with Host(tmp_path / "host", fleet).running() as plugin:
+            assert '"profile":"devcontainer, changed"' in plugin.log
+            assert allows(plugin, LIST_VOLUMES)
