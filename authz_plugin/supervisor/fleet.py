@@ -49,8 +49,8 @@ FIRST_FACTS: Final[Mapping[str, Any]] = {
     "refused_now": False,
     "kept": False,
 }
-"""What metrics are told: times in seconds since 1970; ``asked`` is that of the last successful poll,
-``refused_now`` whether the newest bundle is refused."""
+"""What metrics are told. Times are in seconds since 1970; ``asked`` is that of the last poll that
+succeeded, ``refused_now`` whether the newest bundle is refused."""
 
 
 class FleetPolicies:
