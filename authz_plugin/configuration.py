@@ -307,7 +307,8 @@ def _inside(path: str) -> str:
 def _guarded(settings: Settings, host_paths: HostPaths) -> dict[str, list[str]]:
     """The paths whose mount would allow disabling the plugin, as given and resolved."""
     paths = {*_GUARDED, str(settings.server.socket)}
-    paths |= {str(path.absolute()) for path in (settings.file, settings.policies) if path}
+    fleet = None if settings.fleet is None else settings.fleet.folder
+    paths |= {str(path.absolute()) for path in (settings.file, settings.policies, fleet) if path}
     cleaned = {clean(path) or path for path in paths}
     resolved = {host_paths.resolve(path).resolved for path in cleaned}
     return {

@@ -23,6 +23,9 @@ DEFAULT_IDENTITIES: Final = DEFAULT_FILE.parent / "identities"
 SYSTEM_SOCKET: Final = Path("/run/docker/plugins/opa-authz.sock")
 """The plugin's default socket for root, in a folder in which dockerd searches for plugins."""
 
+FLEET_FOLDER: Final = Path("/var/lib/opa-authz/fleet")
+"""Where the policy of a fleet is kept, unless the settings name another folder."""
+
 SYSTEM_CACHE: Final = Path("/var/cache/opa-authz")
 """The folder of compiled policies for root."""
 
@@ -36,6 +39,7 @@ GUARDED: Final = (
     "/usr/local/lib/docker/plugins",
     str(DEFAULT_FILE.parent),
     str(SYSTEM_CACHE),
+    str(FLEET_FOLDER.parent),
 )
 """Folders whose content determines whether and how dockerd asks the plugin."""
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -339,8 +338,7 @@ def test_a_defect_while_a_policy_is_taken_over_ends_nothing() -> None:
     def reload() -> Settings:
         raise KeyError("secret")
 
-    engine, running = cast("Any", SimpleNamespace(start=None)), cast("Any", None)
-    _reload_policy(engine, running, reload, shared_status, said.append)
+    _reload_policy(cast("Any", None), reload, shared_status, said.append)
     assert "the running one stays: a defect, KeyError at tests.test_plugin:" in said[0]
     assert "secret" not in said[0]
     assert shared_status.read()["reloads"]["refused"] == 1

@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from authz_plugin import policy, renamed, settings
+from authz_plugin import fleet_policy, policy, renamed, settings
 from authz_plugin.engine.binary import OpaWhenNeeded
+from authz_plugin.errors import SetupError
 from authz_plugin.hostpaths import host_paths
 from authz_plugin.policy import Bundle
 from authz_plugin.settings import Key, Settings
@@ -65,8 +66,26 @@ def load_settings(
 ) -> Settings:
     """Return the settings that a command's options make, over the environment and the file.
 
-    ``warn`` is given a text for each old name; the default prints it on standard error.
+    With a fleet, their policy is the one that this host's plugin has kept; raises ``SetupError`` if
+    there is none. ``warn`` is given a text for each old name; the default prints it on standard
+    error.
     """
+    loaded = load_local_settings(options, warn)
+    if loaded.fleet is None:
+        return loaded
+    kept = fleet_policy.kept_policy(loaded.fleet.folder, loaded.fleet.key.read_bytes())
+    if kept is None:
+        raise SetupError(
+            f"{loaded.fleet.folder} has no policy: start the plugin, which fetches it from "
+            f"{loaded.fleet.url}"
+        )
+    return fleet_policy.with_fleet_policy(loaded, *kept)
+
+
+def load_local_settings(
+    options: Mapping[str, Any], warn: Callable[[str], None] | None = None
+) -> Settings:
+    """Like ``load_settings``, but with a fleet the settings have no policy."""
     warn = warn or warn_on_stderr
     flags = {_OPTIONS[name]: value for name, value in options.items()}
     loaded = settings.load(flags, os.environ, policy.config_schema(), _check_policy)

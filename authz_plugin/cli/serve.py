@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from authz_plugin import __version__, supervisor
-from authz_plugin.cli.options import load_settings, policy_options, warn_of_old_names
+from authz_plugin.cli.options import load_local_settings, policy_options, warn_of_old_names
 from authz_plugin.hostpaths import SYSTEM_SOCKET
 from authz_plugin.journal import log
 from authz_plugin.settings import Settings
@@ -33,7 +33,7 @@ def serve(**options: Any) -> None:
       opa-authz serve
       opa-authz serve --config config.yaml --socket /tmp/opa-authz.sock
     """
-    settings = load_settings(options, warn=_ignore)
+    settings = load_local_settings(options, warn=_ignore)
     render = log.renderer(settings.log.format)
     lines = log.Lines(render)
 
@@ -55,7 +55,7 @@ def serve(**options: Any) -> None:
     warn_of_old_names(settings, say)
     supervisor.run(
         settings,
-        reload=lambda: load_settings(options, warn=say),
+        reload=lambda: load_local_settings(options, warn=say),
         announce=announce,
         say=say,
     )

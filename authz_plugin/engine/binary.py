@@ -1,4 +1,4 @@
-"""The OPA program: how it is found, and its commands ``check`` and ``inspect``.
+"""The OPA program: how it is found, and the commands of it that the plugin runs.
 
 ``find`` searches PATH and the folder of the running Python, where ``opa-authz install-opa``
 installs it.
@@ -75,6 +75,20 @@ class Opa:
                 if found is None:
                     raise PolicyError(f"{self.path} build wrote no {part}")
                 return found.read()
+
+    def sign(self, bundle: Path, key: Path, algorithm: str) -> None:
+        """Write the signature of the bundle in a folder into it.
+
+        ``key`` is the PEM file of the private key. Raises ``PolicyError``.
+        """
+        self._run(
+            "sign",
+            f"--signing-key={key.absolute()}",
+            f"--signing-alg={algorithm}",
+            "--bundle",
+            ".",  # names of files in the signature begin with the folder as it is given
+            folder=bundle,
+        )
 
     def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run OPA, in a folder if one is given, and return its result, whatever the exit status.

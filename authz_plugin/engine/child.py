@@ -1,4 +1,4 @@
-"""OPA as a child process that serves one bundle on its own unix socket.
+"""OPA as a child process that listens on its own unix socket.
 
 If the plugin runs as root, OPA runs as a user id that no account and no other process has, because
 it processes untrusted input. Its socket is in a folder that only the plugin's user can enter. The
@@ -7,12 +7,13 @@ kernel kills OPA when its parent process ends.
 
 from __future__ import annotations
 
+import contextlib
 import http
 import os
 import pwd
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +43,11 @@ class ChildOpa:
         self._transport = UnixTransport(socket, {})
         self.socket = socket
         self.bundle = bundle
+
+    def get(self, path: str, limit: float = _HEALTH_LIMIT) -> tuple[int, bytes]:
+        """The status and body of the answer to a GET; raises ``EngineError`` if there is none
+        within ``limit`` seconds."""
+        return self._transport.exchange("GET", path, b"", time.monotonic() + limit)
 
     @property
     def pid(self) -> int:
@@ -85,16 +91,28 @@ def start(opa: Opa, bundle: Path, *, decision_log: bool = False) -> ChildOpa:
     without the fields that the policy masks (``docker.authz.journal``). The socket is created in
     the parent folder of ``bundle``, which must contain nothing else. Raises ``EngineSetupError``.
     """
-    socket = bundle.parent / _SOCKET
+    log = _DECISION_LOG if decision_log else ()
+    return run(opa, bundle, [*log, "--bundle", bundle.name])
+
+
+def run(opa: Opa, content: Path, arguments: Sequence[str], log: Path | None = None) -> ChildOpa:
+    """Start OPA with arguments in the parent folder of ``content`` and wait until it is healthy.
+
+    Standard output and error go to ``log``, or to those of this process. Raises
+    ``EngineSetupError``.
+    """
+    socket = content.parent / _SOCKET
     try:
-        process = _spawn(opa, bundle, decision_log=decision_log)
+        process = _spawn(opa, content.parent, arguments, log)
     except OSError as error:
         raise EngineSetupError(f"OPA cannot be started: {error}") from error
-    child = ChildOpa(process, socket, bundle)
+    child = ChildOpa(process, socket, content)
     end = time.monotonic() + _START_LIMIT
     while not child.is_healthy():
         if not child.is_running():
-            raise EngineSetupError(f"OPA ended at its start with status {process.returncode}")
+            raise EngineSetupError(
+                f"OPA ended at its start with status {process.returncode}{_last_line(log)}"
+            )
         if time.monotonic() > end:
             child.stop()
             raise EngineSetupError(f"OPA did not come up within {_START_LIMIT:g} s")
@@ -102,11 +120,14 @@ def start(opa: Opa, bundle: Path, *, decision_log: bool = False) -> ChildOpa:
     return child
 
 
-def _spawn(opa: Opa, bundle: Path, *, decision_log: bool) -> subprocess.Popen[bytes]:
-    home = bundle.parent
+def _spawn(
+    opa: Opa, home: Path, arguments: Sequence[str], log: Path | None
+) -> subprocess.Popen[bytes]:
     (home / _SOCKET).unlink(missing_ok=True)
-    program = os.open(opa.path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with contextlib.ExitStack() as cleanup:
+        program = os.open(opa.path, os.O_RDONLY | os.O_CLOEXEC)
+        cleanup.callback(os.close, program)
+        output = None if log is None else cleanup.enter_context(log.open("ab"))
         _link_program(home / "opa", program)
         return subprocess.Popen(
             [
@@ -119,19 +140,23 @@ def _spawn(opa: Opa, bundle: Path, *, decision_log: bool) -> subprocess.Popen[by
                 "--log-level=error",
                 "--optimize-store-for-read-speed",
                 "--shutdown-grace-period=2",
-                *(_DECISION_LOG if decision_log else ()),
-                "--bundle",
-                bundle.name,
+                *arguments,
             ],
             cwd=home,
             pass_fds=[program],
             stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
             preexec_fn=begin_child,  # noqa: PLW1509 - the supervisor has one thread
             start_new_session=True,
             **_unused_user(home),
         )
-    finally:
-        os.close(program)
+
+
+def _last_line(log: Path | None) -> str:
+    """What OPA wrote last, for a message; empty if it wrote nothing or to this process's output."""
+    lines = [] if log is None else log.read_text(errors="replace").splitlines()
+    return f": {lines[-1]}" if lines else ""
 
 
 def _link_program(link: Path, program: int) -> None:

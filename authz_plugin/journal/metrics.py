@@ -228,6 +228,8 @@ class Metrics:
         build.add_metric((__version__, facts["engine"]), 1)
         yield build
         yield from _exceptions(facts["exceptions"])
+        if "fleet" in facts:
+            yield from _fleet(facts["fleet"])
 
     def _caches(self) -> Iterator[Metric]:
         hits = CounterMetricFamily("opa_authz_cache_hits", "Found.", labels=("cache",))
@@ -356,3 +358,36 @@ def _exceptions(ends: Iterable[float]) -> Iterator[Metric]:
             "When the next exception ends.",
             min(coming),
         )
+
+
+def _fleet(facts: Mapping[str, Any]) -> Iterator[Metric]:
+    """``facts`` are those of the supervisor about the service that has the policy."""
+    bundle = GaugeMetricFamily(
+        "opa_authz_fleet_bundle_info", "The bundle in force.", labels=("revision",)
+    )
+    bundle.add_metric((facts["revision"] or "none",), 1)
+    yield bundle
+    yield _gauge("opa_authz_fleet_up", "Whether the last poll succeeded.", facts["up"])
+    yield _gauge(
+        "opa_authz_fleet_last_success_timestamp_seconds",
+        "When a poll succeeded last; 0 if none did since the start.",
+        facts["asked"],
+    )
+    yield _gauge(
+        "opa_authz_fleet_bundle_built_timestamp_seconds",
+        "When the bundle in force was built; 0 if there is none.",
+        facts["built"],
+    )
+    yield _counter(
+        "opa_authz_fleet_bundles_refused", "Verified bundles that were refused.", facts["refused"]
+    )
+    yield _gauge(
+        "opa_authz_fleet_bundle_refused",
+        "Whether the newest bundle is refused.",
+        facts["refused_now"],
+    )
+    yield _gauge(
+        "opa_authz_fleet_policy_kept",
+        "Whether the policy in force is kept on the disk.",
+        facts["kept"],
+    )

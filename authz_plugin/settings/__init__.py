@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from authz_plugin.hostpaths import DEFAULT_FILE, default_socket
 from authz_plugin.settings.load import DEFAULT_PROFILE, ENVIRONMENT_PREFIX, load
-from authz_plugin.settings.model import Audit, Log, Metrics, OpaSettings, Server, Settings
+from authz_plugin.settings.model import (
+    Audit,
+    Fleet,
+    Log,
+    Metrics,
+    OpaSettings,
+    Server,
+    Settings,
+)  # fmt: skip
 from authz_plugin.settings.origins import Key, KeyOrigins, show
 from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, with_settings, without_required
 from authz_plugin.settings.validation import suggest, validate
@@ -16,6 +24,7 @@ from authz_plugin.settings.yaml_file import read_yaml
 
 __all__ = [
     "DEFAULT_FILE", "DEFAULT_PROFILE", "ENVIRONMENT", "ENVIRONMENT_PREFIX", "SCHEMA", "Audit",
-    "Key", "KeyOrigins", "Log", "Metrics", "OpaSettings", "Server", "Settings", "default_socket",
-    "load", "read_yaml", "show", "suggest", "validate", "with_settings", "without_required",
+    "Fleet", "Key", "KeyOrigins", "Log", "Metrics", "OpaSettings", "Server", "Settings",
+    "default_socket", "load", "read_yaml", "show", "suggest", "validate", "with_settings",
+    "without_required",
 ]  # fmt: skip

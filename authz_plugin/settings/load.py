@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from itertools import takewhile
@@ -13,7 +14,7 @@ from typing import Any, Final
 from authz_plugin import renamed
 from authz_plugin.errors import SettingsError, raise_faults
 from authz_plugin.hostpaths import DEFAULT_FILE, default_socket
-from authz_plugin.settings.model import Audit, Log, Metrics, OpaSettings, Server, Settings
+from authz_plugin.settings.model import Audit, Fleet, Log, Metrics, OpaSettings, Server, Settings
 from authz_plugin.settings.origins import Key, KeyOrigins, show
 from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, with_settings, without_required
 from authz_plugin.settings.validation import faults_of, suggest
@@ -88,6 +89,8 @@ def _conflicts(settings: Settings) -> Iterator[tuple[Key, str]]:
     """The settings that do not fit together: each a key and what is wrong there."""
     yield from _tls_faults(settings.server)
     yield from _metrics_faults(settings.metrics)
+    if settings.fleet is not None:
+        yield from _fleet_faults(settings, settings.fleet)
     if settings.audit.inputs and settings.audit.file is None:
         yield ("audit", "inputs"), "needs audit.file, which they are written to"
     if settings.opa.decision_log and settings.opa.url is not None:
@@ -125,7 +128,11 @@ def _settings(
 ) -> Settings:
     server = values.get("server", {})
     opa = values.get("opa", {})
-    paths = {"certificate", "key", "client_ca", "binary", "token_file", "ca", "socket", "file"}
+    fleet = values.get("fleet", {})
+    paths = {
+        "certificate", "key", "client_key", "client_ca", "binary", "token_file", "ca", "socket",
+        "file", "credentials", "folder",
+    }  # fmt: skip
 
     def typed(fields: Mapping[str, Any]) -> dict[str, Any]:
         return {k: Path(v) if k in paths else v for k, v in fields.items()}
@@ -146,10 +153,42 @@ def _settings(
         audit=Audit(**typed(values.get("audit", {}))),
         metrics=Metrics(**typed(values.get("metrics", {})), is_default="metrics" not in values),
         policy={k: v for k, v in values.items() if k not in SCHEMA},
+        fleet=Fleet(**typed(fleet)) if _is_complete(fleet) else None,
         file=file,
         origins=origins,
         warnings=warnings,
     )
+
+
+def _is_complete(fleet: Any) -> bool:
+    """Whether the section ``fleet`` is there; it is not used where the schema refuses it."""
+    return isinstance(fleet, Mapping) and {"url", "bundle", "key"} <= set(fleet)
+
+
+def _fleet_faults(settings: Settings, fleet: Fleet) -> Iterator[tuple[Key, str]]:
+    """What does not fit a policy that comes from a service, or cannot be used to fetch it."""
+    named = [*settings.policy, *(["policies"] if settings.policies else [])]
+    if named:
+        message = (
+            f"the bundle of the service holds the policy: take {', '.join(named)} out of the "
+            "settings and build them into it with `opa-authz bundle --fleet`"
+        )
+        yield ("fleet",), message
+    if settings.opa.url is not None:
+        yield ("fleet",), "is for the plugin's own OPA; the one at opa.url fetches its own bundles"
+    if fleet.url.startswith("http:") and (fleet.token_file or fleet.certificate):
+        yield ("fleet", "url"), "needs https: token and certificate would be sent in plain text"
+    if (fleet.certificate is None) != (fleet.client_key is None):
+        yield ("fleet", "certificate"), "needs fleet.client_key, and that needs it"
+    if fleet.type == "s3" and fleet.region is None:
+        yield ("fleet", "region"), "is needed for a store of type s3"
+    if fleet.type != "s3" and (fleet.region or fleet.credentials):
+        yield ("fleet", "type"), "region and credentials are for a store of type s3"
+    for name in re.findall(r"\{(\w*)\}", fleet.bundle):
+        if name not in fleet.labels:
+            yield ("fleet", "bundle"), f"{{{name}}} is no label: {', '.join(fleet.labels)}"
+    names = ("key", "token_file", "ca", "certificate", "client_key", "credentials")
+    yield from _file_faults("fleet", {name: getattr(fleet, name) for name in names})
 
 
 def _tls_faults(server: Server) -> Iterator[tuple[Key, str]]:

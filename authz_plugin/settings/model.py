@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from authz_plugin.hostpaths import FLEET_FOLDER
 from authz_plugin.settings.origins import KeyOrigins
 
 
@@ -34,6 +35,30 @@ class OpaSettings:
     certificate: Path | None = None
     key: Path | None = None
     decision_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The service that holds the policy of many hosts.
+
+    ``key`` is the PEM file of the public key that bundles are signed by; ``client_key`` belongs to
+    ``certificate``; ``interval`` is in seconds; ``folder`` keeps the policy in force.
+    """
+
+    url: str
+    bundle: str
+    key: Path
+    type: str = "http"
+    algorithm: str = "RS256"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    token_file: Path | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    client_key: Path | None = None
+    region: str | None = None
+    credentials: Path | None = None
+    interval: int = 30
+    folder: Path = FLEET_FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +117,7 @@ class Settings:
     metrics: Metrics
     policy: Mapping[str, Any]
     file: Path | None
+    fleet: Fleet | None
     origins: KeyOrigins = field(compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
 

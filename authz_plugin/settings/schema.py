@@ -71,6 +71,76 @@ SCHEMA: Final[dict[str, Any]] = {
             },
         },
     },
+    "fleet": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["url", "bundle", "key"],
+        "properties": {
+            "url": {
+                "type": "string",
+                "pattern": "^https?://[^@?#/]+(/[^@?#]*)?$",
+                "description": "The service that holds the site's bundles, without credentials.",
+            },
+            "type": {
+                "type": "string",
+                "enum": ["http", "oci", "s3"],
+                "description": "http: a web server (default). oci: a registry. s3: a store with "
+                "the interface of S3, whose url names the bucket.",
+            },
+            "bundle": {
+                "type": "string",
+                "minLength": 1,
+                "description": "The bundle's path below url, or with oci its whole reference "
+                "(`registry.example.org/docker-policy:production`). `{name}` stands for the label "
+                "of that name.",
+            },
+            "key": {
+                **_PATH,
+                "description": "PEM file with the public key that a bundle must be signed by.",
+            },
+            "algorithm": {
+                "type": "string",
+                "enum": ["RS256", "RS512", "PS256", "PS512", "ES256", "ES384", "ES512"],
+                "description": "The algorithm of the signature; default RS256.",
+            },
+            "labels": {
+                "type": "object",
+                "maxProperties": 32,
+                "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,62}$"},
+                "additionalProperties": {
+                    "type": "string",
+                    "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+                },
+                "description": "Names and values that say which host this is; they are sent with "
+                "status and decisions.",
+            },
+            "token_file": {**_PATH, "description": "File with the bearer token for the service."},
+            "ca": {**_PATH, "description": "CA that the service's certificate must be issued by."},
+            "certificate": {**_PATH, "description": "Client certificate for the service."},
+            "client_key": {**_PATH, "description": "Its key."},
+            "region": {
+                "type": "string",
+                "pattern": "^[a-z0-9-]+$",
+                "description": "The region of an S3-compatible store.",
+            },
+            "credentials": {
+                **_PATH,
+                "description": "File in AWS' format with the key that an S3-compatible store "
+                "knows, in the profile `default`.",
+            },
+            "interval": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 3600,
+                "description": "Seconds between two polls, at most; default 30.",
+            },
+            "folder": {
+                **_PATH,
+                "description": "Where the policy in force is kept for the time without the "
+                "service; default /var/lib/opa-authz/fleet.",
+            },
+        },
+    },
     "deadline": {
         "type": "number",
         "minimum": 0.05,

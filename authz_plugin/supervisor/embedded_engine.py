@@ -72,7 +72,8 @@ class Embedded:
 
         link = self._folder / "policy"
         engine = EmbeddedEngine(link, policy.shipped_rules(), settings.deadline)
-        engine.load()
+        if self._current is not None:
+            engine.load()
         return CachingEngine(WaitingEngine(engine, warn), engine.in_force)
 
     def check(self) -> None:

@@ -39,35 +39,41 @@ class SupervisedEngine(Protocol):
 
 
 def start_engine(
-    settings: Settings, shared_status: SharedStatus, say: Callable[[str], None]
+    settings: Settings,
+    shared_status: SharedStatus,
+    say: Callable[[str], None],
+    *,
+    has_policy: bool = True,
 ) -> tuple[SupervisedEngine, PolicyStatus]:
     """Start the engine that the settings name, and put their policy in force.
 
     With ``engine: auto`` that is the embedded engine, unless the settings need OPA's server.
-    ``say`` is called with messages for the operator. Raises ``SetupError``.
+    ``say`` is called with messages for the operator. Without ``has_policy`` no policy is in force,
+    and every request is denied, until the engine is started with one. Raises ``SetupError``.
     """
+
+    def started(engine: SupervisedEngine, why: str) -> tuple[SupervisedEngine, PolicyStatus]:
+        if has_policy:
+            return _started(engine, settings, why)
+        return engine, PolicyStatus("none", f"{engine.name} ({why})", "none", 0)
+
+    def started_child(why: str) -> tuple[SupervisedEngine, PolicyStatus]:
+        opa = binary.find(settings.opa.binary)
+        return started(ChildEngine(opa, shared_status, say), why)
+
     if settings.opa.url is not None:
-        return _started(
-            OperatorEngine(settings.opa, shared_status, say), settings, "opa.url is set"
-        )
+        return started(OperatorEngine(settings.opa, shared_status, say), "opa.url is set")
     if settings.engine == "opa":
-        return _started_child(settings, shared_status, say, "engine is opa")
+        return started_child("engine is opa")
     if settings.opa.decision_log:
-        return _started_child(settings, shared_status, say, "opa.decision_log is set")
+        return started_child("opa.decision_log is set")
     why = "engine is embedded" if settings.engine == "embedded" else "the default"
     try:
-        return _started(Embedded(shared_status), settings, why)
+        return started(Embedded(shared_status), why)
     except UnsupportedBuiltinsError as error:
         if settings.engine == "embedded":
             raise PolicyError(f"{error}: set engine to auto or opa") from error
-        return _started_child(settings, shared_status, say, str(error))
-
-
-def _started_child(
-    settings: Settings, shared_status: SharedStatus, say: Callable[[str], None], why: str
-) -> tuple[SupervisedEngine, PolicyStatus]:
-    opa = binary.find(settings.opa.binary)
-    return _started(ChildEngine(opa, shared_status, say), settings, why)
+        return started_child(str(error))
 
 
 def _started(

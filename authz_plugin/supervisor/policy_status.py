@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,10 @@ from authz_plugin.document import input_document
 from authz_plugin.engine import Engine
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.hostpaths import UnseenHostPaths
+from authz_plugin.settings import Settings
+
+PutInForce = Callable[[Settings], "PolicyStatus"]
+"""Puts the policy of settings in force; raises ``SetupError``, and then the one before stays."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -25,13 +26,14 @@ from authz_plugin.listener import open_address, open_listener
 from authz_plugin.processes import SIGNALS
 from authz_plugin.revocations import read_revoked
 from authz_plugin.settings import Metrics, Settings
-from authz_plugin.supervisor.engines import SupervisedEngine, start_engine
+from authz_plugin.supervisor.engines import SupervisedEngine
 from authz_plugin.supervisor.gunicorn_process import GunicornProcess
-from authz_plugin.supervisor.policy_status import PolicyStatus
+from authz_plugin.supervisor.policy_source import open_policy_source, start_with
+from authz_plugin.supervisor.policy_status import PolicyStatus, PutInForce
 
 _AT_START: Final = (
     "server", "engine", "opa", "deadline", "identities", "host_paths", "data_root", "log", "audit",
-    "metrics",
+    "metrics", "fleet",
 )  # fmt: skip
 _TICK: Final = 0.25
 _SILENCE_LIMIT: Final = 10.0
@@ -54,8 +56,11 @@ def run(
         read_revoked(settings.identities)
     with contextlib.ExitStack() as cleanup:
         shared_status = SharedStatus()
-        engine, status = start_engine(settings, shared_status, say)
+        source = open_policy_source(settings, shared_status, say)
+        cleanup.callback(source.close)
+        engine, status, running = start_with(source, settings, shared_status, say)
         cleanup.callback(engine.close)
+        put_in_force = partial(_put_in_force, engine, running, say)
         scrape = _open_metrics(settings.metrics, say)
         if scrape is not None:
             cleanup.callback(_close_listener, scrape.listener)
@@ -67,7 +72,10 @@ def run(
         def serve(serving: int) -> NoReturn:
             from authz_plugin.supervisor.plugin_server import serve_plugin  # noqa: PLC0415
 
-            serve_plugin(settings, engine, (listener, scrape), shared_status, serving)
+            serve_plugin(running, engine, (listener, scrape), shared_status, serving)
+
+        def reload_settings() -> Settings:
+            return source.applied(reload())
 
         gunicorn = GunicornProcess(serve)
         cleanup.callback(gunicorn.stop)
@@ -79,9 +87,10 @@ def run(
             if signal_number in {signal.SIGTERM, signal.SIGINT}:
                 break
             if signal_number == signal.SIGHUP:
-                _reload_policy(engine, settings, reload, shared_status, say)
+                _reload_policy(put_in_force, reload_settings, shared_status, say)
             gunicorn.check()
             engine.check()
+            source.check(settings, put_in_force)
             if shared_status.seconds_since_heartbeat() < _SILENCE_LIMIT:
                 systemd.notify("WATCHDOG=1")
 
@@ -122,8 +131,7 @@ def _metrics_address(metrics: Metrics, scrape: Scrape | None) -> str:
 
 
 def _reload_policy(
-    engine: SupervisedEngine,
-    running: Settings,
+    put_in_force: PutInForce,
     reload: Callable[[], Settings],
     shared_status: SharedStatus,
     say: Callable[[str], None],
@@ -131,8 +139,7 @@ def _reload_policy(
     """Put the policy of the changed settings in force, or keep the present one and report why."""
     reloads = shared_status.read()["reloads"]
     try:
-        settings, waiting = _reloadable(running, reload())
-        status = engine.start(settings)
+        status = put_in_force(reload())
     except Exception as error:  # noqa: BLE001 - a defect must not end the plugin
         reason = error if isinstance(error, AuthzError) else f"a defect, {defect(error)}"
         reloads["refused"] += 1
@@ -142,8 +149,17 @@ def _reload_policy(
         reloads["taken_over"] += 1
         shared_status.update(reloads=reloads, reload_successful=True)
         say(f"policy revision {status.revision} of profile {status.profile} is in force")
-        if waiting:
-            say(f"{', '.join(waiting)}: changed, and in force only after a restart")
+
+
+def _put_in_force(
+    engine: SupervisedEngine, running: Settings, say: Callable[[str], None], changed: Settings
+) -> PolicyStatus:
+    """Put the policy of changed settings in force; ``running`` are those of the start."""
+    settings, waiting = _reloadable(running, changed)
+    status = engine.start(settings)
+    if waiting:
+        say(f"{', '.join(waiting)}: changed, and in force only after a restart")
+    return status
 
 
 def _reloadable(running: Settings, changed: Settings) -> tuple[Settings, list[str]]:

@@ -135,6 +135,20 @@ CASES: Final[dict[str, list[Case]]] = {
             ("9m", "36m"),
         ),
     ],
+    "OpaAuthzFleetUnreached": [
+        one("opa_authz_fleet_last_success_timestamp_seconds", "", "0x160", "22m", "14m")
+    ],
+    "OpaAuthzFleetBundleRefused": [gauge("opa_authz_fleet_bundle_refused", "", 0, 1)],
+    "OpaAuthzFleetPolicyNotKept": [
+        Case(
+            {
+                f"opa_authz_fleet_policy_kept{{{_HERE}}}": "1x19 0x40 1x40",
+                f"opa_authz_fleet_bundle_built_timestamp_seconds{{{_HERE}}}": "5x100",
+            },
+            "12m",
+            ("4m", "20m"),
+        ),
+    ],
     "OpaAuthzAuditFailing": [gauge("opa_authz_audit_up", "", 1, 0)],
     "OpaAuthzRecordsDropped": [counter("opa_authz_journal_dropped_total", 'sink="audit"')],
     "OpaAuthzReloadRefused": [gauge("opa_authz_policy_reload_successful", "", 1, 0)],

@@ -68,12 +68,14 @@ def value_of(schema: Mapping[str, Any]) -> str:
         return f"{schema['minimum']} to {schema['maximum']}"
     if schema["type"] == "boolean":
         return "`true`, `false`"
+    if schema["type"] == "object":
+        return "names and texts"
     return "absolute path" if schema.get("pattern") == "^/" else "text"
 
 
 def _keys(properties: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, schema in properties.items():
-        if schema["type"] == "object":
+        if "properties" in schema:
             yield from _keys(schema["properties"], f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", schema

@@ -26,6 +26,7 @@ from authz_plugin.journal.outcomes import PendingRequests
 from authz_plugin.journal.record import DecisionRecord, new_decision_id
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.own_rules import PLUGIN_RULES
+from authz_plugin.supervisor.fleet import FIRST_FACTS
 from tests.journal.records import NO, create, record, request, response
 
 _ROOT = Path(__file__).parents[2]
@@ -266,6 +267,7 @@ def full_families() -> list[Any]:
     """The families of a journal that has everything."""
     with tempfile.TemporaryDirectory() as folder:
         shared_status = SharedStatus()
+        shared_status.update(fleet=FIRST_FACTS)
         shared_status.update(exceptions=[time.time() + 1000])
         audit = AuditOptions(file=Path(folder) / "audit.jsonl")
         journal = Journal(LogOptions(level="error"), audit, shared_status, (), {})

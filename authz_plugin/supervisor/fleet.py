@@ -1,0 +1,377 @@
+"""The policy of a fleet: fetched by an OPA of its own, checked like a reload, and kept on disk.
+
+OPA polls the service, verifies the signature and activates the bundle. What it has activated is put
+in force by the engine, which compiles it and has it decide first. A policy that fails there is
+refused, and the one in force stays.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, Self
+
+from authz_plugin import fleet_policy
+from authz_plugin.engine import binary, bundle_client
+from authz_plugin.engine.bundle_client import BundleClient
+from authz_plugin.errors import (
+    AuthzError,
+    EngineError,
+    PolicyError,
+    SettingsError,
+    SetupError,
+    defect,
+)
+from authz_plugin.fleet_policy import FleetPolicy
+from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.settings import Fleet, Settings
+from authz_plugin.supervisor.policy_status import PutInForce
+from authz_plugin.supervisor.runtime_folder import open_runtime_folder
+
+_ASK_EVERY: Final = 1.0
+_FIRST_WAIT: Final = 10.0
+"""Seconds that a start waits for the service's first answer, if no policy is kept."""
+
+_FIRST_DELAY: Final = 0.5
+_LONGEST_DELAY: Final = 60.0
+_RETRY: Final = 10.0
+
+FIRST_FACTS: Final[Mapping[str, Any]] = {
+    "revision": "",
+    "built": 0.0,
+    "asked": 0.0,
+    "up": False,
+    "refused": 0,
+    "refused_now": False,
+    "kept": False,
+}
+"""What metrics are told. Times are in seconds since 1970; ``asked`` is that of the last poll that
+succeeded, ``refused_now`` whether the newest bundle is refused."""
+
+
+class FleetPolicies:
+    """The policies that a service hands out, for one plugin.
+
+    ``say`` is called with each message for the operator.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        opa: binary.Opa,
+        shared_status: SharedStatus,
+        say: Callable[[str], None],
+    ) -> None:
+        self._fleet = fleet
+        self._opa = opa
+        self._shared_status = shared_status
+        self._say = say
+        self._folder, self._lock = open_runtime_folder()
+        self._client: BundleClient | None = None
+        self._generation = 0
+        self._files: dict[str, bytes] = {}
+        self._policy: FleetPolicy | None = None
+        self._rules = self._folder
+        self._seen: Any = None
+        self._key = b""
+        self._kept = False
+        self._next_keeping = 0.0
+        self._fault = ""
+        self._next = 0.0
+        self._delay = _FIRST_DELAY
+        self._facts: Mapping[str, Any] = FIRST_FACTS
+        self._shared_status.update(fleet=self._facts)
+
+    @classmethod
+    def start(
+        cls,
+        settings: Settings,
+        fleet: Fleet,
+        shared_status: SharedStatus,
+        say: Callable[[str], None],
+    ) -> Self:
+        """Begin to fetch, and find the policy to start with.
+
+        That is the policy that was in force last. If none is kept, it is the service's, for whose
+        answer this waits ten seconds. Raises ``SetupError`` if nothing can be fetched with the
+        settings.
+        """
+        made = cls(fleet, binary.find(settings.opa.binary), shared_status, say)
+        try:
+            made._start_client()
+            made._find_first()
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def _find_first(self) -> None:
+        try:
+            kept = fleet_policy.kept_policy(self._fleet.folder, self._key)
+        except SetupError as error:
+            self._say(f"the policy that was kept is not used: {error}")
+            kept = None
+        if kept is not None:
+            self._policy, self._rules = kept
+            self._kept = True
+            self._seen = self._policy.about
+            self._note(**_described(self._policy), kept=True)
+            return
+        end = time.monotonic() + _FIRST_WAIT
+        while not (self._policy or self._seen or self._fault) and time.monotonic() < end:
+            time.sleep(0.1)
+            self._ask()
+            policy = self._newer()
+            if policy is not None:
+                self._take(policy)
+        if self._policy is None:
+            self._say("no policy was fetched yet: every request is denied until there is one")
+
+    @property
+    def has_policy(self) -> bool:
+        return self._policy is not None
+
+    def applied(self, settings: Settings) -> Settings:
+        """The settings with the policy of the fleet; raises ``SetupError`` if there is none."""
+        if self._policy is None:
+            raise SetupError("no policy was fetched yet")
+        return fleet_policy.with_fleet_policy(settings, self._policy, self._rules)
+
+    def in_force(self) -> None:
+        """Keep the policy that the plugin has started with."""
+        self._keep()
+
+    def refuse(self, error: Exception) -> None:
+        """Note that the policy to start with cannot be put in force."""
+        self._policy = None
+        self._refuse(error)
+
+    def check(self, settings: Settings, put_in_force: PutInForce) -> None:
+        """Put a newer policy in force, if OPA has one; called several times a second."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _ASK_EVERY
+        if self._client is None or not self._client.is_running() or self._files_changed():
+            self._restart_client(now)
+            return
+        self._ask()
+        if self._policy is not None and not self._kept and now >= self._next_keeping:
+            self._keep()
+        policy = self._newer()
+        if policy is None:
+            return
+        before = self._policy, self._rules
+        try:
+            self._take(policy)
+            status = put_in_force(self.applied(settings))
+        except Exception as error:  # noqa: BLE001 - a defect must not end the plugin
+            self._policy, self._rules = before
+            self._refuse(error)
+            if not isinstance(error, PolicyError | SettingsError):
+                self._seen, self._next = None, now + _RETRY  # it may be this host's fault
+        else:
+            self._note(refused_now=False)
+            self._kept = False
+            self._keep()
+            self._say(
+                f"policy revision {status.revision} of profile {status.profile} is in force, "
+                f"from the bundle of revision {policy.revision}"
+            )
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def _start_client(self) -> None:
+        self._generation += 1
+        previous, home = self._client, self._folder / f"opa-{self._generation}"
+        try:
+            files, key = _files(self._fleet), self._fleet.key.read_bytes()
+            home.mkdir()
+            self._client = bundle_client.start(
+                self._opa, home, opa_configuration(self._fleet, key), files
+            )
+        except OSError as error:
+            raise SetupError(f"nothing can be fetched: {error}") from error
+        if key != self._key:
+            self._seen = None  # what is in force may be signed by the key before
+        self._files, self._key = files, key
+        if previous is not None:
+            previous.stop()
+        for folder in self._folder.glob("opa-*"):
+            if folder != home:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _restart_client(self, now: float) -> None:
+        try:
+            self._start_client()
+            self._delay = _FIRST_DELAY
+        except SetupError as error:
+            self._next = now + self._delay
+            self._delay = min(self._delay * 2, _LONGEST_DELAY)
+            self._tell_fault(str(error))
+
+    def _files_changed(self) -> bool:
+        """Whether a key, a token or a certificate was replaced; OPA is then started again."""
+        try:
+            return (_files(self._fleet), self._fleet.key.read_bytes()) != (self._files, self._key)
+        except OSError:
+            return False  # it is being replaced, or OPA goes on with what it has
+
+    def _ask(self) -> None:
+        """Note what OPA says of the service."""
+        assert self._client is not None
+        self._client.trim()
+        try:
+            status = self._client.status()
+        except EngineError as error:
+            self._tell_fault(str(error))
+            return
+        asked = datetime.fromisoformat(status.asked).timestamp() if status.asked else 0.0
+        self._note(asked=asked or self._facts["asked"])
+        self._tell_fault(status.fault)
+
+    def _tell_fault(self, fault: str) -> None:
+        if fault != self._fault:
+            self._say(
+                f"the policy cannot be fetched from {self._fleet.url}: {fault}"
+                if fault
+                else f"{self._fleet.url} answers again"
+            )
+        self._fault = fault
+        self._note(up=not fault)
+
+    def _newer(self) -> FleetPolicy | None:
+        """The policy that OPA has activated, unless it was seen already or is refused here."""
+        assert self._client is not None
+        try:
+            about = self._client.read(f"{fleet_policy.ROOT}/about")
+            if about is None or about == self._seen:
+                return None
+            document = self._client.read(fleet_policy.ROOT)
+            self._seen = document.get("about") if isinstance(document, Mapping) else None
+            policy = fleet_policy.read(document)
+        except EngineError as error:
+            self._tell_fault(str(error))
+            return None
+        except SetupError as error:
+            self._refuse(error)
+            return None
+        if self._policy is not None and policy.built < self._policy.built:
+            self._refuse(
+                SetupError(
+                    f"the bundle of revision {policy.revision} was built {policy.built}, before "
+                    f"the one in force ({self._policy.built}): build it again to go back to it"
+                )
+            )
+            return None
+        return policy
+
+    def _take(self, policy: FleetPolicy) -> None:
+        self._generation += 1
+        rules = self._folder / f"rules-{self._generation}"
+        try:
+            fleet_policy.write_rules(policy, rules)
+        except OSError as error:
+            raise SetupError(f"the rules of the bundle cannot be written: {error}") from error
+        self._policy, self._rules = policy, rules
+
+    def _keep(self) -> None:
+        """Keep the policy in force; where the disk is full, try again later."""
+        assert self._policy is not None
+        self._note(**_described(self._policy))
+        try:
+            self._rules = fleet_policy.keep(self._policy, self._fleet.folder, self._key)
+        except OSError as error:
+            if self._next_keeping == 0.0:
+                self._say(f"the policy in force cannot be kept for a restart: {error}")
+            self._next_keeping = time.monotonic() + _RETRY
+        else:
+            self._kept, self._next_keeping = True, 0.0
+            for folder in self._folder.glob("rules-*"):
+                shutil.rmtree(folder, ignore_errors=True)
+        self._note(kept=self._kept)
+
+    def _refuse(self, error: Exception) -> None:
+        reason = str(error) if isinstance(error, AuthzError) else f"a defect, {defect(error)}"
+        self._note(refused=self._facts["refused"] + 1, refused_now=True)
+        self._say(f"the fetched policy is refused, the one in force stays: {reason}")
+
+    def _note(self, **facts: Any) -> None:
+        changed = {**self._facts, **facts}
+        if changed != self._facts:
+            self._facts = changed
+            self._shared_status.update(fleet=changed)
+
+
+def _described(policy: FleetPolicy) -> dict[str, Any]:
+    return {"revision": policy.revision, "built": policy.built.timestamp()}
+
+
+def opa_configuration(fleet: Fleet, key: bytes) -> dict[str, Any]:
+    """The configuration of the OPA that fetches; files are named as ``_files`` names them. ``key``
+    is the content of the public key's file."""
+    interval = fleet.interval
+    service: dict[str, Any] = {
+        "url": fleet.url,
+        "response_header_timeout_seconds": 10,
+        "credentials": _credentials(fleet),
+    }
+    if fleet.type == "oci":
+        service["type"] = "oci"
+    if fleet.ca is not None:
+        service["tls"] = {"ca_cert": "ca"}
+    bundle = {
+        "service": "site",
+        "resource": resource(fleet),
+        "signing": {"keyid": "site"},
+        "size_limit_bytes": 4 * fleet_policy.SIZE_LIMIT,
+        "polling": {"min_delay_seconds": (interval + 1) // 2, "max_delay_seconds": interval},
+    }
+    public = {"algorithm": fleet.algorithm, "key": key.decode(errors="replace")}
+    return {
+        "services": {"site": service},
+        "labels": dict(fleet.labels),
+        "keys": {"site": public},
+        "bundles": {bundle_client.BUNDLE: bundle},
+        "status": {"prometheus": True},
+        "persistence_directory": bundle_client.PERSISTENCE,
+    }
+
+
+def resource(fleet: Fleet) -> str:
+    """Where the bundle of this host is: ``fleet.bundle`` with the values of the labels."""
+    return re.sub(r"\{(\w+)\}", lambda name: fleet.labels[name[1]], fleet.bundle)
+
+
+def _credentials(fleet: Fleet) -> dict[str, Any]:
+    if fleet.type == "s3":
+        if fleet.credentials is None:
+            return {"s3_signing": {"environment_credentials": {}}}
+        profile = {"path": "credentials", "profile": "default", "aws_region": fleet.region}
+        return {"s3_signing": {"profile_credentials": profile}}
+    if fleet.token_file is not None:
+        return {"bearer": {"token_path": "token"}}
+    if fleet.certificate is not None:
+        return {"client_tls": {"cert": "certificate", "private_key": "client_key"}}
+    return {}
+
+
+def _files(fleet: Fleet) -> dict[str, bytes]:
+    """The contents of the files that OPA needs, by their names in its folder; raises
+    ``OSError``."""
+    files = {
+        "token": fleet.token_file,
+        "ca": fleet.ca,
+        "certificate": fleet.certificate,
+        "client_key": fleet.client_key,
+        "credentials": fleet.credentials,
+    }
+    return {name: file.read_bytes() for name, file in files.items() if file is not None}

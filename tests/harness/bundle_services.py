@@ -1,0 +1,120 @@
+"""Services that hand out bundles: Debian's nginx and Debian's registry, on loopback ports."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.harness.certificates import Authority
+from tests.harness.engines import CACHE, unpack
+from tests.harness.plugin import wait_for
+from tests.harness.prometheus import free_port
+
+_SUITE: Final = "bookworm"
+
+_NGINX: Final = """\
+daemon off;
+user root;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+  access_log {folder}/access.log;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    root {folder}/files;
+    if ($http_authorization != "Bearer {token}") {{ return 401; }}
+    location / {{ dav_methods PUT; create_full_put_path on; }}
+  }}
+}}
+"""
+
+_REGISTRY: Final = """\
+version: 0.1
+log: {{accesslog: {{disabled: true}}, level: error}}
+storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}
+http: {{addr: "127.0.0.1:{port}", secret: none}}
+"""
+
+
+@dataclass(frozen=True)
+class WebServer:
+    """A running nginx with TLS that takes files by PUT and wants a token."""
+
+    url: str
+    ca: Path
+    token_file: Path
+    files: Path
+
+
+@contextmanager
+def running_nginx(folder: Path, port: int | None = None) -> Iterator[WebServer]:
+    """Run nginx with files in a folder; it keeps them, its authority and its token."""
+    unpack(_SUITE, ("nginx",), CACHE / "nginx")
+    folder.mkdir(exist_ok=True)
+    (folder / "files").mkdir(exist_ok=True)
+    port = port or free_port()
+    token = folder / "token"
+    if not token.exists():
+        Authority(folder / "authority").issue("nginx")
+        token.write_text(secrets.token_hex(20))
+    authority = folder / "authority"
+    config = folder / "nginx.conf"
+    config.write_text(
+        _NGINX.format(
+            folder=folder,
+            port=port,
+            certificate=authority / "nginx.pem",
+            key=authority / "nginx-key.pem",
+            token=token.read_text(),
+        )
+    )
+    with _running([CACHE / "nginx/usr/sbin/nginx", "-c", config], folder / "nginx.log", port):
+        yield WebServer(f"https://127.0.0.1:{port}", authority / "ca.pem", token, folder / "files")
+
+
+@contextmanager
+def running_registry(folder: Path, port: int | None = None) -> Iterator[str]:
+    """Run a registry with its content in a folder; its address."""
+    unpack(_SUITE, ("docker-registry",), CACHE / "registry")
+    folder.mkdir(exist_ok=True)
+    port = port or free_port()
+    config = folder / "registry.yml"
+    config.write_text(_REGISTRY.format(folder=folder, port=port))
+    program = CACHE / "registry/usr/bin/docker-registry"
+    with _running([program, "serve", config], folder / "registry.log", port):
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def _running(command: list[str | Path], log: Path, port: int) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_for(lambda: _answers(port) or process.poll() is not None, str(command[0]), 20)
+        assert process.poll() is None, log.read_text()
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
