@@ -53,6 +53,8 @@ decide them. `opa-authz import` uses them, too.
 | `coolify-sentinel` | coollabsio/sentinel 0ed39b4 | `crates/docker/src/lib.rs` |
 | `crowdsec` | crowdsecurity/crowdsec 710e7c1, 7dba2f1 | `pkg/acquisition/modules/docker/run.go`, `config.go` |
 | `docker-volume-backup` | offen/docker-volume-backup 073425c | `cmd/backup/stop_restart.go` |
+| `dockhand` | Finsys/dockhand 685132f | `src/lib/server/docker.ts` |
+| `dokploy-monitoring` | Dokploy/dokploy 772b768 | `apps/monitoring/containers/monitor.go` |
 | `komodo-periphery` | moghtech/komodo 3e10ea5, be40110, 2693f13, 04f944f | `bin/periphery/src/api/container/mod.rs`, `docker/container.rs`, `docker/image.rs`, `api/docker.rs` |
 | `portainer` (recreate) | portainer/portainer 04e9ee3 | `api/docker/container.go` |
 | `sablier` | sablierapp/sablier 041b906, 06ac659 | `pkg/provider/docker/docker.go`, `events.go`, `container_start.go`, `container_stop.go`, `container_list.go` |

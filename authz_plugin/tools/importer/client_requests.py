@@ -161,6 +161,13 @@ RECREATE: Final = [
     ("DELETE", "/containers/web", None),
 ]
 
+HELPER: Final = create(
+    {"Binds": ["data:/volume:ro"], "AutoRemove": False},
+    Cmd=["sleep", "infinity"],
+    Labels={"dockhand.volume.helper": "true", "dockhand.volume.name": "data"},
+)
+"""The container with which Dockhand shows the files of a volume."""
+
 CLIENTS: Final[dict[str, list[Request]]] = {
     "traefik": [VERSION, EVENTS, LIST, INSPECT],
     "traefik-swarm": [VERSION, EVENTS, NETWORKS, *SWARM],
@@ -200,6 +207,24 @@ CLIENTS: Final[dict[str, list[Request]]] = {
     "portainer": [
         LIST, INSPECT, LOGS, STATS, *LIFE, *JOIN, *NETWORK, *VOLUME, EXEC, ATTACH, IMAGES, PULL,
         ("GET", "/system/df", None), ("GET", "/containers/web/changes", None), *RECREATE,
+    ],
+    "dockhand": [
+        PING, INFO, VERSION, EVENTS, ("GET", "/containers/json?all=true&size=true", None), INSPECT,
+        ("GET", "/containers/web/stats?stream=false", None), LOGS,
+        ("GET", "/containers/web/top", None), *LIFE, act("restart"), act("pause"), act("unpause"),
+        act("rename?name=web-old"),
+        ("POST", "/containers/web/update", {"RestartPolicy": {"Name": "unless-stopped"}}), HELPER,
+        EXEC, EXEC_START, EXEC_INSPECT, IMAGES, IMAGE, PULL, ("GET", "/images/app/history", None),
+        ("POST", "/images/app/tag?repo=app&tag=2", None),
+        ("DELETE", "/images/app?force=false", None),
+        ("GET", "/images/search?term=app&limit=25", None), NETWORKS, VOLUMES, *NETWORK, *VOLUME,
+        *JOIN, ("GET", "/system/df", None), ("POST", "/containers/prune", None),
+        ("POST", "/volumes/prune", None), ("POST", "/networks/prune", None),
+        ("POST", "/images/prune?filters=%7B%22dangling%22%3A%5B%22true%22%5D%7D", None),
+    ],
+    "dokploy-monitoring": [
+        PING, ("GET", "/containers/json", None),
+        ("GET", "/containers/web/stats?stream=0", None),
     ],
     "sablier": [
         VERSION, EVENTS, INSPECT, act("start"), act("stop"),
