@@ -52,7 +52,7 @@ decide them. `opa-authz import` uses them, too.
 | `authentik-outpost` | goauthentik/authentik 090c10c | `authentik/outposts/controllers/docker.py` |
 | `coolify-sentinel` | coollabsio/sentinel 0ed39b4 | `crates/docker/src/lib.rs` |
 | `crowdsec` | crowdsecurity/crowdsec 710e7c1, 7dba2f1 | `pkg/acquisition/modules/docker/run.go`, `config.go` |
-| `docker-volume-backup` | offen/docker-volume-backup 073425c | `cmd/backup/stop_restart.go` |
+| `docker-volume-backup` | offen/docker-volume-backup ae3672f | `cmd/backup/stop_restart.go`, `exec.go` |
 | `dockhand` | Finsys/dockhand 685132f | `src/lib/server/docker.ts` |
 | `dokploy-monitoring` | Dokploy/dokploy 772b768 | `apps/monitoring/containers/monitor.go` |
 | `komodo-periphery` | moghtech/komodo 3e10ea5, be40110, 2693f13, 04f944f | `bin/periphery/src/api/container/mod.rs`, `docker/container.rs`, `docker/image.rs`, `api/docker.rs` |
