@@ -18,7 +18,7 @@ test quick unit rego real check: export GOGC ?= 400
 test quick unit rego real check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
 test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak deb deb-test audit engines check fmt generate lock clean
+.PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak deb deb-test image image-test audit engines check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -86,6 +86,12 @@ deb-test: $(BIN)/.dev $(BIN)/opa ## Install, upgrade and purge the package in a 
 
 engines: $(BIN)/.dev $(BIN)/opa ## Print what the newest Docker has that is not known here (needs Go and the module proxy)
 	$(BIN)/python -m tests.newest $(ARGS)
+
+image: $(BIN)/.dev $(BIN)/opa ## Make the container image, with a bill of materials (needs Docker)
+	@$(BIN)/python -m tools.container_image $(ARGS)
+
+image-test: $(BIN)/.dev $(BIN)/opa ## Build the image on a scratch dockerd and guard another one with it (needs root)
+	$(PYTEST) tests/installed/container.py $(ARGS)
 
 audit: ## Look the pinned dependencies up for known weaknesses (needs PyPI's advisories)
 	$(PYTHON) -m venv .cache/pip-audit

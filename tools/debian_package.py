@@ -25,9 +25,8 @@ from hatchling.builders.utils import get_reproducible_timestamp
 from authz_plugin import __version__
 from authz_plugin.tools.deployment_files import deployment_files
 from tools import man_pages
+from tools.wheels import ROOT, make_wheel, pip, requirements, run, target_options
 
-_ROOT: Final = Path(__file__).parents[1]
-_WHEELS: Final = _ROOT / ".cache/deb"
 _SOURCES: Final = Path(__file__).parent / "debian"
 _PROGRAM: Final = Path("/usr/bin/opa-authz")
 _HOME: Final = Path("/usr/lib/opa-authz")
@@ -51,7 +50,7 @@ def main() -> None:
     """Write ``opa-authz_VERSION_ARCHITECTURE.deb`` into a folder and print its path."""
     parser = argparse.ArgumentParser(prog="make deb", description=__doc__)
     parser.add_argument("--suite", choices=SUITES, default="bookworm", help="Debian release")
-    parser.add_argument("--into", type=Path, default=_ROOT / "dist", help="folder to write it to")
+    parser.add_argument("--into", type=Path, default=ROOT / "dist", help="folder to write it to")
     parser.add_argument("--version", default=__version__, help="version of the package")
     options = parser.parse_args()
     if shutil.which("dpkg-deb") is None:
@@ -60,18 +59,9 @@ def main() -> None:
         parser.error(f"packages are made on {' and '.join(_PLATFORMS)}, not on {_architecture()}")
     options.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="opa-authz-wheel-") as folder:
-        wheel = make_wheel(_ROOT, Path(folder))
+        wheel = make_wheel(ROOT, Path(folder))
         package = build(wheel, options.suite, options.into, options.version)
     print(package)  # noqa: T201 - a build tool
-
-
-def make_wheel(source: Path, into: Path) -> Path:
-    """Build the wheel of a source folder with the ``opa`` beside the running Python; its path."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)]
-    _run(*command, cwd=source, environment={"PATH": path})
-    [wheel] = into.glob("*.whl")
-    return wheel
 
 
 def build(wheel: Path, suite: str, into: Path, version: str = __version__) -> Path:
@@ -95,7 +85,7 @@ def build(wheel: Path, suite: str, into: Path, version: str = __version__) -> Pa
         moment = str(get_reproducible_timestamp())
         options = ["--root-owner-group", "-Zxz", "-z1"]
         date = {"SOURCE_DATE_EPOCH": moment}
-        _run("dpkg-deb", *options, "--build", tree, package, environment=date)
+        run("dpkg-deb", *options, "--build", tree, package, environment=date)
     return package
 
 
@@ -120,34 +110,14 @@ def _environment(tree: Path, wheel: Path, python: str, machine: str) -> None:
     (home / "bin/python").symlink_to("../../../bin/python3")
     (home / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     (home / "bin/opa-authz").write_text(_LAUNCHER)
-    kinds = [f"--platform={name}_{machine}" for name in ("manylinux2014", "manylinux_2_28")]
-    target = [*kinds, f"--python-version={python}", "--only-binary=:all:"]
-    wheels = _wheels(python, machine, target)
+    wheels = requirements(python, machine)
     links = [f"--find-links={folder}" for folder in (wheels, wheel.parent)]
     name, version, *_ = wheel.name.split("-")  # named by its path, pip would record the path
-    options = [*target, *links, "--no-index", "--no-compile"]
-    _pip("install", *options, "--target", site, f"{name}=={version}")
+    options = [*target_options(python, machine), *links, "--no-index", "--no-compile"]
+    pip("install", *options, "--target", site, f"{name}=={version}")
     shutil.rmtree(site / "bin", ignore_errors=True)
     for record in site.glob("*.dist-info/RECORD"):
         record.unlink()  # it names scripts in that folder; the files are dpkg's
-
-
-def _wheels(python: str, machine: str, target: list[str]) -> Path:
-    """The folder of the pinned requirements' wheels, downloaded by their hashes if need be."""
-    pins = _ROOT / "requirements/run.txt"
-    digest = hashlib.sha256(pins.read_bytes()).hexdigest()[:12]
-    folder = _WHEELS / f"{python}-{machine}-{digest}"
-    if not folder.is_dir():
-        _WHEELS.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_WHEELS) as scratch:
-            wheels = Path(scratch, "wheels")
-            _pip("download", *target, "--no-deps", "--require-hashes", "-d", wheels, "-r", pins)
-            try:
-                wheels.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # which another build has made meanwhile
-                    raise
-    return folder
 
 
 def _files(tree: Path) -> None:
@@ -163,7 +133,7 @@ def _files(tree: Path) -> None:
             places[f"etc/opa-authz/{name}"] = text
         else:
             places[f"usr/share/opa-authz/{name}"] = text
-    for schema in (_ROOT / "docs/reference").glob("*.schema.json"):
+    for schema in (ROOT / "docs/reference").glob("*.schema.json"):
         places[f"usr/share/opa-authz/{schema.name}"] = schema.read_text()
     places["usr/share/bash-completion/completions/opa-authz"] = _output(
         Path(sys.executable).with_name("opa-authz"), _OPA_AUTHZ_COMPLETE="bash_source"
@@ -173,7 +143,7 @@ def _files(tree: Path) -> None:
         _write(tree / name, text.encode())
     for name, text in man_pages.pages().items():
         _write(tree / f"usr/share/man/man1/{name}.gz", _zipped(text))
-    changes = (_ROOT / "CHANGELOG.md").read_text()
+    changes = (ROOT / "CHANGELOG.md").read_text()
     _write(tree / "usr/share/doc/opa-authz/changelog.gz", _zipped(changes))
     program = tree / _PROGRAM.relative_to("/")
     program.parent.mkdir(parents=True)
@@ -218,22 +188,6 @@ def _zipped(text: str) -> bytes:
 def _write(file: Path, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
-
-
-def _pip(command: str, *arguments: str | Path) -> None:
-    _run(sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", command, *arguments)
-
-
-def _run(
-    *command: str | Path, cwd: Path | None = None, environment: Mapping[str, str] | None = None
-) -> None:
-    subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env={**os.environ, **(environment or {})},
-        stdout=sys.stderr,
-        check=True,
-    )
 
 
 def _output(*command: str | Path, **environment: str) -> str:

@@ -20,7 +20,8 @@ from hatchling.builders.utils import get_reproducible_timestamp
 
 from authz_plugin.cli import cli
 from tests.harness.checkout import ROOT, copy_of_checkout
-from tools.debian_package import build, make_wheel
+from tools.debian_package import build
+from tools.wheels import make_wheel
 
 SETTINGS: Final = "etc/opa-authz/config.yaml"
 PROGRAM: Final = "usr/lib/opa-authz/bin/opa-authz"

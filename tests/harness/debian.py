@@ -55,9 +55,10 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/syst
 """
 
 
-def tree(suite: str) -> Path:
-    """An archive of a minimal Debian with Python and systemd, made unless it is there."""
-    folder = CACHE / f"debian-{suite}"
+def tree(suite: str, name: str = "debian", include: str = _INCLUDE) -> Path:
+    """An archive of a minimal Debian with some packages, by default Python and systemd, made unless
+    it is there under this name."""
+    folder = CACHE / f"{name}-{suite}"
     tools = CACHE / "mmdebstrap"
     unpack("bookworm", ("mmdebstrap",), tools)
     source = f"deb [signed-by={KEYRING}] http://deb.debian.org/debian {suite} main"
@@ -71,7 +72,7 @@ def tree(suite: str) -> Path:
         ]
         options: list[str | Path] = [
             "--quiet",
-            f"--include={_INCLUDE}",
+            f"--include={include}",
             suite,
             partial / "tree.tar",
             source,

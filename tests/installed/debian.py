@@ -16,7 +16,8 @@ import pytest
 from tests.faults.messages import LIST, REQUEST, VOLUMES
 from tests.harness.debian import Debian, running_debian
 from tests.harness.plugin import Connection, wait_for
-from tools.debian_package import SUITES, build, make_wheel
+from tools.debian_package import SUITES, build
+from tools.wheels import make_wheel
 
 ROOT: Final = Path(__file__).parents[2]
 CONFIG: Final = "etc/opa-authz/config.yaml"
