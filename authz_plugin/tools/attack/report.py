@@ -382,6 +382,8 @@ def _praise(report: Report, *, complete: bool) -> Iterator[tuple[str, str]]:
     if report.opened:
         count = len(report.opened)
         yield "", f"Open because the configuration opens it: {count}, see above."
+    if any(key.split(".")[-1] == "mode" for result in report.opened for key in result.opened_by):
+        yield "bad", "The policy is in mode warn, which denies nothing: nobody is held up."
 
 
 def _why_unproven(report: Report) -> str:

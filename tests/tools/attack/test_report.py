@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
@@ -40,6 +41,16 @@ def report(changes: dict[str, Outcome], *ids: str, reached: bool = True) -> Repo
 
 def text(made: Report, *, verbose: bool = False) -> str:
     return "\n".join(text for _, text in lines(made, verbose=verbose))
+
+
+@pytest.mark.parametrize(
+    ("key", "warns"), [("mode", True), ("roles.ci.mode", True), ("sections.volumes", False)]
+)
+def test_a_policy_in_mode_warn_passes_with_a_warning(key: str, *, warns: bool) -> None:
+    made = report({"scenario.volume": "open"}, "scenario.volume", "scenario.privileged")
+    results = [replace(r, opened_by=(key,)) if r.outcome == "open" else r for r in made.results]
+    said = text(replace(made, results=results, configuration="production, changed"))
+    assert ("mode warn, which denies nothing" in said) is warns
 
 
 def test_all_blocked_ends_as_in_the_guide() -> None:
