@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from authz_plugin import policy, settings
 from authz_plugin.configuration import complete_profile
 from authz_plugin.hostpaths import UnseenHostPaths
+from authz_plugin.settings import conformance
 from authz_plugin.settings.conformance import conforms
 
 SCHEMA: Final = policy.config_schema()
@@ -36,6 +37,26 @@ VALUES: Final = st.recursive(
 
 def accepts(value: Any, schema: Any) -> bool:
     return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
+
+
+def keywords(schema: Any) -> set[str]:
+    """The keywords in a schema; the names of properties and definitions are none."""
+    found: set[str] = set()
+    for keyword, value in schema.items():
+        found.add(keyword)
+        if keyword in {"properties", "$defs"}:
+            found = found.union(*map(keywords, value.values()))
+        elif isinstance(value, dict):
+            found |= keywords(value)
+        elif keyword == "anyOf":
+            found = found.union(*map(keywords, value))
+    return found
+
+
+def test_the_tools_that_ask_only_this_check_can_rely_on_it() -> None:
+    """``explain`` and ``learn`` propose what conforms; a keyword that is not known would have them
+    propose less."""
+    assert keywords(SCHEMA) <= {*conformance._CHECKS, *conformance._ANNOTATIONS}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ is part of the settings file; this package validates it and passes it on with ea
 from __future__ import annotations
 
 from authz_plugin.hostpaths import DEFAULT_FILE, default_socket
+from authz_plugin.settings.conformance import conforms
 from authz_plugin.settings.load import DEFAULT_PROFILE, ENVIRONMENT_PREFIX, load
 from authz_plugin.settings.model import (
     Audit,
@@ -25,6 +26,6 @@ from authz_plugin.settings.yaml_file import read_yaml
 __all__ = [
     "DEFAULT_FILE", "DEFAULT_PROFILE", "ENVIRONMENT", "ENVIRONMENT_PREFIX", "SCHEMA", "Audit",
     "Fleet", "Key", "KeyOrigins", "Log", "Metrics", "OpaSettings", "Server", "Settings",
-    "default_socket", "load", "read_yaml", "show", "suggest", "validate", "with_settings",
-    "without_required",
+    "conforms", "default_socket", "load", "read_yaml", "show", "suggest", "validate",
+    "with_settings", "without_required",
 ]  # fmt: skip

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-import jsonschema
-
 from authz_plugin.configuration import config_schema
 from authz_plugin.rules import Key
+from authz_plugin.settings import conforms
 
 _PATTERN: Final = frozenset("*[]{}\\")
 _HUB: Final = "docker.io/"
@@ -95,9 +94,9 @@ def is_expressible(step: Step) -> bool:
     """Whether the configuration's schema accepts a step, and its value is read literally."""
     match step:
         case AddEntry(key, str(item)):
-            return is_literal(item) and _entries(key).is_valid(item)
+            return is_literal(item) and conforms(item, _schema(key)["items"], _whole())
         case SetValue(key, value) | WidenLimit(key, value):
-            return _values(key).is_valid(value)
+            return conforms(value, _schema(key), _whole())
     return True
 
 
@@ -124,20 +123,6 @@ def written(key: Key, item: Any) -> Any:
 def is_literal(text: str) -> bool:
     """Whether a text is printable and has no character that means something in a pattern."""
     return text.isprintable() and _PATTERN.isdisjoint(text)
-
-
-@cache
-def _entries(key: Key) -> jsonschema.Draft202012Validator:
-    return _validator(_followed(_schema(key)["items"]))
-
-
-@cache
-def _values(key: Key) -> jsonschema.Draft202012Validator:
-    return _validator(_schema(key))
-
-
-def _validator(schema: Mapping[str, Any]) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator({**schema, "$defs": _whole()["$defs"]})
 
 
 @cache

@@ -14,12 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-import jsonschema
-
 from authz_plugin.configuration import config_schema
 from authz_plugin.decision import Denial
 from authz_plugin.rules import Key, Rule
-from authz_plugin.settings import without_required
+from authz_plugin.settings import conforms, without_required
 from authz_plugin.tools.config_changes.steps import (
     AddEntry,
     RemoveEntry,
@@ -278,8 +276,7 @@ class _ChangeFinder:
         return self._definitions.get(reference, schema)
 
     def _is_valid(self, schema: Mapping[str, Any], value: Any) -> bool:
-        whole = {**without_required(schema), "$defs": self._definitions}
-        return bool(jsonschema.Draft202012Validator(whole).is_valid(value))
+        return conforms(value, without_required(schema), {"$defs": self._definitions})
 
     def _in_mapping(
         self, schema: Mapping[str, Any], key: Key, current: Mapping[str, Any]
