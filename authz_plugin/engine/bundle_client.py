@@ -31,6 +31,9 @@ absolute, and its user may not enter the folders above its own."""
 _BLOBS: Final = "fetched/oci/blobs/sha256"
 _BLOBS_KEPT: Final = 6
 _LIMIT: Final = 5.0
+_STATUS_LIMIT: Final = 1.0
+"""OPA does not say its status while it uploads it, to a service that may hang."""
+
 _HAND_OVER_LIMIT: Final = 1.0
 _LOG_LIMIT: Final = 1 << 20
 _STATUS: Final = "/v1/status"
@@ -79,8 +82,8 @@ class BundleClient:
         return answer.get("result")
 
     def status(self) -> BundleStatus:
-        """The state of the bundle; raises ``EngineError``."""
-        status = self._get(_STATUS).get("result", {})
+        """The state of bundle and uploads; raises ``EngineError``."""
+        status = self._get(_STATUS, _STATUS_LIMIT).get("result", {})
         found = status.get("bundles", {}).get(BUNDLE, {})
         errors = [found.get("message", ""), *map(str, found.get("errors") or ())]
         asked = found.get("last_successful_request", "")
@@ -137,8 +140,8 @@ class BundleClient:
         self._rounds += lines.count(_ROUND)
         self.has_flushed = self.has_flushed or _FLUSHED in lines
 
-    def _get(self, path: str) -> dict[str, Any]:
-        status, body = self._running.get(path, _LIMIT)
+    def _get(self, path: str, limit: float = _LIMIT) -> dict[str, Any]:
+        status, body = self._running.get(path, limit)
         if status != http.HTTPStatus.OK:
             raise EngineError("OPA does not say what it has fetched", f"status {status}")
         try:

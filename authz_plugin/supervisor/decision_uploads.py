@@ -78,9 +78,6 @@ class DecisionUploads:
         self._bytes = 0
         self._handed_before = self._covered = self._spool.arrived
 
-    def close(self) -> None:
-        self._spool.close()
-
     def _note_rounds(self, opa: BundleClient) -> None:
         """Confirm what the rounds that have ended since the last call had in them.
 

@@ -41,12 +41,15 @@ _FIRST_WAIT: Final = 10.0
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 60.0
 _RETRY: Final = 10.0
+_SILENCE: Final = 60.0
+"""Seconds that OPA may not say its status before that is a fault."""
 
 _UPLOADS: Final = Path(__file__).parents[1] / "uploads/uploads.rego"
 """The rules that OPA uploads decisions by."""
 
-_UPLOAD_LIMIT: Final = 1 << 20
-"""The maximum length of one upload in bytes, compressed; more than one line has."""
+_UPLOAD_LIMIT: Final = 1 << 19
+"""The maximum length of one upload in bytes, compressed. A line has less, and web servers take at
+least a MiB."""
 
 _RECEIVER: Final = "receiver_"
 
@@ -99,6 +102,7 @@ class FleetPolicies:
         self._kept = False
         self._next_keeping = 0.0
         self._fault = ""
+        self._answered = time.monotonic()
         self._next = 0.0
         self._delay = _FIRST_DELAY
         self._facts: Mapping[str, Any] = FIRST_FACTS
@@ -280,8 +284,10 @@ class FleetPolicies:
         try:
             status = self._client.status()
         except EngineError as error:
-            self._tell_fault(str(error))
+            if time.monotonic() - self._answered > _SILENCE:
+                self._tell_fault(str(error))
             return
+        self._answered = time.monotonic()
         asked = datetime.fromisoformat(status.asked).timestamp() if status.asked else 0.0
         self._note(asked=asked or self._facts["asked"])
         self._tell_fault(status.fault)

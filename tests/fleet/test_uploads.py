@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import signal
@@ -18,10 +19,11 @@ import pytest
 import requests
 
 from tests.fleet.test_fleet import LIST, LIST_VOLUMES, REQUEST, Host, allows, fetching_opa, says
+from tests.harness.bundle_services import running_nginx
 from tests.harness.log_receiver import LogReceiver, running_receiver
 from tests.harness.plugin import Connection, Plugin, children, wait_for
 from tests.harness.prometheus import free_port
-from tests.harness.site import VOLUMES, Site, run
+from tests.harness.site import OPEN_VOLUMES, VOLUMES, Site, run
 
 RESPONSE = "/AuthZPlugin.AuthZRes"
 UNKNOWN = {"RequestMethod": "POST", "RequestUri": "/v1.44/containers/x/teleport"}
@@ -255,14 +257,60 @@ def test_what_was_not_uploaded_survives_the_end_of_opa(host: Host, service: LogR
         assert uploaded(service) == logged(plugin)
 
 
-def test_a_service_that_hangs_makes_nobody_wait(host: Host, service: LogReceiver) -> None:
-    service.delay = 3
+def test_what_opa_gets_during_an_upload_is_not_taken_for_uploaded(
+    host: Host, service: LogReceiver
+) -> None:
+    service.delay = 2
+    with measured(host) as (plugin, metrics):
+        post(plugin, 1)
+        wait_for(lambda: service.begun == 1, "an upload to begin")
+        post(plugin, 1)
+        wait_for(lambda: len(service.decisions) == 1, "its end")
+        service.status = 503
+        time.sleep(0.5)
+        os.kill(fetching_opa(plugin), signal.SIGKILL)
+        service.status, service.delay = 200, 0
+        wait_for(lambda: metrics["decisions_waiting"] == 0, "the uploads", 20)
+        assert set(uploaded(service)) == set(logged(plugin))
+
+
+def test_a_service_that_hangs_makes_nobody_wait(
+    tmp_path: Path, host: Host, service: LogReceiver, site: Site
+) -> None:
+    host.fleet |= {"status": True}
+    host.write()
     with host.running() as plugin:
+        service.delay = 30
         post(plugin, 10)
+        time.sleep(2)
         begun = time.monotonic()
         post(plugin, 100)
         assert time.monotonic() - begun < 2
-        service.delay = 0
+        newer = Site(tmp_path / "newer")
+        newer.write(OPEN_VOLUMES)
+        newer.build(key=site.key)
+        service.bundle = newer.built.read_bytes()
+        says(plugin, "is in force")
+        assert allows(plugin, LIST_VOLUMES)
+        assert "cannot be fetched" not in plugin.log
+
+
+def test_debians_nginx_can_be_the_service(tmp_path: Path, site: Site, service: LogReceiver) -> None:
+    host = host_in(tmp_path / "host", site, service)
+    with running_nginx(tmp_path / "nginx") as nginx:
+        receiver = {"url": nginx.url, "ca": str(nginx.ca), "token_file": str(nginx.token_file)}
+        host.fleet |= {"status": True, "receiver": receiver}
+        host.write()
+        with measured(host) as (plugin, metrics):
+            post(plugin, 3)
+            wait_for(lambda: metrics["decisions_waiting"] == 0, "the uploads")
+            found = [gzip.decompress(file.read_bytes()) for file in nginx.logs.iterdir()]
+            events = [event for text in found for event in orjson.loads(text)]
+            assert Counter(event["input"]["decision_id"] for event in events) == logged(plugin)
+            reports = [orjson.loads(file.read_bytes()) for file in nginx.status.iterdir()]
+            assert {report["labels"]["group"] for report in reports} == {"build"}
+            assert nginx.token_file.read_text() not in plugin.log
+    assert (service.events, service.reports) == ([], [])
 
 
 @pytest.mark.parametrize(

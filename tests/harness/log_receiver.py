@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,18 +15,25 @@ import orjson
 class LogReceiver:
     """What a running service has taken.
 
-    ``status`` is its answer to each upload of decisions, ``delay`` the seconds that it takes. It
-    hands out ``bundle`` too, if that is not empty.
+    ``status`` is its answer to each upload of decisions, ``delay`` the seconds until then;
+    ``begun`` counts them, ``refused`` those not taken. It hands out ``bundle`` too, if that is not
+    empty.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.status = 200
+        self.begun = 0
         self.refused = 0
         self.delay = 0.0
         self.bundle = b""
+        self._ended = threading.Event()
         self.events: list[dict[str, Any]] = []
         self.reports: list[dict[str, Any]] = []
+
+    def end(self) -> None:
+        """Let no upload wait any longer."""
+        self._ended.set()
 
     @property
     def decisions(self) -> list[dict[str, Any]]:
@@ -35,7 +41,8 @@ class LogReceiver:
         return [event for event in self.events if event["path"].endswith("/decision")]
 
     def take(self, path: str, body: bytes) -> int:
-        time.sleep(self.delay)
+        self.begun += path == "/logs"
+        self._ended.wait(self.delay)
         if path.startswith("/status"):
             self.reports.append(orjson.loads(body))
             return 200
@@ -76,6 +83,7 @@ def running_receiver(port: int = 0) -> Iterator[LogReceiver]:
     try:
         yield receiver
     finally:
+        receiver.end()
         server.shutdown()
         server.server_close()
         thread.join()
