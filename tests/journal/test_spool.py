@@ -109,16 +109,19 @@ def test_a_record_that_is_too_long_is_lost_and_no_other(folder: Path, reading: R
     assert (written.lost, written.last) == (1, 2)
 
 
-def test_a_line_that_was_not_completed_is_lost_and_no_other(folder: Path, reading: Reading) -> None:
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_line_that_was_not_completed_is_lost_and_no_other(
+    folder: Path, reading: Reading, lines: int
+) -> None:
     written = spool(folder)
-    written.write([record(), record()])
+    written.write([record() for _ in range(lines)])
     [file] = folder.glob("*.jsonl")
     file.write_bytes(file.read_bytes()[:-10])
     again = spool(folder)
     last = record()
     again.write([last])
     assert again.lost == 1
-    assert len(found := ids(reading())) == 2
+    assert len(found := ids(reading())) == lines
     assert found[-1] == last.decision_id
 
 
