@@ -44,7 +44,7 @@ http {{
       client_body_temp_path {folder}/logs;
       proxy_pass https://127.0.0.1:{port}/taken;
     }}
-    location = /status/ {{
+    location = /status {{
       client_body_in_file_only on;
       client_body_temp_path {folder}/status;
       proxy_pass https://127.0.0.1:{port}/taken;
