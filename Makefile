@@ -40,8 +40,9 @@ quick: $(BIN)/.dev $(BIN)/opa ## What can be known in two minutes: style, types,
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports > /dev/null
-	$(BIN)/opa fmt --list --fail policies
+	$(BIN)/opa fmt --list --fail policies authz_plugin/uploads
 	$(BIN)/opa check --strict --schema policies/schemas policies/docker
+	$(BIN)/opa check --strict authz_plugin/uploads
 	$(BIN)/opa test --bundle policies
 	$(PYTEST) -q -n $(WORKERS) --dist worksteal $(PURE)
 # What starts no process and waits for nothing.
@@ -59,6 +60,7 @@ unit: $(BIN)/.dev $(BIN)/opa $(BIN)/regal ## Run the tests that need no dockerd
 rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
 	$(BIN)/opa test --bundle policies
 	$(BIN)/opa test --bundle policies --coverage --format json | $(BIN)/python -m tests.uncovered
+	$(BIN)/opa test authz_plugin/uploads --coverage --format json | $(BIN)/python -m tests.uncovered
 
 real: $(BIN)/.dev $(BIN)/opa ## Run the tests with real dockerds (needs root)
 	$(PYTEST) tests/real -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -104,15 +106,16 @@ check: $(BIN)/.dev $(BIN)/opa $(BIN)/regal ## Check style, types, layers, polici
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/opa fmt --list --fail policies
+	$(BIN)/opa fmt --list --fail policies authz_plugin/uploads
 	$(BIN)/opa check --strict --schema policies/schemas policies/docker
-	$(BIN)/regal lint policies
+	$(BIN)/opa check --strict authz_plugin/uploads
+	$(BIN)/regal lint policies authz_plugin/uploads
 	$(BIN)/python -m tests.generate --check
 
 fmt: $(BIN)/.dev $(BIN)/opa ## Format Python and Rego
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
-	$(BIN)/opa fmt --write policies
+	$(BIN)/opa fmt --write policies authz_plugin/uploads
 
 # rules.json comes first: the plugin, and with it what makes POLICY_DATA, reads it.
 generate: $(BIN)/.run $(BIN)/opa ## Write the files that are made from others

@@ -1,6 +1,8 @@
 """An OPA that fetches a bundle from a service, verifies it and keeps asking for a newer one.
 
 It makes no decisions. What it has activated is data, which ``BundleClient`` reads over its socket.
+It can upload the decisions that others have made: it is asked for each of them by ``hand_over``,
+which makes an event of its decision log, and uploads these in rounds, one after another.
 """
 
 from __future__ import annotations
@@ -29,8 +31,18 @@ absolute, and its user may not enter the folders above its own."""
 _BLOBS: Final = "fetched/oci/blobs/sha256"
 _BLOBS_KEPT: Final = 6
 _LIMIT: Final = 5.0
+_STATUS_LIMIT: Final = 1.0
+"""OPA does not say its status while it uploads it, to a service that may hang."""
+
+_HAND_OVER_LIMIT: Final = 1.0
 _LOG_LIMIT: Final = 1 << 20
 _STATUS: Final = "/v1/status"
+
+_ROUND: Final = b'"msg":"Logs uploaded successfully."'
+_FLUSHED: Final = b'"msg":"All decisions in buffer uploaded."'
+"""What OPA (1.21.1, ``v1/plugins/logs``) logs at level info after a round of uploads in which the
+service took everything, and after the last one before it ends. With ``buffer_type: event`` a round
+uploads what was in the buffer when it began, and one with an empty buffer is logged too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +50,13 @@ class BundleStatus:
     """What OPA says of its bundle.
 
     ``asked`` is the time of the last request that the service answered, as OPA writes it, or empty;
-    ``fault`` is why the last request or the last bundle failed, or empty.
+    ``fault`` is why the last request or the last bundle failed, or empty; ``upload_fault`` is why
+    the last round of uploads failed, or empty.
     """
 
     asked: str = ""
     fault: str = ""
+    upload_fault: str = ""
 
 
 class BundleClient:
@@ -51,6 +65,10 @@ class BundleClient:
     def __init__(self, running: child.ChildOpa, log: Path) -> None:
         self._running = running
         self._log = log
+        self._log_read = 0
+        self._rounds = 0
+        self.has_flushed = False
+        """Whether OPA has uploaded everything before it ended."""
 
     def is_running(self) -> bool:
         return self._running.is_running()
@@ -64,19 +82,40 @@ class BundleClient:
         return answer.get("result")
 
     def status(self) -> BundleStatus:
-        """The state of the bundle; raises ``EngineError``."""
-        found = self._get(_STATUS).get("result", {}).get("bundles", {}).get(BUNDLE, {})
+        """The state of bundle and uploads; raises ``EngineError``."""
+        status = self._get(_STATUS, _STATUS_LIMIT).get("result", {})
+        found = status.get("bundles", {}).get(BUNDLE, {})
         errors = [found.get("message", ""), *map(str, found.get("errors") or ())]
         asked = found.get("last_successful_request", "")
         return BundleStatus(
-            "" if asked.startswith("0001-") else asked, ": ".join(filter(None, errors))
+            "" if asked.startswith("0001-") else asked,
+            ": ".join(filter(None, errors)),
+            status.get("decision_logs", {}).get("message", ""),
         )
+
+    def hand_over(self, path: str, event: bytes) -> None:
+        """Ask for the decision at a path with an event as input, so that OPA uploads both.
+
+        Raises ``EngineError``; it is then not known whether OPA has the event.
+        """
+        question = b'{"input":' + event + b"}"
+        status, _ = self._running.post(f"/v1/data/{path}", question, _HAND_OVER_LIMIT)
+        if status != http.HTTPStatus.OK:
+            raise EngineError("OPA does not take a decision", f"status {status}")
+
+    def rounds(self) -> int:
+        """How many rounds of uploads have succeeded since the last call."""
+        self._read_log()
+        found, self._rounds = self._rounds, 0
+        return found
 
     def trim(self) -> None:
         """Remove what OPA would let grow: its log, and every bundle that a registry has had."""
         with contextlib.suppress(OSError):
             if self._log.stat().st_size > _LOG_LIMIT:
+                self._read_log()
                 os.truncate(self._log, 0)
+                self._log_read = 0
         blobs = self._log.parent.joinpath(_BLOBS).glob("*")
         with contextlib.suppress(OSError):
             newest = sorted(blobs, key=lambda blob: blob.stat().st_mtime, reverse=True)
@@ -84,10 +123,25 @@ class BundleClient:
                 blob.unlink()
 
     def stop(self) -> None:
+        """Stop OPA, which uploads what it has before it ends, if the service takes it at once."""
         self._running.stop()
+        self._read_log()
 
-    def _get(self, path: str) -> dict[str, Any]:
-        status, body = self._running.get(path, _LIMIT)
+    def _read_log(self) -> None:
+        """Count the rounds in the lines that OPA has logged since this was called last."""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(self._log_read)
+                content = log.read()
+        except OSError:
+            return
+        lines = content[: content.rfind(b"\n") + 1]
+        self._log_read += len(lines)
+        self._rounds += lines.count(_ROUND)
+        self.has_flushed = self.has_flushed or _FLUSHED in lines
+
+    def _get(self, path: str, limit: float = _LIMIT) -> dict[str, Any]:
+        status, body = self._running.get(path, limit)
         if status != http.HTTPStatus.OK:
             raise EngineError("OPA does not say what it has fetched", f"status {status}")
         try:
@@ -98,15 +152,25 @@ class BundleClient:
 
 
 def start(
-    opa: Opa, home: Path, configuration: Mapping[str, Any], files: Mapping[str, bytes]
+    opa: Opa,
+    home: Path,
+    configuration: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    policy: Path | None = None,
 ) -> BundleClient:
     """Start OPA with a configuration in an empty folder ``home``.
 
     ``files`` are written there, under the names that the configuration has for them, because OPA's
-    user may not read those of the settings. Raises ``EngineSetupError`` and ``OSError``.
+    user may not read those of the settings. ``policy`` is a file with the rules for decisions that
+    OPA uploads; without it there are none. Raises ``EngineSetupError`` and ``OSError``.
     """
     file, log = home / "opa.json", home / "opa.log"
-    for name, content in {**files, file.name: orjson.dumps(configuration)}.items():
+    arguments = ["--config-file", file.name]
+    files = {**files, file.name: orjson.dumps(configuration)}
+    if policy is not None:
+        arguments += ["--log-level=info", policy.name]
+        files = {**files, policy.name: policy.read_bytes()}
+    for name, content in files.items():
         (home / name).touch(0o600)
         (home / name).write_bytes(content)
-    return BundleClient(child.run(opa, file, ["--config-file", file.name], log), log)
+    return BundleClient(child.run(opa, file, arguments, log), log)

@@ -1,7 +1,8 @@
 """The journal: records decisions and outcomes in metrics, log and audit file, and reports health.
 
-The thread of the request updates the metrics. Log and audit file each have a queue and a thread
-that writes it, so that a slow terminal or a slow disk delays neither an answer nor the other file.
+The thread of the request updates the metrics. Log, audit file and spool each have a queue and a
+thread that writes it, so that a slow terminal or a slow disk delays neither an answer nor the other
+files.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from authz_plugin.journal import log
 from authz_plugin.journal.audit import AuditFile, AuditOptions, Entry
 from authz_plugin.journal.metrics import REPEATED, Figures, Metrics
 from authz_plugin.journal.outcomes import PendingRequests
-from authz_plugin.journal.record import DecisionRecord
+from authz_plugin.journal.record import DecisionRecord, Outcome
 from authz_plugin.journal.recording import RecordedDecision, recorded
 from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.journal.spool import Spool, SpoolOptions
 from authz_plugin.journal.writer import Writer
 from authz_plugin.protocol import AuthZRes
 
@@ -54,6 +56,7 @@ class Journal:
     There is one in the process that answers dockerd. ``audit`` is None if there is no audit file,
     ``rules`` are the ids of the shipped rules, ``caches`` maps the name of each cache to a function
     that returns its figures, and ``shared_status`` contains the status that the supervisor writes.
+    ``spool`` is None if no service of a fleet collects the decisions.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class Journal:
         shared_status: SharedStatus,
         rules: Iterable[str],
         caches: Mapping[str, Figures],
+        *,
+        spool: SpoolOptions | None = None,
     ) -> None:
         self._shared_status = shared_status
         self._denies_unrecorded = audit is not None and audit.deny_on_failure
@@ -74,6 +79,10 @@ class Journal:
         if audit is not None:
             self._file = AuditFile(audit, self._log.put)
             self._audit = Writer("audit", self._file.write, audit.queue)
+        self._uploads: Writer[DecisionRecord | Outcome] | None = None
+        if spool is not None:
+            self._spool = Spool(spool, self._log.put)
+            self._uploads = Writer("spool", self._spool.write, spool.queue)
         self._pending = PendingRequests()
         self.metrics = Metrics(rules, shared_status.read, self._figures, caches)
         self._stopped = threading.Event()
@@ -100,6 +109,8 @@ class Journal:
                 entry = RecordedDecision(record, recorded(document) if room else None)
             reserve = _REQUESTS_UNDER_WAY if record.verdict == "allow" else 0
             self._audit.put(entry, reserve)
+        if self._uploads is not None:
+            self._uploads.put(record)
         if self._filter.wants(record):
             self._log.put(record)
 
@@ -109,6 +120,8 @@ class Journal:
         self.metrics.finished(outcome)
         if self._audit is not None:
             self._audit.put(outcome)
+        if self._uploads is not None:
+            self._uploads.put(outcome)
         if outcome.record is None or self._filter.wants(outcome.record):
             self._log.put(outcome)
 
@@ -143,6 +156,9 @@ class Journal:
         if self._audit is not None:
             self._audit.stop()
             self._file.close()
+        if self._uploads is not None:
+            self._uploads.stop()
+            self._spool.close()
         self._stopped.set()
         self._log.stop()
 
@@ -197,6 +213,31 @@ class Journal:
             yield GaugeMetricFamily(
                 "opa_authz_audit_size_bytes", "Size of the audit file.", value=self._file.size
             )
+        if self._uploads is not None:
+            yield from self._upload_figures(self._uploads)
+
+    def _upload_figures(self, uploads: Writer[DecisionRecord | Outcome]) -> Iterator[Metric]:
+        facts = self._shared_status.read()["fleet"]
+        yield GaugeMetricFamily(
+            "opa_authz_fleet_uploads_up",
+            "Whether the last upload of decisions succeeded.",
+            value=float(facts["uploads_up"]),
+        )
+        yield GaugeMetricFamily(
+            "opa_authz_fleet_decisions_waiting",
+            "Decisions and outcomes not known to be uploaded.",
+            value=len(uploads) + max(0, self._spool.last - facts["last_uploaded"]),
+        )
+        yield CounterMetricFamily(
+            "opa_authz_fleet_decisions_uploaded",
+            "Decisions and outcomes uploaded.",
+            value=facts["uploaded"],
+        )
+        yield CounterMetricFamily(
+            "opa_authz_fleet_decisions_lost",
+            "Decisions and outcomes lost.",
+            value=uploads.dropped + self._spool.lost + facts["unreadable"],
+        )
 
 
 _UNRECORDED: Final = Denial(

@@ -15,6 +15,7 @@ from authz_plugin.settings.model import (
     Log,
     Metrics,
     OpaSettings,
+    Receiver,
     Server,
     Settings,
 )  # fmt: skip
@@ -25,7 +26,7 @@ from authz_plugin.settings.yaml_file import read_yaml
 
 __all__ = [
     "DEFAULT_FILE", "DEFAULT_PROFILE", "ENVIRONMENT", "ENVIRONMENT_PREFIX", "SCHEMA", "Audit",
-    "Fleet", "Key", "KeyOrigins", "Log", "Metrics", "OpaSettings", "Server", "Settings",
+    "Fleet", "Key", "KeyOrigins", "Log", "Metrics", "OpaSettings", "Receiver", "Server", "Settings",
     "conforms", "default_socket", "load", "read_yaml", "show", "suggest", "validate",
     "with_settings", "without_required",
 ]  # fmt: skip

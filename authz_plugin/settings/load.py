@@ -14,7 +14,16 @@ from typing import Any, Final
 from authz_plugin import renamed
 from authz_plugin.errors import SettingsError, raise_faults
 from authz_plugin.hostpaths import DEFAULT_FILE, default_socket
-from authz_plugin.settings.model import Audit, Fleet, Log, Metrics, OpaSettings, Server, Settings
+from authz_plugin.settings.model import (
+    Audit,
+    Fleet,
+    Log,
+    Metrics,
+    OpaSettings,
+    Receiver,
+    Server,
+    Settings,
+)
 from authz_plugin.settings.origins import Key, KeyOrigins, show
 from authz_plugin.settings.schema import ENVIRONMENT, SCHEMA, with_settings, without_required
 from authz_plugin.settings.validation import faults_of, suggest
@@ -137,6 +146,9 @@ def _settings(
     def typed(fields: Mapping[str, Any]) -> dict[str, Any]:
         return {k: Path(v) if k in paths else v for k, v in fields.items()}
 
+    if _has(fleet, {"receiver"}):
+        fleet = {**fleet, "receiver": Receiver(**{"url": "", **typed(fleet["receiver"])})}
+
     socket = default_socket(os.environ, root=os.geteuid() == 0)
     named = ("policies", "identities", "data_root")
     folders = {name: Path(values[name]) for name in named if name in values}
@@ -153,16 +165,16 @@ def _settings(
         audit=Audit(**typed(values.get("audit", {}))),
         metrics=Metrics(**typed(values.get("metrics", {})), is_default="metrics" not in values),
         policy={k: v for k, v in values.items() if k not in SCHEMA},
-        fleet=Fleet(**typed(fleet)) if _is_complete(fleet) else None,
+        fleet=Fleet(**typed(fleet)) if _has(fleet, {"url", "bundle", "key"}) else None,
         file=file,
         origins=origins,
         warnings=warnings,
     )
 
 
-def _is_complete(fleet: Any) -> bool:
-    """Whether the section ``fleet`` is there; it is not used where the schema refuses it."""
-    return isinstance(fleet, Mapping) and {"url", "bundle", "key"} <= set(fleet)
+def _has(section: Any, keys: set[str]) -> bool:
+    """Whether a section has keys; it is not used where the schema refuses it."""
+    return isinstance(section, Mapping) and keys <= set(section)
 
 
 def _fleet_faults(settings: Settings, fleet: Fleet) -> Iterator[tuple[Key, str]]:
@@ -176,10 +188,14 @@ def _fleet_faults(settings: Settings, fleet: Fleet) -> Iterator[tuple[Key, str]]
         yield ("fleet",), message
     if settings.opa.url is not None:
         yield ("fleet",), "is for the plugin's own OPA; the one at opa.url fetches its own bundles"
-    if fleet.url.startswith("http:") and (fleet.token_file or fleet.certificate):
-        yield ("fleet", "url"), "needs https: token and certificate would be sent in plain text"
-    if (fleet.certificate is None) != (fleet.client_key is None):
-        yield ("fleet", "certificate"), "needs fleet.client_key, and that needs it"
+    yield from _access_faults(("fleet",), fleet)
+    if fleet.receiver is not None:
+        yield from _access_faults(("fleet", "receiver"), fleet.receiver)
+        if not (fleet.status or fleet.decisions):
+            yield ("fleet", "receiver"), "needs fleet.status or fleet.decisions, which it takes"
+    elif fleet.type != "http" and (fleet.status or fleet.decisions):
+        message = f"is needed: a service of type {fleet.type} takes neither status nor decisions"
+        yield ("fleet", "receiver"), message
     if fleet.type == "s3" and fleet.region is None:
         yield ("fleet", "region"), "is needed for a store of type s3"
     if fleet.type != "s3" and (fleet.region or fleet.credentials):
@@ -187,8 +203,19 @@ def _fleet_faults(settings: Settings, fleet: Fleet) -> Iterator[tuple[Key, str]]
     for name in re.findall(r"\{(\w*)\}", fleet.bundle):
         if name not in fleet.labels:
             yield ("fleet", "bundle"), f"{{{name}}} is no label: {', '.join(fleet.labels)}"
-    names = ("key", "token_file", "ca", "certificate", "client_key", "credentials")
-    yield from _file_faults("fleet", {name: getattr(fleet, name) for name in names})
+    yield from _file_faults(("fleet",), {"key": fleet.key, "credentials": fleet.credentials})
+
+
+def _access_faults(key: Key, service: Fleet | Receiver) -> Iterator[tuple[Key, str]]:
+    """What does not fit in how a service is reached."""
+    if not service.url:
+        yield (*key, "url"), "is needed"
+    if service.url.startswith("http:") and (service.token_file or service.certificate):
+        yield (*key, "url"), "needs https: token and certificate would be sent in plain text"
+    if (service.certificate is None) != (service.client_key is None):
+        yield (*key, "certificate"), f"needs {show((*key, 'client_key'))}, and that needs it"
+    names = ("token_file", "ca", "certificate", "client_key")
+    yield from _file_faults(key, {name: getattr(service, name) for name in names})
 
 
 def _tls_faults(server: Server) -> Iterator[tuple[Key, str]]:
@@ -199,7 +226,7 @@ def _tls_faults(server: Server) -> Iterator[tuple[Key, str]]:
     if missing:
         message = f"needs {', '.join(missing)}: TCP is served with mutual TLS only"
         yield ("server", "listen"), message
-    yield from _file_faults("server", files)
+    yield from _file_faults(("server",), files)
 
 
 def _metrics_faults(metrics: Metrics) -> Iterator[tuple[Key, str]]:
@@ -220,7 +247,7 @@ def _metrics_faults(metrics: Metrics) -> Iterator[tuple[Key, str]]:
     elif set(files) == {"certificate", "key"}:
         message = "needs metrics.client_ca or metrics.token_file, which clients prove"
         yield ("metrics", "certificate"), message
-    yield from _file_faults("metrics", files)
+    yield from _file_faults(("metrics",), files)
 
 
 def _is_local(listen: str) -> bool:
@@ -234,7 +261,7 @@ def _is_local(listen: str) -> bool:
         return False
 
 
-def _file_faults(section: str, files: Mapping[str, Path | None]) -> Iterator[tuple[Key, str]]:
+def _file_faults(section: Key, files: Mapping[str, Path | None]) -> Iterator[tuple[Key, str]]:
     for name, file in files.items():
         if file is not None and not file.is_file():
-            yield (section, name), f"{file} is not a file"
+            yield (*section, name), f"{file} is not a file"

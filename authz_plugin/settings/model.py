@@ -38,11 +38,24 @@ class OpaSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Receiver:
+    """A service that takes status and decisions."""
+
+    url: str
+    token_file: Path | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    client_key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """The service that holds the policy of many hosts.
 
     ``key`` is the PEM file of the public key that bundles are signed by; ``client_key`` belongs to
-    ``certificate``; ``interval`` is in seconds; ``folder`` keeps the policy in force.
+    ``certificate``; ``interval`` is in seconds; ``folder`` keeps the policy in force. ``status``
+    and ``decisions`` say what is uploaded, to ``receiver``, or without it to the same service;
+    ``spool`` is in MiB.
     """
 
     url: str
@@ -59,6 +72,15 @@ class Fleet:
     credentials: Path | None = None
     interval: int = 30
     folder: Path = FLEET_FOLDER
+    status: bool = False
+    decisions: bool = False
+    spool: int = 64
+    receiver: Receiver | None = None
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where decisions are kept that are not uploaded yet."""
+        return self.folder / "decisions"
 
 
 @dataclass(frozen=True, slots=True)

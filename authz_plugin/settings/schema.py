@@ -136,8 +136,42 @@ SCHEMA: Final[dict[str, Any]] = {
             },
             "folder": {
                 **_PATH,
-                "description": "Where the policy in force is kept for the time without the "
-                "service; default /var/lib/opa-authz/fleet.",
+                "description": "Where the policy in force, and decisions that are not uploaded "
+                "yet, are kept for the time without the service; default /var/lib/opa-authz/fleet.",
+            },
+            "status": {
+                "type": "boolean",
+                "description": "Whether OPA uploads its status (OPA's `status` plugin); default "
+                "false.",
+            },
+            "decisions": {
+                "type": "boolean",
+                "description": "Whether OPA uploads every decision of the plugin (OPA's decision "
+                "log); default false.",
+            },
+            "spool": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 10240,
+                "description": "MiB of decisions that are kept while they cannot be uploaded; "
+                "further ones are dropped and counted; default 64.",
+            },
+            "receiver": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["url"],
+                "properties": {
+                    "url": {
+                        "type": "string",
+                        "pattern": "^https?://[^@?#/]+(/[^@?#]*)?$",
+                        "description": "The service that takes status and decisions, if it is not "
+                        "that of the bundles.",
+                    },
+                    "token_file": {**_PATH, "description": "File with the bearer token for it."},
+                    "ca": {**_PATH, "description": "CA that its certificate must be issued by."},
+                    "certificate": {**_PATH, "description": "Client certificate for it."},
+                    "client_key": {**_PATH, "description": "Its key."},
+                },
             },
         },
     },

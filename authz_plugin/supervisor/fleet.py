@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, Self
 
 from authz_plugin import fleet_policy
@@ -28,7 +29,8 @@ from authz_plugin.errors import (
 )
 from authz_plugin.fleet_policy import FleetPolicy
 from authz_plugin.journal.shared_status import SharedStatus
-from authz_plugin.settings import Fleet, Settings
+from authz_plugin.settings import Fleet, Receiver, Settings
+from authz_plugin.supervisor.decision_uploads import EVENTS_AT_OPA, DecisionUploads
 from authz_plugin.supervisor.policy_status import PutInForce
 from authz_plugin.supervisor.runtime_folder import open_runtime_folder
 
@@ -39,6 +41,17 @@ _FIRST_WAIT: Final = 10.0
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 60.0
 _RETRY: Final = 10.0
+_SILENCE: Final = 60.0
+"""Seconds that OPA may not say its status before that is a fault."""
+
+_UPLOADS: Final = Path(__file__).parents[1] / "uploads/uploads.rego"
+"""The rules that OPA uploads decisions by."""
+
+_UPLOAD_LIMIT: Final = 1 << 19
+"""The maximum length of one upload in bytes, compressed. A line has less, and web servers take at
+least a MiB."""
+
+_RECEIVER: Final = "receiver_"
 
 FIRST_FACTS: Final[Mapping[str, Any]] = {
     "revision": "",
@@ -48,9 +61,15 @@ FIRST_FACTS: Final[Mapping[str, Any]] = {
     "refused": 0,
     "refused_now": False,
     "kept": False,
+    "uploads_up": False,
+    "uploaded": 0,
+    "last_uploaded": 0,
+    "unreadable": 0,
 }
 """What metrics are told. Times are in seconds since 1970; ``asked`` is that of the last poll that
-succeeded, ``refused_now`` whether the newest bundle is refused."""
+succeeded, ``refused_now`` whether the newest bundle is refused; ``uploaded`` counts decisions and
+outcomes, ``last_uploaded`` is the number of the last one in the spool and ``unreadable`` the number
+of those lost there."""
 
 
 class FleetPolicies:
@@ -72,6 +91,8 @@ class FleetPolicies:
         self._say = say
         self._folder, self._lock = open_runtime_folder()
         self._client: BundleClient | None = None
+        self._uploads = DecisionUploads(fleet.spool_folder) if fleet.decisions else None
+        self._upload_fault = ""
         self._generation = 0
         self._files: dict[str, bytes] = {}
         self._policy: FleetPolicy | None = None
@@ -81,6 +102,7 @@ class FleetPolicies:
         self._kept = False
         self._next_keeping = 0.0
         self._fault = ""
+        self._answered = time.monotonic()
         self._next = 0.0
         self._delay = _FIRST_DELAY
         self._facts: Mapping[str, Any] = FIRST_FACTS
@@ -152,6 +174,7 @@ class FleetPolicies:
 
     def check(self, settings: Settings, put_in_force: PutInForce) -> None:
         """Put a newer policy in force, if OPA has one; called several times a second."""
+        self._upload()
         now = time.monotonic()
         if now < self._next:
             return
@@ -184,8 +207,9 @@ class FleetPolicies:
             )
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.stop()
+        """Stop OPA, which uploads the last decisions if the service takes them at once."""
+        self._upload()
+        self._stop(self._client)
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._lock)
 
@@ -195,19 +219,47 @@ class FleetPolicies:
         try:
             files, key = _files(self._fleet), self._fleet.key.read_bytes()
             home.mkdir()
+            policy = None if self._uploads is None else _UPLOADS
             self._client = bundle_client.start(
-                self._opa, home, opa_configuration(self._fleet, key), files
+                self._opa, home, opa_configuration(self._fleet, key), files, policy
             )
         except OSError as error:
             raise SetupError(f"nothing can be fetched: {error}") from error
         if key != self._key:
             self._seen = None  # what is in force may be signed by the key before
         self._files, self._key = files, key
-        if previous is not None:
-            previous.stop()
+        self._stop(previous)
         for folder in self._folder.glob("opa-*"):
             if folder != home:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _stop(self, client: BundleClient | None) -> None:
+        if client is None:
+            return
+        client.stop()
+        if self._uploads is not None:
+            self._uploads.stopped(client)
+
+    def _upload(self) -> None:
+        """Hand decisions to OPA, and note what it has uploaded."""
+        if self._uploads is None or self._client is None or not self._client.is_running():
+            return
+        self._uploads.check(self._client)
+        self._note(
+            uploaded=self._uploads.arrived,
+            last_uploaded=self._uploads.last_arrived,
+            unreadable=self._uploads.lost,
+        )
+
+    def _tell_upload_fault(self, fault: str) -> None:
+        if fault != self._upload_fault:
+            self._say(
+                f"decisions are not uploaded to {_receiver(self._fleet).url}: {fault}"
+                if fault
+                else f"{_receiver(self._fleet).url} takes decisions again"
+            )
+        self._upload_fault = fault
+        self._note(uploads_up=not fault)
 
     def _restart_client(self, now: float) -> None:
         try:
@@ -232,11 +284,15 @@ class FleetPolicies:
         try:
             status = self._client.status()
         except EngineError as error:
-            self._tell_fault(str(error))
+            if time.monotonic() - self._answered > _SILENCE:
+                self._tell_fault(str(error))
             return
+        self._answered = time.monotonic()
         asked = datetime.fromisoformat(status.asked).timestamp() if status.asked else 0.0
         self._note(asked=asked or self._facts["asked"])
         self._tell_fault(status.fault)
+        if self._uploads is not None:
+            self._tell_upload_fault(self._uploads.fault or status.upload_fault)
 
     def _tell_fault(self, fault: str) -> None:
         if fault != self._fault:
@@ -319,30 +375,44 @@ def opa_configuration(fleet: Fleet, key: bytes) -> dict[str, Any]:
     """The configuration of the OPA that fetches; files are named as ``_files`` names them. ``key``
     is the content of the public key's file."""
     interval = fleet.interval
-    service: dict[str, Any] = {
-        "url": fleet.url,
-        "response_header_timeout_seconds": 10,
-        "credentials": _credentials(fleet),
-    }
+    delays = {"min_delay_seconds": (interval + 1) // 2, "max_delay_seconds": interval}
+    service = _service(fleet, "")
     if fleet.type == "oci":
         service["type"] = "oci"
-    if fleet.ca is not None:
-        service["tls"] = {"ca_cert": "ca"}
+    if fleet.type == "s3":
+        service["credentials"] = _s3_credentials(fleet)
     bundle = {
         "service": "site",
         "resource": resource(fleet),
         "signing": {"keyid": "site"},
         "size_limit_bytes": 4 * fleet_policy.SIZE_LIMIT,
-        "polling": {"min_delay_seconds": (interval + 1) // 2, "max_delay_seconds": interval},
+        "polling": delays,
     }
     public = {"algorithm": fleet.algorithm, "key": key.decode(errors="replace")}
+    services = {"site": service}
+    if fleet.receiver is not None:
+        services["receiver"] = _service(fleet.receiver, _RECEIVER)
+    receiver = "site" if fleet.receiver is None else "receiver"
+    uploads: dict[str, Any] = {}
+    if fleet.decisions:
+        uploads["decision_logs"] = {
+            "service": receiver,
+            "drop_decision": "/authz_plugin/uploads/drop",
+            "reporting": {
+                "buffer_type": "event",
+                "buffer_size_limit_events": 2 * EVENTS_AT_OPA,
+                "upload_size_limit_bytes": _UPLOAD_LIMIT,
+                **delays,
+            },
+        }
     return {
-        "services": {"site": service},
+        "services": services,
         "labels": dict(fleet.labels),
         "keys": {"site": public},
         "bundles": {bundle_client.BUNDLE: bundle},
-        "status": {"prometheus": True},
+        "status": {"prometheus": True, **({"service": receiver} if fleet.status else {})},
         "persistence_directory": bundle_client.PERSISTENCE,
+        **uploads,
     }
 
 
@@ -351,27 +421,48 @@ def resource(fleet: Fleet) -> str:
     return re.sub(r"\{(\w+)\}", lambda name: fleet.labels[name[1]], fleet.bundle)
 
 
-def _credentials(fleet: Fleet) -> dict[str, Any]:
-    if fleet.type == "s3":
-        if fleet.credentials is None:
-            return {"s3_signing": {"environment_credentials": {}}}
-        profile = {"path": "credentials", "profile": "default", "aws_region": fleet.region}
-        return {"s3_signing": {"profile_credentials": profile}}
-    if fleet.token_file is not None:
-        return {"bearer": {"token_path": "token"}}
-    if fleet.certificate is not None:
-        return {"client_tls": {"cert": "certificate", "private_key": "client_key"}}
-    return {}
+def _receiver(fleet: Fleet) -> Fleet | Receiver:
+    """The service that takes status and decisions."""
+    return fleet if fleet.receiver is None else fleet.receiver
+
+
+def _service(service: Fleet | Receiver, prefix: str) -> dict[str, Any]:
+    """How OPA reaches a service; its files have names with a prefix."""
+    found: dict[str, Any] = {
+        "url": service.url,
+        "response_header_timeout_seconds": 10,
+        "credentials": {},
+    }
+    if service.ca is not None:
+        found["tls"] = {"ca_cert": f"{prefix}ca"}
+    if service.token_file is not None:
+        found["credentials"] = {"bearer": {"token_path": f"{prefix}token"}}
+    elif service.certificate is not None:
+        files = {"cert": f"{prefix}certificate", "private_key": f"{prefix}client_key"}
+        found["credentials"] = {"client_tls": files}
+    return found
+
+
+def _s3_credentials(fleet: Fleet) -> dict[str, Any]:
+    if fleet.credentials is None:
+        return {"s3_signing": {"environment_credentials": {}}}
+    profile = {"path": "credentials", "profile": "default", "aws_region": fleet.region}
+    return {"s3_signing": {"profile_credentials": profile}}
 
 
 def _files(fleet: Fleet) -> dict[str, bytes]:
     """The contents of the files that OPA needs, by their names in its folder; raises
     ``OSError``."""
-    files = {
-        "token": fleet.token_file,
-        "ca": fleet.ca,
-        "certificate": fleet.certificate,
-        "client_key": fleet.client_key,
-        "credentials": fleet.credentials,
-    }
+    files = {**_access_files(fleet, ""), "credentials": fleet.credentials}
+    if fleet.receiver is not None:
+        files |= _access_files(fleet.receiver, _RECEIVER)
     return {name: file.read_bytes() for name, file in files.items() if file is not None}
+
+
+def _access_files(service: Fleet | Receiver, prefix: str) -> dict[str, Path | None]:
+    return {
+        f"{prefix}token": service.token_file,
+        f"{prefix}ca": service.ca,
+        f"{prefix}certificate": service.certificate,
+        f"{prefix}client_key": service.client_key,
+    }

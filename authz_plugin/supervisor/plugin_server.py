@@ -26,9 +26,10 @@ from authz_plugin.journal.log import LogOptions, route_logging
 from authz_plugin.journal.metrics import Figures
 from authz_plugin.journal.scrape import Scrape
 from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.journal.spool import SpoolOptions
 from authz_plugin.processes import begin_child
 from authz_plugin.revocations import Revocations
-from authz_plugin.settings import Audit, Log, Server, Settings
+from authz_plugin.settings import Audit, Fleet, Log, Server, Settings
 from authz_plugin.supervisor import waits
 from authz_plugin.supervisor.engines import SupervisedEngine
 
@@ -62,6 +63,7 @@ def serve_plugin(
             shared_status,
             policy.rule_ids(),
             caches,
+            spool=spool_options(settings.fleet),
         )
         journals.append(journal)
         route_logging(journal.log_event, settings.log.level)
@@ -136,6 +138,13 @@ def audit_options(audit: Audit) -> AuditOptions | None:
         inputs=audit.inputs,
         deny_on_failure=audit.on_failure == "deny",
     )
+
+
+def spool_options(fleet: Fleet | None) -> SpoolOptions | None:
+    """The options of the spool under these settings, or None if decisions are not uploaded."""
+    if fleet is None or not fleet.decisions:
+        return None
+    return SpoolOptions(fleet.spool_folder, fleet.spool << 20)
 
 
 def _revoked(settings: Settings) -> Callable[[], frozenset[str]]:

@@ -149,6 +149,10 @@ CASES: Final[dict[str, list[Case]]] = {
             ("4m", "20m"),
         ),
     ],
+    "OpaAuthzFleetUploadsFail": [
+        one("opa_authz_fleet_uploads_up", "", "1x20 0x80 1x60", "24m", "18m", "27m")
+    ],
+    "OpaAuthzFleetDecisionsLost": [counter("opa_authz_fleet_decisions_lost_total", "")],
     "OpaAuthzAuditFailing": [gauge("opa_authz_audit_up", "", 1, 0)],
     "OpaAuthzRecordsDropped": [counter("opa_authz_journal_dropped_total", 'sink="audit"')],
     "OpaAuthzReloadRefused": [gauge("opa_authz_policy_reload_successful", "", 1, 0)],

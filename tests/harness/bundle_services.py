@@ -38,6 +38,17 @@ http {{
     root {folder}/files;
     if ($http_authorization != "Bearer {token}") {{ return 401; }}
     location / {{ dav_methods PUT; create_full_put_path on; }}
+    location = /taken {{ return 204; }}
+    location = /logs {{
+      client_body_in_file_only on;
+      client_body_temp_path {folder}/logs;
+      proxy_pass https://127.0.0.1:{port}/taken;
+    }}
+    location = /status {{
+      client_body_in_file_only on;
+      client_body_temp_path {folder}/status;
+      proxy_pass https://127.0.0.1:{port}/taken;
+    }}
   }}
 }}
 """
@@ -52,12 +63,17 @@ http: {{addr: "127.0.0.1:{port}", secret: none}}
 
 @dataclass(frozen=True)
 class WebServer:
-    """A running nginx with TLS that takes files by PUT and wants a token."""
+    """A running nginx with TLS that takes files by PUT and wants a token.
+
+    ``logs`` and ``status`` have a file for each body that an OPA has uploaded.
+    """
 
     url: str
     ca: Path
     token_file: Path
     files: Path
+    logs: Path
+    status: Path
 
 
 @contextmanager
@@ -83,7 +99,14 @@ def running_nginx(folder: Path, port: int | None = None) -> Iterator[WebServer]:
         )
     )
     with _running([CACHE / "nginx/usr/sbin/nginx", "-c", config], folder / "nginx.log", port):
-        yield WebServer(f"https://127.0.0.1:{port}", authority / "ca.pem", token, folder / "files")
+        yield WebServer(
+            f"https://127.0.0.1:{port}",
+            authority / "ca.pem",
+            token,
+            folder / "files",
+            folder / "logs",
+            folder / "status",
+        )
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from authz_plugin.journal.metrics import Metrics
 from authz_plugin.journal.outcomes import PendingRequests
 from authz_plugin.journal.record import DecisionRecord, new_decision_id
 from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.journal.spool import SpoolOptions
 from authz_plugin.own_rules import PLUGIN_RULES
 from authz_plugin.supervisor.fleet import FIRST_FACTS
 from tests.journal.records import NO, create, record, request, response
@@ -270,7 +271,8 @@ def full_families() -> list[Any]:
         shared_status.update(fleet=FIRST_FACTS)
         shared_status.update(exceptions=[time.time() + 1000])
         audit = AuditOptions(file=Path(folder) / "audit.jsonl")
-        journal = Journal(LogOptions(level="error"), audit, shared_status, (), {})
+        spool = SpoolOptions(Path(folder) / "spool", 1 << 20)
+        journal = Journal(LogOptions(level="error"), audit, shared_status, (), {}, spool=spool)
         text = journal.metrics.render("text/plain")[0].decode()
         journal.stop()
     return list(text_string_to_metric_families(text))
