@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +256,8 @@ def test_a_signed_policy_that_cannot_be_served_is_refused_and_the_old_one_stays(
     push()
     with host.running() as plugin:
         for number, (change, reason) in enumerate(REFUSED, 1):
-            about = {"revision": f"bad{number}", "built": "2100-01-01T00:00:00+00:00"}
+            built = datetime.now(UTC) + timedelta(minutes=number)
+            about = {"revision": f"bad{number}", "built": built.isoformat()}
             bad = {**document_of(site), "about": about, **change}
             (nginx.files / "hosts/build.tar.gz").write_bytes(signed(site, bad))
             says(plugin, "the fetched policy is refused, the one in force stays", times=number)
