@@ -156,8 +156,9 @@ class FleetPolicies:
 
     def refuse(self, error: Exception) -> None:
         """Note that the policy to start with cannot be put in force."""
+        advice = "" if self._policy is None else fleet_policy.advice(self._policy)
         self._policy = None
-        self._refuse(error)
+        self._refuse(error, advice)
 
     def check(self, settings: Settings, put_in_force: PutInForce) -> None:
         """Put a newer policy in force, if OPA has one; called several times a second."""
@@ -179,7 +180,7 @@ class FleetPolicies:
             status = put_in_force(self.applied(settings))
         except Exception as error:  # noqa: BLE001 - a defect must not end the plugin
             self._policy, self._rules = before
-            self._refuse(error)
+            self._refuse(error, fleet_policy.advice(policy))
             if not isinstance(error, PolicyError | SettingsError):
                 self._seen, self._next = None, now + _RETRY  # it may be this host's fault
         else:
@@ -350,10 +351,10 @@ class FleetPolicies:
                 shutil.rmtree(folder, ignore_errors=True)
         self._note(kept=self._kept)
 
-    def _refuse(self, error: Exception) -> None:
+    def _refuse(self, error: Exception, advice: str = "") -> None:
         reason = str(error) if isinstance(error, AuthzError) else f"a defect, {defect(error)}"
         self._note(refused=self._facts["refused"] + 1, refused_now=True)
-        self._say(f"the fetched policy is refused, the one in force stays: {reason}")
+        self._say(f"the fetched policy is refused, the one in force stays: {reason}{advice}")
 
     def _note(self, **facts: Any) -> None:
         changed = {**self._facts, **facts}
