@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -248,6 +249,21 @@ def test_a_redirect_is_followed_without_the_token_and_the_signature_decides(
         fetching.says("certificate is valid for 127.0.0.1, not 127.0.0.2")
         assert "9a7c" not in "".join(fetching.said)
         assert fetching.taken == ["bundle1"]
+
+
+def test_a_registry_that_redirects_with_status_307_does_not_pass_the_token_on(
+    host: Host, fetch: Callable[[], Fetching], service: TlsService, authority: Authority
+) -> None:
+    name = service.url.removeprefix("https://")
+    host.fleet |= {"type": "oci", "bundle": f"{name}/policy:all"}
+    host.write()
+    certificate = authority.issue("elsewhere", address="127.0.0.2")
+    with running_service("127.0.0.2", certificate) as elsewhere:
+        service.answer = answer_with("307 Temporary Redirect", b"", f"Location: {elsewhere.url}/x")
+        fetch().says("cannot be fetched")
+        assert f"Bearer {base64.b64encode(TOKEN.encode()).decode()}" in service.received[0]
+        assert "HEAD /x" in elsewhere.received[0]
+        assert "authorization" not in elsewhere.received[0].lower()
 
 
 def test_a_policy_of_a_clock_that_is_ahead_waits_and_does_not_lock_out_later_ones(
