@@ -141,7 +141,7 @@ def running_s3(folder: Path) -> Iterator[Bucket]:
         access_key="bundles",
         secret_key=secrets.token_hex(20),
     )
-    command = [
+    command: list[str | Path] = [
         *(program / "versitygw", "--port", f"127.0.0.1:{port}", "--region", bucket.region),
         *("--cert", certificate, "--key", key, "--quiet"),
         *("--access", bucket.access_key, "--secret", bucket.secret_key),
