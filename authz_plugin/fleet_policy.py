@@ -73,6 +73,21 @@ class FleetPolicy:
         }
 
 
+def advice(policy: FleetPolicy) -> str:
+    """What may help if a policy cannot be put in force, for the end of a message; empty if it was
+    not built by a newer version."""
+    try:
+        is_newer = _version(policy.made_by) > _version(__version__)
+    except PolicyError:
+        is_newer = True
+    if not is_newer:
+        return ""
+    return (
+        f" (it was built with opa-authz {policy.made_by}, and this is {__version__}: update this "
+        f"host, or build it with what {__version__} knows)"
+    )
+
+
 def read(document: Any) -> FleetPolicy:
     """Read the data of a bundle; raises ``PolicyError`` if this version cannot serve it."""
     if not isinstance(document, Mapping) or not isinstance(document.get("format"), int):

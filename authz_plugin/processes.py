@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
+import resource
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 SIGNALS: Final = frozenset({signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
@@ -16,11 +17,17 @@ SIGNALS: Final = frozenset({signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal
 _T = TypeVar("_T")
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+NO_LIMITS: Final[Mapping[int, int]] = {}
 
 
-def begin_child() -> None:
+def begin_child(limits: Mapping[int, int] = NO_LIMITS) -> None:
     """Prepare a new child process: it ends with its parent, receives ``SIGNALS`` again, and makes
-    files that only its own user can access."""
+    files that only its own user can access.
+
+    ``limits`` maps resources (``resource.RLIMIT_DATA``) to the most that it may use of them.
+    """
+    for name, most in limits.items():
+        resource.setrlimit(name, (most, most))
     die_with_parent()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     os.umask(0o077)

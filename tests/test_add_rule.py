@@ -45,8 +45,11 @@ _hostname := object.get(input, ["body", "Hostname"], "unknown")
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of plugin and policies with one rule more: its Rego, its schema, its profile."""
-    copy = tmp_path_factory.mktemp("copy")
+    return copy_with_a_rule(tmp_path_factory.mktemp("copy"))
+
+
+def copy_with_a_rule(copy: Path) -> Path:
+    """Copy plugin and policies with one rule more: its Rego, its schema, its profile."""
     for folder in ("authz_plugin", "policies", "tests", "tools"):
         ignored = shutil.ignore_patterns("__pycache__", "go")
         shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)

@@ -10,8 +10,12 @@ from __future__ import annotations
 import contextlib
 import http
 import os
+import re
+import resource
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +40,16 @@ _STATUS_LIMIT: Final = 1.0
 
 _HAND_OVER_LIMIT: Final = 1.0
 _LOG_LIMIT: Final = 1 << 20
+_FAULT_LIMIT: Final = 500
 _STATUS: Final = "/v1/status"
+_ROOTS: Final = f"system/bundles/{BUNDLE}/manifest/roots"
+_REPORTED: Final = 0.3
+"""Seconds after which OPA's status shows what has been activated."""
+
+_TRIES: Final = 4
+
+_LIMITS: Final = {resource.RLIMIT_DATA: 320 << 20, resource.RLIMIT_FSIZE: 16 << 20}
+"""What OPA may use of memory, and for a file: a service can send it anything."""
 
 _ROUND: Final = b'"msg":"Logs uploaded successfully."'
 _FLUSHED: Final = b'"msg":"All decisions in buffer uploaded."'
@@ -47,16 +60,53 @@ uploads what was in the buffer when it began, and one with an empty buffer is lo
 
 @dataclass(frozen=True, slots=True)
 class BundleStatus:
-    """What OPA says of its bundle.
+    """What OPA says of its bundle. Times are in seconds since 1970, or 0.
 
-    ``asked`` is the time of the last request that the service answered, as OPA writes it, or empty;
-    ``fault`` is why the last request or the last bundle failed, or empty; ``upload_fault`` is why
-    the last round of uploads failed, or empty.
+    ``requested`` is the time of the last request that ended, ``asked`` that of the last one that
+    the service answered, ``downloaded`` that of the last bundle, and ``activated`` that of the last
+    bundle that OPA has put in place. ``kind`` is that of the last bundle: ``"snapshot"`` or
+    ``"delta"``. ``fault`` is why the last request or the last bundle failed, or empty;
+    ``upload_fault`` is why the last round of uploads failed, or empty.
     """
 
-    asked: str = ""
+    requested: float = 0.0
+    asked: float = 0.0
+    downloaded: float = 0.0
+    activated: float = 0.0
+    kind: str = ""
     fault: str = ""
     upload_fault: str = ""
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether all data is that of a bundle whose signature was verified.
+
+        OPA before 1.21.3 does not verify delta bundles, which change data that is there.
+        """
+        return self.kind == "snapshot" and self.activated >= self.downloaded > 0
+
+
+def read_status(answer: Mapping[str, Any]) -> BundleStatus:
+    """The status of bundle and uploads in OPA's answer to ``/v1/status``."""
+    status = answer.get("result", {})
+    found = status.get("bundles", {}).get(BUNDLE, {})
+    errors = [found.get("message", ""), *map(str, found.get("errors") or ())]
+    return BundleStatus(
+        requested=_time(found.get("last_request", "")),
+        asked=_time(found.get("last_successful_request", "")),
+        downloaded=_time(found.get("last_successful_download", "")),
+        activated=_time(found.get("last_successful_activation", "")),
+        kind=found.get("type", ""),
+        fault=_line(": ".join(filter(None, errors))),
+        upload_fault=_line(status.get("decision_logs", {}).get("message", "")),
+    )
+
+
+class UnverifiedError(EngineError):
+    """What OPA has put in place is not the data of a bundle with a verified signature."""
+
+    def __init__(self) -> None:
+        super().__init__("the service hands out data without the signature of a whole bundle")
 
 
 class BundleClient:
@@ -81,17 +131,28 @@ class BundleClient:
         answer = self._get(f"/v1/data/{path}")
         return answer.get("result")
 
+    def verified(self, root: str) -> Any:
+        """The data of the bundle, whose only root this is; takes a moment.
+
+        Raises ``UnverifiedError`` if OPA has put anything in place without its signature, and
+        ``EngineError``.
+        """
+        for _ in range(_TRIES):
+            before = self.status()
+            document, roots = self.read(root), self.read(_ROOTS)
+            time.sleep(_REPORTED)
+            after = self.status()
+            if before.activated == after.activated:
+                break
+        else:
+            raise EngineError("OPA fetches one bundle after the other")
+        if not (before.is_verified and after.is_verified and roots == [root]):
+            raise UnverifiedError
+        return document
+
     def status(self) -> BundleStatus:
         """The state of bundle and uploads; raises ``EngineError``."""
-        status = self._get(_STATUS, _STATUS_LIMIT).get("result", {})
-        found = status.get("bundles", {}).get(BUNDLE, {})
-        errors = [found.get("message", ""), *map(str, found.get("errors") or ())]
-        asked = found.get("last_successful_request", "")
-        return BundleStatus(
-            "" if asked.startswith("0001-") else asked,
-            ": ".join(filter(None, errors)),
-            status.get("decision_logs", {}).get("message", ""),
-        )
+        return read_status(self._get(_STATUS, _STATUS_LIMIT))
 
     def hand_over(self, path: str, event: bytes) -> None:
         """Ask for the decision at a path with an event as input, so that OPA uploads both.
@@ -173,4 +234,16 @@ def start(
     for name, content in files.items():
         (home / name).touch(0o600)
         (home / name).write_bytes(content)
-    return BundleClient(child.run(opa, file, arguments, log), log)
+    return BundleClient(child.run(opa, file, arguments, log, _LIMITS), log)
+
+
+def _time(text: str) -> float:
+    return 0.0 if not text or text.startswith("0001-") else datetime.fromisoformat(text).timestamp()
+
+
+def _line(text: str) -> str:
+    """What a service or OPA says, for a line of the log: short, printable, and without the queries
+    of URLs, which may hold a signature that grants access."""
+    shown = re.sub(r"\?[^\s\"]*=[^\s\"]*", "?…", text[: 8 * _FAULT_LIMIT])
+    shown = "".join(character if character.isprintable() else " " for character in shown)
+    return shown if len(shown) <= _FAULT_LIMIT else f"{shown[:_FAULT_LIMIT]}…"

@@ -13,7 +13,8 @@ import os
 import pwd
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from authz_plugin.engine.binary import Opa
 from authz_plugin.engine.opa import DECISION_ID_HEADER
 from authz_plugin.engine.transport import UnixTransport
 from authz_plugin.errors import EngineError, EngineSetupError
-from authz_plugin.processes import begin_child
+from authz_plugin.processes import NO_LIMITS, begin_child
 
 _SOCKET: Final = "opa.sock"
 _START_LIMIT: Final = 15.0
@@ -75,11 +76,13 @@ class ChildOpa:
 
     def kill(self) -> None:
         """Send SIGKILL and wait until the process has ended."""
+        self._transport.close()
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
         """Send SIGTERM, and SIGKILL if OPA has not ended within five seconds."""
+        self._transport.close()
         self._process.terminate()
         try:
             self._process.wait(_STOP_LIMIT)
@@ -99,15 +102,21 @@ def start(opa: Opa, bundle: Path, *, decision_log: bool = False) -> ChildOpa:
     return run(opa, bundle, [*log, "--bundle", bundle.name])
 
 
-def run(opa: Opa, content: Path, arguments: Sequence[str], log: Path | None = None) -> ChildOpa:
+def run(
+    opa: Opa,
+    content: Path,
+    arguments: Sequence[str],
+    log: Path | None = None,
+    limits: Mapping[int, int] = NO_LIMITS,
+) -> ChildOpa:
     """Start OPA with arguments in the parent folder of ``content`` and wait until it is healthy.
 
-    Standard output and error go to ``log``, or to those of this process. Raises
-    ``EngineSetupError``.
+    Standard output and error go to ``log``, or to those of this process. ``limits`` are those of
+    ``begin_child``. Raises ``EngineSetupError``.
     """
     socket = content.parent / _SOCKET
     try:
-        process = _spawn(opa, content.parent, arguments, log)
+        process = _spawn(opa, content.parent, arguments, log, limits)
     except OSError as error:
         raise EngineSetupError(f"OPA cannot be started: {error}") from error
     child = ChildOpa(process, socket, content)
@@ -125,7 +134,7 @@ def run(opa: Opa, content: Path, arguments: Sequence[str], log: Path | None = No
 
 
 def _spawn(
-    opa: Opa, home: Path, arguments: Sequence[str], log: Path | None
+    opa: Opa, home: Path, arguments: Sequence[str], log: Path | None, limits: Mapping[int, int]
 ) -> subprocess.Popen[bytes]:
     (home / _SOCKET).unlink(missing_ok=True)
     with contextlib.ExitStack() as cleanup:
@@ -151,7 +160,7 @@ def _spawn(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            preexec_fn=begin_child,  # noqa: PLW1509 - the supervisor has one thread
+            preexec_fn=partial(begin_child, limits),  # noqa: PLW1509 - the supervisor has one thread
             start_new_session=True,
             **_unused_user(home),
         )

@@ -7,18 +7,18 @@ refused, and the one in force stays.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
 from authz_plugin import fleet_policy
 from authz_plugin.engine import binary, bundle_client
-from authz_plugin.engine.bundle_client import BundleClient
+from authz_plugin.engine.bundle_client import BundleClient, UnverifiedError
 from authz_plugin.errors import (
     AuthzError,
     EngineError,
@@ -52,6 +52,12 @@ _UPLOAD_LIMIT: Final = 1 << 19
 least a MiB."""
 
 _RECEIVER: Final = "receiver_"
+
+_PATIENCE: Final = 60.0
+"""Seconds that a request of OPA's may take; OPA itself has no limit for the body of an answer."""
+
+_AHEAD: Final = 3600.0
+"""Seconds that the builder's clock may be ahead of this host's."""
 
 FIRST_FACTS: Final[Mapping[str, Any]] = {
     "revision": "",
@@ -98,6 +104,11 @@ class FleetPolicies:
         self._policy: FleetPolicy | None = None
         self._rules = self._folder
         self._seen: Any = None
+        self._again_at = math.inf
+        self._activated = 0.0
+        self._without_policy = 0.0
+        self._requested = 0.0
+        self._requested_at = 0.0
         self._key = b""
         self._kept = False
         self._next_keeping = 0.0
@@ -146,8 +157,7 @@ class FleetPolicies:
         end = time.monotonic() + _FIRST_WAIT
         while not (self._policy or self._seen or self._fault) and time.monotonic() < end:
             time.sleep(0.1)
-            self._ask()
-            policy = self._newer()
+            policy = self._newer(time.monotonic())
             if policy is not None:
                 self._take(policy)
         if self._policy is None:
@@ -169,8 +179,9 @@ class FleetPolicies:
 
     def refuse(self, error: Exception) -> None:
         """Note that the policy to start with cannot be put in force."""
+        advice = "" if self._policy is None else fleet_policy.advice(self._policy)
         self._policy = None
-        self._refuse(error)
+        self._refuse(error, advice)
 
     def check(self, settings: Settings, put_in_force: PutInForce) -> None:
         """Put a newer policy in force, if OPA has one; called several times a second."""
@@ -179,13 +190,12 @@ class FleetPolicies:
         if now < self._next:
             return
         self._next = now + _ASK_EVERY
-        if self._client is None or not self._client.is_running() or self._files_changed():
-            self._restart_client(now)
+        if self._client is None or self._files_changed():
+            self._start_again(now)
             return
-        self._ask()
+        policy = self._newer(now)
         if self._policy is not None and not self._kept and now >= self._next_keeping:
             self._keep()
-        policy = self._newer()
         if policy is None:
             return
         before = self._policy, self._rules
@@ -194,7 +204,7 @@ class FleetPolicies:
             status = put_in_force(self.applied(settings))
         except Exception as error:  # noqa: BLE001 - a defect must not end the plugin
             self._policy, self._rules = before
-            self._refuse(error)
+            self._refuse(error, fleet_policy.advice(policy))
             if not isinstance(error, PolicyError | SettingsError):
                 self._seen, self._next = None, now + _RETRY  # it may be this host's fault
         else:
@@ -228,6 +238,7 @@ class FleetPolicies:
         if key != self._key:
             self._seen = None  # what is in force may be signed by the key before
         self._files, self._key = files, key
+        self._requested, self._requested_at = 0.0, time.monotonic()
         self._stop(previous)
         for folder in self._folder.glob("opa-*"):
             if folder != home:
@@ -261,14 +272,24 @@ class FleetPolicies:
         self._upload_fault = fault
         self._note(uploads_up=not fault)
 
-    def _restart_client(self, now: float) -> None:
+    def _start_again(self, now: float) -> None:
         try:
             self._start_client()
-            self._delay = _FIRST_DELAY
         except SetupError as error:
-            self._next = now + self._delay
-            self._delay = min(self._delay * 2, _LONGEST_DELAY)
             self._tell_fault(str(error))
+            self._postpone(now)
+
+    def _give_up_client(self, now: float, fault: str) -> None:
+        """Stop OPA because of a fault. It is started again, with nothing of what it has fetched,
+        after a delay that grows until it has fetched a bundle."""
+        self._tell_fault(fault)
+        self._stop(self._client)
+        self._client = None
+        self._postpone(now)
+
+    def _postpone(self, now: float) -> None:
+        self._next = now + self._delay
+        self._delay = min(self._delay * 2, _LONGEST_DELAY)
 
     def _files_changed(self) -> bool:
         """Whether a key, a token or a certificate was replaced; OPA is then started again."""
@@ -276,23 +297,6 @@ class FleetPolicies:
             return (_files(self._fleet), self._fleet.key.read_bytes()) != (self._files, self._key)
         except OSError:
             return False  # it is being replaced, or OPA goes on with what it has
-
-    def _ask(self) -> None:
-        """Note what OPA says of the service."""
-        assert self._client is not None
-        self._client.trim()
-        try:
-            status = self._client.status()
-        except EngineError as error:
-            if time.monotonic() - self._answered > _SILENCE:
-                self._tell_fault(str(error))
-            return
-        self._answered = time.monotonic()
-        asked = datetime.fromisoformat(status.asked).timestamp() if status.asked else 0.0
-        self._note(asked=asked or self._facts["asked"])
-        self._tell_fault(status.fault)
-        if self._uploads is not None:
-            self._tell_upload_fault(self._uploads.fault or status.upload_fault)
 
     def _tell_fault(self, fault: str) -> None:
         if fault != self._fault:
@@ -304,30 +308,78 @@ class FleetPolicies:
         self._fault = fault
         self._note(up=not fault)
 
-    def _newer(self) -> FleetPolicy | None:
-        """The policy that OPA has activated, unless it was seen already or is refused here."""
-        assert self._client is not None
+    def _newer(self, now: float) -> FleetPolicy | None:
+        """The policy that OPA has fetched, unless it was seen already or is refused here; notes
+        what OPA says of the service."""
+        if self._client is None:
+            return None
         try:
-            about = self._client.read(f"{fleet_policy.ROOT}/about")
-            if about is None or about == self._seen:
+            if not self._ask(self._client, now) or not self._has_unseen(self._client):
                 return None
-            document = self._client.read(fleet_policy.ROOT)
-            self._seen = document.get("about") if isinstance(document, Mapping) else None
-            policy = fleet_policy.read(document)
+            policy = self._servable(self._client.verified(fleet_policy.ROOT))
+        except UnverifiedError as error:
+            self._give_up_client(now, str(error))
+            return None
         except EngineError as error:
-            self._tell_fault(str(error))
+            if now - self._answered > _SILENCE:
+                self._tell_fault(str(error))
             return None
         except SetupError as error:
             self._refuse(error)
             return None
-        if self._policy is not None and policy.built < self._policy.built:
-            self._refuse(
-                SetupError(
-                    f"the bundle of revision {policy.revision} was built {policy.built}, before "
-                    f"the one in force ({self._policy.built}): build it again to go back to it"
-                )
+        return policy
+
+    def _ask(self, client: BundleClient, now: float) -> bool:
+        """Note what OPA says of the service; whether OPA can go on. Raises ``EngineError``."""
+        if not client.is_running():
+            self._give_up_client(now, "OPA ended, perhaps because the service sent too much")
+            return False
+        client.trim()
+        if now - self._requested_at > self._fleet.interval + _PATIENCE:
+            self._give_up_client(now, f"no answer was complete within {_PATIENCE:g} s")
+            return False
+        status = client.status()
+        self._answered = now
+        if self._uploads is not None:
+            self._tell_upload_fault(self._uploads.fault or status.upload_fault)
+        if status.activated and not (status.is_verified or status.fault):
+            raise UnverifiedError
+        if status.requested != self._requested:
+            self._requested, self._requested_at = status.requested, now
+            self._note(asked=status.asked or self._facts["asked"])
+            self._tell_fault(status.fault)
+        if status.is_verified and not status.fault:
+            self._activated, self._delay = status.activated, _FIRST_DELAY
+        return True
+
+    def _has_unseen(self, client: BundleClient) -> bool:
+        """Whether OPA has data that was not seen yet; raises ``EngineError``, and ``PolicyError``
+        if it has a bundle without a policy."""
+        about = client.read(f"{fleet_policy.ROOT}/about")
+        if about is None and self._activated != self._without_policy:
+            self._without_policy = self._activated
+            fleet_policy.read(None)
+        is_seen = about == self._seen and time.time() < self._again_at
+        return about is not None and not is_seen
+
+    def _servable(self, document: Any) -> FleetPolicy:
+        """The policy in the data of a bundle; raises ``PolicyError`` if it is refused."""
+        self._seen = document.get("about") if isinstance(document, Mapping) else None
+        self._again_at = math.inf
+        policy = fleet_policy.read(document)
+        if policy.built.timestamp() > time.time() + _AHEAD:
+            self._again_at = policy.built.timestamp() - _AHEAD
+            raise PolicyError(
+                f"the bundle of revision {policy.revision} was built {policy.built}, which this "
+                "host's clock has not reached: correct this clock, or that of the builder and "
+                "build it again"
             )
-            return None
+        if self._policy is not None and policy.built < self._policy.built:
+            raise PolicyError(
+                f"the bundle of revision {policy.revision} was built {policy.built}, before "
+                f"the one in force ({self._policy.built}): build it again to go back to it, "
+                "after a look at the builder's clock"
+            )
         return policy
 
     def _take(self, policy: FleetPolicy) -> None:
@@ -355,10 +407,10 @@ class FleetPolicies:
                 shutil.rmtree(folder, ignore_errors=True)
         self._note(kept=self._kept)
 
-    def _refuse(self, error: Exception) -> None:
+    def _refuse(self, error: Exception, advice: str = "") -> None:
         reason = str(error) if isinstance(error, AuthzError) else f"a defect, {defect(error)}"
         self._note(refused=self._facts["refused"] + 1, refused_now=True)
-        self._say(f"the fetched policy is refused, the one in force stays: {reason}")
+        self._say(f"the fetched policy is refused, the one in force stays: {reason}{advice}")
 
     def _note(self, **facts: Any) -> None:
         changed = {**self._facts, **facts}

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ from ruamel.yaml import YAML
 
 from authz_plugin import fleet_policy
 from authz_plugin.engine import binary
-from tests.harness.bundle_services import WebServer, running_nginx, running_registry
+from tests.harness.bundle_services import (
+    WebServer,
+    running_nginx,
+    running_registry,
+    running_s3,
+)
 from tests.harness.plugin import Plugin, children, running_plugin, wait_for
 from tests.harness.prometheus import free_port
 from tests.harness.site import DENY_PINGS, OPEN_VOLUMES, VOLUMES, Site, run
@@ -255,7 +261,8 @@ def test_a_signed_policy_that_cannot_be_served_is_refused_and_the_old_one_stays(
     push()
     with host.running() as plugin:
         for number, (change, reason) in enumerate(REFUSED, 1):
-            about = {"revision": f"bad{number}", "built": "2100-01-01T00:00:00+00:00"}
+            built = datetime.now(UTC) + timedelta(minutes=number)
+            about = {"revision": f"bad{number}", "built": built.isoformat()}
             bad = {**document_of(site), "about": about, **change}
             (nginx.files / "hosts/build.tar.gz").write_bytes(signed(site, bad))
             says(plugin, "the fetched policy is refused, the one in force stays", times=number)
@@ -301,6 +308,47 @@ def test_a_registry_hands_out_policies_too(tmp_path: Path, site: Site) -> None:
             assert allows(plugin, LIST_VOLUMES)
             fetched = Path(f"/proc/{fetching_opa(plugin)}/cwd/fetched/oci/blobs/sha256")
             wait_for(lambda: len(list(fetched.iterdir())) <= 6, "old bundles to be removed")
+
+
+def test_an_s3_compatible_store_hands_out_policies_to_those_who_may_read_it(
+    tmp_path: Path, site: Site
+) -> None:
+    with running_s3(tmp_path / "s3") as bucket:
+        credentials = tmp_path / "credentials"
+        credentials.write_text(aws_profile(bucket.access_key, "a-secret-that-is-wrong"))
+        host = Host(
+            tmp_path / "host",
+            {
+                "url": bucket.url,
+                "type": "s3",
+                "bundle": "hosts/{group}.tar.gz",
+                "labels": {"group": "build"},
+                "key": str(site.public_key),
+                "ca": str(bucket.ca),
+                "region": bucket.region,
+                "credentials": str(credentials),
+            },
+        )
+        site.build()
+        bucket.put("hosts/build.tar.gz", site.built)
+        with host.running() as plugin:
+            says(plugin, "server replied with Forbidden")
+            assert not allows(plugin, LIST)
+            credentials.write_text(aws_profile(bucket.access_key, bucket.secret_key))
+            says(plugin, "is in force")
+            assert (allows(plugin, LIST), allows(plugin, LIST_VOLUMES)) == (True, False)
+            site.write(OPEN_VOLUMES)
+            site.build()
+            bucket.put("hosts/build.tar.gz", site.built)
+            says(plugin, "is in force", times=2)
+            assert allows(plugin, LIST_VOLUMES)
+            log = Path(f"/proc/{fetching_opa(plugin)}/cwd/opa.log").read_text()
+            for secret in (bucket.secret_key, "a-secret-that-is-wrong", "AWS4-HMAC"):
+                assert secret not in plugin.log + log
+
+
+def aws_profile(access_key: str, secret_key: str) -> str:
+    return f"[default]\naws_access_key_id={access_key}\naws_secret_access_key={secret_key}\n"
 
 
 def test_an_opa_that_ends_is_started_again(site: Site, push: Push, host: Host) -> None:
@@ -441,7 +489,7 @@ def test_a_fleets_bundle_must_be_signed(site: Site) -> None:
 
 def test_the_commands_of_the_page_push_a_policy_that_hosts_fetch(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/how-to/fleet.md").read_text()
-    [commands] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    commands, _ = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     [settings] = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with running_registry(tmp_path / "registry") as registry:

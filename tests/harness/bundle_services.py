@@ -1,7 +1,9 @@
-"""Services that hand out bundles: Debian's nginx and Debian's registry, on loopback ports."""
+"""Services that hand out bundles, on loopback ports: Debian's nginx, Debian's registry, and an
+S3-compatible store, which Go builds."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import subprocess
@@ -12,11 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.harness.certificates import Authority
-from tests.harness.engines import CACHE, unpack
+from tests.harness.engines import CACHE, make_once, unpack
 from tests.harness.plugin import wait_for
 from tests.harness.prometheus import free_port
 
 _SUITE: Final = "bookworm"
+_VERSITYGW: Final = "v1.8.0"
 
 _NGINX: Final = """\
 daemon off;
@@ -120,6 +123,65 @@ def running_registry(folder: Path, port: int | None = None) -> Iterator[str]:
     program = CACHE / "registry/usr/bin/docker-registry"
     with _running([program, "serve", config], folder / "registry.log", port):
         yield f"127.0.0.1:{port}"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of a running S3-compatible store with TLS, and who may use it."""
+
+    url: str
+    ca: Path
+    region: str
+    access_key: str
+    secret_key: str
+
+    def put(self, name: str, file: Path) -> None:
+        """Upload a file."""
+        subprocess.run(
+            [
+                *("curl", "--silent", "--show-error", "--fail", "--cacert", self.ca),
+                *("--aws-sigv4", f"aws:amz:{self.region}:s3"),
+                *("--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD"),
+                *("--user", f"{self.access_key}:{self.secret_key}"),
+                *("--upload-file", file, f"{self.url}/{name}"),
+            ],
+            check=True,
+        )
+
+
+@contextmanager
+def running_s3(folder: Path) -> Iterator[Bucket]:
+    """Run a store with a bucket; its files lie in a folder."""
+    program = CACHE / f"versitygw-{_VERSITYGW}"
+    make_once(program, _install_versitygw)
+    (folder / "files/policies").mkdir(parents=True)
+    certificate, key = Authority(folder / "authority").issue("s3")
+    port = free_port()
+    bucket = Bucket(
+        url=f"https://127.0.0.1:{port}/policies",
+        ca=folder / "authority/ca.pem",
+        region="eu-north-1",
+        access_key="bundles",
+        secret_key=secrets.token_hex(20),
+    )
+    command: list[str | Path] = [
+        *(program / "versitygw", "--port", f"127.0.0.1:{port}", "--region", bucket.region),
+        *("--cert", certificate, "--key", key, "--quiet"),
+        *("--access", bucket.access_key, "--secret", bucket.secret_key),
+        *("posix", "--sidecar", folder / "metadata", folder / "files"),
+    ]
+    (folder / "metadata").mkdir()
+    with _running(command, folder / "s3.log", port):
+        yield bucket
+
+
+def _install_versitygw(folder: Path) -> None:
+    package = f"github.com/versity/versitygw/cmd/versitygw@{_VERSITYGW}"
+    subprocess.run(
+        ["go", "install", "-ldflags=-s -w", package],
+        env={**os.environ, "GOBIN": str(folder)},
+        check=True,
+    )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-_LOCALHOST: Final = ipaddress.ip_address("127.0.0.1")
+_HOUR: Final = timedelta(hours=1)
 
 
 class Authority:
@@ -31,12 +31,22 @@ class Authority:
         )
         self.ca = self._write("ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, organization: str = "") -> tuple[Path, Path]:
-        """A certificate for a name, good as server on 127.0.0.1 and as client; and its key."""
+    def issue(
+        self,
+        name: str,
+        organization: str = "",
+        address: str = "127.0.0.1",
+        begins: timedelta = -_HOUR,
+    ) -> tuple[Path, Path]:
+        """A certificate for a name, good as server on an address and as client; and its key.
+
+        It is valid for a day, beginning that long from now.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        sans = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(_LOCALHOST)])
+        served = x509.IPAddress(ipaddress.ip_address(address))
+        sans = x509.SubjectAlternativeName([x509.DNSName(name), served])
         certificate = (
-            _builder(_named(name, organization), key.public_key())
+            _builder(_named(name, organization), key.public_key(), begins)
             .issuer_name(self._name)
             .add_extension(sans, critical=False)
             .sign(self._key, hashes.SHA256())
@@ -64,13 +74,15 @@ def _named(name: str, organization: str = "") -> x509.Name:
     return x509.Name(parts)
 
 
-def _builder(name: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+def _builder(
+    name: x509.Name, key: ec.EllipticCurvePublicKey, begins: timedelta = -_HOUR
+) -> x509.CertificateBuilder:
+    start = datetime.now(UTC) + begins
     return (
         x509.CertificateBuilder()
         .subject_name(name)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=1))
     )

@@ -120,7 +120,9 @@ def cli_plugins() -> Path:
 
 
 def make_once(target: Path, make: Callable[[Path], None]) -> None:
-    """Make a folder unless it is there; other processes that need one meanwhile wait."""
+    """Make a folder unless it is there; other processes that have to make one meanwhile wait."""
+    if target.is_dir():
+        return
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

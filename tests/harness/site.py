@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,12 +34,18 @@ denials contains denial.of("custom.version", "path", null, "not at this site", "
 }
 """
 
+_NO_VARIABLES: Final[Mapping[str, str]] = {}
+
 
 @dataclass
 class Site:
-    """The folder of a site: its settings, its rules and its keys."""
+    """The folder of a site: its settings, its rules and its keys.
+
+    ``environment`` is that of the commands that build its policy.
+    """
 
     folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -68,9 +76,11 @@ class Site:
         )
         return private
 
-    def write(self, sections: str, rule: str = "", profile: str = "devcontainer") -> None:
-        """Change the policy."""
-        self.config.write_text(f"profile: {profile}\nsections: {{{sections}}}\n")
+    def write(
+        self, sections: str, rule: str = "", profile: str = "devcontainer", rest: str = ""
+    ) -> None:
+        """Change the policy; ``rest`` has further lines of its settings."""
+        self.config.write_text(f"profile: {profile}\nsections: {{{sections}}}\n{rest}")
         self.rules.mkdir(exist_ok=True)
         file = self.rules / "custom_versions" / "custom_versions.rego"
         file.parent.mkdir(exist_ok=True)
@@ -91,15 +101,23 @@ class Site:
             "--json",
             *rules,
             *options,
+            environment=self.environment,
         )
         assert done.returncode == 0, done.stderr
         made: dict[str, Any] = orjson.loads(done.stdout)
         return made
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``opa-authz``."""
+def run(
+    *arguments: str, environment: Mapping[str, str] = _NO_VARIABLES
+) -> subprocess.CompletedProcess[str]:
+    """Run ``opa-authz``, with some more variables in its environment."""
     program = Path(sys.executable).with_name("opa-authz")
     return subprocess.run(
-        [program, *arguments], capture_output=True, text=True, check=False, timeout=120
+        [program, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )

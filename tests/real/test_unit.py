@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import orjson
 import pytest
 
+from authz_plugin.hostpaths import SYSTEM_CACHE
 from tests.faults.messages import LIST, REQUEST, VOLUMES, create
+from tests.harness.bundle_services import running_registry
 from tests.harness.engines import CACHE, unpack
 from tests.harness.plugin import Plugin, wait_for
+from tests.harness.site import DENY_PINGS, OPEN_VOLUMES, Site
 
 SYSTEMD: Final = Path(__file__).parents[2] / "deploy/systemd"
 UNIT: Final = SYSTEMD / "opa-authz.service"
@@ -92,23 +97,28 @@ def test_the_folder_of_dockerds_own_socket_is_for_root_and_the_front(tmp_path: P
     assert uid != "0"
 
 
-@pytest.fixture
-def confined() -> Iterator[Plugin]:
-    """The plugin with the unit's capabilities, on a file system that is read-only as its."""
+@contextmanager
+def running_confined(state: Path, *options: str) -> Iterator[Plugin]:
+    """The plugin with the unit's capabilities, on a file system that is read-only as its; ``state``
+    is the folder that systemd makes for it, and its cache is empty."""
     (capabilities,) = directives("CapabilityBoundingSet")
     kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in capabilities.split())
     assert directives("ProtectSystem") == ["strict"]
     assert directives("ReadWritePaths") == ["/run"]
+    assert directives("StateDirectory") == ["opa-authz"]
     folder = Path(tempfile.mkdtemp(prefix="opa-authz-unit-", dir="/run"))
     program = Path(sys.executable).with_name("opa-authz")
-    serve = f"{program} serve --profile=devcontainer --socket={folder}/plugin.sock"
+    serve = shlex.join([str(program), "serve", f"--socket={folder}/plugin.sock", *options])
     confine = f"setpriv --bounding-set=-all,{kept} --inh-caps=-all --no-new-privs"
-    script = f"mount --bind /run /run && mount -o remount,bind,ro / && exec {confine} {serve}"
+    writable = " && ".join(f"mount --bind {path} {path}" for path in ("/run", state))
+    empty = f"mkdir -p {SYSTEM_CACHE} && mount -t tmpfs none {SYSTEM_CACHE}"
+    script = f"{writable} && {empty} && mount -o remount,bind,ro / && exec {confine} {serve}"
     with (folder / "plugin.log").open("wb") as log:
         process = subprocess.Popen(
             ["unshare", "--mount", "--propagation=private", "sh", "-c", script],
             env={
                 **os.environ,
+                **dict(line.split("=", 1) for line in directives("Environment")),
                 "OPA_AUTHZ_METRICS_LISTEN": f"unix:{folder}/metrics.sock",
                 "OPA_AUTHZ_AUDIT_FILE": f"{folder}/audit.jsonl",
             },
@@ -122,11 +132,18 @@ def confined() -> Iterator[Plugin]:
             "the plugin to serve",
             30,
         )
+        assert process.poll() is None, plugin.log
         yield plugin
     finally:
         if process.poll() is None:
             assert plugin.stop() == 0
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def confined(tmp_path: Path) -> Iterator[Plugin]:
+    with running_confined(tmp_path, "--profile=devcontainer") as plugin:
+        yield plugin
 
 
 def test_it_works_with_the_rights_that_its_unit_leaves_it(confined: Plugin, tmp_path: Path) -> None:
@@ -146,3 +163,24 @@ def test_it_works_with_the_rights_that_its_unit_leaves_it(confined: Plugin, tmp_
     assert "is in force" in confined.log
     audit = (confined.socket.parent / "audit.jsonl").read_bytes().splitlines()
     assert orjson.loads(audit[0])["event"] == "audit_opened"
+
+
+def test_it_fetches_and_keeps_a_policy_with_these_rights(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.write(OPEN_VOLUMES, DENY_PINGS)
+    state = tmp_path / "state"
+    state.mkdir()
+    with running_registry(tmp_path / "registry") as registry:
+        site.build(f"--push=oci://{registry}/policy:all", "--plain-http")
+        fleet = {"url": f"http://{registry}", "type": "oci", "bundle": f"{registry}/policy:all"}
+        fleet |= {"key": str(site.public_key), "folder": str(state / "fleet")}
+        config = tmp_path / "config.yaml"
+        config.write_text(orjson.dumps({"fleet": {**fleet, "interval": 1}}).decode())
+        with running_confined(state, f"--config={config}") as plugin:
+            assert plugin.post(REQUEST, LIST)["Allow"], plugin.log
+            site.write("volumes: none", DENY_PINGS)
+            site.build(f"--push=oci://{registry}/policy:all", "--plain-http")
+            wait_for(lambda: "is in force" in plugin.log, "the newer policy", 30)
+            assert not plugin.post(REQUEST, VOLUMES)["Allow"]
+            assert "cannot be kept" not in plugin.log
+    assert (state / "fleet/current/policy.json").is_file()

@@ -1,0 +1,109 @@
+"""Two guarded dockerds of different releases, whose plugins fetch one policy from a registry."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.fleet.test_fleet import Host, says
+from tests.harness.bundle_services import running_registry
+from tests.harness.dockerd import Dockerd, scratch_dockerd
+from tests.harness.engines import NEWEST, prepare
+from tests.harness.front import without_http2
+from tests.harness.plugin import Plugin, running_plugin
+from tests.harness.site import OPEN_VOLUMES, VOLUMES, Site
+from tests.real.conftest import guard_with
+
+MINUTE: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """A guarded dockerd of the fleet."""
+
+    dockerd: Dockerd
+    plugin: Plugin
+
+    def lists_volumes(self) -> bool:
+        done = self.dockerd.docker("volume", "ls", check=False)
+        assert done.returncode == 0 or "authorization denied" in done.stderr, done.stderr
+        return done.returncode == 0
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path / "site")
+    made.write(VOLUMES)
+    return made
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    with running_registry(tmp_path / "registry") as address:
+        yield address
+
+
+@pytest.fixture
+def push(registry: str) -> tuple[str, str]:
+    return f"--push=oci://{registry}/docker-policy:build", "--plain-http"
+
+
+@pytest.fixture
+def members(
+    tmp_path: Path, site: Site, registry: str, push: tuple[str, str]
+) -> Iterator[list[Member]]:
+    site.build(*push)
+    with ExitStack() as cleanup:
+
+        def member(engine: str) -> Member:
+            closed = scratch_dockerd(prepare(engine), environment=without_http2())
+            dockerd = cleanup.enter_context(closed)
+            name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-fleet"
+            fleet = {
+                "url": f"http://{registry}",
+                "type": "oci",
+                "bundle": f"{registry}/docker-policy:{{group}}",
+                "labels": {"group": "build"},
+                "key": str(site.public_key),
+            }
+            host = Host(tmp_path / name, fleet, {"data_root": str(dockerd.data_root)})
+            plugin = running_plugin(
+                host.folder,
+                f"--config={host.config}",
+                socket_=Path(f"/run/docker/plugins/{name}.sock"),
+            )
+            running = cleanup.enter_context(plugin)
+            guard_with(dockerd, name)
+            return Member(dockerd, running)
+
+        yield [member("28.5"), member(NEWEST)]
+
+
+def test_a_push_changes_every_engine_within_a_minute_and_a_tampered_bundle_none(
+    site: Site, push: tuple[str, str], members: list[Member]
+) -> None:
+    assert [member.lists_volumes() for member in members] == [False, False]
+    site.write(OPEN_VOLUMES)
+    pushed = time.monotonic()
+    revision = site.build(*push)["policy_revision"]
+    for member in members:
+        says(member.plugin, f"from the bundle of revision {revision}", limit=MINUTE)
+    assert [member.lists_volumes() for member in members] == [True, True]
+    assert time.monotonic() - pushed < MINUTE
+    site.write(VOLUMES)
+    site.build(*push, key=site.new_key("tamperer"))
+    for member in members:
+        says(member.plugin, "failed to verify JWT signature", limit=MINUTE)
+    assert [member.lists_volumes() for member in members] == [True, True]
+    site.build(*push)
+    for member in members:
+        says(member.plugin, "answers again", limit=MINUTE)
+        says(member.plugin, "is in force", times=2, limit=MINUTE)
+    assert [member.lists_volumes() for member in members] == [False, False]
