@@ -35,8 +35,8 @@ absolute, and its user may not enter the folders above its own."""
 _BLOBS: Final = "fetched/oci/blobs/sha256"
 _BLOBS_KEPT: Final = 6
 _LIMIT: Final = 5.0
-_STATUS_LIMIT: Final = 1.0
-"""OPA does not say its status while it uploads it, to a service that may hang."""
+_STATUS_LIMIT: Final = 4.0
+"""OPA does not say its status while it uploads it, for which its configuration has less time."""
 
 _HAND_OVER_LIMIT: Final = 1.0
 _LOG_LIMIT: Final = 1 << 20

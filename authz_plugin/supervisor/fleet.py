@@ -51,6 +51,9 @@ _UPLOAD_LIMIT: Final = 1 << 19
 """The maximum length of one upload in bytes, compressed. A line has less, and web servers take at
 least a MiB."""
 
+_STATUS_PATIENCE: Final = 2
+"""Seconds that an upload of OPA's status may take. Meanwhile OPA does not say the status here."""
+
 _RECEIVER: Final = "receiver_"
 
 _PATIENCE: Final = 60.0
@@ -444,11 +447,15 @@ def opa_configuration(fleet: Fleet, key: bytes) -> dict[str, Any]:
     services = {"site": service}
     if fleet.receiver is not None:
         services["receiver"] = _service(fleet.receiver, _RECEIVER)
-    receiver = "site" if fleet.receiver is None else "receiver"
-    uploads: dict[str, Any] = {}
+    uploads: dict[str, Any] = {"status": {"prometheus": True}}
+    if fleet.status:
+        prefix = "" if fleet.receiver is None else _RECEIVER
+        status = _service(_receiver(fleet), prefix)
+        services["status"] = {**status, "response_header_timeout_seconds": _STATUS_PATIENCE}
+        uploads["status"]["service"] = "status"
     if fleet.decisions:
         uploads["decision_logs"] = {
-            "service": receiver,
+            "service": "site" if fleet.receiver is None else "receiver",
             "drop_decision": "/authz_plugin/uploads/drop",
             "reporting": {
                 "buffer_type": "event",
@@ -462,7 +469,6 @@ def opa_configuration(fleet: Fleet, key: bytes) -> dict[str, Any]:
         "labels": dict(fleet.labels),
         "keys": {"site": public},
         "bundles": {bundle_client.BUNDLE: bundle},
-        "status": {"prometheus": True, **({"service": receiver} if fleet.status else {})},
         "persistence_directory": bundle_client.PERSISTENCE,
         **uploads,
     }
