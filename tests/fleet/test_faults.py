@@ -19,7 +19,7 @@ import requests
 
 from authz_plugin import policy, settings
 from authz_plugin.engine.bundle_client import read_status
-from authz_plugin.fleet_policy import SIZE_LIMIT
+from authz_plugin.fleet_policy import SIZE_LIMIT, FleetPolicy
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor import fleet
@@ -29,7 +29,6 @@ from tests.fleet.test_fleet import (
     LIST_VOLUMES,
     Host,
     allows,
-    document_of,
     fetching_opa,
     says,
     signed,
@@ -45,7 +44,7 @@ from tests.harness.scripted import (
     answer_with,
     running_service,
 )
-from tests.harness.site import VOLUMES, Site
+from tests.harness.site import Site
 
 TOKEN: Final = "4f1c5d0b-a-token-of-the-service"
 
@@ -63,10 +62,7 @@ def service(authority: Authority) -> Iterator[TlsService]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path / "site")
-    made.write(VOLUMES)
-    made.build()
-    return made
+    return Site(tmp_path / "site")
 
 
 @pytest.fixture
@@ -90,62 +86,22 @@ class Bundles:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._document = document_of(site)
         self._number = 0
 
     def next(self, sections: dict[str, str], built: timedelta | None = None, **rest: Any) -> bytes:
         """A bundle with the revision ``bundleN``, built now or that long from now."""
         self._number += 1
-        time_ = datetime.now(UTC) + (built or timedelta(seconds=self._number))
-        about = {"revision": f"bundle{self._number}", "built": time_.isoformat()}
-        configuration = {"profile": "devcontainer", "sections": sections}
-        document = {**self._document, "about": about, "configuration": configuration, **rest}
-        return signed(self._site, document)
+        made = FleetPolicy(
+            revision=f"bundle{self._number}",
+            built=datetime.now(UTC) + (built or timedelta(seconds=self._number)),
+            configuration={"profile": "devcontainer", "sections": sections},
+            rules={},
+        )
+        return signed(self._site, {**made.to_document(), **rest})
 
 
 CLOSED: Final = {"volumes": "none"}
 OPEN: Final = {"volumes": "read"}
-
-
-def test_the_policy_in_force_stays_whatever_the_service_answers(
-    tmp_path: Path, authority: Authority, service: TlsService, site: Site, host: Host
-) -> None:
-    bundles, port = Bundles(site), free_port()
-    good = bundles.next(CLOSED)
-    own = service.certificate
-    year = timedelta(days=365)
-    cases: list[tuple[str, Answer, tuple[Path, Path]]] = [
-        ("gzip: invalid header", answer_with("200 OK", b"<html>rubbish</html>"), own),
-        ("unexpected EOF", answer_with("200 OK", good[: len(good) // 2]), own),
-        ("Internal Server Error", answer_with("500 Internal Server Error", b"token?"), own),
-        ("EOF", lambda _: None, own),
-        ("exceeds configured size_limit_bytes", answer_with("200 OK", too_big(bundles)), own),
-        ("certificate is valid for", answer_with("200 OK", good), other_host(authority)),
-        ("has expired", answer_with("200 OK", good), authority.issue("old", begins=-year)),
-        ("is not yet valid", answer_with("200 OK", good), authority.issue("new", begins=year)),
-        ("certificate signed by unknown", answer_with("200 OK", good), stranger(tmp_path)),
-    ]
-    service.answer = answer_with("200 OK", good)
-    with host.running(OPA_AUTHZ_METRICS_LISTEN=f"127.0.0.1:{port}") as plugin:
-        log = Path(f"/proc/{fetching_opa(plugin)}/cwd/opa.log")
-        is_open = False
-        assert allows(plugin, LIST_VOLUMES) is is_open
-        for number, (reason, answer, certificate) in enumerate(cases, 1):
-            service.answer, service.certificate = answer, certificate
-            says(plugin, f"cannot be fetched from {service.url}: ", times=number)
-            assert reason in plugin.log.splitlines()[-1]
-            assert metric(port, "fleet_up") == 0
-            assert allows(plugin, LIST_VOLUMES) is is_open
-            is_open = not is_open
-            service.certificate = own
-            service.answer = answer_with("200 OK", bundles.next(OPEN if is_open else CLOSED))
-            says(plugin, "is in force", times=number)
-            assert allows(plugin, LIST_VOLUMES) is is_open
-            wait_for(lambda: metric(port, "fleet_up") == 1, "the metric")
-        assert plugin.log.count("answers again") == len(cases)
-        assert TOKEN in service.received[-1]
-        assert TOKEN not in plugin.log + log.read_text()
-        assert metric(port, "fleet_bundles_refused_total") == 0
 
 
 class Fetching:
@@ -206,6 +162,71 @@ def fetch(host: Host) -> Iterator[Callable[[], Fetching]]:
             return begun
 
         yield begin
+
+
+def test_the_plugin_decides_by_the_policy_in_force_and_says_what_is_wrong(
+    authority: Authority, service: TlsService, site: Site, host: Host
+) -> None:
+    bundles, port = Bundles(site), free_port()
+    certificate = service.certificate
+    cases = [
+        ("gzip: invalid header", answer_with("200 OK", b"<html>rubbish</html>"), certificate),
+        ("certificate is valid for", answer_with("200 OK"), other_host(authority)),
+    ]
+    service.answer = answer_with("200 OK", bundles.next(CLOSED))
+    with host.running(OPA_AUTHZ_METRICS_LISTEN=f"127.0.0.1:{port}") as plugin:
+        log = Path(f"/proc/{fetching_opa(plugin)}/cwd/opa.log")
+        is_open = False
+        assert allows(plugin, LIST_VOLUMES) is is_open
+        for number, (reason, answer, presented) in enumerate(cases, 1):
+            service.answer, service.certificate = answer, presented
+            says(plugin, f"cannot be fetched from {service.url}: ", times=number)
+            assert reason in plugin.log.splitlines()[-1]
+            assert metric(port, "fleet_up") == 0
+            assert allows(plugin, LIST_VOLUMES) is is_open
+            is_open = not is_open
+            service.certificate = certificate
+            service.answer = answer_with("200 OK", bundles.next(OPEN if is_open else CLOSED))
+            says(plugin, "is in force", times=number)
+            assert allows(plugin, LIST_VOLUMES) is is_open
+            wait_for(lambda: metric(port, "fleet_up") == 1, "the metric")
+        assert plugin.log.count("answers again") == len(cases)
+        assert TOKEN in service.received[-1]
+        assert TOKEN not in plugin.log + log.read_text()
+        assert metric(port, "fleet_bundles_refused_total") == 0
+
+
+def test_whatever_the_service_answers_the_policy_stays_and_the_next_is_taken(
+    tmp_path: Path,
+    fetch: Callable[[], Fetching],
+    authority: Authority,
+    service: TlsService,
+    site: Site,
+) -> None:
+    bundles, year = Bundles(site), timedelta(days=365)
+    good, certificate = bundles.next(CLOSED), service.certificate
+    sound = answer_with("200 OK", good)
+    cases: list[tuple[str, Answer, tuple[Path, Path]]] = [
+        ("unexpected EOF", answer_with("200 OK", good[: len(good) // 2]), certificate),
+        ("Internal Server Error", answer_with("500 Internal Server Error"), certificate),
+        ("EOF", lambda _: None, certificate),
+        ("exceeds configured size_limit_bytes", answer_with("200 OK", large(bundles)), certificate),
+        ("has expired", sound, authority.issue("old", begins=-year)),
+        ("is not yet valid", sound, authority.issue("new", begins=year)),
+        ("signed by unknown authority", sound, Authority(tmp_path / "stranger").issue("service")),
+    ]
+    service.answer = sound
+    fetching = fetch()
+    for number, (reason, answer, presented) in enumerate(cases, 1):
+        service.answer, service.certificate = answer, presented
+        fetching.says(f"cannot be fetched from {service.url}: ", times=number)
+        assert reason in fetching.said[-1]
+        assert (len(fetching.taken), fetching.facts["up"]) == (number, False)
+        service.answer, service.certificate = answer_with("200 OK", bundles.next(OPEN)), certificate
+        fetching.says("is in force", times=number)
+        assert (len(fetching.taken), fetching.facts["up"]) == (number + 1, True)
+    assert fetching.facts["refused"] == 0
+    assert TOKEN not in "".join(fetching.said)
 
 
 @pytest.mark.parametrize("answer", [answer_nothing, answer_forever])
@@ -365,16 +386,12 @@ def test_what_a_service_says_is_one_short_line_without_the_queries_of_urls() -> 
     assert len(fault) < 600
 
 
-def too_big(bundles: Bundles) -> bytes:
+def large(bundles: Bundles) -> bytes:
     return bundles.next(CLOSED, rest="x" * (5 << 20))
 
 
 def other_host(authority: Authority) -> tuple[Path, Path]:
     return authority.issue("other", address="127.0.0.3")
-
-
-def stranger(tmp_path: Path) -> tuple[Path, Path]:
-    return Authority(tmp_path / "stranger").issue("service")
 
 
 def metric(port: int, name: str) -> float:
