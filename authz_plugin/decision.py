@@ -45,12 +45,27 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedException:
+    """An exception without which the request would be denied.
+
+    ``rule`` and ``field`` are those of the denial that it lifts, ``expires`` its last day and
+    ``reason`` why it was made, both as in the configuration.
+    """
+
+    rule: str
+    field: str
+    expires: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The decision document.
 
     ``evaluated`` names the rule packages that were evaluated; ``warnings`` are the denials of rules
     in warn mode; ``role`` is the caller's role, or empty. ``repeatable`` says that the decision
-    depends only on the policy and on the input document without its time.
+    depends only on the policy and on the input document without its time. ``exceptions`` are those
+    that were used.
     """
 
     allow: bool
@@ -61,6 +76,7 @@ class Decision:
     policy_revision: str
     role: str = ""
     repeatable: bool = False
+    exceptions: tuple[UsedException, ...] = ()
 
 
 def read_decision(document: object, required: frozenset[str]) -> Decision:
@@ -80,6 +96,7 @@ def read_decision(document: object, required: frozenset[str]) -> Decision:
         policy_revision=_typed(fields, "policy_revision", str),
         role=_typed(fields, "role", str),
         repeatable=fields.get("repeatable") is True,
+        exceptions=_exceptions({"exceptions": [], **fields}),
     )
     missing = sorted(required - decision.evaluated)
     if missing:
@@ -187,4 +204,16 @@ def _denial(value: object) -> Denial:
         message=_typed(fields, "message", str),
         hint=_typed(fields, "hint", str),
         detail=_typed({"detail": "", **fields}, "detail", str),
+    )
+
+
+def _exceptions(fields: dict[str, Any]) -> tuple[UsedException, ...]:
+    return tuple(
+        UsedException(
+            rule=current_rule(_typed(used, "rule", str)),
+            field=_typed(used, "field", str),
+            expires=_typed(used, "expires", str),
+            reason=_typed(used, "reason", str),
+        )
+        for used in (_mapping(item, "an exception") for item in _typed(fields, "exceptions", list))
     )

@@ -12,6 +12,7 @@ from authz_plugin.decision import (
     DENIAL_LIMIT,
     Decision,
     Denial,
+    UsedException,
     denial_message,
     read_decision,
 )
@@ -76,6 +77,13 @@ def test_a_decision_is_repeatable_only_if_it_says_so(
     assert read_decision(ALLOWED, RULES).repeatable is False
 
 
+def test_the_exceptions_that_were_used_are_read() -> None:
+    used = {"rule": "mounts.source", "field": "Binds", "expires": "2026-12-31", "reason": "OPS-4"}
+    decision = read_decision(ALLOWED | {"exceptions": [used]}, RULES)
+    assert decision.exceptions == (UsedException(**used),)
+    assert read_decision(ALLOWED, RULES).exceptions == ()
+
+
 @pytest.mark.parametrize(
     "document", [None, True, "allow", 1, [], [ALLOWED], {}, {"allow": True}, {"result": ALLOWED}]
 )
@@ -102,6 +110,7 @@ def test_a_decision_that_lacks_a_key_is_an_error(base: dict[str, Any], name: str
         ("profile", [None, 1, ["production"]]),
         ("policy_revision", [None, 0, {}]),
         ("role", [None, 0, ["ci"]]),
+        ("exceptions", [None, {}, "", [None], [{}], [{"rule": 1}]]),
     ],
 )
 def test_a_key_of_the_wrong_type_is_an_error(name: str, values: list[Any]) -> None:

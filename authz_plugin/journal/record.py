@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from authz_plugin.caller import Caller
-from authz_plugin.decision import Decision, Denial
+from authz_plugin.decision import Decision, Denial, UsedException
 from authz_plugin.dockerd import CanonicalRequest
 from authz_plugin.journal.masking import masked, masked_text
 from authz_plugin.protocol import AuthZReq
@@ -77,6 +77,7 @@ class DecisionRecord:
     role: str = ""
     denials: tuple[Denial, ...] = ()
     warnings: tuple[Denial, ...] = ()
+    exceptions: tuple[UsedException, ...] = ()
     by_policy: bool = False
     profile: str = ""
     policy_revision: str = ""
@@ -110,6 +111,7 @@ class DecisionRecord:
             "resource": None if self.resource is None else masked_text(self.resource),
             "rules": [_named(denial) for denial in self.denials],
             "warnings": [_named(denial) for denial in self.warnings],
+            "exceptions": [_excepted(used) for used in self.exceptions],
             "profile": self.profile,
             "policy_revision": self.policy_revision,
             "engine": self.engine,
@@ -156,6 +158,7 @@ def decision_record(
         role="" if decision is None else decision.role,
         denials=tuple(map(masked, denials)),
         warnings=() if decision is None else tuple(map(masked, decision.warnings)),
+        exceptions=() if decision is None else decision.exceptions,
         by_policy=decision is not None,
         profile="" if decision is None else decision.profile,
         policy_revision="" if decision is None else decision.policy_revision,
@@ -229,6 +232,15 @@ def _told(denial: Denial) -> str:
 
 def _named(denial: Denial) -> str:
     return f"{denial.rule} {denial.field}".rstrip()
+
+
+def _excepted(used: UsedException) -> dict[str, str]:
+    return {
+        "rule": used.rule,
+        "field": masked_text(used.field),
+        "expires": used.expires,
+        "reason": masked_text(used.reason),
+    }
 
 
 def _milliseconds(seconds: float) -> float:

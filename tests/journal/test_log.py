@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from authz_plugin.decision import Denial
+from authz_plugin.decision import Denial, UsedException
 from authz_plugin.journal import log
 from authz_plugin.journal.outcomes import PendingRequests
 from authz_plugin.journal.record import DecisionRecord
@@ -77,6 +77,19 @@ def test_a_json_line_has_the_fields_that_are_promised() -> None:
     assert fields["rules"] == ["mounts.source HostConfig.Binds[0]"]
     assert fields["engine_ms"] > 0
     assert fields["duration_ms"] >= fields["engine_ms"]
+
+
+def test_a_record_names_the_exceptions_that_were_used_without_secrets() -> None:
+    used = UsedException("mounts.source", "Binds[0]", "2026-12-31", "OPS-4, token=s3cret")
+    fields = replace(record(create()), exceptions=(used,)).to_document()
+    assert fields["exceptions"] == [
+        {
+            "rule": "mounts.source",
+            "field": "Binds[0]",
+            "expires": "2026-12-31",
+            "reason": "OPS-4, token=***",
+        }
+    ]
 
 
 def test_the_status_of_an_allowed_request_is_unknown_until_dockerd_tells_it() -> None:

@@ -28,6 +28,7 @@ decision := {
 	"role": effective.role,
 	"policy_revision": data.docker.authz.bundle.revision,
 	"repeatable": _repeatable,
+	"exceptions": _used,
 }
 
 # A decision is not repeatable if an exception may apply, because exceptions depend on the time, or
@@ -85,6 +86,19 @@ _warnings contains denial.of(
 	some exception in effective.exceptions
 	_excepts(exception, found)
 	time.parse_rfc3339_ns(input.time) >= time.parse_rfc3339_ns(exception.warn_from)
+}
+
+# The exceptions without which the request would be denied.
+_used contains {
+	"rule": found.rule,
+	"field": found.field,
+	"expires": exception.expires,
+	"reason": exception.reason,
+} if {
+	some found in _found
+	not _only_warns(found)
+	some exception in effective.exceptions
+	_excepts(exception, found)
 }
 
 _found contains found if {

@@ -167,6 +167,24 @@ test_the_end_of_an_exception_is_warned_about if {
 	]}
 }
 
+test_the_exceptions_that_allow_are_named if {
+	decision := _decide(_privileged, {"exceptions": [_exception]})
+	decision.exceptions == {{
+		"rule": "privileged.container",
+		"field": "HostConfig.Privileged",
+		"expires": "2026-06-30",
+		"reason": "a test",
+	}}
+}
+
+test_an_exception_that_is_not_needed_is_not_named[name] if {
+	some name, [request, changes] in {
+		"nothing denies": [examples.container_create, {}],
+		"the rule only warns": [_privileged, {"mode": "warn"}],
+	}
+	_decide(request, object.union(changes, {"exceptions": [_exception]})).exceptions == set()
+}
+
 test_an_exception_that_is_not_needed_is_not_warned_about if {
 	exception := object.union(_exception, {"warn_from": "2026-01-01T00:00:00+00:00"})
 	_decide(examples.container_create, {"exceptions": [exception]}).warnings == set()
