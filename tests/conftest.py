@@ -29,8 +29,11 @@ MakeOpa = Callable[..., Path]
 _HERE: Final = Path(__file__).parent
 _SLOWEST_FIRST: Final = (
     "test_adversary.py",
+    "fleet/test_uploads.py",
     "tools/test_rule_authoring.py",
+    "fleet/test_fleet.py",
     "test_plugin.py",
+    "fleet/test_faults.py",
     "test_silent_allows.py",
     "test_policy_library.py",
     "journal/test_plugin.py",
