@@ -399,27 +399,6 @@ def test_a_new_token_is_used_without_a_restart(
         assert "a-token-that-nobody-knows" not in plugin.log
 
 
-def test_a_disk_that_is_full_is_told_and_the_policy_kept_later(
-    tmp_path: Path, site: Site, push: Push, host: Host
-) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], check=True)
-    try:
-        (disk / "filler").write_bytes(b"x" * (1 << 20))
-        host.fleet |= {"folder": str(disk / "state")}
-        host.write()
-        push()
-        with host.running(OPA_AUTHZ_METRICS_LISTEN=f"127.0.0.1:{free_port()}") as plugin:
-            says(plugin, "cannot be kept for a restart")
-            assert (allows(plugin, LIST), allows(plugin, LIST_VOLUMES)) == (True, False)
-            (disk / "filler").unlink()
-            kept = disk / "state/current/policy.json"
-            wait_for(kept.is_file, "the policy to be kept", 60)
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
-
-
 def test_metrics_say_what_is_in_force_since_when_and_what_was_refused(
     tmp_path: Path, site: Site, push: Push, host: Host, nginx: WebServer
 ) -> None:

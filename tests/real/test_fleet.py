@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from tests.fleet.test_fleet import Host, says
+from tests.fleet.test_fleet import LIST, LIST_VOLUMES, Host, allows, says
 from tests.harness.bundle_services import running_registry
 from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
 from tests.harness.front import without_http2
-from tests.harness.plugin import Plugin, running_plugin
+from tests.harness.plugin import Plugin, running_plugin, wait_for
 from tests.harness.site import OPEN_VOLUMES, VOLUMES, Site
 from tests.real.conftest import guard_with
 
@@ -55,6 +56,17 @@ def push(registry: str) -> tuple[str, str]:
     return f"--push=oci://{registry}/docker-policy:build", "--plain-http"
 
 
+def fleet_of(registry: str, site: Site) -> dict[str, Any]:
+    """The settings of a host whose policy is in the registry."""
+    return {
+        "url": f"http://{registry}",
+        "type": "oci",
+        "bundle": f"{registry}/docker-policy:{{group}}",
+        "labels": {"group": "build"},
+        "key": str(site.public_key),
+    }
+
+
 @pytest.fixture
 def members(
     tmp_path: Path, site: Site, registry: str, push: tuple[str, str]
@@ -66,14 +78,8 @@ def members(
             closed = scratch_dockerd(prepare(engine), environment=without_http2())
             dockerd = cleanup.enter_context(closed)
             name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-fleet"
-            fleet = {
-                "url": f"http://{registry}",
-                "type": "oci",
-                "bundle": f"{registry}/docker-policy:{{group}}",
-                "labels": {"group": "build"},
-                "key": str(site.public_key),
-            }
-            host = Host(tmp_path / name, fleet, {"data_root": str(dockerd.data_root)})
+            rest = {"data_root": str(dockerd.data_root)}
+            host = Host(tmp_path / name, fleet_of(registry, site), rest)
             plugin = running_plugin(
                 host.folder,
                 f"--config={host.config}",
@@ -107,3 +113,25 @@ def test_a_push_changes_every_engine_within_a_minute_and_a_tampered_bundle_none(
         says(member.plugin, "answers again", limit=MINUTE)
         says(member.plugin, "is in force", times=2, limit=MINUTE)
     assert [member.lists_volumes() for member in members] == [False, False]
+
+
+def test_a_disk_that_is_full_is_told_and_the_policy_kept_later(
+    tmp_path: Path, site: Site, registry: str, push: tuple[str, str]
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], check=True)
+    try:
+        (disk / "filler").write_bytes(b"x" * (1 << 20))
+        site.build(*push)
+        host = Host(tmp_path / "host", fleet_of(registry, site))
+        host.state = disk / "state"
+        host.fleet |= {"folder": str(host.state)}
+        host.write()
+        with host.running() as plugin:
+            says(plugin, "cannot be kept for a restart")
+            assert (allows(plugin, LIST), allows(plugin, LIST_VOLUMES)) == (True, False)
+            (disk / "filler").unlink()
+            wait_for((host.state / "current/policy.json").is_file, "the policy to be kept", 60)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
