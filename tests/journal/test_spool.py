@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,21 @@ def test_a_folder_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path)
     assert written.write([record()])
     assert [event["event"] for event in told] == ["spool_failing", "spool_resumed"]
     assert written.lost == 0
+
+
+def test_a_write_that_failed_after_a_part_is_done_again_as_a_whole(
+    folder: Path, reading: Reading
+) -> None:
+    written = spool(folder)
+    made = [long() for _ in range(5)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        assert not written.write(made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert written.write(made)
+    assert ids(reading()) == [one.decision_id for one in made]
 
 
 def test_a_number_that_cannot_be_read_makes_lines_arrive_again(
