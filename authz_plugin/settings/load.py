@@ -64,6 +64,7 @@ def load(
             origins.put(key, f"--{str(key[-1]).replace('_', '-')}")
     values, warnings = renamed.accept_settings(values, origins)
     wrong = list(faults_of(values, without_required(with_settings(policy_schema))))
+    wrong += _missing(values)
     faults += [SettingsError(origins.of(key), show(key), message) for key, message in wrong]
     rest = _without(values, [key for key, _ in wrong])
     settings = _settings(rest, file if file.exists() else None, origins, warnings)
@@ -170,6 +171,15 @@ def _settings(
         origins=origins,
         warnings=warnings,
     )
+
+
+def _missing(values: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """The keys that a section ``fleet`` lacks: without them its policy would not be fetched."""
+    fleet = values.get("fleet")
+    if isinstance(fleet, Mapping):
+        for name in SCHEMA["fleet"]["required"]:
+            if name not in fleet:
+                yield ("fleet", name), "is needed"
 
 
 def _has(section: Any, keys: set[str]) -> bool:

@@ -450,6 +450,7 @@ def test_commands_read_the_policy_that_the_plugin_has_kept(
     [
         ({"profile": "closed"}, "take profile out of the settings"),
         ({"opa": {"url": "unix:/run/opa.sock"}}, "is for the plugin's own OPA"),
+        ({"fleet": {"url": "https://x", "bundle": "b"}}, "fleet.key: is needed"),
     ],
 )
 def test_a_policy_has_one_source(host: Host, settings: dict[str, Any], fault: str) -> None:
