@@ -18,7 +18,7 @@ test quick unit rego real check: export GOGC ?= 400
 test quick unit rego real check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
 test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak deb deb-test image image-test audit engines check fmt generate lock clean
+.PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak deb deb-test image image-test ansible-test fleet-scale audit engines check fmt generate lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -85,6 +85,16 @@ deb: $(BIN)/.dev $(BIN)/opa ## Make the Debian package, in dist/ (ARGS="--suite 
 
 deb-test: $(BIN)/.dev $(BIN)/opa ## Install, upgrade and purge the package in a clean Debian with systemd (needs root)
 	$(PYTEST) tests/installed/debian.py $(ARGS)
+
+fleet-scale: $(BIN)/.dev $(BIN)/opa ## Measure 50 OPAs on nginx and a registry, and write what that means for many (ARGS="--hosts 5")
+	$(BIN)/python -m tests.fleet_scale $(ARGS)
+
+ansible-test: $(BIN)/.dev $(BIN)/opa ## Check the Ansible role, and run it in a clean Debian with systemd (needs root)
+	$(PYTHON) -m venv .cache/ansible-lint
+	.cache/ansible-lint/bin/pip install --quiet ansible-lint==26.10.1
+	rm -rf .cache/ansible && cp -r deploy/ansible .cache/ansible # the linter writes to where it reads
+	cd .cache/ansible && PATH="$(CURDIR)/.cache/ansible-lint/bin:$$PATH" ansible-lint --offline --project-dir .
+	$(PYTEST) tests/installed/ansible_role.py $(ARGS)
 
 engines: $(BIN)/.dev $(BIN)/opa ## Print what the newest Docker has that is not known here (needs Go and the module proxy)
 	$(BIN)/python -m tests.newest $(ARGS)

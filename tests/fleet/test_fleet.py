@@ -469,8 +469,8 @@ def test_a_fleets_bundle_must_be_signed(site: Site) -> None:
 
 def test_the_commands_of_the_page_push_a_policy_that_hosts_fetch(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/how-to/fleet.md").read_text()
-    commands, _ = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    [settings] = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    commands, *_ = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    settings, *_ = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with running_registry(tmp_path / "registry") as registry:
         subprocess.run(

@@ -19,6 +19,7 @@ from tests.generate.configuration import configuration_page
 from tests.generate.controls import controls_page
 from tests.generate.dashboard import dashboard
 from tests.generate.fields import fields_page
+from tests.generate.fleet_dashboard import fleet_dashboard
 from tests.generate.input import input_page
 from tests.generate.operations import operations_page
 from tests.generate.profiles import profiles_page
@@ -49,6 +50,7 @@ def makers() -> dict[Path, Callable[[], str]]:
         _REFERENCE / "settings.md": settings_page,
         _REFERENCE / "settings.schema.json": lambda: _json(settings_schema()),
         _ROOT / "deploy/grafana/opa-authz.json": lambda: _json(dashboard()),
+        _ROOT / "deploy/grafana/opa-authz-fleet.json": lambda: _json(fleet_dashboard()),
     }
 
 

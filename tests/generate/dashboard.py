@@ -1,19 +1,24 @@
-"""deploy/grafana/opa-authz.json: the dashboard, from a short list of what it shows."""
+"""deploy/grafana/opa-authz.json: the dashboard of a host, from a short list of what it shows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-_SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
-_OF: Final = 'job="opa-authz", instance=~"$instance"'
+SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
+OF: Final = 'job="opa-authz", instance=~"$instance"'
+"""The label matchers of every series that a panel asks for."""
+
 _WIDTH: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A panel: ``queries`` are pairs of an expression and its legend."""
+    """A panel: ``queries`` are pairs of an expression and its legend.
+
+    In a table, a legend heads the column of values, and ``units`` are those of the columns.
+    """
 
     title: str
     kind: str
@@ -21,11 +26,16 @@ class Panel:
     queries: Sequence[tuple[str, str]]
     unit: str = "short"
     red_from: float | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+Rows = Sequence[tuple[str, Sequence[Panel]]]
+"""Titles and panels, from the top to the bottom."""
 
 
 def _rate(series: str, by: str, also: str = "") -> str:
     also = f", {also}" if also else ""
-    return f"sum by ({by}) (rate({series}{{{_OF}{also}}}[$__rate_interval]))"
+    return f"sum by ({by}) (rate({series}{{{OF}{also}}}[$__rate_interval]))"
 
 
 def _quantile(quantile: float, series: str, by: str = "", also: str = "") -> str:
@@ -34,20 +44,20 @@ def _quantile(quantile: float, series: str, by: str = "", also: str = "") -> str
 
 
 def _max(series: str, also: str = "") -> str:
-    return f"max({series}{{{_OF}{', ' + also if also else ''}}})"
+    return f"max({series}{{{OF}{', ' + also if also else ''}}})"
 
 
-ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
+_ROWS: Final[Rows] = (
     (
         "Now",
         (
-            Panel("Engine", "stat", 4, [(f"min(opa_authz_engine_up{{{_OF}}})", "up")]),
-            Panel("Audit file", "stat", 4, [(f"min(opa_authz_audit_up{{{_OF}}})", "written")]),
+            Panel("Engine", "stat", 4, [(f"min(opa_authz_engine_up{{{OF}}})", "up")]),
+            Panel("Audit file", "stat", 4, [(f"min(opa_authz_audit_up{{{OF}}})", "written")]),
             Panel(
                 "Denials within 5 minutes",
                 "stat",
                 4,
-                [(f'sum(increase(opa_authz_requests_total{{{_OF}, verdict="deny"}}[5m]))', "")],
+                [(f'sum(increase(opa_authz_requests_total{{{OF}, verdict="deny"}}[5m]))', "")],
                 red_from=1,
             ),
             Panel(
@@ -65,7 +75,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                     (
                         (
                             "sum(increase(opa_authz_privileged_requests_total"
-                            f'{{{_OF}, verdict="allow"}}[1d]))'
+                            f'{{{OF}, verdict="allow"}}[1d]))'
                         ),
                         "",
                     )
@@ -76,7 +86,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Exceptions that end soon",
                 "stat",
                 4,
-                [(f'sum(opa_authz_exceptions{{{_OF}, state="expiring"}})', "")],
+                [(f'sum(opa_authz_exceptions{{{OF}, state="expiring"}})', "")],
                 red_from=1,
             ),
         ),
@@ -180,10 +190,10 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 12,
                 [
                     (
-                        f"sum(increase(opa_authz_engine_restarts_total{{{_OF}}}[5m]))",
+                        f"sum(increase(opa_authz_engine_restarts_total{{{OF}}}[5m]))",
                         "restarts",
                     ),
-                    (f"sum(increase(opa_authz_engine_errors_total{{{_OF}}}[5m]))", "errors"),
+                    (f"sum(increase(opa_authz_engine_errors_total{{{OF}}}[5m]))", "errors"),
                 ],
             ),
             Panel(
@@ -246,10 +256,10 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 8,
                 [
                     (
-                        f"max by (instance, profile, revision) (opa_authz_policy_info{{{_OF}}})",
+                        f"max by (instance, profile, revision) (opa_authz_policy_info{{{OF}}})",
                         "",
                     ),
-                    (f"max by (instance, version, engine) (opa_authz_build_info{{{_OF}}})", ""),
+                    (f"max by (instance, version, engine) (opa_authz_build_info{{{OF}}})", ""),
                 ],
             ),
         ),
@@ -259,11 +269,21 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
 
 def dashboard() -> dict[str, Any]:
     """The dashboard as Grafana imports it."""
+    return laid_out("opa-authz", "opa-authz", _ROWS, "opa_authz_build_info")
+
+
+def laid_out(
+    uid: str, title: str, rows: Rows, hosts: str, *variables: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A dashboard with its panels in their places.
+
+    ``hosts`` is the series whose instances can be chosen, ``variables`` are further choices.
+    """
     panels: list[dict[str, Any]] = []
     top = 0
-    for title, row in ROWS:
+    for heading, row in rows:
         place = {"x": 0, "y": top, "w": _WIDTH, "h": 1}
-        panels.append({"id": len(panels) + 1, "type": "row", "title": title, "gridPos": place})
+        panels.append({"id": len(panels) + 1, "type": "row", "title": heading, "gridPos": place})
         top, left = top + 1, 0
         height = 4 if row[0].kind == "stat" else 8
         for panel in row:
@@ -274,8 +294,8 @@ def dashboard() -> dict[str, Any]:
             left += panel.width
         top += height
     return {
-        "uid": "opa-authz",
-        "title": "opa-authz",
+        "uid": uid,
+        "title": title,
         "tags": ["docker", "security"],
         "schemaVersion": 39,
         "editable": True,
@@ -288,13 +308,14 @@ def dashboard() -> dict[str, Any]:
                     "name": "instance",
                     "label": "Host",
                     "type": "query",
-                    "datasource": _SOURCE,
-                    "query": 'label_values(opa_authz_build_info{job="opa-authz"}, instance)',
+                    "datasource": SOURCE,
+                    "query": f'label_values({hosts}{{job="opa-authz"}}, instance)',
                     "includeAll": True,
                     "allValue": ".*",
                     "multi": True,
                     "refresh": 2,
                 },
+                *variables,
             ]
         },
         "panels": panels,
@@ -313,7 +334,7 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "type": panel.kind,
         "title": panel.title,
         "gridPos": place,
-        "datasource": _SOURCE,
+        "datasource": SOURCE,
         "fieldConfig": {
             "defaults": {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}},
             "overrides": [],
@@ -321,7 +342,7 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "targets": [
             {
                 "refId": chr(ord("A") + position),
-                "datasource": _SOURCE,
+                "datasource": SOURCE,
                 "expr": expression,
                 "legendFormat": legend,
                 "instant": instant,
@@ -333,4 +354,31 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
     }
     if panel.kind == "table":
         made["transformations"] = [{"id": "merge", "options": {}}]
+    if panel.units:
+        made["fieldConfig"]["overrides"] = _columns(panel)
     return made
+
+
+def _columns(panel: Panel) -> list[dict[str, Any]]:
+    """The heads and units of a table's columns of values, and none for the time of the query."""
+    letters = [chr(ord("A") + position) for position in range(len(panel.queries))]
+    names = [f"Value #{letter}" for letter in letters] if len(letters) > 1 else ["Value"]
+    heads = [legend for _, legend in panel.queries]
+    columns = [
+        _override(name, displayName=head, unit=panel.units[head])
+        if head
+        else _override(name, **_HIDDEN)
+        for name, head in zip(names, heads, strict=True)
+    ]
+    host = {"title": "This host", "url": "/d/opa-authz?var-instance=${__value.text}"}
+    return [*columns, _override("Time", **_HIDDEN), _override("instance", links=[host])]
+
+
+_HIDDEN: Final = {"custom.hidden": True}
+
+
+def _override(column: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "matcher": {"id": "byName", "options": column},
+        "properties": [{"id": name, "value": value} for name, value in properties.items()],
+    }

@@ -18,7 +18,8 @@ variable or the flag.
 `opa-authz check` checks the settings without starting the plugin. After a change of the policy
 configuration, run `systemctl reload opa-authz` (SIGHUP); if the changed policy is not valid, the
 running policy stays in force. Changes of `server`, `engine`, `opa`, `deadline`, `identities`,
-`host_paths`, `data_root`, `log`, `audit`, `metrics` and `ping` need a restart; a reload logs this.
+`host_paths`, `data_root`, `log`, `audit`, `metrics`, `fleet` and `ping` need a restart; a
+reload logs this.
 
 ## In an editor
 

@@ -28,7 +28,8 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{}}
 http {{
-  access_log {folder}/access.log;
+  log_format sizes '"$request" $status $body_bytes_sent sent=$bytes_sent';
+  access_log {folder}/access.log sizes;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;
@@ -58,7 +59,7 @@ http {{
 
 _REGISTRY: Final = """\
 version: 0.1
-log: {{accesslog: {{disabled: true}}, level: error}}
+log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}
 http: {{addr: "127.0.0.1:{port}", secret: none}}
 """

@@ -3,7 +3,6 @@ disk."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -19,6 +18,7 @@ import orjson
 import pytest
 
 from authz_plugin.journal import chain
+from tests.harness import dashboards
 from tests.harness.client import call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
@@ -213,7 +213,7 @@ def test_under_a_mixed_load_the_alerts_fire_and_clear_and_the_dashboard_shows_it
         "OpaAuthzContainerCreationRate",
         "OpaAuthzDenials",
     )
-    for title, expression in dashboard_queries():
+    for title, expression in dashboards.queries("opa-authz"):
         assert watched.prometheus.query(expression), (title, expression)
     assert "OpaAuthzPrivilegedAllowed" not in watched.prometheus.firing()
     assert not {"OpaAuthzDown", "OpaAuthzEngineDown", "OpaAuthzAuditFailing"} & (
@@ -259,12 +259,3 @@ def audited(watched: Watched) -> set[Any]:
 def is_denied_for_want_of_records(dockerd: Dockerd) -> bool:
     answer = call(dockerd.socket, "GET", "/v1.44/containers/json")
     return answer.status == 403 and "request.audit" in answer.text
-
-
-def dashboard_queries() -> Iterator[tuple[str, str]]:
-    """What the panels ask, with the variables filled in as Grafana does."""
-    dashboard = json.loads((DEPLOY / "grafana/opa-authz.json").read_text())
-    for panel in dashboard["panels"]:
-        for target in panel.get("targets", ()):
-            expression = target["expr"].replace("$instance", ".*")
-            yield panel["title"], expression.replace("$__rate_interval", "15s")

@@ -74,5 +74,6 @@ Where they belong (the units start {program}):
   {folder}/systemd/opa-authz*    /etc/systemd/system/, then systemctl daemon-reload
   {folder}/plugin.json           /etc/docker/plugins/opa-authz.json, for TCP with TLS
   {folder}/prometheus/           rule_files and scrape_configs of Prometheus
-  {folder}/grafana/              a dashboard to import
+  {folder}/ansible/              a role and an example, beside your playbooks
+  {folder}/grafana/              dashboards to import, of a host and of many
   the rest                       a front of dockerd that refuses native gRPC"""

@@ -1,0 +1,1 @@
+"""How the services of a fleet bear many hosts: ``make fleet-scale``."""
