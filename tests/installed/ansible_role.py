@@ -23,7 +23,8 @@ from tests.harness.engines import CACHE, make_once, unpack
 from tests.harness.plugin import Connection, wait_for
 from tests.harness.site import OPEN_VOLUMES, Site
 from tests.harness.site import VOLUMES as CLOSED_VOLUMES
-from tools.debian_package import build, make_wheel
+from tools.debian_package import build
+from tools.wheels import make_wheel
 
 ROOT: Final = Path(__file__).parents[2]
 SUITE: Final = "bookworm"
