@@ -343,6 +343,19 @@ def test_an_auditor_cannot_change_what_is_there(site: Site) -> None:
         assert "permission denied" in refused.value.stderr
 
 
+def test_a_host_that_cuts_its_audit_file_off_is_found_with_what_the_store_has(
+    site: Site, tmp_path: Path
+) -> None:
+    copy = tmp_path / "audit.jsonl"
+    for file in chain.files_of(site.web.audit_file):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    last = chain.Position(*site.lines(site.web)[-1])
+    assert not [finding for finding in chain.verify(copy, last)[1] if finding.is_fault]
+    copy.write_bytes(b"".join(copy.read_bytes().splitlines(keepends=True)[:-2]))
+    assert not [finding for finding in chain.verify(copy)[1] if finding.is_fault]
+    assert [finding for finding in chain.verify(copy, last)[1] if finding.is_fault]
+
+
 def test_what_is_missing_is_named_and_comes_again_if_it_is_sent_again(site: Site) -> None:
     _write(site.build, 40)
     site.wait_for_all()
