@@ -299,7 +299,7 @@ def test_a_service_that_hangs_makes_nobody_wait(
         newer.write(OPEN_VOLUMES)
         newer.build(key=site.key)
         service.bundle = newer.built.read_bytes()
-        says(plugin, "is in force")
+        says(plugin, "is in force", limit=90)
         assert allows(plugin, LIST_VOLUMES)
         assert "cannot be fetched" not in plugin.log
 

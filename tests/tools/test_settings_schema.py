@@ -19,9 +19,11 @@ from tests.harness.in_process import run_command
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-OTHER_FILES: Final = frozenset({"decision_logs", "jobs", "name", "on", "repos", "services"})
+OTHER_FILES: Final = frozenset(
+    {"decision_logs", "jobs", "name", "on", "repos", "role", "scrape_configs", "services"}
+)
 """The first keys of YAML in the docs that is no settings file: OPA's own configuration, compose
-files, workflows and hooks."""
+files, workflows, hooks, a playbook and Prometheus' configuration."""
 
 _SAMPLE: Final = re.compile(
     r"^( *)```yaml\n(?P<block>.*?)^ *```$|<<'YAML'\n(?P<heredoc>.*?)^YAML$",
@@ -38,7 +40,7 @@ def samples() -> Iterator[Any]:
         for found in _SAMPLE.finditer(text):
             line = text.count("\n", 0, found.start()) + 1
             piece = re.sub(r"^ *…\n", "", found["block"] or found["heredoc"], flags=re.MULTILINE)
-            if re.findall(r"^(\w+):", piece, re.MULTILINE)[0] not in OTHER_FILES:
+            if re.findall(r"^(?:- )?(\w+):", piece, re.MULTILINE)[0] not in OTHER_FILES:
                 yield pytest.param(piece, id=f"{page.relative_to(ROOT)}:{line}")
 
 
