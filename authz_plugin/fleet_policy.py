@@ -121,8 +121,9 @@ def made_of(settings: Settings, revision: str, at_least: str, now: datetime) -> 
         for file in sorted(settings.policies.rglob("*.rego")):
             if not file.name.endswith("_test.rego"):
                 rules[str(file.relative_to(settings.policies))] = file.read_text()
-    built = now.astimezone(UTC).replace(microsecond=0)
-    made = FleetPolicy(revision, built, json.loads(json.dumps(settings.policy)), rules, at_least)
+    made = FleetPolicy(
+        revision, now.astimezone(UTC), json.loads(json.dumps(settings.policy)), rules, at_least
+    )
     _check(made)
     size = len(json.dumps(made.to_document()))
     if size > SIZE_LIMIT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,14 @@ from authz_plugin.interrupts import postponed, recorded
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 
 _REQUEST = b'{"RequestMethod": "GET", "RequestUri": "/v1.44/secrets"}'
+
+
+@pytest.fixture(autouse=True)
+def obeyed() -> Iterator[None]:
+    """Have SIGINT raise its exception: a process that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_postponed_interrupt_is_obeyed_at_the_end_of_the_block() -> None:

@@ -93,7 +93,7 @@ def test_each_host_is_shown_where_it_belongs(tmp_path: Path) -> None:
         prometheus = running.enter_context(running_prometheus(tmp_path, scraping(ports)))
 
         def shows(panel: str, *hosts: str) -> None:
-            wait_for(lambda: shown(prometheus, panel) == set(hosts), f"{hosts} in {panel}", 30)
+            wait_for(lambda: shown(prometheus, panel) == set(hosts), f"{hosts} in {panel}", 60)
 
         shows("Bundles, polls and versions", *ports)
         (nginx.files / "refusing.tar.gz").write_bytes(old)
