@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from authz_plugin import __version__
 from authz_plugin.errors import PolicyError, SetupError
+from authz_plugin.hostpaths import check_private
 from authz_plugin.settings import KeyOrigins, Settings
 
 ROOT: Final = "docker/authz/fleet"
@@ -136,10 +137,12 @@ def kept_policy(folder: Path, key: bytes) -> tuple[FleetPolicy, Path] | None:
     none.
 
     A policy that was signed by another key does not count: its key was replaced, perhaps because it
-    is in other hands. Raises ``SetupError`` if it cannot be read.
+    is in other hands. Raises ``SetupError`` if it cannot be read, or if another user can change it.
     """
     home = folder / _CURRENT
     try:
+        for private in (folder, home):
+            check_private(private.stat())
         content = json.loads((home / _POLICY).read_bytes())
         if content["key"] != _digest(key):
             return None
@@ -167,6 +170,7 @@ def keep(policy: FleetPolicy, folder: Path, key: bytes) -> Path:
     stays if this fails. Raises ``OSError``.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    check_private(folder.stat())
     home = Path(tempfile.mkdtemp(prefix="policy-", dir=folder))
     try:
         write_rules(policy, home / _RULES)

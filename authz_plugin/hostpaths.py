@@ -184,3 +184,10 @@ def runtime_home(environment: Mapping[str, str], *, root: bool) -> Path:
     if root:
         return Path("/run")
     return Path(environment.get("XDG_RUNTIME_DIR") or Path.home() / ".cache/opa-authz")
+
+
+def check_private(found: os.stat_result) -> None:
+    """Raise ``PermissionError`` if another user can change a file or folder; ``found`` is its
+    status."""
+    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError("another user can change it")

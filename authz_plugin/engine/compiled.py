@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from authz_plugin.engine.projection import Dependencies
 from authz_plugin.engine.strict_errors import with_strict_errors
 from authz_plugin.engine.wasm import Machine
 from authz_plugin.errors import UnsupportedBuiltinsError
+from authz_plugin.hostpaths import check_private
 
 DECISION: Final = "docker/authz/decision"
 """The rule that is asked for."""
@@ -165,7 +165,7 @@ def cached(
     content = make()
     with contextlib.suppress(OSError):
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _trust(cache.stat())
+        check_private(cache.stat())
         with tempfile.NamedTemporaryFile(dir=cache, delete=False) as new:
             try:
                 new.write(_sealed(content))
@@ -199,15 +199,10 @@ def _remove_oldest(cache: Path) -> None:
 
 def _trusted(file: Path) -> bytes:
     """The content of a file that only this user can change; raises ``OSError``."""
-    _trust(file.parent.stat())
+    check_private(file.parent.stat())
     with file.open("rb") as opened:
-        _trust(os.fstat(opened.fileno()))
+        check_private(os.fstat(opened.fileno()))
         return opened.read()
-
-
-def _trust(found: os.stat_result) -> None:
-    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError
 
 
 def data_document(bundle: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ refused, and the one in force stays.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -146,6 +147,8 @@ class FleetPolicies:
         return made
 
     def _find_first(self) -> None:
+        with contextlib.suppress(OSError):  # told when the policy cannot be kept there
+            self._fleet.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             kept = fleet_policy.kept_policy(self._fleet.folder, self._key)
         except SetupError as error:

@@ -380,6 +380,21 @@ def test_a_replaced_key_counts_at_once_and_for_what_was_kept(
         assert allows(plugin, LIST)
 
 
+def test_a_kept_policy_that_another_user_can_change_is_not_used(
+    push: Push, host: Host, nginx: WebServer
+) -> None:
+    push()
+    with host.running():
+        pass
+    (nginx.files / "hosts/build.tar.gz").unlink()
+    host.state.chmod(0o770)
+    with host.running() as plugin:
+        assert "the policy that was kept is not used" in plugin.log
+        assert "another user can change it" in plugin.log
+        assert not allows(plugin, LIST)
+        host.state.chmod(0o700)
+
+
 def test_a_new_token_is_used_without_a_restart(
     tmp_path: Path, site: Site, push: Push, host: Host, nginx: WebServer
 ) -> None:
