@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections import Counter
@@ -61,15 +62,25 @@ _UNMEASURED: Final = frozenset(
 tests, and measuring them again would take longer than the tests."""
 
 
+_MEASURED_PROCESSES: Final = frozenset({"test_plugin.py"})
+"""The files whose tests start processes that are measured: what runs in a plugin's processes only
+is covered by them. Tracing doubles the time in which a plugin starts, and a process that is
+interrupted in a lock of coverage's hangs, so those of other files are not measured."""
+
+
 def pytest_configure() -> None:
-    measure_no_processes()
+    measure_processes(None)
 
 
-def measure_no_processes() -> None:
-    """Have a worker's own processes run without being measured: tracing doubles the time in which
-    a plugin starts, and a process that is interrupted in a lock of coverage's hangs."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+def measure_processes(measured: coverage.Coverage | None) -> None:
+    """Have the processes that a worker starts measured as it is itself, or not at all."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    if measured is not None:
+        config = copy.copy(measured.config)
+        config.patch = ["subprocess", "_exit"]  # a forked server ends with os._exit
+        os.environ["COVERAGE_PROCESS_CONFIG"] = config.serialize()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -79,17 +90,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     measured = coverage.Coverage.current()
     if measured is None:
         return (yield)
-    function = item.nodeid.partition("[")[0]
+    function, file = item.nodeid.partition("[")[0], item.path.relative_to(_HERE).as_posix()
     _cases[function] += 1
-    is_listed = item.path.relative_to(_HERE).as_posix() in _UNMEASURED
-    if not is_listed and _cases[function] <= _MEASURED_CASES:
+    if file not in _UNMEASURED and _cases[function] <= _MEASURED_CASES:
+        measure_processes(measured if file in _MEASURED_PROCESSES else None)
         return (yield)
     measured.stop()
+    measure_processes(None)
     try:
         return (yield)
     finally:
-        measured.start()  # which has processes measured again
-        measure_no_processes()
+        measured.start()  # which has processes measured
+        measure_processes(None)
 
 
 _cases: Counter[str] = Counter()
