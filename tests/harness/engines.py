@@ -141,7 +141,7 @@ def node_packages(lock: Path) -> Path:
     """
     if shutil.which("npm") is None:
         raise RuntimeError(
-            "Testcontainers for Node needs Node.js and npm; "
+            f"the packages of {lock.name} need Node.js and npm; "
             "`make unit rego` runs the tests that need no dockerd"
         )
     version = hashlib.sha256((lock / "package-lock.json").read_bytes()).hexdigest()
