@@ -28,6 +28,7 @@ from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.explanation import capture, report
 from authz_plugin.tools.explanation.candidates import Change
 from authz_plugin.tools.explanation.reasons import Explainer, Explanation
+from authz_plugin.tools.explanation.stub_daemon import CONTAINER_ID
 from authz_plugin.tools.explanation.subjects import DECISION_ID, find_record, read_subject
 
 Given = bytes | Request | Mapping[str, Any]
@@ -99,6 +100,8 @@ def explain(
     if log is None and settings.audit.file is not None:
         log = str(settings.audit.file)
     with sandbox.open_sandbox(settings, policy) as opened:
+        if _is_command(subject):
+            opened.assume_container(CONTAINER_ID)
         explainer = Explainer(opened)
         requests: list[tuple[str, sandbox.Subject]] = []
         records: list[Mapping[str, Any]] = []
@@ -174,7 +177,7 @@ def _recorded_input(record: Mapping[str, Any]) -> Iterator[tuple[str, sandbox.Su
 
 def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given]]:
     """Yield what is to be explained, each with a title, which is empty if it has none."""
-    if len(words) > 1 or Path(words[0]).name in capture.PROGRAMS:
+    if _is_command(words):
         yield from _command(words)
     elif words[0] == "-":
         yield "", read_subject(sys.stdin.buffer.read())
@@ -188,6 +191,10 @@ def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given
             "",
             "is neither a decision's id, nor a file, nor a Docker command line behind --",
         )
+
+
+def _is_command(words: tuple[str, ...]) -> bool:
+    return len(words) > 1 or Path(words[0]).name in capture.PROGRAMS
 
 
 def _command(words: tuple[str, ...]) -> Iterator[tuple[str, Given]]:
