@@ -52,12 +52,15 @@ Given = bytes | Request | Mapping[str, Any]
 )
 @grant_option
 @json_option
+@click.option("-v", "--verbose", is_flag=True, help="Print how allowed requests were read, too.")
 @click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED)
 def explain(
     subject: tuple[str, ...],
     policy: Path | None,
     named: tuple[str, ...],
+    *,
     as_json: bool,
+    verbose: bool,
     **options: Any,
 ) -> None:
     r"""Say why a request is denied, and what would allow it.
@@ -122,7 +125,7 @@ def explain(
             for record in records:
                 _print_lines(report.record_lines(record, explainer.sources))
                 print_line("")
-            _print(explained, denied, change, gate)
+            _print(explained, denied, change, gate, verbose=verbose)
     warn_of_unmet(gate.unmet)
     if denied or any(record.get("verdict") != "allow" for record in records):
         sys.exit(EXIT_NO)
@@ -146,15 +149,25 @@ def _print(
     denied: int,
     change: Sequence[Change] | None,
     gate: Gate,
+    *,
+    verbose: bool,
 ) -> None:
+    folded = False
     for explanation in sorted(explained, key=lambda one: one.judgement.allow):  # denied ones first
-        _print_lines(report.lines(explanation, gate))
+        facts = verbose or len(explained) == 1 or not explanation.judgement.allow
+        folded = folded or not facts
+        _print_lines(report.lines(explanation, gate, facts=facts))
+        if facts:
+            print_line("")
+    if folded:
         print_line("")
     if denied > 1:
         _print_lines(report.change_lines(change, "all of this", gate))
         print_line("")
     if len(explained) > 1:
         print_line(f"{len(explained)} requests, {denied} denied", "bad" if denied else "good")
+    if folded:
+        print_line("--verbose prints how the allowed ones were read.")
 
 
 def _print_lines(lines: Iterator[report.Line]) -> None:

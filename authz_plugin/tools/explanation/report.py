@@ -102,8 +102,9 @@ def _dangers(change: Change) -> set[str]:
     return {mark.danger for mark in change.marks} - {""}
 
 
-def lines(explanation: Explanation, gate: Gate) -> Iterator[Line]:
-    """Yield an explanation as lines of text."""
+def lines(explanation: Explanation, gate: Gate, *, facts: bool = True) -> Iterator[Line]:
+    """Yield an explanation as lines of text, with the facts of the request unless ``facts`` is
+    false."""
     judgement = explanation.judgement
     verdict = ("good", "ALLOWED") if judgement.allow else ("bad", "DENIED")
     yield verdict[0], f"{verdict[1]}  {explanation.title}"
@@ -113,6 +114,8 @@ def lines(explanation: Explanation, gate: Gate) -> Iterator[Line]:
     if not judgement.allow:
         yield from change_lines(explanation.changes, "this", gate)
         yield "", ""
+    if not facts:
+        return
     if judgement.document is None:
         yield "", "  read as     nothing: it is refused before any policy is asked"
     else:

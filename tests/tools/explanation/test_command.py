@@ -90,6 +90,10 @@ def test_what_is_denied_comes_before_what_is_allowed(tmp_path: Path) -> None:
         line.split()[0] for line in shown.splitlines() if line[:7] in {"DENIED ", "ALLOWED"}
     ]
     assert verdicts == ["DENIED", "ALLOWED", "ALLOWED"]
+    assert shown.count("  caller  ") == 1
+    assert "--verbose prints how the allowed ones were read." in shown
+    words.insert(1, "--verbose")
+    assert CliRunner().invoke(cli, words).stdout.count("  caller  ") == 3
 
 
 def test_what_a_command_creates_may_be_started_on_a_host_that_has_other_containers(
