@@ -80,9 +80,9 @@ def explain(
     configuration that would allow it, which is tried on the policy before it is shown.
 
     What leads out of a container (privileged mode, the host's namespaces, devices and system
-    paths, the Docker socket, plugins and the like), drops a demand of your configuration or may
-    allow more than the request is withheld: what it means is printed, and the change itself only
-    if you name it with --grant.
+    paths, the Docker socket, plugins and the like), removes a requirement of your configuration
+    or may allow more than the request is withheld: what it means is printed, and the change
+    itself only if you name it with --grant.
 
     \b
     Exit status: 0 everything would be allowed, 3 something would be denied,
