@@ -91,23 +91,30 @@ def shipped_rules() -> frozenset[str]:
 
 
 def assemble(
-    folder: Path, config: Mapping[str, Any], custom: Path | None, compiler: Compiler
+    folder: Path,
+    config: Mapping[str, Any],
+    custom: Path | None,
+    compiler: Compiler,
+    edited: Path | None = None,
 ) -> Bundle:
     """Write and check a bundle in an empty folder.
 
     ``config`` is the result of ``configuration``, ``custom`` the folder of the operator's own
-    rules. Raises ``PolicyError`` for policies that do not compile, for packages that are not
-    ``docker.authz.rules.custom_*``, and for files and denials that the bundle would not include.
-    Policies that are exactly the released ones are not compiled here: OPA compiles them when it
-    loads the bundle.
+    rules, ``edited`` that of an edited copy of the shipped policies. Raises ``PolicyError``
+    for policies that do not compile, for packages that are not ``docker.authz.rules.custom_*``,
+    and for files and denials that the bundle would not include. Policies that are exactly the
+    released ones are not compiled here: OPA compiles them when it loads the bundle.
     """
-    sources = [SHIPPED / ROOT] if custom is None else [SHIPPED / ROOT, custom]
+    shipped = SHIPPED if edited is None else edited
+    sources = [shipped / ROOT] if custom is None else [shipped / ROOT, custom]
     if custom is not None and not custom.is_dir():
         raise PolicyError(f"{custom} is not a folder of policies")
-    if custom is not None or not _are_as_released():
+    if not _served(shipped / ROOT):
+        raise PolicyError(f"{shipped} holds no policies")
+    if custom is not None or edited is not None or not _are_as_released():
         compiler.check(SHIPPED / "schemas", sources)
     packages = rule_packages(custom, compiler)
-    _copy_rules(SHIPPED, folder)
+    _copy_rules(shipped / ROOT, folder / ROOT)
     if custom is not None:
         _copy_rules(custom, folder / "custom")
     _write_data(folder / ROOT / "config/data.json", renamed.with_old_settings(config))

@@ -216,6 +216,24 @@ def test_a_mistake_outside_the_file_is_told_by_who_made_it(
     assert raised.value.where == where
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("metrics: {listen: 9717}", 'must be a text, for example "127.0.0.1:9717"'),
+        ("metrics: {listen: '9717'}", "'9717' must be like 127.0.0.1:9717"),
+        ("opa: {url: x}", "'x' is not of the form ^(unix:/|https?://)"),
+        ("containers: {restart: [x]}", 'one of "", no, always, on-failure, unless-stopped'),
+    ],
+)
+def test_a_value_of_a_wrong_form_is_answered_with_one_that_fits(
+    file: Path, values: str, message: str
+) -> None:
+    file.write_text(f"{values}\n")
+    with pytest.raises(SettingsError) as raised:
+        load(file)
+    assert message in str(raised.value)
+
+
 def test_a_suggestion_names_the_key_that_was_meant(file: Path) -> None:
     file.write_text("capabilites:\n  allow: []\n")
     with pytest.raises(SettingsError, match="did you mean capabilities"):

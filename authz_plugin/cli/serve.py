@@ -17,9 +17,11 @@ from authz_plugin.settings import Settings
 @policy_options
 @click.option("--socket", metavar="PATH", help="Unix socket on which dockerd finds the plugin.")
 @click.option("--engine", metavar="auto|embedded|opa", help="Policy engine.")
-@click.option("--opa-url", metavar="URL", help="An OPA that you run, instead of one of our own.")
+@click.option(
+    "--opa-url", metavar="URL", help="An OPA server that you run, instead of the embedded engine."
+)
 def serve(**options: Any) -> None:
-    r"""Run the plugin in the foreground, with an OPA of its own.
+    r"""Run the plugin in the foreground.
 
     SIGHUP takes over a changed policy or configuration, if it is sound; SIGTERM and Ctrl-C stop
     the plugin after it has answered what it was asked.

@@ -90,7 +90,8 @@ def as_text(document: Mapping[str, Any]) -> bytes:
         words = [time, f"{_COLUMNS[event]:<5}", document["operation"] or "-"]
         words += [document["resource"]] if document["resource"] else []
         words += [f"by {document['user']}"] if document["user"] else []
-        words += [f"[{', '.join(document['rules'] or document['warnings'])}]"]
+        warned = "" if document["rules"] or not document["warnings"] else "warning: "
+        words += [f"[{warned}{', '.join(document['rules'] or document['warnings'])}]"]
         words += [document["details"], document["error"]]
         words += [f"(decision {document['decision_id']}, {document['duration_ms']} ms)"]
     elif event == "finished_operation":

@@ -16,6 +16,7 @@ from authz_plugin.caller import Caller
 from authz_plugin.decision import Decision, Denial, UsedException
 from authz_plugin.dockerd import CanonicalRequest
 from authz_plugin.journal.masking import masked, masked_text
+from authz_plugin.journal.own_tools import tool_of
 from authz_plugin.protocol import AuthZReq
 
 Verdict = Literal["allow", "deny"]
@@ -58,9 +59,10 @@ class DecisionRecord:
 
     ``certificate`` is the SHA-256 fingerprint of the caller's certificate in hex; ``by_policy`` is
     true if the policies decided; ``engine`` names the engine that was asked, and is empty if none
-    was; ``error`` is the reason if the engine or the plugin failed; ``key`` is used to find the
-    decision when dockerd reports the outcome; ``started`` is the ``time.perf_counter`` at which the
-    message arrived. Fields whose value is not known are empty.
+    was; ``error`` is the reason if the engine or the plugin failed; ``tool`` is this project's tool
+    that the request names, if no policy decided, so that no input document names it; ``key`` is
+    used to find the decision when dockerd reports the outcome; ``started`` is the
+    ``time.perf_counter`` at which the message arrived. Fields whose value is not known are empty.
     """
 
     decision_id: str
@@ -84,6 +86,7 @@ class DecisionRecord:
     engine: str = ""
     times: Times = Times()
     error: str = ""
+    tool: str = ""
     key: RequestKey | None = None
     started: float = 0.0
 
@@ -118,6 +121,7 @@ class DecisionRecord:
             "engine_ms": _milliseconds(self.times.engine),
             "duration_ms": _milliseconds(self.times.total),
             "error": self.error,
+            **({"tool": self.tool} if self.tool else {}),
         }
 
 
@@ -165,6 +169,7 @@ def decision_record(
         engine=engine,
         times=times,
         error=error,
+        tool="" if request is None or decision else tool_of(request.headers.get("user-agent", "")),
         key=None if request is None else request_key(request),
         started=started,
     )

@@ -11,19 +11,19 @@ their requests. Any client can send it: nothing may be allowed for its sake.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import orjson
 
-from authz_plugin import __version__, renamed
+from authz_plugin import renamed
 from authz_plugin.dockerd.gojson import Array, Bytes, Map, Pointer, Shape, Slice, String, Struct
 from authz_plugin.dockerd.routes import OPERATIONS, STREAM
 from authz_plugin.hostpaths import SHIPPED
 from authz_plugin.journal.chain import Link
 from authz_plugin.journal.masking import HIDDEN, masked_text, may_hold_secret
+from authz_plugin.journal.own_tools import tool_of
 from authz_plugin.journal.record import DecisionRecord
 from authz_plugin.rules import RULES
 
@@ -86,17 +86,7 @@ def _empty() -> Mapping[str, Any]:
 _EMPTY: Final = _empty()
 """The values of the keys that the recorded form of a document omits."""
 
-Tool = Literal["attack", "doctor", "report", "validate"]
-"""A command that sends requests to dockerd."""
-
-_TOOL: Final = re.compile(rf"opa-authz/[0-9][0-9a-z.]{{0,15}} ({'|'.join(get_args(Tool))})")
-
 _Write = Callable[[Any], Any]
-
-
-def agent_of(tool: Tool) -> str:
-    """The User-Agent with which a tool sends its requests to dockerd."""
-    return f"opa-authz/{__version__} {tool}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +121,11 @@ class AuditedDecision:
 
     @property
     def tool(self) -> str:
-        """The tool of this project that the request says to come from; empty for none, or if no
-        input was recorded. Any client can say so."""
-        headers = {} if self.document is None else self.document["request"]["headers"]
-        found = _TOOL.fullmatch(headers.get("user-agent", ""))
-        return "" if found is None else found[1]
+        """The tool of this project that the request says to come from; empty for none, or if
+        nothing of it was recorded. Any client can say so."""
+        if self.document is None:
+            return str(self.record.get("tool", ""))
+        return tool_of(self.document["request"]["headers"].get("user-agent", ""))
 
 
 def recorded(document: Mapping[str, Any]) -> bytes | None:
@@ -199,7 +189,7 @@ def _request(request: Mapping[str, Any]) -> dict[str, Any]:
     for name, shown in (("query", _QUERY), ("headers", _HEADERS)):
         kept[name] |= {key: _shown(value) for key, value in request[name].items() if key in shown}
     agent = request["headers"].get("user-agent", "")
-    if _TOOL.fullmatch(agent):
+    if tool_of(agent):
         kept["headers"]["user-agent"] = agent
     return kept
 

@@ -63,9 +63,7 @@ def _message(fault: Any, root: Mapping[str, Any]) -> str:
         example = _flow(_example(fault.schema, root, fault.instance))
         message = f"must be {_expected(fault.schema)}, for example {example}"
     elif fault.validator == "pattern":
-        title = fault.schema.get("title")
-        form = f"must be {title}" if title else f"is not of the form {fault.validator_value}"
-        message = f"{fault.instance!r} {form}"
+        message = f"{fault.instance!r} {_form(fault.schema)}"
     elif fault.validator == "required":
         missing = [name for name in fault.validator_value if name not in fault.instance]
         message = f"needs {', '.join(missing)}"
@@ -74,6 +72,15 @@ def _message(fault: Any, root: Mapping[str, Any]) -> str:
     elif fault.validator == "minProperties":
         message = "must not be empty"
     return message
+
+
+def _form(schema: Mapping[str, Any]) -> str:
+    """What a schema says about the form of a text: in words, by an example, or its expression."""
+    if "title" in schema:
+        return f"must be {schema['title']}"
+    pattern = schema["pattern"]
+    example = next((text for text in _TEXTS if re.search(pattern, text)), None)
+    return f"is not of the form {pattern}" if example is None else f"must be like {example}"
 
 
 def _example(schema: Mapping[str, Any], root: Mapping[str, Any], given: Any = None) -> Any:
@@ -107,9 +114,9 @@ def _plain_example(kind: str, schema: Mapping[str, Any], given: Any) -> Any:
         return int(given) if str(given).isdecimal() else schema.get("minimum", 10)
     if kind == "null":
         return None
-    if given is not None and not isinstance(given, list | dict):
-        return str(given)
     form = schema.get("pattern", "")
+    if given is not None and not isinstance(given, list | dict) and re.search(form, str(given)):
+        return str(given)
     return next((text for text in _TEXTS if re.search(form, text)), _TEXTS[0])
 
 
@@ -126,7 +133,7 @@ def _flow(value: Any) -> str:
 def _expected(schema: Mapping[str, Any]) -> str:
     """A description of the types or values that a schema accepts."""
     if "enum" in schema:
-        return f"one of {', '.join(map(str, schema['enum']))}"
+        return "one of " + ", ".join(str(value) or '""' for value in schema["enum"])
     types = schema["type"]
     return " or ".join(_IN_YAML[type_] for type_ in ([types] if isinstance(types, str) else types))
 

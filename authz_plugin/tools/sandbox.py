@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +32,7 @@ from authz_plugin.engine.configurable import ConfigurablePolicy
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState, engine_state
-from authz_plugin.errors import EngineError, PolicyError, SetupError, UnsupportedBuiltinsError
+from authz_plugin.errors import EngineError, SetupError, UnsupportedBuiltinsError
 from authz_plugin.hostpaths import cache_home, host_paths
 from authz_plugin.interrupts import postponed
 from authz_plugin.journal.record import DecisionRecord, Times, decision_record, new_decision_id
@@ -124,6 +123,10 @@ class Sandbox:
             else {}
         )
         return {**RULES, **others}
+
+    def assume_container(self, id_: str) -> None:
+        """Take ``id_`` for a container that dockerd would make, and that has nothing mounted."""
+        self._state = _StateWithContainer(self._state, id_)
 
     def judge(self, subject: Subject, config: Mapping[str, Any] | None = None) -> Judgement:
         """Decide on a request; denies without an answer of OPA, as the plugin does."""
@@ -377,6 +380,24 @@ def _digest(document: Mapping[str, Any]) -> bytes:
     return sha256(orjson.dumps({**document, "time": ""})).digest()
 
 
+class _StateWithContainer:
+    """An engine state and one more container, which has nothing mounted."""
+
+    def __init__(self, state: EngineState, id_: str) -> None:
+        self._state = state
+        self._id = id_
+
+    @property
+    def is_seen(self) -> bool:
+        return self._state.is_seen
+
+    def mount_points(self, reference: str) -> list[Any]:
+        return [] if reference == self._id else self._state.mount_points(reference)
+
+    def volume_options(self, name: str) -> list[Any]:
+        return self._state.volume_options(name)
+
+
 def _engine_state(settings: Settings) -> EngineState:
     """Return the engine state of the settings, or an empty one if the data root does not exist.
 
@@ -403,33 +424,16 @@ def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[San
         )
     opa = binary.OpaWhenNeeded(settings.opa.binary)
     config = policy.configuration(settings, host_paths(visible=settings.sees_host))
-    shipped, custom = policy.SHIPPED, settings.policies
+    copy, custom = None, settings.policies
     if edited is not None and (edited / policy.ROOT).is_dir():
-        shipped = edited
+        copy = edited
     elif edited is not None:
         custom = edited
-    sources = [shipped / policy.ROOT, *([] if custom is None else [custom])]
+    sources = [(copy or policy.SHIPPED) / policy.ROOT, *([] if custom is None else [custom])]
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
-        bundle = policy.assemble(Path(folder) / "bundle", config, custom, opa)
-        if shipped != policy.SHIPPED:
-            _replace_shipped(bundle, shipped, opa.find())
+        bundle = policy.assemble(Path(folder) / "bundle", config, custom, opa, copy)
         sandbox = Sandbox(opa.find, bundle, settings, config, sources)
         try:
             yield sandbox
         finally:
             sandbox.close()
-
-
-def _replace_shipped(bundle: policy.Bundle, shipped: Path, opa: binary.Opa) -> None:
-    """Replace the shipped policies in a bundle; raises ``PolicyError`` if they do not compile."""
-    opa.check(policy.SHIPPED / "schemas", [shipped / policy.ROOT])
-    target = bundle.folder / policy.ROOT
-    for file in target.rglob("*.rego"):
-        file.unlink()
-    files = [f for f in (shipped / policy.ROOT).rglob("*.rego") if not f.stem.endswith("_test")]
-    if not files:
-        raise PolicyError(f"{shipped} holds no policies")
-    for file in files:
-        copy = target / file.relative_to(shipped / policy.ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)

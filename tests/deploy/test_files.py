@@ -34,6 +34,13 @@ def test_every_file_of_the_repository_is_written_for_everybody_to_read(tmp_path:
     assert {(tmp_path / "made" / name).stat().st_mode & 0o777 for name in named} == {0o644}
 
 
+def test_it_is_said_where_each_part_belongs(tmp_path: Path) -> None:
+    shown = run(tmp_path, "--program", PROGRAM).stderr
+    assert f"(the units start {PROGRAM}):" in shown
+    parts = [f"{part.name}{'/' if part.is_dir() else ''}" for part in tmp_path.iterdir()]
+    assert not [part for part in parts if part not in shown]
+
+
 def test_the_units_start_the_named_program_and_no_other(tmp_path: Path) -> None:
     run(tmp_path, "--program", PROGRAM)
     units = list(tmp_path.glob("systemd/**/*.*"))

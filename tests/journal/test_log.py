@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Iterator
@@ -106,6 +107,11 @@ def test_a_person_reads_verdict_operation_rule_reason_and_id() -> None:
     waiting.add(allowed)
     done = log.as_text(waiting.finish(response(asked, 201, {"Id": "c0ffee"})).to_document())
     assert all(text in done for text in (b"status 201", b"c0ffee", allowed.decision_id.encode()))
+
+
+def test_a_person_sees_that_a_rule_only_warned() -> None:
+    warned = dataclasses.replace(record(), warnings=(NO,))
+    assert f"[warning: {NO.rule} {NO.field}]" in log.as_text(warned.to_document()).decode()
 
 
 def test_nobodys_terminal_is_at_the_mercy_of_a_name() -> None:

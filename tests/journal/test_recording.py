@@ -23,11 +23,10 @@ from authz_plugin.document import input_document
 from authz_plugin.enginestate import UnseenEngineState
 from authz_plugin.errors import Refused
 from authz_plugin.hostpaths import LocalHostPaths, UnseenHostPaths
+from authz_plugin.journal.own_tools import Tool, agent_of
 from authz_plugin.journal.recording import (
     LONGEST,
     AuditedDecision,
-    Tool,
-    agent_of,
     recorded,
     restored,
 )

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from authz_plugin.cli import cli
-from authz_plugin.journal.recording import Tool, agent_of
+from authz_plugin.journal.own_tools import Tool, agent_of
 
 OPTIONS: Final = {"attack": ["--only=read"]}
 

@@ -144,8 +144,21 @@ def edited(tmp_path: Path, change: tuple[str, str]) -> Path:
 def test_edited_policies_decide_in_place_of_the_shipped_ones(tmp_path: Path) -> None:
     folder = edited(tmp_path, ("Privileged == false", "Privileged in {true, false}"))
     with open_sandbox(with_policy(profile="production"), folder) as opened:
-        assert opened.judge(message()).allow
+        judged = opened.judge(message())
+        assert judged.allow
         assert opened.sources == [folder / policy.ROOT]
+        assert judged.record.policy_revision == opened.bundle.revision
+    with open_sandbox(with_policy(profile="production")) as shipped:
+        assert opened.bundle.revision != shipped.bundle.revision
+
+
+def test_a_folder_without_policies_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / policy.ROOT).mkdir(parents=True)
+    with (
+        pytest.raises(PolicyError, match="holds no policies"),
+        open_sandbox(with_policy(profile="production"), tmp_path),
+    ):
+        pass
 
 
 def test_edited_policies_that_do_not_compile_are_an_error(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from authz_plugin.tools.attack.rendering import AttackContext, merge_host_config
 from authz_plugin.tools.attack.verdict import NOT_CREATED, Answer, read_answer
 from authz_plugin.tools.docker_client import Endpoint, Request, exchange
 from authz_plugin.tools.validation.boundaries import container
+from authz_plugin.tools.validation.checks import ping
 from authz_plugin.tools.validation.probes import NOTHING, PROBES
 
 PREFIX: Final = "opa-authz-attack-"
@@ -103,11 +104,11 @@ class Preparation:
         )
 
     def prepare(self) -> None:
-        """Create what the attacks use; raises ``EndpointError`` if the endpoint does not answer."""
-        ping = exchange(self._endpoint, PROBES["system.ping"])
-        self.dockerd_seen = read_answer(PROBES["system.ping"], ping).from_dockerd
-        self.engine = ping.headers.get("server", self.engine)
-        self._minor = ping.headers.get("api-version", "").partition(".")[2] or _DEFAULT_MINOR
+        """Create what the attacks use; raises ``EndpointError`` as ``ping``."""
+        reply = ping(self._endpoint)
+        self.dockerd_seen = read_answer(PROBES["system.ping"], reply).from_dockerd
+        self.engine = reply.headers.get("server", self.engine)
+        self._minor = reply.headers.get("api-version", "").partition(".")[2] or _DEFAULT_MINOR
         self.container = self._find_harmless_container()
         if is_local(self._endpoint):
             self._create_folder()

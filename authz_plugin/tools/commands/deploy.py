@@ -5,11 +5,29 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
 from authz_plugin.cli.terminal import json_option, print_json
 from authz_plugin.tools.deployment_files import deployment_files, write
+
+_PLACES: Final = {
+    "config.yaml": "/etc/opa-authz/config.yaml",
+    "systemd/opa-authz.service": "/etc/systemd/system/, then systemctl daemon-reload",
+    "systemd/opa-authz-reload.*": "beside it, to have a changed config.yaml loaded",
+    "systemd/opa-authz.service.d/": "drop-ins of it, for a fleet and for metrics of other hosts",
+    "systemd/docker.service.d/": "a drop-in of dockerd's unit, which closes native gRPC",
+    "plugin.json": "/etc/docker/plugins/opa-authz.json, for TCP with TLS",
+    "prometheus/": "rule_files and scrape_configs of Prometheus",
+    "grafana/": "dashboards to import, of a host and of many",
+    "ansible/": "a role and an example, beside your playbooks",
+    "container/": "a container image, and a compose file for TCP with TLS",
+    "store/": "tables, queries and a collector for the decisions of many hosts",
+    "haproxy/": "a front of dockerd's socket, with *front* in the folders below",
+    "systemd/, sysusers.d/, tmpfiles.d/": "its units and drop-ins, its user and its folder",
+}
+"""What the files are for, by their path."""
 
 
 @click.group()
@@ -68,12 +86,6 @@ def _this_program() -> Path:
 
 
 def _where(folder: Path, program: Path) -> str:
-    return f"""
-Where they belong (the units start {program}):
-  {folder}/config.yaml           /etc/opa-authz/config.yaml
-  {folder}/systemd/opa-authz*    /etc/systemd/system/, then systemctl daemon-reload
-  {folder}/plugin.json           /etc/docker/plugins/opa-authz.json, for TCP with TLS
-  {folder}/prometheus/           rule_files and scrape_configs of Prometheus
-  {folder}/ansible/              a role and an example, beside your playbooks
-  {folder}/grafana/              dashboards to import, of a host and of many
-  the rest                       a front of dockerd that refuses native gRPC"""
+    width = max(map(len, _PLACES)) + len(str(folder)) + 1
+    rows = [f"  {f'{folder}/{name}':<{width}}  {place}" for name, place in _PLACES.items()]
+    return "\n".join(["", f"Where they belong (the units start {program}):", *rows])

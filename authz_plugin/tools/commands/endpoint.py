@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from authz_plugin.errors import SettingsError
-from authz_plugin.journal.recording import Tool, agent_of
+from authz_plugin.journal.own_tools import Tool, agent_of
 from authz_plugin.tools.authz_message import Client, client_with
 from authz_plugin.tools.docker_client import DEFAULT_HOST, Endpoint, Tls, find_endpoint
 

@@ -28,6 +28,7 @@ from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.explanation import capture, report
 from authz_plugin.tools.explanation.candidates import Change
 from authz_plugin.tools.explanation.reasons import Explainer, Explanation
+from authz_plugin.tools.explanation.stub_daemon import CONTAINER_ID
 from authz_plugin.tools.explanation.subjects import DECISION_ID, find_record, read_subject
 
 Given = bytes | Request | Mapping[str, Any]
@@ -51,12 +52,15 @@ Given = bytes | Request | Mapping[str, Any]
 )
 @grant_option
 @json_option
+@click.option("-v", "--verbose", is_flag=True, help="Print how allowed requests were read, too.")
 @click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED)
 def explain(
     subject: tuple[str, ...],
     policy: Path | None,
     named: tuple[str, ...],
+    *,
     as_json: bool,
+    verbose: bool,
     **options: Any,
 ) -> None:
     r"""Say why a request is denied, and what would allow it.
@@ -76,9 +80,9 @@ def explain(
     configuration that would allow it, which is tried on the policy before it is shown.
 
     What leads out of a container (privileged mode, the host's namespaces, devices and system
-    paths, the Docker socket, plugins and the like), drops a demand of your configuration or may
-    allow more than the request is withheld: what it means is printed, and the change itself only
-    if you name it with --grant.
+    paths, the Docker socket, plugins and the like), removes a requirement of your configuration
+    or may allow more than the request is withheld: what it means is printed, and the change
+    itself only if you name it with --grant.
 
     \b
     Exit status: 0 everything would be allowed, 3 something would be denied,
@@ -99,6 +103,8 @@ def explain(
     if log is None and settings.audit.file is not None:
         log = str(settings.audit.file)
     with sandbox.open_sandbox(settings, policy) as opened:
+        if _is_command(subject):
+            opened.assume_container(CONTAINER_ID)
         explainer = Explainer(opened)
         requests: list[tuple[str, sandbox.Subject]] = []
         records: list[Mapping[str, Any]] = []
@@ -119,7 +125,7 @@ def explain(
             for record in records:
                 _print_lines(report.record_lines(record, explainer.sources))
                 print_line("")
-            _print(explained, denied, change, gate)
+            _print(explained, denied, change, gate, verbose=verbose)
     warn_of_unmet(gate.unmet)
     if denied or any(record.get("verdict") != "allow" for record in records):
         sys.exit(EXIT_NO)
@@ -143,15 +149,25 @@ def _print(
     denied: int,
     change: Sequence[Change] | None,
     gate: Gate,
+    *,
+    verbose: bool,
 ) -> None:
+    folded = False
     for explanation in sorted(explained, key=lambda one: one.judgement.allow):  # denied ones first
-        _print_lines(report.lines(explanation, gate))
+        facts = verbose or len(explained) == 1 or not explanation.judgement.allow
+        folded = folded or not facts
+        _print_lines(report.lines(explanation, gate, facts=facts))
+        if facts:
+            print_line("")
+    if folded:
         print_line("")
     if denied > 1:
         _print_lines(report.change_lines(change, "all of this", gate))
         print_line("")
     if len(explained) > 1:
         print_line(f"{len(explained)} requests, {denied} denied", "bad" if denied else "good")
+    if folded:
+        print_line("--verbose prints how the allowed ones were read.")
 
 
 def _print_lines(lines: Iterator[report.Line]) -> None:
@@ -174,7 +190,7 @@ def _recorded_input(record: Mapping[str, Any]) -> Iterator[tuple[str, sandbox.Su
 
 def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given]]:
     """Yield what is to be explained, each with a title, which is empty if it has none."""
-    if len(words) > 1 or Path(words[0]).name in capture.PROGRAMS:
+    if _is_command(words):
         yield from _command(words)
     elif words[0] == "-":
         yield "", read_subject(sys.stdin.buffer.read())
@@ -188,6 +204,10 @@ def _given(words: tuple[str, ...], log: str | None) -> Iterator[tuple[str, Given
             "",
             "is neither a decision's id, nor a file, nor a Docker command line behind --",
         )
+
+
+def _is_command(words: tuple[str, ...]) -> bool:
+    return len(words) > 1 or Path(words[0]).name in capture.PROGRAMS
 
 
 def _command(words: tuple[str, ...]) -> Iterator[tuple[str, Given]]:

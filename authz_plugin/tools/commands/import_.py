@@ -129,7 +129,7 @@ def _with_clients(imported: Imported, found: Found) -> Imported:
         return imported
     with _judge(imported) as judge:
         roles: Sequence[str] = list(imported.configuration.get("roles", {}))
-        notes = tuple(client_notes(found.beside, found.proxies, roles, judge))
+        notes = tuple(client_notes(found, roles, judge))
     return replace(imported, notes=(*imported.notes, *notes))
 
 

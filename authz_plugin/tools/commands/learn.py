@@ -53,8 +53,8 @@ def learn(
     tried on the real policy before it is shown.
 
     What leads out of a container (privileged mode, the host's namespaces, devices and system
-    paths, the Docker socket, plugins and the like) or drops a demand of your configuration is
-    withheld: it is listed with who asked for it, and granted only if you name it.
+    paths, the Docker socket, plugins and the like) or removes a requirement of your configuration
+    is withheld: it is listed with who asked for it, and granted only if you name it.
 
     Requests of attack, doctor, report and validate, which their User-Agent names, are counted and
     not learned from. Another client that sends this User-Agent gets less proposed, never more.

@@ -189,6 +189,9 @@ def _tell(report: TestReport) -> None:
             click.echo(f"  {line}")
     for place in report.uncovered or ():
         click.echo(f"no test reaches {place}")
+    if not report.cases:
+        click.echo("no test was found")
+        return
     click.echo(f"{report.passed} passed, {len(report.failed)} failed")
 
 

@@ -14,7 +14,9 @@ from authz_plugin.decision import visible
 from authz_plugin.rules import Key
 from authz_plugin.tools.config_changes.steps import ConfigChange
 
-WITHHELD: Final = "Withheld: it leads out of a container, or drops a demand. To grant it, name it."
+WITHHELD: Final = (
+    "Withheld: it leads out of a container, or removes a requirement. To grant it, name it."
+)
 """The title above ``withheld_lines``."""
 
 

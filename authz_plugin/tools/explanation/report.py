@@ -102,8 +102,9 @@ def _dangers(change: Change) -> set[str]:
     return {mark.danger for mark in change.marks} - {""}
 
 
-def lines(explanation: Explanation, gate: Gate) -> Iterator[Line]:
-    """Yield an explanation as lines of text."""
+def lines(explanation: Explanation, gate: Gate, *, facts: bool = True) -> Iterator[Line]:
+    """Yield an explanation as lines of text, with the facts of the request unless ``facts`` is
+    false."""
     judgement = explanation.judgement
     verdict = ("good", "ALLOWED") if judgement.allow else ("bad", "DENIED")
     yield verdict[0], f"{verdict[1]}  {explanation.title}"
@@ -113,6 +114,8 @@ def lines(explanation: Explanation, gate: Gate) -> Iterator[Line]:
     if not judgement.allow:
         yield from change_lines(explanation.changes, "this", gate)
         yield "", ""
+    if not facts:
+        return
     if judgement.document is None:
         yield "", "  read as     nothing: it is refused before any policy is asked"
     else:
@@ -121,7 +124,10 @@ def lines(explanation: Explanation, gate: Gate) -> Iterator[Line]:
 
 
 def record_lines(record: Mapping[str, Any], sources: Mapping[str, AnnotatedRule]) -> Iterator[Line]:
-    """Yield a decision record as lines of text, with the sources of the rules that it names."""
+    """Yield a decision record as lines of text, with the sources of the rules that it names.
+
+    A record with an input gets one line with their ids: its explanation shows the sources.
+    """
     allowed = record.get("verdict") == "allow"
     what = " ".join(str(record.get(name) or "") for name in ("operation", "resource")).strip()
     yield "good" if allowed else "bad", f"{'ALLOWED' if allowed else 'DENIED'}  {what}"
@@ -135,22 +141,20 @@ def record_lines(record: Mapping[str, Any], sources: Mapping[str, AnnotatedRule]
         status = outcome.get("status") or "not reported"
         made = ", ".join(outcome.get("created") or [])
         yield "", f"  {'outcome':<15} status {status}{f', made {made}' if made else ''}"
+    if record.get("input"):
+        for label, kind in (("denied by", "rules"), ("warned by", "warnings")):
+            if record.get(kind):
+                yield "", f"  {label:<15} {', '.join(map(str, record[kind]))}"
+        return
     for kind in ("rules", "warnings"):
         for named in record.get(kind) or []:
             rule, _, field = str(named).partition(" ")
             yield "", ""
             yield "warning" if kind == "warnings" else "bad", f"  {rule}  {field}"
             yield from _source_lines(sources.get(rule))
-    if not record.get("input"):
-        yield "", ""
-        yield (
-            "dim",
-            "No input was recorded (audit.inputs). To see the facts and what would allow it,",
-        )
-        yield (
-            "dim",
-            "explain the request itself: a file with it, or `opa-authz explain -- docker …`.",
-        )
+    yield "", ""
+    yield "dim", "No input was recorded (audit.inputs). To see the facts and what would allow it,"
+    yield "dim", "explain the request itself: a file with it, or `opa-authz explain -- docker …`."
 
 
 def _reason(reason: Reason) -> dict[str, Any]:
@@ -270,7 +274,8 @@ def _mount(mount: Mapping[str, Any]) -> str:
         source += " (does not exist)"
     parts = [mount["type"], "read-only" if mount["read_only"] else "writable"]
     parts += [mount[name] for name in ("propagation", "driver") if mount[name]]
-    return f"{source} -> {mount['target']}, {', '.join(parts)} [{mount['field']}]"
+    target = f" -> {mount['target']}" if mount["target"] else ""
+    return f"{source}{target}, {', '.join(parts)} [{mount['field']}]"
 
 
 def _fact(fact: Mapping[str, Any]) -> str:

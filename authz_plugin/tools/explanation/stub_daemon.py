@@ -25,6 +25,9 @@ _MAX_BODY: Final = 8 << 20
 """Bytes of a body that are kept; the rest is read and discarded."""
 
 _ID: Final = "0" * 64
+CONTAINER_ID: Final = _ID
+"""The id of every container that a command creates. One that it inspects keeps its name as id, so
+that later requests name a container of the host."""
 
 
 class StubDaemon(socketserver.ThreadingUnixStreamServer):
@@ -54,11 +57,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         request = self._read()
         self.server.requests.append(request)
-        operation = _operation_of(request)
+        operation, reference = _operation_of(request)
         if operation in _HIJACKED:
             self._upgrade()
             return
-        status, headers, body = _reply(operation, request.method)
+        status, headers, body = _reply(operation, request.method, reference)
         self.send_response_only(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -205,15 +208,17 @@ _NO_CONTENT: Final = frozenset(
 )
 
 
-def _operation_of(request: Request) -> str:
+def _operation_of(request: Request) -> tuple[str, str]:
+    """The id of a request's operation and the reference in its path, each empty if unknown."""
     try:
         target = read_target(request.target)
-        return routes.match(request.method, target.path, target.query).operation.id
+        found = routes.match(request.method, target.path, target.query)
     except Refused:
-        return ""
+        return "", ""
+    return found.operation.id, found.ref or ""
 
 
-def _reply(operation: str, method: str) -> tuple[int, dict[str, str], bytes]:
+def _reply(operation: str, method: str, reference: str) -> tuple[int, dict[str, str], bytes]:
     headers = {"Api-Version": _API_VERSION, "Ostype": "linux", "Docker-Experimental": "false"}
     if operation == "system.ping":
         return 200, {**headers, "Content-Type": "text/plain", "Builder-Version": "1"}, b"OK"
@@ -222,5 +227,7 @@ def _reply(operation: str, method: str) -> tuple[int, dict[str, str], bytes]:
         headers["X-Docker-Container-Path-Stat"] = stat
     fallback = (204, None) if operation in _NO_CONTENT else _DEFAULTS.get(method, (200, {}))
     status, content = _REPLIES.get(operation, fallback)
+    if operation == "container.inspect":
+        content = {**content, "Id": reference}
     body = b"" if content is None else json.dumps(content).encode() + b"\n"
     return status, {**headers, "Content-Type": "application/json"}, body

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -12,7 +11,7 @@ from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.importer.client_requests import CLIENTS
 from authz_plugin.tools.importer.compose import Service
 from authz_plugin.tools.importer.permissions import Note
-from authz_plugin.tools.importer.sources import Proxy, has_image
+from authz_plugin.tools.importer.sources import Found, Proxy, has_image, used_proxies
 
 IMAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "act-runner": ("gitea/act_runner", "forgejo/runner"),
@@ -54,20 +53,23 @@ def preset_of(service: Service) -> str | None:
     return None
 
 
-def client_notes(
-    services: Sequence[Service], proxies: Sequence[Proxy], roles: Sequence[str], judge: Judge
-) -> Iterator[Note]:
-    """Yield a note for each client among the services.
+def client_notes(found: Found, roles: Sequence[str], judge: Judge) -> Iterator[Note]:
+    """Yield a note for each client among the services beside the proxies.
 
-    ``proxies`` are imported, ``roles`` are the roles of the configuration, whose names are their
-    callers' names, and ``judge`` decides by it.
+    ``roles`` are the roles of the configuration, whose names are their callers' names, and
+    ``judge`` decides by it.
     """
-    for service in services:
+    for service in found.beside:
         preset = preset_of(service)
         if preset is None:
             continue
-        user = _user(service, proxies, roles)
         subject = f"{service.name} ({service.image})"
+        elsewhere = used_proxies(service, found.left_out)
+        if elsewhere and not used_proxies(service, [proxy.service for proxy in found.proxies]):
+            text = f"preset {preset}; it uses {', '.join(elsewhere)}, which is not imported"
+            yield Note("client", subject, text)
+            continue
+        user = _user(service, found.proxies, roles)
         if user is None:
             text = f"preset {preset}; which proxy it uses is not in this file, so it has no role"
             yield Note("client", subject, text)
@@ -84,12 +86,7 @@ def _user(service: Service, proxies: Sequence[Proxy], roles: Sequence[str]) -> s
         return service.name
     if len(proxies) == 1:
         return proxies[0].service if proxies[0].service in roles else ""
-    given = " ".join([*(setting.value for setting in service.settings), *service.command])
-    used = [
-        proxy.service
-        for proxy in proxies
-        if re.search(rf"(?<![\w.-]){re.escape(proxy.service)}:\d", given)
-    ]
+    used = used_proxies(service, [proxy.service for proxy in proxies])
     return used[0] if len(used) == 1 else None
 
 

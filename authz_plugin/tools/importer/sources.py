@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,10 +53,12 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The proxies in some files, and the services beside them."""
+    """The proxies in some files, the services beside them, and the names of proxies among these,
+    which were not chosen."""
 
     proxies: tuple[Proxy, ...]
     beside: tuple[Service, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def find_proxies(
@@ -85,25 +87,43 @@ def find_proxies(
         known = dialect or detect_dialect(settings)
         return Found((Proxy(known, "", _last_values(settings), (), ()),), ())
     chosen = _choose_services(services, names, dialect)
-    of_mounts = [
-        setting
-        for one in services
-        for setting in one.settings
-        if setting.name in mount_validation.VARIABLES
-    ]
+    taken = {one.name for one, _ in chosen}
+    left_out = tuple(
+        one.name for one in services if one.name not in taken and _dialect(one) is not None
+    )
     labelled = tuple(proxy for one in services if (proxy := _labelled(one)) is not None)
     proxies = tuple(
         Proxy(
             known,
             one.name,
-            _last_values([*of_mounts, *one.settings, *settings]),
+            _last_values(
+                [*_mount_checks(services, one, (*taken, *left_out)), *one.settings, *settings]
+            ),
             one.command,
             labelled if known == "wollomatic" else (),
         )
         for one, known in chosen
     )
-    taken = {one.name for one, _ in chosen}
-    return Found(proxies, tuple(one for one in services if one.name not in taken))
+    return Found(proxies, tuple(one for one in services if one.name not in taken), left_out)
+
+
+def used_proxies(service: Service, proxies: Collection[str]) -> list[str]:
+    """Return the proxies, by name, that a service's variables or command name with a port."""
+    given = " ".join([*(setting.value for setting in service.settings), *service.command])
+    return [name for name in proxies if re.search(rf"(?<![\w.-]){re.escape(name)}:\d", given)]
+
+
+def _mount_checks(
+    services: Sequence[Service], proxy: Service, proxies: Collection[str]
+) -> Iterator[Setting]:
+    """Yield the settings of a client's check of mounts that count for a proxy: those of services
+    that use it, or that do not say which proxy they use."""
+    for one in services:
+        used = used_proxies(one, proxies)
+        if one.name not in proxies and (not used or proxy.name in used):
+            yield from (
+                setting for setting in one.settings if setting.name in mount_validation.VARIABLES
+            )
 
 
 def _labelled(service: Service) -> Proxy | None:

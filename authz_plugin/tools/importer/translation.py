@@ -176,7 +176,10 @@ def _about_bodies(
     """Yield the notes about request bodies, which the proxy does not examine."""
     powers = sorted(_ROOT_EQUIVALENT & opened)
     if powers:
-        text = f"whoever had {', '.join(powers)} was root on the host, by what stands in a body"
+        text = (
+            f"whoever had {', '.join(powers)} was root on the host: "
+            "the proxy does not judge request bodies"
+        )
         yield Note("warning", "bodies", text)
     if not _CREATING.isdisjoint(opened):
         profile = configuration["profile"]

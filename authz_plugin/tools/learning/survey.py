@@ -141,15 +141,15 @@ class AuditSurvey:
         found.decisions += 1
         found.first = found.first or record["timestamp"]
         found.last = record["timestamp"]
-        if record["verdict"] == "allow":
-            found.unrecorded += recording.document is None
-            if recording.tool and not self._own_tools:
-                found.own_tools.setdefault(recording.tool, Tally()).count(recording)
-                return False
-            return True
-        if record["profile"]:
+        if record["verdict"] == "deny" and record["profile"]:
             found.denied += 1
             return False
+        found.unrecorded += record["verdict"] == "allow" and recording.document is None
+        if recording.tool and not self._own_tools:
+            found.own_tools.setdefault(recording.tool, Tally()).count(recording)
+            return False
+        if record["verdict"] == "allow":
+            return True
         found.refused += 1
         for named in record["rules"]:
             self._not_grantable(named.partition(" ")[0], record["details"]).count(recording)

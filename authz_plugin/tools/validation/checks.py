@@ -13,9 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from authz_plugin.tools.docker_client import Reply, Request
+from authz_plugin.errors import EndpointError
+from authz_plugin.tools.docker_client import Endpoint, Reply, Request, exchange
 from authz_plugin.tools.sandbox import Judgement
 from authz_plugin.tools.validation.attempts import Attempt
+from authz_plugin.tools.validation.probes import PROBES
 
 Group = Literal[
     "prerequisites", "allowed operations", "denied operations", "security boundaries", "settings"
@@ -109,6 +111,21 @@ def observe(request: Request, reply: Reply) -> Observation:
     if reply.status == http.HTTPStatus.NOT_FOUND and message == "page not found":
         return Observation("absent", "", (), "this engine has no such operation")
     return Observation("allowed", "", (), f"HTTP {reply.status} {message[:120]}".strip())
+
+
+def ping(endpoint: Endpoint) -> Reply:
+    """Ping dockerd; raises ``EndpointError`` without an answer of it, or of a plugin that it asks.
+
+    While a plugin is away, dockerd refuses every request, each after some 15 seconds.
+    """
+    reply = exchange(endpoint, PROBES["system.ping"])
+    observation = observe(PROBES["system.ping"], reply)
+    if observation.verdict == "failed":
+        raise EndpointError(
+            f"dockerd refuses every request, because plugin {observation.plugin} gives it no "
+            "answer: `opa-authz doctor` looks for the cause"
+        )
+    return reply
 
 
 def evaluate(executed: ExecutedAttempt) -> Result:

@@ -107,6 +107,9 @@ def lines(report: Report, *, verbose: bool = False) -> Iterator[tuple[str, str]]
                 yield from _line(result)
         if not verbose:
             yield from _folded(results)
+    if not verbose:
+        yield "", ""
+        yield "dim", "--verbose lists every check."
     yield from _summary_lines(report)
 
 

@@ -24,6 +24,7 @@ from authz_plugin.tools.validation.checks import (
     Result,
     evaluate,
     observe,
+    ping,
 )
 from authz_plugin.tools.validation.limits import limits
 from authz_plugin.tools.validation.probes import PROBES
@@ -54,15 +55,14 @@ class Validation:
         self._sandbox = sandbox
         self._client = client
         self._progress = progress
-        ping = self._judge(PROBES["system.ping"])
-        self.config = sandbox.config if ping.document is None else sandbox.config_for(ping.document)
+        document = self._judge(PROBES["system.ping"]).document
+        self.config = sandbox.config if document is None else sandbox.config_for(document)
         self._base = self._allowed_container(image)
         self.engine = "unknown"
 
     def run(self) -> list[Result]:
-        """Carry out all checks; raises ``EndpointError`` if the daemon does not answer a ping."""
-        ping = exchange(self._endpoint, PROBES["system.ping"])
-        self.engine = ping.headers.get("server", "unknown")
+        """Carry out all checks; raises ``EndpointError`` as ``ping``."""
+        self.engine = ping(self._endpoint).headers.get("server", "unknown")
         executed = list(self._execute(self._attempts()))
         results = [
             *self._prerequisites(executed),

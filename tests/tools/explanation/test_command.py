@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from authz_plugin import policy, settings
 from authz_plugin.cli import cli
 from authz_plugin.journal.chain import read_links
 from authz_plugin.settings import Key
+from authz_plugin.tools.explanation.stub_daemon import CONTAINER_ID, StubDaemon
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
+from tests.harness.client import call
 from tests.tools.learning.days import create, write_day
 
 
@@ -87,6 +90,39 @@ def test_what_is_denied_comes_before_what_is_allowed(tmp_path: Path) -> None:
         line.split()[0] for line in shown.splitlines() if line[:7] in {"DENIED ", "ALLOWED"}
     ]
     assert verdicts == ["DENIED", "ALLOWED", "ALLOWED"]
+    assert shown.count("  caller  ") == 1
+    assert "--verbose prints how the allowed ones were read." in shown
+    words.insert(1, "--verbose")
+    assert CliRunner().invoke(cli, words).stdout.count("  caller  ") == 3
+
+
+def test_what_a_command_creates_may_be_started_on_a_host_that_has_other_containers(
+    tmp_path: Path,
+) -> None:
+    for name in ("containers", "volumes"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"profile: devcontainer\ndata_root: {tmp_path}/data\nmounts: {{allow: [{{path: /srv}}]}}\n"
+    )
+    body = json.dumps({"Image": "alpine"})
+    program = sender(
+        tmp_path,
+        ("POST", "/v1.44/containers/create", body),
+        ("POST", f"/v1.44/containers/{CONTAINER_ID}/start", ""),
+        ("POST", "/v1.44/containers/none/start", ""),
+    )
+    shown = CliRunner().invoke(cli, ["explain", f"--config={config}", "--", program, "run"])
+    assert "3 requests, 1 denied" in shown.stdout
+    assert "DENIED  POST /v1.44/containers/none/start" in shown.stdout
+    assert "what is mounted there is not known: there is no container none" in shown.stdout
+
+
+def test_a_container_that_a_command_inspects_keeps_its_name(tmp_path: Path) -> None:
+    with StubDaemon(str(tmp_path / "docker.sock")) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        answer = call(tmp_path / "docker.sock", "GET", "/v1.44/containers/web/json")
+    assert json.loads(answer.text)["Id"] == "web"
 
 
 def test_what_the_page_shows_of_what_is_withheld_is_printed(
@@ -129,3 +165,10 @@ def test_without_a_recorded_input_the_record_is_shown_and_says_so(file: Path) ->
     shown = CliRunner().invoke(cli, ["explain", f"--log={file}", decision])
     assert "No input was recorded (audit.inputs)" in shown.stdout
     assert "once more" not in shown.stdout
+    assert "A bind mount must lie below an allowed path" in shown.stdout
+
+
+def test_with_a_recorded_input_rules_are_described_once(file: Path) -> None:
+    shown = explain(file, "--profile=production").stdout
+    assert shown.count("A bind mount must lie below an allowed path") == 1
+    assert "  denied by       mounts.source HostConfig.Binds[0]\n" in shown

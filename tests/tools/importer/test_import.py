@@ -166,6 +166,32 @@ def test_several_services_can_be_chosen(run: Run, compose: Path) -> None:
     assert set(both["roles"]) == {"reading", "writing"}
 
 
+def test_a_client_of_a_proxy_that_is_not_chosen_is_not_judged(run: Run, compose: Path) -> None:
+    (compose / "c.yaml").write_text(SEVERAL)
+    done = run("import", "c.yaml", "--service", "writing")
+    clients = [line for line in done.stderr.splitlines() if line.startswith("client ")]
+    assert [line.partition("; ")[2] for line in clients[:2]] == [
+        "it uses reading, which is not imported"
+    ] * 2
+    assert "of what it sends, this is denied: " in clients[2]
+
+
+def test_a_check_of_mounts_counts_for_the_proxy_that_the_client_uses(
+    run: Run, compose: Path
+) -> None:
+    check = "environment: {DOCKER_HOST: 'tcp://writing:2375', WORKSPACE_ROOT: /w}"
+    (compose / "c.yaml").write_text(
+        SEVERAL.replace("CONTAINERS: 1}", "CONTAINERS: 1, POST: 1, ALLOW_PRIVILEGED: 0}")
+        + f"  dev:\n    image: alpine\n    {check}\n"
+    )
+    done = run("import", "c.yaml")
+    roles = YAML(typ="safe").load(done.stdout)["roles"]
+    assert roles["writing"]["mounts"]["allow"] == [{"path": "/w"}]
+    assert roles["reading"]["mounts"]["allow"] == []
+    assert "reading: ALLOW_PRIVILEGED=0" in done.stderr
+    assert "writing: ALLOW_PRIVILEGED" not in done.stderr
+
+
 def test_a_client_of_the_only_proxy_is_judged_by_its_configuration(run: Run, compose: Path) -> None:
     (compose / "c.yaml").write_text(COMPOSE + "  beszel: {image: henrygd/beszel-agent:0.9}\n")
     assert "of what it sends, nothing is denied\n" in run("import", "c.yaml").stderr

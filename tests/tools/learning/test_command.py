@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from authz_plugin.cli import cli
 from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.journal.audit import AuditFile, AuditOptions
-from authz_plugin.journal.recording import agent_of
+from authz_plugin.journal.own_tools import agent_of
 from authz_plugin.tools.commands.audit_options import AuditSpan
 from authz_plugin.tools.sandbox import Sandbox
 from tests.journal.records import record
@@ -104,6 +104,18 @@ def test_a_day_of_the_own_tools_alone_says_so(sandbox: Sandbox, tmp_path: Path) 
     assert "of opa-authz's own tools (doctor); --own-tools learns from them" in str(done.exception)
     learned = run("learn", "--file", file, "--json", "--own-tools")
     assert json.loads(learned.stdout)["configuration"]["operations"] == {"system.info": "allow"}
+
+
+def test_what_was_refused_of_the_own_tools_requests_is_not_listed(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    file = tmp_path / "audit.jsonl"
+    twice = get("/containers/x/logs?stdout=1&stdout=0")
+    own = dataclasses.replace(twice, headers=(("User-Agent", agent_of("doctor")),))
+    write_day(file, sandbox, [get("/info"), own, twice])
+    learned = json.loads(run("learn", "--file", file, "--json").stdout)
+    assert [tool["requests"] for tool in learned["own_tools"]] == [1]
+    assert [refused["requests"] for refused in learned["refused"]] == [1]
 
 
 def test_a_name_that_is_no_rule_is_a_mistake(file: Path) -> None:

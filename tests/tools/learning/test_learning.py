@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from authz_plugin.dockerd.routes import OPERATIONS
-from authz_plugin.journal.recording import Tool, agent_of
+from authz_plugin.journal.own_tools import Tool, agent_of
 from authz_plugin.settings import Settings
 from authz_plugin.tools.docker_client import Endpoint, Request
 from authz_plugin.tools.learning.proposal import Proposal, propose

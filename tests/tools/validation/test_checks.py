@@ -151,6 +151,7 @@ def test_what_passed_is_one_line_and_what_failed_has_its_own() -> None:
     assert folded[folded.index("Prerequisites (1)") + 1] == "  ✓ 1 as expected"
     assert folded[folded.index("Allowed operations (1)") + 1] == "  - 1 not tried"
     assert not [text for text in folded if " one" in text or " four" in text]
+    assert "--verbose lists every check." in folded
 
 
 def test_every_check_has_a_line_if_asked_for() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from authz_plugin.dockerd import routes
 from authz_plugin.dockerd.uri import read_target
-from authz_plugin.tools.docker_client import Reply, Request
-from authz_plugin.tools.validation.checks import observe
+from authz_plugin.errors import EndpointError
+from authz_plugin.tools.docker_client import Endpoint, Reply, Request
+from authz_plugin.tools.validation.checks import observe, ping
 from authz_plugin.tools.validation.probes import PROBES, WITHOUT_PROBE
+from tests.harness.scripted import answering, bound
 
 GET = Request("GET", "/volumes")
 
@@ -55,3 +59,14 @@ def test_the_answer_to_a_head_has_its_status_alone() -> None:
     head = Request("HEAD", "/containers/x/archive?path=/")
     assert observe(head, Reply(403, {}, b"")).verdict == "denied"
     assert observe(head, Reply(404, {}, b"")).verdict == "allowed"
+
+
+def test_a_plugin_that_gives_no_answer_is_told_at_the_first_request(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    body = b'{"message":"plugin opa-authz failed with error: connection refused"}'
+    head = f"HTTP/1.1 500 Internal Server Error\r\nContent-Length: {len(body)}\r\n\r\n"
+    with (
+        answering(bound(path), head.encode() + body),
+        pytest.raises(EndpointError, match="plugin opa-authz gives it no answer: `opa-authz doc"),
+    ):
+        ping(Endpoint(f"unix://{path}", unix=path))

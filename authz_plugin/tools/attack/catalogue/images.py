@@ -129,6 +129,6 @@ ROWS: Final = (
     entry(IMAGES, "buildkit-native", "BuildKit's API, by gRPC on the same socket",
           post("/moby.buildkit.v1.Control/ListWorkers"), grpc=True, proof=Proof(form="grpc"),
           success_errors="", rule="", impact=_IMPACT_BUILDKIT,
-          engine_note="from 29.2 dockerd serves it and asks no plugin; keep the socket of such an "
-          "engine from everybody, behind a proxy that speaks HTTP/1 alone"),
+          engine_note="from 29.2 dockerd serves it and asks no plugin; set GODEBUG=http2server=0 "
+          "for dockerd, or put the front before its socket (docs/how-to/native-grpc.md)"),
 )  # fmt: skip

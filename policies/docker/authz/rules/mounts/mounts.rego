@@ -106,8 +106,8 @@ denials contains denial.of(
 #   records: [mounts]
 denials contains denial.of(
 	"mounts.moved", _field(mount), shown,
-	sprintf("%s is mounted in it and leads elsewhere now, or nobody knows where", [_told(mount)]),
-	"put back what was replaced by a link (mounts.allow, data_root)",
+	sprintf(_moved_message(mount), [_told(mount)]),
+	_moved_hint(mount),
 ) if {
 	some mount in input.mounts
 	_existing(mount)
@@ -292,6 +292,18 @@ _roots_writable := [root | some root in _roots_followed; not _read_only(root)]
 _lexical(config) if config.mounts.follow_symlinks == false
 
 _read_only(root) if root.read_only == true
+
+default _moved_message(_) := "what is mounted there is not known: %s"
+
+_moved_message(mount) := "%s is mounted there and leads elsewhere now" if {
+	is_string(mount.resolved)
+} else := "where %s leads, which is mounted there, is not known" if {
+	is_string(mount.path)
+}
+
+default _moved_hint(_) := "set data_root to dockerd's own"
+
+_moved_hint(mount) := "put back what was replaced by a link (mounts.allow)" if is_string(mount.path)
 
 _still_allowed(_) if count(_roots_followed) == 0
 

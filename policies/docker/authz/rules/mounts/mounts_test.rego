@@ -83,6 +83,21 @@ test_what_a_container_has_already[name] if {
 	_rules(object.union({"origin": "container"}, changes), config) == rules
 }
 
+test_why_what_a_container_has_is_denied[text] if {
+	some text, change in {
+		"/workspace/app (a link to /srv) is mounted there and leads elsewhere now": {"resolved": "/srv"},
+		"where /workspace/app leads, which is mounted there, is not known": {"resolved": null},
+		"what is mounted there is not known: there is no container x": {
+			"path": null, "resolved": null,
+			"source": "there is no container x",
+		},
+	}
+	mount := object.union_n([_bind, {"origin": "container"}, change])
+	found := mounts.denials with input as object.union(examples.container_start, {"mounts": [mount]})
+		with data.docker.authz.config as _config({})
+	{denial.message | some denial in found} == {text}
+}
+
 test_what_a_volume_is_already[name] if {
 	some name, [changes, rules] in {
 		"a bind of a folder": [{}, set()],
