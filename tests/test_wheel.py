@@ -96,7 +96,8 @@ def test_the_wheel_holds_the_plugin_the_policies_and_nothing_else(
     }
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert held == expected | set(MADE) | COMPILED | {"authz_plugin/deploy/plugin.json"}
+    copied = {"authz_plugin/deploy/plugin.json", "authz_plugin/deploy/prometheus/alerts.md"}
+    assert held == expected | set(MADE) | COMPILED | copied
 
 
 def test_a_wheel_of_the_checkout_itself_holds_the_same(checkout: Path, wheel: Path) -> None:
@@ -196,8 +197,9 @@ def test_the_installed_wheel_writes_what_a_checkout_has_beside_it(
     made = files_below(tmp_path / "made")
     assert f"ExecStart={installed / 'opa-authz'} serve\n" in made["systemd/opa-authz.service"]
     made = {name: text.replace(str(installed), "/usr/local/bin") for name, text in made.items()}
-    plugin = (checkout / "plugin.json").read_text()
-    assert made == files_below(checkout / "deploy") | {"plugin.json": plugin}
+    copied = {"plugin.json": "plugin.json", "prometheus/alerts.md": "docs/how-to/alerts.md"}
+    others = {name: (checkout / source).read_text() for name, source in copied.items()}
+    assert made == files_below(checkout / "deploy") | others
 
 
 def files_below(folder: Path) -> dict[str, str]:

@@ -18,22 +18,39 @@ _PROGRAM: Final = "/usr/local/bin/opa-authz"
 
 _QUOTED: Final = re.compile(r"[\s%$\"'\\;]")
 
+_RUNBOOKS: Final = "prometheus/alerts.md"
+"""The page with the runbook of each alert, docs/how-to/alerts.md."""
 
-def deployment_files(program: Path) -> dict[str, str]:
+_RUNBOOK: Final = re.compile(r"^( *)runbook: docs/how-to/alerts\.md#", re.MULTILINE)
+_WEB_PAGE: Final = re.compile(r"https?://[^\s/?#\"'<>{}\\]+[^\s#\"'<>{}\\]*")
+
+
+def deployment_files(program: Path, runbooks: str | None = None) -> dict[str, str]:
     """The text of each file, by its path in the folder that is written (``systemd/…``).
 
-    ``program`` is the ``opa-authz`` that the units start. Raises ``SetupError`` if systemd would
-    read its path as anything else.
+    ``program`` is the ``opa-authz`` that the units start; ``runbooks`` is the URL at which the
+    site's people read ``prometheus/alerts.md``, to which the alerts then link. Raises
+    ``SetupError`` if systemd would read the program's path as anything else, or if that is no URL.
     """
+    if runbooks is not None and not _WEB_PAGE.fullmatch(runbooks):
+        raise SetupError(
+            f"{runbooks!r} is not the address of a page: write it in full and without a fragment, "
+            "such as https://wiki.example.com/docker/alerts"
+        )
     if not program.is_absolute() or _QUOTED.search(str(program)):
         raise SetupError(
             f"{program} cannot be named in a systemd unit: "
             "use an absolute path without blanks, quotes, %, $, ; and backslashes"
         )
-    return {
+    made = {
         name: text.replace(_PROGRAM, str(program)) if name.startswith("systemd/") else text
         for name, text in _shipped().items()
     }
+    if runbooks is not None:
+        rules = made["prometheus/opa-authz.rules.yml"]
+        link = rf"\1runbook_url: {runbooks}#"
+        made["prometheus/opa-authz.rules.yml"] = _RUNBOOK.sub(link, rules)
+    return made
 
 
 def write(folder: Path, files: Mapping[str, str], *, overwrite: bool) -> None:
@@ -68,7 +85,8 @@ def _shipped() -> dict[str, str]:
         return _texts(inside)
     checkout = _PACKAGE.parent
     plugin = (checkout / "plugin.json").read_text(encoding="utf-8")
-    return {**_texts(checkout / "deploy"), "plugin.json": plugin}
+    runbooks = (checkout / "docs/how-to/alerts.md").read_text(encoding="utf-8")
+    return {**_texts(checkout / "deploy"), "plugin.json": plugin, _RUNBOOKS: runbooks}
 
 
 def _texts(folder: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
 
 from authz_plugin import policy, settings
 from authz_plugin.errors import SetupError
@@ -30,7 +31,7 @@ def test_every_file_of_the_repository_is_written_for_everybody_to_read(tmp_path:
         for file in (ROOT / "deploy").rglob("*")
         if file.is_file()
     }
-    assert set(named) == expected | {"plugin.json"}
+    assert set(named) == expected | {"plugin.json", "prometheus/alerts.md"}
     assert {(tmp_path / "made" / name).stat().st_mode & 0o777 for name in named} == {0o644}
 
 
@@ -39,6 +40,28 @@ def test_it_is_said_where_each_part_belongs(tmp_path: Path) -> None:
     assert f"(the units start {PROGRAM}):" in shown
     parts = [f"{part.name}{'/' if part.is_dir() else ''}" for part in tmp_path.iterdir()]
     assert not [part for part in parts if part not in shown]
+
+
+def test_the_alerts_link_to_the_page_where_the_site_has_its_runbooks(tmp_path: Path) -> None:
+    page = "https://wiki.example.com/docker/alerts"
+    run(tmp_path, "--program", PROGRAM, "--runbooks", page)
+    rules = (tmp_path / "prometheus/opa-authz.rules.yml").read_text()
+    groups = YAML(typ="safe").load(rules)["groups"]
+    links = [rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"]]
+    runbooks = (tmp_path / "prometheus/alerts.md").read_text().lower()
+    assert len(links) > 20
+    for link in links:
+        assert link.partition("#")[0] == page
+        assert f"### {link.partition('#')[2]}\n" in runbooks
+    assert "runbook:" not in rules
+
+
+@pytest.mark.parametrize("page", ["alerts.md", "https://", "https://a/b#c", "https://a/b\n  x: y"])
+def test_what_is_no_address_of_a_page_is_refused(tmp_path: Path, page: str) -> None:
+    done = run(tmp_path / "made", "--program", PROGRAM, "--runbooks", page)
+    assert isinstance(done.exception, SetupError)
+    assert "is not the address of a page" in str(done.exception)
+    assert not (tmp_path / "made").exists()
 
 
 def test_the_units_start_the_named_program_and_no_other(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ _PLACES: Final = {
     "systemd/opa-authz.service.d/": "drop-ins of it, for a fleet and for metrics of other hosts",
     "systemd/docker.service.d/": "a drop-in of dockerd's unit, which closes native gRPC",
     "plugin.json": "/etc/docker/plugins/opa-authz.json, for TCP with TLS",
-    "prometheus/": "rule_files and scrape_configs of Prometheus",
+    "prometheus/": "rule_files and scrape_configs of Prometheus, and the alerts' runbooks",
     "grafana/": "dashboards to import, of a host and of many",
     "ansible/": "a role and an example, beside your playbooks",
     "container/": "a container image, and a compose file for TCP with TLS",
@@ -51,9 +51,16 @@ def deploy() -> None:
     type=click.Path(path_type=Path),
     help="The opa-authz that the units start.  [default: this one]",
 )
+@click.option(
+    "--runbooks",
+    metavar="URL",
+    help="Where your people read prometheus/alerts.md; the alerts link to it (runbook_url).",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that differ.")
 @json_option
-def files(folder: Path, program: Path | None, *, overwrite: bool, as_json: bool) -> None:
+def files(
+    folder: Path, program: Path | None, runbooks: str | None, *, overwrite: bool, as_json: bool
+) -> None:
     r"""Write systemd units, tmpfiles, users, alerts, dashboard and examples into FOLDER.
 
     Nothing is installed: the output says where each part belongs.
@@ -65,10 +72,11 @@ def files(folder: Path, program: Path | None, *, overwrite: bool, as_json: bool)
     Examples:
       opa-authz deploy files opa-authz-files
       opa-authz deploy files opa-authz-files --program /usr/local/bin/opa-authz
+      opa-authz deploy files opa-authz-files --runbooks https://wiki.example.com/docker/alerts
       opa-authz deploy files opa-authz-files --overwrite --json
     """
     started = program or _this_program()
-    made = deployment_files(started)
+    made = deployment_files(started, runbooks)
     write(folder, made, overwrite=overwrite)
     if as_json:
         print_json(folder=str(folder), program=str(started), files=sorted(made))
