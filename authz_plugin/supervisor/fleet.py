@@ -102,7 +102,6 @@ class FleetPolicies:
         self._folder, self._lock = open_runtime_folder()
         self._client: BundleClient | None = None
         self._uploads = DecisionUploads(fleet.spool_folder) if fleet.decisions else None
-        self._upload_fault = ""
         self._generation = 0
         self._files: dict[str, bytes] = {}
         self._policy: FleetPolicy | None = None
@@ -116,7 +115,7 @@ class FleetPolicies:
         self._key = b""
         self._kept = False
         self._next_keeping = 0.0
-        self._fault = ""
+        self._faults = {"up": "", "uploads_up": ""}
         self._answered = time.monotonic()
         self._next = 0.0
         self._delay = _FIRST_DELAY
@@ -161,7 +160,7 @@ class FleetPolicies:
             self._note(**_described(self._policy), kept=True)
             return
         end = time.monotonic() + _FIRST_WAIT
-        while not (self._policy or self._seen or self._fault) and time.monotonic() < end:
+        while not (self._policy or self._seen or self._faults["up"]) and time.monotonic() < end:
             time.sleep(0.1)
             policy = self._newer(time.monotonic())
             if policy is not None:
@@ -174,10 +173,14 @@ class FleetPolicies:
         return self._policy is not None
 
     def applied(self, settings: Settings) -> Settings:
-        """The settings with the policy of the fleet; raises ``SetupError`` if there is none."""
+        """The settings with the policy of the fleet; says each old name in it. Raises
+        ``SetupError`` if there is none."""
         if self._policy is None:
             raise SetupError("no policy was fetched yet")
-        return fleet_policy.with_fleet_policy(settings, self._policy, self._rules)
+        found = fleet_policy.with_fleet_policy(settings, self._policy, self._rules)
+        for warning in found.warnings:
+            self._say(warning)
+        return found
 
     def in_force(self) -> None:
         """Keep the policy that the plugin has started with."""
@@ -268,16 +271,6 @@ class FleetPolicies:
             unreadable=self._uploads.lost,
         )
 
-    def _tell_upload_fault(self, fault: str) -> None:
-        if fault != self._upload_fault:
-            self._say(
-                f"decisions are not uploaded to {_receiver(self._fleet).url}: {fault}"
-                if fault
-                else f"{_receiver(self._fleet).url} takes decisions again"
-            )
-        self._upload_fault = fault
-        self._note(uploads_up=not fault)
-
     def _start_again(self, now: float) -> None:
         try:
             self._start_client()
@@ -305,14 +298,25 @@ class FleetPolicies:
             return False  # it is being replaced, or OPA goes on with what it has
 
     def _tell_fault(self, fault: str) -> None:
-        if fault != self._fault:
-            self._say(
-                f"the policy cannot be fetched from {self._fleet.url}: {fault}"
-                if fault
-                else f"{self._fleet.url} answers again"
-            )
-        self._fault = fault
-        self._note(up=not fault)
+        url = self._fleet.url
+        lasting = f"the policy cannot be fetched from {url}"
+        self._tell("up", fault, lasting, f"{url} answers again")
+
+    def _tell_upload_fault(self, fault: str) -> None:
+        url = _receiver(self._fleet).url
+        lasting = f"decisions are not uploaded to {url}"
+        self._tell("uploads_up", fault, lasting, f"{url} takes decisions again")
+
+    def _tell(self, fact: str, fault: str, lasting: str, over: str) -> None:
+        """Note whether there is a fault, and say it if it changed; it is empty if there is none.
+
+        ``fact`` is what metrics are told; it is true without a fault. ``lasting`` is what does not
+        work because of the fault, ``over`` is said when it has ended.
+        """
+        if fault != self._faults[fact]:
+            self._say(f"{lasting}: {fault}" if fault else over)
+        self._faults[fact] = fault
+        self._note(**{fact: not fault})
 
     def _newer(self, now: float) -> FleetPolicy | None:
         """The policy that OPA has fetched, unless it was seen already or is refused here; notes
