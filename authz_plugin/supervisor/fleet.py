@@ -45,7 +45,7 @@ _RETRY: Final = 10.0
 _SILENCE: Final = 60.0
 """Seconds that OPA may not say its status before that is a fault."""
 
-_UPLOADS: Final = Path(__file__).parents[1] / "uploads/uploads.rego"
+UPLOADS: Final = Path(__file__).parents[1] / "uploads/uploads.rego"
 """The rules that OPA uploads decisions by."""
 
 _UPLOAD_LIMIT: Final = 1 << 19
@@ -236,9 +236,9 @@ class FleetPolicies:
         self._generation += 1
         previous, home = self._client, self._folder / f"opa-{self._generation}"
         try:
-            files, key = _files(self._fleet), self._fleet.key.read_bytes()
+            files, key = opa_files(self._fleet), self._fleet.key.read_bytes()
             home.mkdir()
-            policy = None if self._uploads is None else _UPLOADS
+            policy = None if self._uploads is None else UPLOADS
             self._client = bundle_client.start(
                 self._opa, home, opa_configuration(self._fleet, key), files, policy
             )
@@ -293,7 +293,10 @@ class FleetPolicies:
     def _files_changed(self) -> bool:
         """Whether a key, a token or a certificate was replaced; OPA is then started again."""
         try:
-            return (_files(self._fleet), self._fleet.key.read_bytes()) != (self._files, self._key)
+            return (opa_files(self._fleet), self._fleet.key.read_bytes()) != (
+                self._files,
+                self._key,
+            )
         except OSError:
             return False  # it is being replaced, or OPA goes on with what it has
 
@@ -434,8 +437,8 @@ def _described(policy: FleetPolicy) -> dict[str, Any]:
 
 
 def opa_configuration(fleet: Fleet, key: bytes) -> dict[str, Any]:
-    """The configuration of the OPA that fetches; files are named as ``_files`` names them. ``key``
-    is the content of the public key's file."""
+    """The configuration of the OPA that fetches; files are named as ``opa_files`` names them.
+    ``key`` is the content of the public key's file."""
     interval = fleet.interval
     delays = {"min_delay_seconds": (interval + 1) // 2, "max_delay_seconds": interval}
     service = _service(fleet, "")
@@ -515,7 +518,7 @@ def _s3_credentials(fleet: Fleet) -> dict[str, Any]:
     return {"s3_signing": {"profile_credentials": profile}}
 
 
-def _files(fleet: Fleet) -> dict[str, bytes]:
+def opa_files(fleet: Fleet) -> dict[str, bytes]:
     """The contents of the files that OPA needs, by their names in its folder; raises
     ``OSError``."""
     files = {**_access_files(fleet, ""), "credentials": fleet.credentials}

@@ -25,6 +25,9 @@ from ruamel.yaml import YAML
 
 from authz_plugin import fleet_policy
 from authz_plugin.engine import binary
+from authz_plugin.errors import SetupError
+from authz_plugin.tools.bundle_archive import Access
+from authz_plugin.tools.bundle_archive import push as push_file
 from tests.harness.bundle_services import (
     WebServer,
     running_nginx,
@@ -281,6 +284,8 @@ def test_a_registry_hands_out_policies_too(
     tmp_path: Path, site: Site, registry: str, registry_push: tuple[str, str]
 ) -> None:
     pushed = site.build(*registry_push)["pushed"]
+    with pytest.raises(SetupError, match="a registry without TLS needs --plain-http"):
+        push_file(site.built, registry_push[0].removeprefix("--push="), Access())
     assert re.fullmatch(rf"{registry}/docker-policy:build@sha256:[0-9a-f]{{64}}", pushed)
     with Host(tmp_path / "host", site.registry_fleet(registry)).running() as plugin:
         assert (allows(plugin, LIST), allows(plugin, LIST_VOLUMES)) == (True, False)
