@@ -247,7 +247,7 @@ def running_web_server(store: Store, folder: Path) -> Iterator[str]:
         "/etc/opa-authz-store/server.pem": str(certificate),
         "/etc/opa-authz-store/server-key.pem": str(key),
         "/etc/opa-authz-store/ca.pem": str(store.authority.ca),
-        "/usr/local/lib/opa-authz-store/take-upload": str(program),
+        "/opt/opa-authz/take-upload": str(program),
     }.items():
         assert shipped in text, shipped
         text = text.replace(shipped, here)
