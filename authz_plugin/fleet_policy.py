@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from authz_plugin import __version__
+from authz_plugin import __version__, renamed
 from authz_plugin.errors import PolicyError, SetupError
 from authz_plugin.hostpaths import check_private
 from authz_plugin.settings import KeyOrigins, Settings
@@ -190,12 +190,25 @@ def keep(policy: FleetPolicy, folder: Path, key: bytes) -> Path:
 
 
 def with_fleet_policy(settings: Settings, policy: FleetPolicy, rules: Path) -> Settings:
-    """The settings of a host with the policy of the fleet, whose rules are in a folder."""
+    """The settings of a host with the policy of the fleet, whose rules are in a folder.
+
+    An older version may have built it: its old names are replaced by the present ones, and
+    ``warnings`` has a text for each. Raises ``SettingsError`` if both names of a key are given.
+    """
+    place = f"the bundle of revision {policy.revision}"
+    origins = KeyOrigins(place)
+    configuration, warnings = renamed.accept_settings(policy.configuration, origins)
+    in_rules = (
+        warning
+        for name, text in sorted(policy.rules.items())
+        for warning in renamed.in_rego(f"{place}: {name}", text)
+    )
     return replace(
         settings,
-        policy=policy.configuration,
+        policy=configuration,
         policies=rules if policy.rules else None,
-        origins=KeyOrigins(f"the bundle of revision {policy.revision}"),
+        origins=origins,
+        warnings=(*warnings, *in_rules),
     )
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
 
-from authz_plugin import policy, renamed, settings
+from authz_plugin import fleet_policy, policy, renamed, settings
 from authz_plugin.cli import cli
 from authz_plugin.decision import read_decision
 from authz_plugin.engine import binary
 from authz_plugin.errors import EngineError, PolicyError, SettingsError
+from authz_plugin.fleet_policy import FleetPolicy
 from authz_plugin.hostpaths import UnseenHostPaths
 from authz_plugin.journal.chain import Link, Position, forge
 from authz_plugin.journal.recording import read_recordings, recorded, restored
@@ -269,6 +272,52 @@ def _audit_line(rule: str) -> bytes:
         "method": "POST", "resource": None, "rules": [rule], "warnings": [],
     }  # fmt: skip
     return forge(document, Position(0, "0" * 64))[0]
+
+
+def _built(text: str, **rules: str) -> FleetPolicy:
+    """The policy of a fleet as a version that knew the old names has built it."""
+    configuration = json.loads(json.dumps(YAML(typ="safe").load(text), default=str))
+    files = {f"{name}.rego": rego for name, rego in rules.items()}
+    return FleetPolicy("4f1c", datetime.now(UTC), configuration, files, made_by="0.0.9")
+
+
+def test_old_names_in_the_bundle_of_a_fleet_are_the_new_ones(tmp_path: Path) -> None:
+    local = load(tmp_path / "config.yaml", OLD)
+
+    found = fleet_policy.with_fleet_policy(local, _built(OLD, own=CUSTOM), tmp_path)
+
+    assert found.policy == local.policy
+    policy.configuration(found, UnseenHostPaths())
+    place = "the bundle of revision 4f1c: "
+    assert len(found.warnings) == len(local.warnings) + 4
+    assert all(warning.startswith(place) for warning in found.warnings)
+    assert f"{place}walls is now called hardening; the old name is accepted until 0.3" in (
+        found.warnings
+    )
+    assert any(f"{place}own.rego:6: input.walls" in warning for warning in found.warnings)
+
+
+def test_the_bundle_of_a_fleet_with_both_names_is_refused(tmp_path: Path) -> None:
+    local = load(tmp_path / "config.yaml", "mode: warn\n")
+    with pytest.raises(SettingsError, match="bundle of revision 4f1c: walls: is the old name of"):
+        fleet_policy.with_fleet_policy(local, _built("walls: {}\nhardening: {}\n"), tmp_path)
+
+
+def test_commands_print_the_warning_for_the_policy_that_a_host_has_kept(tmp_path: Path) -> None:
+    key = tmp_path / "site.pub.pem"
+    key.write_bytes(b"a key")
+    fleet_policy.keep(_built("walls: {healthcheck: true}\n"), tmp_path / "kept", b"a key")
+    fleet = {"url": "http://127.0.0.1:1", "bundle": "b", "key": str(key)}
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps({"fleet": {**fleet, "folder": str(tmp_path / "kept")}}))
+
+    result = run("exceptions", "--config", str(file))
+
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "opa-authz: the bundle of revision 4f1c: walls is now called hardening; "
+        "the old name is accepted until 0.3\n"
+    )
 
 
 def test_serve_logs_the_warning_at_start_and_at_each_reload(tmp_path: Path) -> None:

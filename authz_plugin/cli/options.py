@@ -79,7 +79,10 @@ def load_settings(
             f"{loaded.fleet.folder} has no policy: start the plugin, which fetches it from "
             f"{loaded.fleet.url}"
         )
-    return fleet_policy.with_fleet_policy(loaded, *kept)
+    found = fleet_policy.with_fleet_policy(loaded, *kept)
+    for text in found.warnings:
+        (warn or warn_on_stderr)(text)
+    return found
 
 
 def load_local_settings(

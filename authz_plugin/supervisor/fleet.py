@@ -45,7 +45,7 @@ _RETRY: Final = 10.0
 _SILENCE: Final = 60.0
 """Seconds that OPA may not say its status before that is a fault."""
 
-_UPLOADS: Final = Path(__file__).parents[1] / "uploads/uploads.rego"
+UPLOADS: Final = Path(__file__).parents[1] / "uploads/uploads.rego"
 """The rules that OPA uploads decisions by."""
 
 _UPLOAD_LIMIT: Final = 1 << 19
@@ -102,7 +102,6 @@ class FleetPolicies:
         self._folder, self._lock = open_runtime_folder()
         self._client: BundleClient | None = None
         self._uploads = DecisionUploads(fleet.spool_folder) if fleet.decisions else None
-        self._upload_fault = ""
         self._generation = 0
         self._files: dict[str, bytes] = {}
         self._policy: FleetPolicy | None = None
@@ -116,7 +115,7 @@ class FleetPolicies:
         self._key = b""
         self._kept = False
         self._next_keeping = 0.0
-        self._fault = ""
+        self._faults = {"up": "", "uploads_up": ""}
         self._answered = time.monotonic()
         self._next = 0.0
         self._delay = _FIRST_DELAY
@@ -161,7 +160,7 @@ class FleetPolicies:
             self._note(**_described(self._policy), kept=True)
             return
         end = time.monotonic() + _FIRST_WAIT
-        while not (self._policy or self._seen or self._fault) and time.monotonic() < end:
+        while not (self._policy or self._seen or self._faults["up"]) and time.monotonic() < end:
             time.sleep(0.1)
             policy = self._newer(time.monotonic())
             if policy is not None:
@@ -174,10 +173,14 @@ class FleetPolicies:
         return self._policy is not None
 
     def applied(self, settings: Settings) -> Settings:
-        """The settings with the policy of the fleet; raises ``SetupError`` if there is none."""
+        """The settings with the policy of the fleet; says each old name in it. Raises
+        ``SetupError`` if there is none."""
         if self._policy is None:
             raise SetupError("no policy was fetched yet")
-        return fleet_policy.with_fleet_policy(settings, self._policy, self._rules)
+        found = fleet_policy.with_fleet_policy(settings, self._policy, self._rules)
+        for warning in found.warnings:
+            self._say(warning)
+        return found
 
     def in_force(self) -> None:
         """Keep the policy that the plugin has started with."""
@@ -233,9 +236,9 @@ class FleetPolicies:
         self._generation += 1
         previous, home = self._client, self._folder / f"opa-{self._generation}"
         try:
-            files, key = _files(self._fleet), self._fleet.key.read_bytes()
+            files, key = opa_files(self._fleet), self._fleet.key.read_bytes()
             home.mkdir()
-            policy = None if self._uploads is None else _UPLOADS
+            policy = None if self._uploads is None else UPLOADS
             self._client = bundle_client.start(
                 self._opa, home, opa_configuration(self._fleet, key), files, policy
             )
@@ -268,16 +271,6 @@ class FleetPolicies:
             unreadable=self._uploads.lost,
         )
 
-    def _tell_upload_fault(self, fault: str) -> None:
-        if fault != self._upload_fault:
-            self._say(
-                f"decisions are not uploaded to {_receiver(self._fleet).url}: {fault}"
-                if fault
-                else f"{_receiver(self._fleet).url} takes decisions again"
-            )
-        self._upload_fault = fault
-        self._note(uploads_up=not fault)
-
     def _start_again(self, now: float) -> None:
         try:
             self._start_client()
@@ -300,19 +293,33 @@ class FleetPolicies:
     def _files_changed(self) -> bool:
         """Whether a key, a token or a certificate was replaced; OPA is then started again."""
         try:
-            return (_files(self._fleet), self._fleet.key.read_bytes()) != (self._files, self._key)
+            return (opa_files(self._fleet), self._fleet.key.read_bytes()) != (
+                self._files,
+                self._key,
+            )
         except OSError:
             return False  # it is being replaced, or OPA goes on with what it has
 
     def _tell_fault(self, fault: str) -> None:
-        if fault != self._fault:
-            self._say(
-                f"the policy cannot be fetched from {self._fleet.url}: {fault}"
-                if fault
-                else f"{self._fleet.url} answers again"
-            )
-        self._fault = fault
-        self._note(up=not fault)
+        url = self._fleet.url
+        lasting = f"the policy cannot be fetched from {url}"
+        self._tell("up", fault, lasting, f"{url} answers again")
+
+    def _tell_upload_fault(self, fault: str) -> None:
+        url = _receiver(self._fleet).url
+        lasting = f"decisions are not uploaded to {url}"
+        self._tell("uploads_up", fault, lasting, f"{url} takes decisions again")
+
+    def _tell(self, fact: str, fault: str, lasting: str, over: str) -> None:
+        """Note whether there is a fault, and say it if it changed; it is empty if there is none.
+
+        ``fact`` is what metrics are told; it is true without a fault. ``lasting`` is what does not
+        work because of the fault, ``over`` is said when it has ended.
+        """
+        if fault != self._faults[fact]:
+            self._say(f"{lasting}: {fault}" if fault else over)
+        self._faults[fact] = fault
+        self._note(**{fact: not fault})
 
     def _newer(self, now: float) -> FleetPolicy | None:
         """The policy that OPA has fetched, unless it was seen already or is refused here; notes
@@ -430,8 +437,8 @@ def _described(policy: FleetPolicy) -> dict[str, Any]:
 
 
 def opa_configuration(fleet: Fleet, key: bytes) -> dict[str, Any]:
-    """The configuration of the OPA that fetches; files are named as ``_files`` names them. ``key``
-    is the content of the public key's file."""
+    """The configuration of the OPA that fetches; files are named as ``opa_files`` names them.
+    ``key`` is the content of the public key's file."""
     interval = fleet.interval
     delays = {"min_delay_seconds": (interval + 1) // 2, "max_delay_seconds": interval}
     service = _service(fleet, "")
@@ -511,7 +518,7 @@ def _s3_credentials(fleet: Fleet) -> dict[str, Any]:
     return {"s3_signing": {"profile_credentials": profile}}
 
 
-def _files(fleet: Fleet) -> dict[str, bytes]:
+def opa_files(fleet: Fleet) -> dict[str, bytes]:
     """The contents of the files that OPA needs, by their names in its folder; raises
     ``OSError``."""
     files = {**_access_files(fleet, ""), "credentials": fleet.credentials}

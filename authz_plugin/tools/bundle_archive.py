@@ -20,6 +20,9 @@ from authz_plugin.fleet_policy import FleetPolicy
 
 _LIMIT: Final = 60.0
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
+_NO_TLS: Final = "WRONG_VERSION_NUMBER"
+"""What OpenSSL says if the other side does not speak TLS."""
+
 _CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 
 
@@ -152,6 +155,7 @@ def _push_to_registry(file: Path, reference: str, access: Access) -> str:
                 quiet=True,
             )
         except (requests.RequestException, ValueError, OSError) as error:
-            raise SetupError(f"{reference} cannot be pushed: {error}") from error
+            advice = " (a registry without TLS needs --plain-http)" if _NO_TLS in str(error) else ""
+            raise SetupError(f"{reference} cannot be pushed: {error}{advice}") from error
     digest = answer.headers.get("Docker-Content-Digest", "")
     return f"{reference}@{digest}" if digest else reference

@@ -87,6 +87,12 @@ BEGIN
     END IF;
 END $$;
 
+-- JSON without the character NUL, which PostgreSQL's texts cannot have.
+CREATE OR REPLACE FUNCTION opa_authz.without_nul(line text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = opa_authz, pg_temp AS $$
+    SELECT regexp_replace(line, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g')
+$$;
+
 -- Take one line of a host, in UTF-8. A line that is there already changes nothing. What is no record is
 -- kept in opa_authz.refused; an error is raised only if the line should be tried again (a full disk).
 CREATE OR REPLACE FUNCTION opa_authz.take(host text, line text) RETURNS void
@@ -95,8 +101,7 @@ DECLARE
     fields jsonb;
     moment timestamptz;
 BEGIN
-    -- PostgreSQL has no texts with NUL.
-    fields := regexp_replace(line, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g');
+    fields := without_nul(line);
     moment := fields ->> 'timestamp';
     IF fields ->> 'source' IS DISTINCT FROM 'opa-authz' OR moment IS NULL THEN
         RAISE data_exception USING MESSAGE = 'not a line of an audit file';
@@ -137,8 +142,22 @@ $$;
 -- and the line of an audit file on the same decision or outcome are one row, if the host is the same.
 CREATE OR REPLACE FUNCTION opa_authz.take_event(host text, event text) RETURNS void
 LANGUAGE sql SET search_path = opa_authz, pg_temp AS $$
-    SELECT take(host, event::jsonb ->> 'input')
+    SELECT take(host, coalesce(without_nul(event)::jsonb ->> 'input', event))
 $$;
+
+-- Take what an OPA has uploaded, an array of events. What is none is kept in opa_authz.refused, so that OPA
+-- does not send it again for ever.
+CREATE OR REPLACE FUNCTION opa_authz.take_upload(host text, events text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = opa_authz, pg_temp AS $$
+BEGIN
+    PERFORM take(host, coalesce(event ->> 'input', event::text))
+    FROM jsonb_array_elements(without_nul(events)::jsonb) AS event;
+EXCEPTION
+    WHEN data_exception OR program_limit_exceeded THEN
+        INSERT INTO refused (id, host, reason, line)
+        VALUES (encode(sha256(convert_to(host || ' ' || events, 'UTF8')), 'hex'), host, SQLERRM, events)
+        ON CONFLICT DO NOTHING;
+END $$;
 
 -- Where a collector inserts lines, as bytes in LATIN1. The host is the one in the client's certificate;
 -- only a collector on the database's own host, which has none, says which it is.
@@ -181,18 +200,22 @@ BEGIN
     RETURN dropped;
 END $$;
 
--- The collector may only add lines, an auditor may only read them.
+-- The collector and the web server may only add lines, an auditor may only read them.
 DO $$
 BEGIN
     IF to_regrole('opa_authz_writer') IS NULL THEN
         CREATE ROLE opa_authz_writer LOGIN;
+    END IF;
+    IF to_regrole('opa_authz_receiver') IS NULL THEN
+        CREATE ROLE opa_authz_receiver LOGIN;
     END IF;
     IF to_regrole('opa_authz_auditor') IS NULL THEN
         CREATE ROLE opa_authz_auditor LOGIN;
     END IF;
 END $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA opa_authz FROM PUBLIC;
-GRANT USAGE ON SCHEMA opa_authz TO opa_authz_writer, opa_authz_auditor;
+GRANT USAGE ON SCHEMA opa_authz TO opa_authz_writer, opa_authz_receiver, opa_authz_auditor;
+GRANT EXECUTE ON FUNCTION opa_authz.take_upload TO opa_authz_receiver;
 GRANT INSERT ON opa_authz.inbox TO opa_authz_writer;
 ALTER ROLE opa_authz_writer SET search_path = opa_authz;
 GRANT SELECT ON opa_authz.record, opa_authz.refused, opa_authz.decision, opa_authz.outcome

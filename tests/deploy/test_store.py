@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,12 +14,17 @@ from typing import Any, Final
 
 import orjson
 import pytest
+import requests
 
 from authz_plugin.journal import chain
 from authz_plugin.journal.audit import AuditFile, AuditOptions
+from tests.fleet.test_fleet import Host
 from tests.harness.certificates import Authority
+from tests.harness.log_receiver import running_receiver
 from tests.harness.plugin import Connection, Plugin, running_plugin, wait_for
-from tests.harness.store import Collector, Store, running_store
+from tests.harness.site import VOLUMES as CLOSED
+from tests.harness.site import Site as FleetSite
+from tests.harness.store import Collector, Store, running_store, running_web_server
 from tests.journal.records import NO, create, record
 
 CONTAINER: Final = "4f1c2b9e8d3a" + "0" * 52
@@ -319,6 +325,79 @@ def test_an_event_of_opas_decision_log_is_the_same_row_as_the_line_of_the_audit_
         site.store.psql(f"SELECT opa_authz.{function}('web-3', $${text}$$)")
     rows = site.store.psql("SELECT id, seq FROM opa_authz.record WHERE host = 'web-3'")
     assert rows == [{"id": document["decision_id"], "seq": "7"}]
+
+
+@pytest.fixture(scope="module")
+def web_server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the web server in front of the store."""
+    with running_web_server(site.store, tmp_path_factory.mktemp("web")) as url:
+        yield url
+
+
+def test_what_the_opa_of_a_host_uploads_is_there_once_also_after_the_database_was_away(
+    site: Site, web_server: str, tmp_path: Path
+) -> None:
+    made, (certificate, key) = FleetSite(tmp_path / "fleet"), site.store.authority.issue("web-4")
+    made.write(CLOSED)
+    made.build()
+    receiver = {"url": web_server, "ca": str(site.store.authority.ca)}
+    access = {"certificate": str(certificate), "client_key": str(key)}
+    with running_receiver() as service:
+        service.bundle = made.built.read_bytes()
+        fleet = {"url": service.url, "bundle": "b", "key": str(made.public_key), "decisions": True}
+        fleet["receiver"] = {**receiver, **access}
+        host = Host(tmp_path / "host", fleet, {"log": {"level": "debug"}})
+        with host.running() as plugin:
+            _ask(plugin, "GET", "/containers/json", user="dora", status=200)
+            wait_for(lambda: len(_stored(site, "web-4")) == 2, "decision and outcome", 30)
+            site.store.stop()
+            for _ in range(5):
+                _ask(plugin, "GET", "/volumes", user="dora")
+            wait_for(lambda: "decisions are not uploaded" in plugin.log, "the fault", 30)
+            site.store.start()
+            wait_for(lambda: len(_stored(site, "web-4")) == 7, "the other decisions", 60)
+            records = {(record["decision_id"], record["event"]) for record in plugin.records()}
+    assert sorted(_stored(site, "web-4")) == sorted(records)
+    assert [row["who"] for row in site.store.query("denied") if row["host"] == "web-4"] == [
+        "dora"
+    ] * 5
+
+
+def _stored(site: Site, host: str) -> list[tuple[str, str]]:
+    """The decisions and outcomes of a host that are in the store."""
+    rows = site.store.psql(f"SELECT id, event FROM opa_authz.record WHERE host = '{host}'")
+    return [(row["id"], row["event"]) for row in rows]
+
+
+def test_what_the_web_server_cannot_use_holds_up_nothing_and_nobody_else_is_answered(
+    site: Site, web_server: str
+) -> None:
+    pair, authority = site.store.authority.issue("web-5"), str(site.store.authority.ca)
+    sound = replace(record(), resource="a\x00b").to_document()
+
+    def posted(body: bytes, path: str = "/logs", method: str = "POST") -> int:
+        return requests.request(
+            method,
+            f"{web_server}{path}",
+            data=gzip.compress(body),
+            headers={"Content-Encoding": "gzip"},
+            verify=authority,
+            cert=(str(pair[0]), str(pair[1])),
+            timeout=30,
+        ).status_code
+
+    assert posted(b'{"not": "an array"}') == 204
+    assert posted(orjson.dumps([3, {"input": sound}])) == 204
+    assert _stored(site, "web-5") == [(sound["decision_id"], sound["event"])]
+    assert [row["what"].partition(":")[0] for row in site.store.query("gaps")] == ["refused"] * 2
+    site.store.psql("DELETE FROM opa_authz.refused")
+    assert (posted(b"[]", method="GET"), posted(b"[]", "/other"), posted(b"[]", "/")) == (403,) * 3
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.post(f"{web_server}/logs", data=b"[]", verify=authority, timeout=30)
+    for statement in ("TABLE opa_authz.record", "SELECT opa_authz.take('web-1', '{}')"):
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            site.store.psql(f"SET ROLE opa_authz_receiver; {statement}")
+        assert "permission denied" in refused.value.stderr
 
 
 def test_a_host_cannot_write_as_another_one_nor_read_nor_change(site: Site) -> None:

@@ -61,11 +61,6 @@ def service(authority: Authority) -> Iterator[TlsService]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path / "site")
-
-
-@pytest.fixture
 def host(tmp_path: Path, site: Site, authority: Authority, service: TlsService) -> Host:
     token = tmp_path / "token"
     token.write_text(TOKEN)
@@ -320,6 +315,20 @@ def test_a_signed_bundle_of_something_else_is_told(
     service.answer = answer_with("200 OK", signed(site, {"about": "x"}, roots="site/other"))
     fetching.says("has no policy of a fleet")
     assert fetching.taken == ["bundle1"]
+
+
+def test_a_bundle_that_an_older_version_built_is_taken_with_a_warning_for_each_old_name(
+    fetch: Callable[[], Fetching], service: TlsService, site: Site
+) -> None:
+    bundles, old = Bundles(site), {"walls": {"healthcheck": True}}
+    service.answer = answer_with("200 OK", bundles.next(CLOSED, configuration=old))
+    fetching = fetch()
+    assert fetching.taken == ["bundle1"]
+    [said] = fetching.said
+    assert said.startswith("the bundle of revision bundle1: walls is now called hardening")
+    service.answer = answer_with("200 OK", bundles.next(CLOSED, configuration=old))
+    fetching.says("the bundle of revision bundle2: walls is now called hardening")
+    assert fetching.taken == ["bundle1", "bundle2"]
 
 
 def test_the_fetching_opa_may_use_little_memory_and_write_no_large_files(

@@ -25,6 +25,9 @@ from ruamel.yaml import YAML
 
 from authz_plugin import fleet_policy
 from authz_plugin.engine import binary
+from authz_plugin.errors import SetupError
+from authz_plugin.tools.bundle_archive import Access
+from authz_plugin.tools.bundle_archive import push as push_file
 from tests.harness.bundle_services import (
     WebServer,
     running_nginx,
@@ -33,7 +36,7 @@ from tests.harness.bundle_services import (
 )
 from tests.harness.plugin import Plugin, children, running_plugin, wait_for
 from tests.harness.prometheus import free_port
-from tests.harness.site import DENY_PINGS, OPEN_VOLUMES, VOLUMES, Site, run
+from tests.harness.site import DENY_PINGS, OPEN_VOLUMES, Site, run
 
 REQUEST = "/AuthZPlugin.AuthZReq"
 LIST = {"RequestMethod": "GET", "RequestUri": "/v1.44/containers/json"}
@@ -79,13 +82,6 @@ def fetching_opa(plugin: Plugin) -> int:
     wait_for(lambda: children(plugin.process.pid, "opa"), "OPA to be there")
     [pid] = children(plugin.process.pid, "opa")
     return pid
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path / "site")
-    made.write(VOLUMES)
-    return made
 
 
 @pytest.fixture
@@ -284,30 +280,22 @@ def test_a_bundle_for_another_purpose_is_told(site: Site, host: Host, nginx: Web
         says(plugin, "has no policy of a fleet")
 
 
-def test_a_registry_hands_out_policies_too(tmp_path: Path, site: Site) -> None:
-    with running_registry(tmp_path / "registry") as registry:
-        push = (f"--push=oci://{registry}/docker-policy:build", "--plain-http")
-        pushed = site.build(*push)["pushed"]
-        assert re.fullmatch(rf"{registry}/docker-policy:build@sha256:[0-9a-f]{{64}}", pushed)
-        host = Host(
-            tmp_path / "host",
-            {
-                "url": f"http://{registry}",
-                "type": "oci",
-                "bundle": f"{registry}/docker-policy:{{group}}",
-                "labels": {"group": "build"},
-                "key": str(site.public_key),
-            },
-        )
-        with host.running() as plugin:
-            assert (allows(plugin, LIST), allows(plugin, LIST_VOLUMES)) == (True, False)
-            site.write(OPEN_VOLUMES)
-            for number in range(1, 4):
-                revision = site.build(*push, f"--at-least=0.0.{number}")["policy_revision"]
-                says(plugin, f"from the bundle of revision {revision}", times=number)
-            assert allows(plugin, LIST_VOLUMES)
-            fetched = Path(f"/proc/{fetching_opa(plugin)}/cwd/fetched/oci/blobs/sha256")
-            wait_for(lambda: len(list(fetched.iterdir())) <= 6, "old bundles to be removed")
+def test_a_registry_hands_out_policies_too(
+    tmp_path: Path, site: Site, registry: str, registry_push: tuple[str, str]
+) -> None:
+    pushed = site.build(*registry_push)["pushed"]
+    with pytest.raises(SetupError, match="a registry without TLS needs --plain-http"):
+        push_file(site.built, registry_push[0].removeprefix("--push="), Access())
+    assert re.fullmatch(rf"{registry}/docker-policy:build@sha256:[0-9a-f]{{64}}", pushed)
+    with Host(tmp_path / "host", site.registry_fleet(registry)).running() as plugin:
+        assert (allows(plugin, LIST), allows(plugin, LIST_VOLUMES)) == (True, False)
+        site.write(OPEN_VOLUMES)
+        for number in range(1, 4):
+            revision = site.build(*registry_push, f"--at-least=0.0.{number}")["policy_revision"]
+            says(plugin, f"from the bundle of revision {revision}", times=number)
+        assert allows(plugin, LIST_VOLUMES)
+        fetched = Path(f"/proc/{fetching_opa(plugin)}/cwd/fetched/oci/blobs/sha256")
+        wait_for(lambda: len(list(fetched.iterdir())) <= 6, "old bundles to be removed")
 
 
 def test_an_s3_compatible_store_hands_out_policies_to_those_who_may_read_it(

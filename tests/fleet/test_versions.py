@@ -15,7 +15,6 @@ import pytest
 from authz_plugin import __version__
 from tests.faults.messages import create
 from tests.fleet.test_fleet import LIST_VOLUMES, Host, allows, says
-from tests.harness.bundle_services import running_registry
 from tests.harness.plugin import Plugin
 from tests.harness.site import OPEN_VOLUMES, VOLUMES, Site
 from tests.test_add_rule import copy_with_a_rule
@@ -37,38 +36,16 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    with running_registry(tmp_path / "registry") as address:
-        yield address
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path / "site")
-
-
-@pytest.fixture
-def push(registry: str) -> tuple[str, str]:
-    return f"--push=oci://{registry}/policy:all", "--plain-http"
-
-
-@pytest.fixture
 def plugins(
-    tmp_path: Path, site: Site, registry: str, push: tuple[str, str], newer: dict[str, str]
+    tmp_path: Path, site: Site, registry: str, registry_push: tuple[str, str], newer: dict[str, str]
 ) -> Iterator[tuple[Plugin, Plugin]]:
     """The plugin of this version and the newer one, with a policy that this version has built."""
-    site.write(VOLUMES)
-    site.build(*push)
+    site.build(*registry_push)
     with ExitStack() as cleanup:
 
         def started(name: str, environment: dict[str, str]) -> Plugin:
-            fleet = {
-                "url": f"http://{registry}",
-                "type": "oci",
-                "bundle": f"{registry}/policy:all",
-                "key": str(site.public_key),
-            }
-            return cleanup.enter_context(Host(tmp_path / name, fleet).running(**environment))
+            host = Host(tmp_path / name, site.registry_fleet(registry))
+            return cleanup.enter_context(host.running(**environment))
 
         yield started("this", {}), started("newer", newer)
 
@@ -78,7 +55,10 @@ def named(hostname: str) -> dict[str, str]:
 
 
 def test_a_bundle_serves_every_version_that_knows_what_is_in_it(
-    site: Site, push: tuple[str, str], plugins: tuple[Plugin, Plugin], newer: dict[str, str]
+    site: Site,
+    registry_push: tuple[str, str],
+    plugins: tuple[Plugin, Plugin],
+    newer: dict[str, str],
 ) -> None:
     this, other = plugins
     assert f'"version":"{__version__}"' in this.log
@@ -88,13 +68,13 @@ def test_a_bundle_serves_every_version_that_knows_what_is_in_it(
 
     site.environment = newer
     site.write(OPEN_VOLUMES)
-    built = site.build(*push)["policy_revision"]
+    built = site.build(*registry_push)["policy_revision"]
     for plugin in plugins:
         says(plugin, f"from the bundle of revision {built}")
     assert [allows(plugin, LIST_VOLUMES) for plugin in plugins] == [True, True]
 
     site.write(VOLUMES, rest=NEW_KEY)
-    built = site.build(*push)["policy_revision"]
+    built = site.build(*registry_push)["policy_revision"]
     says(other, f"from the bundle of revision {built}")
     assert (allows(other, LIST_VOLUMES), allows(other, named("mail"))) == (False, True)
     says(this, "the fetched policy is refused")
@@ -104,13 +84,13 @@ def test_a_bundle_serves_every_version_that_knows_what_is_in_it(
     assert allows(this, LIST_VOLUMES), "the policy before stays"
 
     site.write(VOLUMES)
-    built = site.build(*push, f"--at-least={NEWER}")["policy_revision"]
+    built = site.build(*registry_push, f"--at-least={NEWER}")["policy_revision"]
     says(other, f"from the bundle of revision {built}")
     says(this, f"the bundle needs opa-authz {NEWER}, and this is {__version__}: update it")
     assert allows(this, LIST_VOLUMES)
 
     site.environment = {}
-    built = site.build(*push)["policy_revision"]
+    built = site.build(*registry_push)["policy_revision"]
     for plugin in plugins:
         says(plugin, f"from the bundle of revision {built}")
     assert [allows(plugin, LIST_VOLUMES) for plugin in plugins] == [False, False]

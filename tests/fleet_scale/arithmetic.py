@@ -52,6 +52,12 @@ class Polling:
         they poll independently of each other."""
         return self.seconds_until(probability ** (1 / hosts))
 
+    def share_with(self, rate: float) -> float:
+        """The share of delays in which something happens that comes ``rate`` times a second, at
+        times that are independent of each other."""
+        spread = rate * (self.most - self.least)
+        return 1 - (math.exp(-rate * self.least) - math.exp(-rate * self.most)) / spread
+
     def simulated(self, hosts: int, seed: int) -> list[float]:
         """For each host, the seconds between a push and its next poll, drawn and sorted.
 
@@ -103,6 +109,61 @@ def load(hosts: int, polling: Polling, cost: Cost) -> Load:
         bytes_of_a_push=hosts * cost.changed_sent,
         processors=polls * cost.processor,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Uploading:
+    """What the uploads of hosts are in a second: requests, bytes that are sent to the receiver, and
+    processor time of the receiver in seconds."""
+
+    requests: float
+    sent: float
+    processor: float
+
+    def times(self, hosts: int) -> Uploading:
+        """The same of many hosts."""
+        return Uploading(self.requests * hosts, self.sent * hosts, self.processor * hosts)
+
+    @property
+    def bytes_a_day(self) -> float:
+        return self.sent * _DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The rounds of uploads and the polls of hosts that make ``rate`` decisions a second each.
+
+    A round sends decisions if there were any. With ``has_status``, OPA sends its status after each
+    poll and after each round.
+    """
+
+    polling: Polling
+    rate: float
+    has_status: bool
+
+    def uploads(self, hosts: int) -> float:
+        """The uploads of decisions in a second."""
+        return hosts * self.polling.share_with(self.rate) / self.polling.mean
+
+    def reports(self, hosts: int) -> float:
+        """The uploads of status in a second."""
+        return 2 * hosts / self.polling.mean if self.has_status else 0.0
+
+    def simulated(self, hosts: int, seconds: int, seed: int) -> list[int]:
+        """The uploads of both kinds in each second, drawn; the hosts have worked for a while."""
+        draw = random.Random(seed)
+        warm = 20 * self.polling.mean
+        found = [0] * seconds
+        for _ in range(hosts):
+            for is_round in (True, False):
+                now = draw.uniform(0, self.polling.mean)
+                while now < warm + seconds:
+                    delay = draw.uniform(self.polling.least, self.polling.most)
+                    now += delay
+                    has_decisions = is_round and draw.random() > math.exp(-self.rate * delay)
+                    if warm <= now < warm + seconds:
+                        found[int(now - warm)] += has_decisions + self.has_status
+        return found
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

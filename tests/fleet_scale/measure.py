@@ -16,7 +16,7 @@ from authz_plugin import fleet_policy
 from authz_plugin.engine import binary, bundle_client
 from authz_plugin.engine.bundle_client import BundleClient
 from authz_plugin.settings import Fleet
-from authz_plugin.supervisor.fleet import opa_configuration
+from authz_plugin.supervisor.fleet import UPLOADS, opa_configuration, opa_files
 from authz_plugin.tools.bundle_archive import Access, push
 from tests.fleet_scale.arithmetic import Cost, Polling
 from tests.harness.bundle_services import running_nginx, running_registry
@@ -27,7 +27,7 @@ Service = Literal["nginx", "registry"]
 _ABOUT: Final = f"{fleet_policy.ROOT}/about"
 _LIMIT: Final = 120.0
 _LINES: Final[dict[Service, re.Pattern[str]]] = {
-    "nginx": re.compile(r'^"(GET) \S+ \S+" (\d+) \d+ sent=(\d+)$', re.MULTILINE),
+    "nginx": re.compile(r'^"(GET) \S+ \S+" (\d+) \d+ sent=(\d+) got=.*$', re.MULTILINE),
     "registry": re.compile(
         r'"(GET|HEAD) \S+ \S+" (\d+) (\d+) "" "Go-http-client/1.1"$', re.MULTILINE
     ),
@@ -65,7 +65,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
+class Running:
     """A service that runs, and its bundle: in the settings of hosts, and as a target of pushes."""
 
     fleet: Fleet
@@ -83,22 +83,22 @@ def measured(
     """
     site = Site(folder / "site")
     with ExitStack() as stack:
-        running = stack.enter_context(_service(folder, service, site, interval))
-        _push(site, running, VOLUMES)
-        clients = stack.enter_context(_hosts(folder, running.fleet, hosts))
-        _waits(clients, None)
+        running = stack.enter_context(running_service(folder, service, site, interval))
+        push_policy(site, running, VOLUMES)
+        clients = stack.enter_context(running_hosts(folder, running.fleet, hosts))
+        wait_for_bundle(clients, None)
         [server] = children(os.getpid(), _PROGRAMS[service])[:1]
         workers = [server, *children(server, _PROGRAMS[service])]
-        start, before, used = time.monotonic(), len(_requests(running, service)), _used(workers)
+        start, before, begun = time.monotonic(), len(_requests(running, service)), used(workers)
         time.sleep(seconds)
         quiet = _requests(running, service)[before:]
-        passed, used = time.monotonic() - start, _used(workers) - used
+        passed, processor = time.monotonic() - start, used(workers) - begun
         polls = sum(request.method == _BEGINS_POLL[service] for request in quiet)
         waits, changed = [], 0
         for number in range(pushes):
             old, before = clients[0].read(_ABOUT), len(_requests(running, service))
-            _push(site, running, VOLUMES if number % 2 else OPEN_VOLUMES)
-            waits.append(_waits(clients, old))
+            push_policy(site, running, VOLUMES if number % 2 else OPEN_VOLUMES)
+            waits.append(wait_for_bundle(clients, old))
             changed += sum(
                 request.sent
                 for request in _requests(running, service)[before:]
@@ -114,11 +114,11 @@ def measured(
                 requests=len(quiet) / polls,
                 sent=sum(request.sent for request in quiet) / polls,
                 changed_sent=changed / hosts / pushes,
-                processor=used / polls,
+                processor=processor / polls,
             ),
             bundle=site.built.stat().st_size,
             waits=waits,
-            megabytes=sum(map(_resident, workers)),
+            megabytes=sum(map(resident, workers)),
             host_megabytes=_resident_of_opas() / hosts,
         )
 
@@ -127,7 +127,7 @@ _PROGRAMS: Final[dict[Service, str]] = {"nginx": "nginx", "registry": "docker-re
 
 
 @contextmanager
-def _service(folder: Path, service: Service, site: Site, interval: int) -> Iterator[_Running]:
+def running_service(folder: Path, service: Service, site: Site, interval: int) -> Iterator[Running]:
     home = folder / service
     if service == "registry":
         with running_registry(home) as address:
@@ -136,7 +136,7 @@ def _service(folder: Path, service: Service, site: Site, interval: int) -> Itera
                 f"http://{address}", reference, site.public_key, type="oci", interval=interval
             )
             access = Access(plain_http=True)
-            yield _Running(fleet, f"oci://{reference}", access, home / "registry.log")
+            yield Running(fleet, f"oci://{reference}", access, home / "registry.log")
         return
     with running_nginx(home) as nginx:
         fleet = Fleet(
@@ -148,38 +148,34 @@ def _service(folder: Path, service: Service, site: Site, interval: int) -> Itera
             interval=interval,
         )
         access = Access(token_file=nginx.token_file, ca=nginx.ca)
-        yield _Running(fleet, f"{nginx.url}/build.tar.gz", access, home / "access.log")
+        yield Running(fleet, f"{nginx.url}/build.tar.gz", access, home / "access.log")
 
 
-def _push(site: Site, running: _Running, sections: str) -> None:
+def push_policy(site: Site, running: Running, sections: str) -> None:
     site.write(sections)
     site.build()
     push(site.built, running.target, running.access)
 
 
 @contextmanager
-def _hosts(folder: Path, fleet: Fleet, hosts: int) -> Iterator[list[BundleClient]]:
+def running_hosts(folder: Path, fleet: Fleet, hosts: int) -> Iterator[list[BundleClient]]:
     """OPAs that fetch, started one after the other as the plugin starts its own."""
     configuration = opa_configuration(fleet, fleet.key.read_bytes())
-    files = {
-        name: file.read_bytes()
-        for name, file in (("token", fleet.token_file), ("ca", fleet.ca))
-        if file is not None
-    }
-    opa = binary.find()
+    files, opa = opa_files(fleet), binary.find()
+    policy = UPLOADS if fleet.decisions else None
     clients: list[BundleClient] = []
     try:
         for number in range(hosts):
             home = folder / f"host-{number}"
             home.mkdir()
-            clients.append(bundle_client.start(opa, home, configuration, files))
+            clients.append(bundle_client.start(opa, home, configuration, files, policy))
         yield clients
     finally:
         for client in clients:
             client.stop()
 
 
-def _waits(clients: Sequence[BundleClient], old: Any) -> list[float]:
+def wait_for_bundle(clients: Sequence[BundleClient], old: Any) -> list[float]:
     """The seconds until each host has another bundle than ``old``, sorted."""
     start = time.monotonic()
     waiting, found = list(clients), []
@@ -202,7 +198,7 @@ class _Request(NamedTuple):
     sent: int
 
 
-def _requests(running: _Running, service: Service) -> list[_Request]:
+def _requests(running: Running, service: Service) -> list[_Request]:
     """The requests of hosts so far."""
     found = _LINES[service].findall(running.log.read_text())
     return [
@@ -211,7 +207,7 @@ def _requests(running: _Running, service: Service) -> list[_Request]:
     ]
 
 
-def _used(processes: Sequence[int]) -> float:
+def used(processes: Sequence[int]) -> float:
     """The processor time of processes so far, in seconds."""
     nanoseconds = sum(
         int(thread.read_text().split()[0])
@@ -221,7 +217,7 @@ def _used(processes: Sequence[int]) -> float:
     return nanoseconds / 1e9
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
     """The memory of a process that it shares with no other, and its part of the rest, in MB."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     [kilobytes] = re.findall(r"^Pss: +(\d+) kB$", text, re.MULTILINE)
@@ -229,4 +225,4 @@ def _resident(pid: int) -> float:
 
 
 def _resident_of_opas() -> float:
-    return sum(map(_resident, children(os.getpid(), "opa")))
+    return sum(map(resident, children(os.getpid(), "opa")))

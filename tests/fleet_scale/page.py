@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from authz_plugin.engine import binary
 from tests.fleet_scale.arithmetic import Polling, load, quantile
 from tests.fleet_scale.measure import Measured
+from tests.fleet_scale.uploads import MeasuredUploads
 
 _MANY: Final = (500, 10_000)
 _SHARES: Final = (0.5, 0.9, 0.99)
@@ -50,14 +51,37 @@ polls of each host.
 """
 
 _END: Final = """
-A longer `fleet.interval` lessens the load and delays a push in proportion. Uploads of decisions
-and status were not measured.
+A longer `fleet.interval` lessens the load and delays a push in proportion.
+"""
+
+_UPLOADS: Final = """
+## Uploads of decisions and status
+
+{hosts} hosts with `fleet.decisions`, without and with `fleet.status`, uploaded to an nginx (TLS and
+a token) that writes each body to a file. Decisions of a host in a second: {rate:g}; every tenth was
+a denial, all arrived once. A host uploads what it has after {least:g} to {most:g} seconds; OPA
+sends its status after each poll and each round of uploads.
+"""
+
+_UPLOADED: Final = """
+Bytes are those of the requests with their heads, without TLS. The busiest second is that of
+{seconds:.0f}; the simulation draws polls and rounds of each host.
+"""
+
+_UPLOADS_OF_MANY: Final = """
+Calculated for more hosts that decide as often, from the measurement:
+"""
+
+_STATUS: Final = """
+Bytes of decisions grow with the decisions, their requests hardly. The status is most of it, and
+[metrics](../reference/metrics.md) say the same of a host: on many hosts, leave `fleet.status` off.
 """
 
 
-def page(found: Sequence[Measured]) -> str:
-    """The page about measurements that differ in service and run alone."""
-    return "\n".join(_lines(found)) + "\n"
+def page(found: Sequence[Measured], uploads: Sequence[MeasuredUploads]) -> str:
+    """The page about measurements that differ in service and run alone, and about those of
+    uploads, which differ in ``has_status``."""
+    return "\n".join([*_lines(found), *_upload_lines(uploads)]) + "\n"
 
 
 def _lines(found: Sequence[Measured]) -> Iterator[str]:
@@ -137,6 +161,91 @@ def _lines(found: Sequence[Measured]) -> Iterator[str]:
         ),
     )
     yield _END.rstrip("\n")
+
+
+def _upload_lines(found: Sequence[MeasuredUploads]) -> Iterator[str]:
+    one = found[0]
+    polling = one.rounds.polling
+    yield _UPLOADS.format(hosts=one.hosts, rate=one.rate, least=polling.least, most=polling.most)
+    assert not any(m.lost or m.twice for m in found)
+    yield from _table(
+        ("", *map(_kind, found)),
+        ("decisions", *(f"{m.made:,}" for m in found)),
+        ("uploads of decisions a second: calculated, measured", *(_uploads(m) for m in found)),
+        (
+            "decisions of an upload",
+            *(f"{m.rate * m.hosts * m.seconds / m.uploads:.1f}" for m in found),
+        ),
+        ("bytes of a decision", *(f"{m.decision_bytes:,.0f}" for m in found)),
+        ("uploads of status a second: calculated, measured", *(_reports(m) for m in found)),
+        (
+            "bytes of an upload of status",
+            *(f"{m.report_bytes / m.reports:,.0f}" if m.reports else "" for m in found),
+        ),
+        (
+            "uploads in the busiest second: simulated, measured",
+            *(f"{max(_simulated(m, m.hosts))}, {m.busiest}" for m in found),
+        ),
+        ("KB a second", *(f"{m.uploading.times(m.hosts).sent / 1000:.0f}" for m in found)),
+        (
+            "processor time of an upload, ms",
+            *(f"{m.processor / (m.uploads + m.reports) * 1000:.2f}" for m in found),
+        ),
+        ("memory of the receiver, MB", *(f"{m.megabytes:.0f}" for m in found)),
+    )
+    yield _UPLOADED.format(seconds=one.seconds)
+    yield _UPLOADS_OF_MANY.strip() + "\n"
+    yield from _table(
+        ("", *(f"{hosts:,} hosts, {_kind(m)}" for hosts in _MANY for m in found)),
+        ("uploads a second", *_of_many(found, lambda m, hosts: f"{_requests(m, hosts):.0f}")),
+        (
+            "uploads in the busiest second, simulated",
+            *_of_many(found, lambda m, hosts: f"{max(_simulated(m, hosts))}"),
+        ),
+        (
+            "MB a second",
+            *_of_many(found, lambda m, hosts: f"{m.uploading.times(hosts).sent / 1e6:.2f}"),
+        ),
+        (
+            "GB a day",
+            *_of_many(found, lambda m, hosts: f"{m.uploading.times(hosts).bytes_a_day / 1e9:,.1f}"),
+        ),
+        (
+            "processors of the receiver",
+            *_of_many(found, lambda m, hosts: f"{m.uploading.times(hosts).processor:.2f}"),
+        ),
+    )
+    yield _STATUS.rstrip("\n")
+
+
+def _of_many(
+    found: Sequence[MeasuredUploads], told: Callable[[MeasuredUploads, int], str]
+) -> Iterator[str]:
+    for hosts in _MANY:
+        for measured in found:
+            yield told(measured, hosts)
+
+
+def _kind(measured: MeasuredUploads) -> str:
+    return "decisions and status" if measured.has_status else "decisions"
+
+
+def _uploads(measured: MeasuredUploads) -> str:
+    calculated = measured.rounds.uploads(measured.hosts)
+    return f"{calculated:.2f}, {measured.uploads / measured.seconds:.2f}"
+
+
+def _reports(measured: MeasuredUploads) -> str:
+    calculated = measured.rounds.reports(measured.hosts)
+    return f"{calculated:.2f}, {measured.reports / measured.seconds:.2f}" if calculated else ""
+
+
+def _requests(measured: MeasuredUploads, hosts: int) -> float:
+    return measured.rounds.uploads(hosts) + measured.rounds.reports(hosts)
+
+
+def _simulated(measured: MeasuredUploads, hosts: int) -> list[int]:
+    return measured.rounds.simulated(hosts, round(measured.seconds), seed=1)
 
 
 def _loads(found: Sequence[Measured], polling: Polling) -> Iterator[tuple[str, ...]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet_scale.arithmetic import Cost, Polling, load, quantile
+from tests.fleet_scale.arithmetic import Cost, Polling, Rounds, load, quantile
+from tests.fleet_scale.uploads import measured_uploads
 
 POLLING = Polling(15, 30)
 
@@ -45,6 +46,24 @@ def test_the_load_grows_with_the_hosts_alone() -> None:
     assert many.polls_a_second == pytest.approx(450 * one.polls_a_second)
 
 
+def test_of_rare_events_each_makes_an_upload_and_frequent_ones_share_one() -> None:
+    rare, frequent = (Rounds(POLLING, rate, has_status=False) for rate in (1e-6, 5))
+    assert rare.uploads(1000) == pytest.approx(1000 * 1e-6, rel=0.001)
+    assert frequent.uploads(1000) == pytest.approx(1000 / POLLING.mean)
+
+
+@pytest.mark.parametrize("has_status", [False, True])
+@pytest.mark.parametrize("rate", [0.01, 1])
+def test_simulated_hosts_upload_as_often_as_the_arithmetic_says(
+    rate: float, has_status: bool
+) -> None:
+    rounds = Rounds(POLLING, rate, has_status)
+    each = rounds.simulated(500, seconds=100, seed=17)
+    expected = rounds.uploads(500) + rounds.reports(500)
+    assert sum(each) / len(each) == pytest.approx(expected, rel=0.1)
+    assert expected < max(each) < expected + 6 * expected**0.5 * (1 + has_status)
+
+
 def test_five_real_hosts_poll_as_often_and_get_a_push_as_fast_as_the_arithmetic_says() -> None:
     options = "--service nginx --hosts 5 --interval 2 --seconds 6 --pushes 1 --runs 1 --json"
     done = subprocess.run(
@@ -60,3 +79,14 @@ def test_five_real_hosts_poll_as_often_and_get_a_push_as_fast_as_the_arithmetic_
     [waits] = found["waits"]
     assert len(waits) == 5
     assert waits[-1] <= polling.most + 1
+
+
+def test_two_real_hosts_upload_as_often_as_the_arithmetic_says_and_lose_nothing(
+    tmp_path: Path,
+) -> None:
+    found = measured_uploads(tmp_path, hosts=2, interval=2, seconds=4, rate=4, has_status=True)
+    assert (found.made, found.lost, found.twice) == (2 * 4 * (2 + 4), 0, 0)
+    assert found.uploads == pytest.approx(4 * found.rounds.uploads(2), abs=3)
+    assert found.reports == pytest.approx(4 * found.rounds.reports(2), abs=6)
+    assert found.report_bytes / found.reports > 10 * found.decision_bytes > 0
+    assert found.processor > 0

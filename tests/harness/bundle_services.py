@@ -28,7 +28,8 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{}}
 http {{
-  log_format sizes '"$request" $status $body_bytes_sent sent=$bytes_sent';
+  log_format sizes '"$request" $status $body_bytes_sent '
+    'sent=$bytes_sent got=$request_length at=$msec';
   access_log {folder}/access.log sizes;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
@@ -42,17 +43,21 @@ http {{
     root {folder}/files;
     if ($http_authorization != "Bearer {token}") {{ return 401; }}
     location / {{ dav_methods PUT; create_full_put_path on; }}
-    location = /taken {{ return 204; }}
     location = /logs {{
       client_body_in_file_only on;
       client_body_temp_path {folder}/logs;
-      proxy_pass https://127.0.0.1:{port}/taken;
+      proxy_pass http://127.0.0.1:{taken};
     }}
     location = /status {{
       client_body_in_file_only on;
       client_body_temp_path {folder}/status;
-      proxy_pass https://127.0.0.1:{port}/taken;
+      proxy_pass http://127.0.0.1:{taken};
     }}
+  }}
+  server {{
+    listen 127.0.0.1:{taken};
+    access_log off;
+    return 204;
   }}
 }}
 """
@@ -97,6 +102,7 @@ def running_nginx(folder: Path, port: int | None = None) -> Iterator[WebServer]:
         _NGINX.format(
             folder=folder,
             port=port,
+            taken=free_port(),
             certificate=authority / "nginx.pem",
             key=authority / "nginx-key.pem",
             token=token.read_text(),

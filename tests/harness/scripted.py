@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -83,12 +84,24 @@ class TlsService:
             contextlib.suppress(OSError),
             context.wrap_socket(connection, server_side=True) as tls,
         ):
-            self.received.append(tls.recv(1 << 16).decode())
+            self.received.append(_request(tls).decode(errors="replace"))
             self.answer(tls)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+
+def _request(connection: ssl.SSLSocket) -> bytes:
+    """What arrives first, with the rest of its body."""
+    found = connection.recv(1 << 16)
+    head, _, body = found.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)^content-length: (\d+)", head, re.MULTILINE)
+    rest = int(length[1]) - len(body) if length else 0
+    while rest > 0 and (more := connection.recv(rest)):
+        found += more
+        rest -= len(more)
+    return found
 
 
 @contextmanager

@@ -89,6 +89,16 @@ class Site:
         else:
             file.unlink(missing_ok=True)
 
+    def registry_fleet(self, registry: str) -> dict[str, Any]:
+        """The settings of a host that fetches the policy of the group ``build`` from a registry."""
+        return {
+            "url": f"http://{registry}",
+            "type": "oci",
+            "bundle": f"{registry}/docker-policy:{{group}}",
+            "labels": {"group": "build"},
+            "key": str(self.public_key),
+        }
+
     def build(self, *options: str, key: Path | None = None) -> dict[str, Any]:
         """Build and sign the policy, and push it if an option says so; what the command says."""
         rules = [f"--policies={self.rules}"] if any(self.rules.rglob("*.rego")) else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -24,7 +25,8 @@ SHIPPED: Final = Path(__file__).parents[2] / "deploy/store"
 HOW_TO: Final = Path(__file__).parents[2] / "docs/how-to/store.md"
 
 _ACCESS: Final = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-"""The how-to's lines for ``pg_hba.conf``, then those for ``pg_ident.conf``."""
+"""The lines of the how-to for ``pg_hba.conf`` and ``pg_ident.conf``: for collectors, then for the
+web server."""
 
 _SUITE: Final = "bookworm"
 _PACKAGES: Final = (
@@ -46,6 +48,26 @@ _AS_NOBODY: Final = [
 """PostgreSQL does not run as root. It may still read what only root may, such as this checkout."""
 
 _UNPRIVILEGED: Final = _AS_NOBODY if os.geteuid() == 0 else []
+
+
+_WEB_USER: Final = 33
+"""The user ``www-data`` of every Debian."""
+
+_APACHE: Final = """\
+ServerRoot {folder}
+PidFile {folder}/httpd.pid
+ErrorLog {folder}/error.log
+ScriptSock {socket}/cgi
+User www-data
+Group www-data
+{modules}
+SetEnv PATH {programs}:/usr/bin:/bin
+SetEnv LD_LIBRARY_PATH {libraries}
+SetEnv PGHOST {socket}
+SetEnv PGPORT {store_port}
+Include {folder}/opa-authz-store.conf
+"""
+_MODULES: Final = ("mpm_event", "authz_core", "alias", "env", "cgid", "deflate", "ssl")
 
 
 def _root() -> Path:
@@ -77,16 +99,18 @@ class Store:
         self.folder = folder
         self.port = free_port()
         self.authority = authority
-        self._programs = _root() / "usr/lib/postgresql/15/bin"
+        self.programs = _root() / "usr/lib/postgresql/15/bin"
         self._process: subprocess.Popen[bytes] | None = None
 
     def make(self) -> None:
         """Make the database, with ``pg_hba.conf`` and ``pg_ident.conf`` as the how-to has them."""
         data = self.folder / "data"
         self._run("initdb", f"--pgdata={data}", "--username=owner", "--no-sync", "--encoding=UTF8")
-        hba, ident = (block.group(1) for block in _ACCESS.finditer(HOW_TO.read_text()))
-        (data / "pg_hba.conf").write_text(f"{hba}local all all trust\n")
-        (data / "pg_ident.conf").write_text(ident)
+        texts = [block.group(1) for block in _ACCESS.finditer(HOW_TO.read_text())]
+        hba, ident, web_hba, web_ident = texts
+        (data / "pg_hba.conf").write_text(f"{hba}{web_hba}local all all trust\n")
+        web_user = pwd.getpwuid(os.geteuid() or _WEB_USER).pw_name
+        (data / "pg_ident.conf").write_text(ident + web_ident.replace("www-data", web_user))
         for name, part in zip(
             ("server.crt", "server.key"), self.authority.issue("store"), strict=True
         ):
@@ -105,7 +129,7 @@ class Store:
     def start(self) -> None:
         command = [
             *_UNPRIVILEGED,
-            str(self._programs / "postgres"),
+            str(self.programs / "postgres"),
             *("-D", str(self.folder / "data"), "-k", str(self.folder)),
             *("-c", "listen_addresses=127.0.0.1", "-p", str(self.port), "-c", "ssl=on"),
             *("-c", f"ssl_ca_file={self.folder}/data/ca.pem"),
@@ -179,7 +203,7 @@ class Store:
         return True
 
     def _run(self, program: str, *arguments: str | Path, stdin: str = "") -> str:
-        command = [*_UNPRIVILEGED, str(self._programs / program), *map(str, arguments)]
+        command = [*_UNPRIVILEGED, str(self.programs / program), *map(str, arguments)]
         return subprocess.run(
             command,
             env=_environment(),
@@ -195,6 +219,7 @@ class Store:
 def running_store(authority: Authority) -> Iterator[Store]:
     """Run a database in a folder of its own, whose path is short enough for a socket."""
     folder = Path(tempfile.mkdtemp(prefix="opa-authz-store-"))
+    folder.chmod(0o755)  # The web server's user connects to the socket in it.
     if os.geteuid() == 0:
         os.chown(folder, _NOBODY, _NOBODY)
     store = Store(folder, authority)
@@ -204,6 +229,55 @@ def running_store(authority: Authority) -> Iterator[Store]:
     finally:
         store.stop()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def running_web_server(store: Store, folder: Path) -> Iterator[str]:
+    """Run Debian's Apache with the shipped configuration in front of a database; its URL."""
+    root, port = CACHE / "apache", free_port()
+    unpack(_SUITE, ("apache2-bin", "libapr1", "libaprutil1"), root)
+    certificate, key = store.authority.issue("web-server")
+    program = store.folder / "take-upload"  # where the server's user may run it
+    shutil.copy(SHIPPED / "take-upload", program)
+    program.chmod(0o755)
+    text = (SHIPPED / "apache.conf").read_text()
+    for shipped, here in {
+        "Listen 8443": f"Listen 127.0.0.1:{port}",
+        "*:8443": f"127.0.0.1:{port}",
+        "/etc/opa-authz-store/server.pem": str(certificate),
+        "/etc/opa-authz-store/server-key.pem": str(key),
+        "/etc/opa-authz-store/ca.pem": str(store.authority.ca),
+        "/opt/opa-authz/take-upload": str(program),
+    }.items():
+        assert shipped in text, shipped
+        text = text.replace(shipped, here)
+    (folder / "opa-authz-store.conf").write_text(text)
+    environment = _environment()
+    libraries = [str(library.parent) for library in root.glob("**/libapr*.so*")]
+    environment["LD_LIBRARY_PATH"] += f":{':'.join(sorted(set(libraries)))}"
+    modules = root / "usr/lib/apache2/modules"
+    config = folder / "httpd.conf"
+    config.write_text(
+        _APACHE.format(
+            folder=folder,
+            modules="\n".join(
+                f"LoadModule {name}_module {modules}/mod_{name}.so" for name in _MODULES
+            ),
+            programs=store.programs,
+            libraries=environment["LD_LIBRARY_PATH"],
+            socket=store.folder,
+            store_port=store.port,
+        )
+    )
+    command = [str(root / "usr/sbin/apache2"), "-D", "FOREGROUND", "-f", str(config)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for((folder / "httpd.pid").exists, f"Apache: {(folder / 'log')}", 20)
+        yield f"https://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 class Collector:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.fleet.conftest import registry, registry_push, site  # noqa: F401 - fixtures
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, OLDEST, prepare

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from tests.fleet.test_fleet import LIST, LIST_VOLUMES, Host, allows, says
-from tests.harness.bundle_services import running_registry
 from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
 from tests.harness.front import without_http2
@@ -39,39 +38,10 @@ class Member:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path / "site")
-    made.write(VOLUMES)
-    return made
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    with running_registry(tmp_path / "registry") as address:
-        yield address
-
-
-@pytest.fixture
-def push(registry: str) -> tuple[str, str]:
-    return f"--push=oci://{registry}/docker-policy:build", "--plain-http"
-
-
-def fleet_of(registry: str, site: Site) -> dict[str, Any]:
-    """The settings of a host whose policy is in the registry."""
-    return {
-        "url": f"http://{registry}",
-        "type": "oci",
-        "bundle": f"{registry}/docker-policy:{{group}}",
-        "labels": {"group": "build"},
-        "key": str(site.public_key),
-    }
-
-
-@pytest.fixture
 def members(
-    tmp_path: Path, site: Site, registry: str, push: tuple[str, str]
+    tmp_path: Path, site: Site, registry: str, registry_push: tuple[str, str]
 ) -> Iterator[list[Member]]:
-    site.build(*push)
+    site.build(*registry_push)
     with ExitStack() as cleanup:
 
         def member(engine: str) -> Member:
@@ -79,7 +49,7 @@ def members(
             dockerd = cleanup.enter_context(closed)
             name = f"opa-authz-{os.getpid()}-{engine.replace('.', '-')}-fleet"
             rest = {"data_root": str(dockerd.data_root)}
-            host = Host(tmp_path / name, fleet_of(registry, site), rest)
+            host = Host(tmp_path / name, site.registry_fleet(registry), rest)
             plugin = running_plugin(
                 host.folder,
                 f"--config={host.config}",
@@ -93,22 +63,22 @@ def members(
 
 
 def test_a_push_changes_every_engine_within_a_minute_and_a_tampered_bundle_none(
-    site: Site, push: tuple[str, str], members: list[Member]
+    site: Site, registry_push: tuple[str, str], members: list[Member]
 ) -> None:
     assert [member.lists_volumes() for member in members] == [False, False]
     site.write(OPEN_VOLUMES)
     pushed = time.monotonic()
-    revision = site.build(*push)["policy_revision"]
+    revision = site.build(*registry_push)["policy_revision"]
     for member in members:
         says(member.plugin, f"from the bundle of revision {revision}", limit=MINUTE)
     assert [member.lists_volumes() for member in members] == [True, True]
     assert time.monotonic() - pushed < MINUTE
     site.write(VOLUMES)
-    site.build(*push, key=site.new_key("tamperer"))
+    site.build(*registry_push, key=site.new_key("tamperer"))
     for member in members:
         says(member.plugin, "failed to verify JWT signature", limit=MINUTE)
     assert [member.lists_volumes() for member in members] == [True, True]
-    site.build(*push)
+    site.build(*registry_push)
     for member in members:
         says(member.plugin, "answers again", limit=MINUTE)
         says(member.plugin, "is in force", times=2, limit=MINUTE)
@@ -116,15 +86,15 @@ def test_a_push_changes_every_engine_within_a_minute_and_a_tampered_bundle_none(
 
 
 def test_a_disk_that_is_full_is_told_and_the_policy_kept_later(
-    tmp_path: Path, site: Site, registry: str, push: tuple[str, str]
+    tmp_path: Path, site: Site, registry: str, registry_push: tuple[str, str]
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], check=True)
     try:
         (disk / "filler").write_bytes(b"x" * (1 << 20))
-        site.build(*push)
-        host = Host(tmp_path / "host", fleet_of(registry, site))
+        site.build(*registry_push)
+        host = Host(tmp_path / "host", site.registry_fleet(registry))
         host.state = disk / "state"
         host.fleet |= {"folder": str(host.state)}
         host.write()

@@ -32,6 +32,7 @@ from authz_plugin.tools.doctor.finding import SEVERITIES, Finding
 from authz_plugin.tools.doctor.hardening import check_dockerd_info, check_dockerd_settings
 from authz_plugin.tools.doctor.host import Host
 from authz_plugin.tools.doctor.native_grpc import check_native_grpc
+from authz_plugin.tools.doctor.uploads import check_uploads
 from authz_plugin.tools.doctor.workloads import check_workloads
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from authz_plugin.tools.validation.probes import PROBES
@@ -83,6 +84,7 @@ def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examina
         if settings is not None:
             findings += check_opa(settings, _opa(settings))
             findings += check_audit(settings)
+            findings += check_uploads(settings)
             findings += check_data_root(host, settings)
         if sandbox is not None:
             findings += check_policy(sandbox.config, now.date())
