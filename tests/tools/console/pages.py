@@ -56,6 +56,7 @@ class Opened:
     def __init__(
         self, audit: Path, *, writable: bool = False, pages: tuple[Page, ...] = PAGES
     ) -> None:
+        self.audit = audit
         self.feed = Feed(audit)
         self.access = Access(lambda: self.now)
         self.now = 0.0
