@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.options import load_local_settings, load_settings, policy_options
 from authz_plugin.listener import open_address
 from authz_plugin.settings import Settings
 from authz_plugin.tools.commands.audit_options import audit_file, file_option
@@ -67,7 +67,7 @@ def console(file: Path | None, address: Address, *, writable: bool, **options: A
     def load() -> Settings:
         return load_settings(options, warn=_ignore)
 
-    settings = load_settings(options)
+    settings = load_local_settings(options)  # a fleet's policy may not be there, or not readable
     audit = audit_file(file, lambda: settings)
     listener = open_address(str(address))
     if listener.family != socket.AF_UNIX:
