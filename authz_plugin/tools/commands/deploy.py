@@ -16,7 +16,7 @@ _PLACES: Final = {
     "config.yaml": "/etc/opa-authz/config.yaml",
     "systemd/opa-authz.service": "/etc/systemd/system/, then systemctl daemon-reload",
     "systemd/opa-authz-reload.*": "beside it, to have a changed config.yaml loaded",
-    "systemd/opa-authz.service.d/": "drop-ins of it: for a fleet, metrics of other hosts, the console",
+    "systemd/opa-authz.service.d/": "drop-ins of it: fleet, metrics of other hosts, console",
     "systemd/opa-authz-console.service": "beside it; its user is in sysusers.d/",
     "systemd/docker.service.d/": "a drop-in of dockerd's unit, which closes native gRPC",
     "plugin.json": "/etc/docker/plugins/opa-authz.json, for TCP with TLS",
