@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from authz_plugin.decision import Denial, visible
@@ -17,7 +17,11 @@ from authz_plugin.rules import AnnotatedRule
 from authz_plugin.tools.config_changes.gate import Gate
 from authz_plugin.tools.explanation import report
 from authz_plugin.tools.explanation.candidates import Change, with_changes
-from authz_plugin.tools.explanation.changes import SearchTooLongError, smallest_change
+from authz_plugin.tools.explanation.changes import (
+    SearchTooLongError,
+    marker_of,
+    smallest_change,
+)
 from authz_plugin.tools.explanation.reasons import Explainer, Reason
 from authz_plugin.tools.rule_sources import lines_of
 from authz_plugin.tools.sandbox import Judgement, Sandbox, Subject
@@ -36,7 +40,8 @@ class ShownRule:
 
     ``message`` says what is not allowed and ``hint`` what is; ``remedy`` is what the client can do.
     ``place`` is ``FILE:LINE``, empty for a refusal of the plugin itself, and ``rego`` the lines of
-    the rule with their numbers. Fields whose value is not known are empty.
+    the rule with their numbers. ``dangers`` are what it makes possible to allow the value. Fields
+    whose value is not known are empty.
     """
 
     rule: str
@@ -51,6 +56,7 @@ class ShownRule:
     remedy: str
     place: str
     rego: Sequence[tuple[int, str]]
+    dangers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ def reasoned(
         message=text(judgement.message),
         facts=None if facts is None else facts[:_MAX_FACTS],
         more_facts=0 if facts is None else max(len(facts) - _MAX_FACTS, 0),
-        rules=[shown_rule(reason) for reason in explainer.reasons(judgement)],
+        rules=[_rule(sandbox, judgement, reason) for reason in explainer.reasons(judgement)],
         change=None if judgement.allow else _change(sandbox, judgement, subject, granted),
     )
 
@@ -135,11 +141,15 @@ def found_change(sandbox: Sandbox, subject: Subject) -> Sequence[Change] | None:
     return smallest_change(sandbox, [subject], time.monotonic() + SEARCH_SECONDS)
 
 
-def shown_rule(reason: Reason) -> ShownRule:
-    """A reason of a decision as it is shown."""
+def _rule(sandbox: Sandbox, judgement: Judgement, reason: Reason) -> ShownRule:
     denial = reason.denial
     value = "" if denial.value is None else text(denial.value)
-    return _shown(denial, value, reason.source, warns=reason.warns)
+    dangers: set[str] = set()
+    if judgement.document is not None:
+        marks = marker_of(sandbox, judgement, denial, sandbox.config).of_value()
+        dangers = {visible(mark.danger) for mark in marks if mark.danger}
+    shown = _shown(denial, value, reason.source, warns=reason.warns)
+    return replace(shown, dangers=sorted(dangers))
 
 
 def named_rule(
@@ -178,11 +188,10 @@ def _change(
         changes = found_change(sandbox, subject)
     except SearchTooLongError:
         return ShownChange("too_long")
-    return shown_change(changes, Gate(granted))
+    return _shown_change(changes, Gate(granted))
 
 
-def shown_change(changes: Sequence[Change] | None, gate: Gate) -> ShownChange:
-    """Changes as they are shown, with what the gate withholds."""
+def _shown_change(changes: Sequence[Change] | None, gate: Gate) -> ShownChange:
     document: dict[str, Any] | None = report.change_document(changes, gate)
     if document is None or changes is None:
         return ShownChange("none")

@@ -82,7 +82,7 @@ def _next_change(
         return None
     config = sandbox.configured(with_changes(sandbox.settings.policy, changes))
     markers = {
-        _name(denial): _marker(sandbox, judgement, denial, config)
+        _name(denial): marker_of(sandbox, judgement, denial, config)
         for denial in judgement.record.denials
     }
     for denial in judgement.record.denials:
@@ -101,9 +101,13 @@ def _next_change(
     return None
 
 
-def _marker(
+def marker_of(
     sandbox: Sandbox, judgement: Judgement, denial: Denial, config: Mapping[str, Any]
 ) -> Marker:
+    """Return what marks changes for a denial; ``config`` is the complete one that denied.
+
+    Requires a judgement with an input document.
+    """
     assert judgement.document is not None
     role = judgement.record.role
     own, given = (whole["roles"][role] if role else whole for whole in (config, sandbox.config))
