@@ -8,7 +8,6 @@ has ``***`` for every text that no rule compares.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from authz_plugin.errors import SetupError
-from authz_plugin.journal import chain
 from authz_plugin.journal.recording import NOBODY, AuditedDecision, read_recordings
-from authz_plugin.renamed import current_record
+from authz_plugin.tools.console.decisions import is_outcome
+from authz_plugin.tools.console.reading import decision_links, links_newest_first
 from authz_plugin.tools.console.reasoning import (
     Reasoned,
     ShownRule,
@@ -42,13 +41,7 @@ MAX_REPLAYED: Final = 5_000
 MAX_SECONDS: Final = 20.0
 """The time that deciding them once more may take."""
 
-_MAX_SEARCHED: Final = 1 << 30
-"""Bytes of the audit file, the newest, in which a decision is looked up."""
-
 _SPAN: Final = timedelta(days=1)
-_DECISION: Final = b'"verdict":"'
-"""In each line with a decision and in no other: JSON has a backslash before quotes in texts."""
-
 _FINGERPRINT: Final = 12
 
 
@@ -216,43 +209,22 @@ def turned(file: Path, decision_id: str, sandbox: Sandbox) -> Turned | None:
 
 
 def _found(file: Path, decision_id: str) -> tuple[AuditedDecision, Outcome | None]:
-    """The decision with an id and its outcome, from the newest file to the oldest."""
+    """The decision with an id, and its outcome."""
     if not DECISION_ID.fullmatch(decision_id):
         raise SetupError(f"{text(decision_id)} is no decision's id: it has 16 hexadecimal digits")
-    outcome = None
-    left = _MAX_SEARCHED
     try:
-        for part in reversed(chain.files_of(file)):
-            links = list(_links_with(part, decision_id.encode()))
-            outcome = _outcome(links, decision_id) or outcome
-            for decision in read_recordings(links):
-                if decision.record["decision_id"] == decision_id:
-                    return decision, outcome
-            left -= part.stat().st_size
-            if left <= 0:
-                raise SetupError(
-                    f"no decision {decision_id} in the newest {_MAX_SEARCHED >> 30} GiB of {file}; "
-                    f"`opa-authz audit show --decision {decision_id}` reads all of it"
-                )
+        links = decision_links(file, decision_id)
     except OSError as error:
         raise SetupError(f"{error.filename}: {error.strerror}") from error
-    raise SetupError(f"no decision {decision_id} in {file}")
+    found = next(read_recordings(links), None)
+    if found is None:
+        raise SetupError(f"{file} has no decision {decision_id}")
+    ends = [link.document for link in links if is_outcome(link)]
+    return found, _outcome(ends[-1]) if ends else None
 
 
-def _links_with(file: Path, part: bytes) -> Iterator[chain.Link]:
-    """The valid lines of one file that have ``part``."""
-    with file.open("rb") as lines:
-        for line in lines:
-            if part in line and (link := chain.read_line(line.removesuffix(b"\n"))) is not None:
-                yield link
-
-
-def _outcome(links: Sequence[chain.Link], decision_id: str) -> Outcome | None:
-    for link in links:
-        found = current_record(link.document)
-        if found.get("event") == "finished_operation" and found["decision_id"] == decision_id:
-            return Outcome(found["timestamp"], found["status"], list(map(text, found["created"])))
-    return None
+def _outcome(record: Mapping[str, Any]) -> Outcome:
+    return Outcome(record["timestamp"], record["status"], list(map(text, record["created"])))
 
 
 def _caller(record: Mapping[str, Any]) -> str:
@@ -304,32 +276,15 @@ class _LastDay:
     def newest_first(self) -> Iterator[AuditedDecision]:
         """The decisions; raises ``SetupError`` if a file cannot be read."""
         try:
-            lines, were_dropped = self._newest_lines()
-        except OSError as error:
-            raise SetupError(f"{error.filename}: {error.strerror}") from error
-        while lines:
-            link = chain.read_line(lines.pop())
-            for decision in () if link is None else read_recordings([link]):
+            decisions = read_recordings(links_newest_first(self._file))
+            for count, decision in enumerate(decisions):
                 when = decision.record["timestamp"]
                 if datetime.fromisoformat(when) < self._since:
                     return
-                if time.monotonic() > self._end:
+                if count == MAX_REPLAYED or time.monotonic() > self._end:
                     self.is_cut = True
                     return
                 self.oldest = when
                 yield decision
-        self.is_cut = were_dropped
-
-    def _newest_lines(self) -> tuple[deque[bytes], bool]:
-        """The last lines with decisions, and whether there are older ones of the time."""
-        lines: deque[bytes] = deque(maxlen=MAX_REPLAYED)
-        found = 0
-        for part in chain.files_of(self._file):
-            if part.stat().st_mtime < self._since.timestamp():
-                continue
-            with part.open("rb") as content:
-                for line in content:
-                    if _DECISION in line:
-                        found += 1
-                        lines.append(line.removesuffix(b"\n"))
-        return lines, found > MAX_REPLAYED
+        except OSError as error:
+            raise SetupError(f"{error.filename}: {error.strerror}") from error
