@@ -45,6 +45,10 @@ _SPAN: Final = timedelta(days=1)
 _FINGERPRINT: Final = 12
 
 
+class NoDecisionError(SetupError):
+    """There is no decision with an id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What dockerd reported: ``status`` is the HTTP status, None if it reported none, and
@@ -131,10 +135,10 @@ def explained(
 ) -> Explained:
     """Explain a decision of an audit file by the policy of a sandbox.
 
-    ``granted`` are names of withheld changes to show. Raises ``SetupError`` if there is no such
-    decision or the file cannot be read.
+    ``granted`` are names of withheld changes to show. Raises ``NoDecisionError``, and
+    ``SetupError`` if the file cannot be read.
     """
-    decision, outcome = _found(file, decision_id)
+    decision, outcome = recorded_decision(file, decision_id)
     record = decision.record
     now = None
     if decision.document is not None:
@@ -172,10 +176,11 @@ def turned(file: Path, decision_id: str, sandbox: Sandbox) -> Turned | None:
 
     Without and with the change, the policy in force decides on the same recorded inputs, so that
     the result tells the effect of the change alone. At most ``MAX_REPLAYED`` decisions are made,
-    for at most ``MAX_SECONDS``. Returns None if no change allows the request. Raises ``SetupError``
-    if there is no such decision, if its input was not recorded, or if the file cannot be read.
+    for at most ``MAX_SECONDS``. Returns None if no change allows the request. Raises
+    ``NoDecisionError``, and ``SetupError`` if its input was not recorded or the file cannot be
+    read.
     """
-    decision, _ = _found(file, decision_id)
+    decision, _ = recorded_decision(file, decision_id)
     if decision.document is None:
         raise SetupError(_no_input(decision.record))
     changes = found_change(sandbox, decision.document)
@@ -208,17 +213,22 @@ def turned(file: Path, decision_id: str, sandbox: Sandbox) -> Turned | None:
     )
 
 
-def _found(file: Path, decision_id: str) -> tuple[AuditedDecision, Outcome | None]:
-    """The decision with an id, and its outcome."""
+def recorded_decision(file: Path, decision_id: str) -> tuple[AuditedDecision, Outcome | None]:
+    """The decision with an id, and its outcome.
+
+    Raises ``NoDecisionError``, and ``SetupError`` if the file cannot be read.
+    """
     if not DECISION_ID.fullmatch(decision_id):
-        raise SetupError(f"{text(decision_id)} is no decision's id: it has 16 hexadecimal digits")
+        raise NoDecisionError(
+            f"{text(decision_id)} is no decision's id: it has 16 hexadecimal digits"
+        )
     try:
         links = decision_links(file, decision_id)
     except OSError as error:
         raise SetupError(f"{error.filename}: {error.strerror}") from error
     found = next(read_recordings(links), None)
     if found is None:
-        raise SetupError(f"{file} has no decision {decision_id}")
+        raise NoDecisionError(f"{file} has no decision {decision_id}")
     ends = [link.document for link in links if is_outcome(link)]
     return found, _outcome(ends[-1]) if ends else None
 
