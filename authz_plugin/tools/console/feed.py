@@ -116,6 +116,9 @@ class Feed:
         with self._lock:
             for client in self._clients:
                 client.end()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._follower.close()
 
     def newest(self, wanted: Wanted, limit: int) -> list[Decided]:
         """Return the newest kept decisions that are wanted, the newest first."""

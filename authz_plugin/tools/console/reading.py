@@ -121,6 +121,7 @@ class Follower:
         return links
 
     def close(self) -> None:
+        """Close the file, if one is open."""
         if self._content is not None:
             self._content.close()
 
