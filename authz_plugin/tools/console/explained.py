@@ -59,6 +59,10 @@ class Outcome:
     created: Sequence[str]
 
 
+Recorded = tuple[AuditedDecision, Outcome | None]
+"""A decision of the audit file, and its outcome if that is recorded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explained:
     """A decision of the audit file.
@@ -127,24 +131,19 @@ class Turned:
 
 
 def explained(
-    file: Path,
-    decision_id: str,
-    sandbox: Sandbox,
-    explainer: Explainer,
-    granted: Sequence[str] = (),
+    recorded: Recorded, sandbox: Sandbox, explainer: Explainer, granted: Sequence[str] = ()
 ) -> Explained:
-    """Explain a decision of an audit file by the policy of a sandbox.
+    """Explain a decision by the policy of a sandbox.
 
-    ``granted`` are names of withheld changes to show. Raises ``NoDecisionError``, and
-    ``SetupError`` if the file cannot be read.
+    ``granted`` are names of withheld changes to show.
     """
-    decision, outcome = recorded_decision(file, decision_id)
+    decision, outcome = recorded
     record = decision.record
     now = None
     if decision.document is not None:
         now = reasoned(sandbox, explainer, decision.document, granted)
     return Explained(
-        decision_id=decision_id,
+        decision_id=record["decision_id"],
         time=record["timestamp"],
         allow=record["verdict"] == "allow",
         operation=record["operation"],
@@ -171,16 +170,15 @@ def explained(
     )
 
 
-def turned(file: Path, decision_id: str, sandbox: Sandbox) -> Turned | None:
+def turned(file: Path, recorded: Recorded, sandbox: Sandbox) -> Turned | None:
     """Decide on the last day once more, with the smallest change that allows a decision.
 
     Without and with the change, the policy in force decides on the same recorded inputs, so that
     the result tells the effect of the change alone. At most ``MAX_REPLAYED`` decisions are made,
     for at most ``MAX_SECONDS``. Returns None if no change allows the request. Raises
-    ``NoDecisionError``, and ``SetupError`` if its input was not recorded or the file cannot be
-    read.
+    ``SetupError`` if its input was not recorded or the file cannot be read.
     """
-    decision, _ = recorded_decision(file, decision_id)
+    decision, _ = recorded
     if decision.document is None:
         raise SetupError(_no_input(decision.record))
     changes = found_change(sandbox, decision.document)
@@ -213,7 +211,7 @@ def turned(file: Path, decision_id: str, sandbox: Sandbox) -> Turned | None:
     )
 
 
-def recorded_decision(file: Path, decision_id: str) -> tuple[AuditedDecision, Outcome | None]:
+def recorded_decision(file: Path, decision_id: str) -> Recorded:
     """The decision with an id, and its outcome.
 
     Raises ``NoDecisionError``, and ``SetupError`` if the file cannot be read.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 import shlex
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -78,10 +77,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 
 @pytest.fixture(scope="module")
-def browser(host: Host) -> Iterator[Browser]:
-    opened = Opened(host.audit, load=host.load)
-    yield opened.browser()
-    opened.policies.close()
+def browser(host: Host) -> Browser:
+    return Opened(host.audit, load=host.load).browser()
 
 
 class Elements(HTMLParser):
@@ -263,10 +260,8 @@ def own(tmp_path: Path) -> Host:
 
 
 @pytest.fixture
-def writer(own: Host) -> Iterator[Browser]:
-    opened = Opened(own.audit, writable=True, load=own.load, load_from=own.load)
-    yield opened.browser()
-    opened.policies.close()
+def writer(own: Host) -> Browser:
+    return Opened(own.audit, writable=True, load=own.load, load_from=own.load).browser()
 
 
 def first_choice(answer: TestResponse) -> str:
