@@ -7,8 +7,9 @@ from typing import Final
 
 from flask import Blueprint, abort, render_template, request
 
+from authz_plugin.errors import SetupError
 from authz_plugin.tools.console.context import Console
-from authz_plugin.tools.console.explained import explained, recorded_decision, turned
+from authz_plugin.tools.console.explained import explained, recorded_decision, told, turned
 
 _MAX_GRANTS: Final = 20
 
@@ -22,8 +23,11 @@ def pages(console: Console) -> Blueprint:
     def show(decision_id: str) -> str:
         recorded = recorded_decision(console.audit, decision_id)
         granted = request.args.getlist("grant")[:_MAX_GRANTS]
-        with console.policies.of(console.load()) as (sandbox, explainer):
-            one = explained(recorded, sandbox, explainer, granted)
+        try:
+            with console.policies.of(console.load()) as (sandbox, explainer):
+                one = explained(recorded, sandbox, explainer, granted)
+        except SetupError as error:
+            one = told(recorded, str(error))
         return render_template("decision.html", one=one)
 
     @blueprint.get("/decision/<decision_id>/turned")

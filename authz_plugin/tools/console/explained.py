@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from authz_plugin.errors import SetupError
 from authz_plugin.journal.recording import NOBODY, AuditedDecision, read_recordings
+from authz_plugin.rules import AnnotatedRule
 from authz_plugin.tools.console.decisions import is_outcome
 from authz_plugin.tools.console.reading import decision_links, links_newest_first
 from authz_plugin.tools.console.reasoning import (
@@ -137,11 +138,28 @@ def explained(
 
     ``granted`` are names of withheld changes to show.
     """
+    decision, _ = recorded
+    if decision.document is None:
+        return _explained(recorded, explainer.sources, None, _no_input(decision.record), "")
+    now = reasoned(sandbox, explainer, decision.document, granted)
+    difference = _difference(decision.record, now, sandbox)
+    return _explained(recorded, explainer.sources, now, "", difference)
+
+
+def told(recorded: Recorded, reason: str) -> Explained:
+    """Show a decision as it was recorded; ``reason`` says why there is no policy to explain it."""
+    return _explained(recorded, {}, None, f"The policy cannot be asked: {reason}", "")
+
+
+def _explained(
+    recorded: Recorded,
+    sources: Mapping[str, AnnotatedRule],
+    now: Reasoned | None,
+    no_input: str,
+    differs: str,
+) -> Explained:
     decision, outcome = recorded
     record = decision.record
-    now = None
-    if decision.document is not None:
-        now = reasoned(sandbox, explainer, decision.document, granted)
     return Explained(
         decision_id=record["decision_id"],
         time=record["timestamp"],
@@ -156,8 +174,8 @@ def explained(
         error=text(record["error"]),
         details=text(record["details"]),
         rules=[
-            *(named_rule(named, explainer.sources, warns=False) for named in record["rules"]),
-            *(named_rule(named, explainer.sources, warns=True) for named in record["warnings"]),
+            *(named_rule(named, sources, warns=False) for named in record["rules"]),
+            *(named_rule(named, sources, warns=True) for named in record["warnings"]),
         ],
         exceptions=[
             f"{one['rule']} {text(one['field'])}: until {one['expires']}, {text(one['reason'])}"
@@ -165,8 +183,8 @@ def explained(
         ],
         outcome=outcome,
         now=now,
-        no_input="" if now is not None else _no_input(record),
-        differs="" if now is None else _difference(record, now, sandbox),
+        no_input=no_input,
+        differs=differs,
     )
 
 

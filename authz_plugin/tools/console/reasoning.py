@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from authz_plugin import policy
 from authz_plugin.decision import Denial, visible
 from authz_plugin.journal.masking import masked_text
-from authz_plugin.rules import AnnotatedRule
+from authz_plugin.rules import RULES, AnnotatedRule
 from authz_plugin.tools.config_changes.gate import Gate
 from authz_plugin.tools.explanation import report
 from authz_plugin.tools.explanation.candidates import Change, with_changes
@@ -42,9 +42,9 @@ class ShownRule:
     """A rule that denied, or only ``warns``.
 
     ``message`` says what is not allowed and ``hint`` what is; ``remedy`` is what the client can do.
-    ``place`` is ``FILE:LINE``, empty for a refusal of the plugin itself, and ``rego`` the lines of
-    the rule with their numbers. ``dangers`` are what it makes possible to allow the value. Fields
-    whose value is not known are empty.
+    ``place`` is ``FILE:LINE`` and ``rego`` the lines of the rule with their numbers. A refusal of
+    the plugin itself has no ``title``. ``dangers`` are what it makes possible to allow the value.
+    Fields whose value is not known are empty.
     """
 
     rule: str
@@ -167,7 +167,7 @@ def named_rule(
 
 
 def _shown(denial: Denial, value: str, source: AnnotatedRule | None, *, warns: bool) -> ShownRule:
-    rule = None if source is None else source.rule
+    rule = RULES.get(denial.rule) if source is None else source.rule
     return ShownRule(
         rule=denial.rule,
         field=text(denial.field),

@@ -243,8 +243,19 @@ def test_settings_that_are_wrong_are_told(host: Host, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("profile: production\n<b>: 1\n")
     browser = Opened(host.audit, load=lambda: host.load(file)).browser()
-    for path in ("/policy", "/try", f"/decision/{host.ids['mount']}"):
+    for path in ("/policy", "/try", f"/decision/{host.ids['mount']}/turned"):
         assert f"{file}:2" in text(browser.get(path), 503)
+
+
+def test_a_decision_is_shown_without_the_policy_as_it_was_recorded(
+    host: Host, tmp_path: Path
+) -> None:
+    missing = tmp_path / "config.yaml"
+    browser = Opened(host.audit, load=lambda: host.load(missing)).browser()
+    shown = text(browser.get(f"/decision/{host.ids['mount']}"))
+    assert f"The policy cannot be asked: {missing}" in shown
+    assert "mounts.source A bind mount must lie below an allowed path" in shown
+    assert "Remedy Mount a folder below a root" in shown
 
 
 def test_without_write_no_exception_can_be_added(browser: Browser, host: Host) -> None:
