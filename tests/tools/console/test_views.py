@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from authz_plugin import policy, settings
 from authz_plugin.journal.chain import read_links
 from authz_plugin.settings import Settings
-from authz_plugin.tools.console import decision_page
+from authz_plugin.tools.console import decision_page, reasoning
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from tests.tools.console.pages import Browser, Opened
@@ -171,6 +171,18 @@ def test_a_run_is_tried(browser: Browser) -> None:
     assert "deny POST /containers/create" in shown
     assert "privileged.container" in shown
     assert HOSTILE in shown
+
+
+def test_what_is_long_is_cut_and_that_is_told(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reasoning, "_MAX_RULES", 1)
+    monkeypatch.setattr(reasoning, "_MAX_FACTS", 3)
+    answer = browser.submit("/try", form="run", line="-v /srv/a:/a -v /srv/b:/b -v /srv/c:/c a")
+    shown = text(answer)
+    assert "2 more are left out." in shown
+    assert shown.count("more are left out.") == 2
+    assert answer.text.count("<article") == 1
 
 
 def test_a_withheld_change_of_a_trial_is_shown_when_it_is_named(browser: Browser) -> None:
