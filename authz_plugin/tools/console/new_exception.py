@@ -80,8 +80,8 @@ class Added:
 
 
 def choices(sandbox: Sandbox, subject: Subject) -> list[Choice]:
-    """Return the exceptions for the first ``MAX_DENIALS`` denials of a request; empty for an allowed
-    one."""
+    """Return the exceptions for the first ``MAX_DENIALS`` denials of a request, each with whether
+    it lifts its denial."""
     judgement = sandbox.judge(subject)
     if judgement.document is None:
         return []
