@@ -119,10 +119,10 @@ def test_4_the_console_reads_the_audit_file_and_has_no_other_right(debian: Debia
     assert verdicts(debian) == [True, False]
     debian.must("systemctl", "start", unit)
     wait_for(lambda: "/enter?token=" in journal(debian, unit), "the console's link", 30)
-    socket = debian.folder / "run/opa-authz-console/console.sock"
+    socket = f"/proc/{debian.first}/root/run/opa-authz-console/console.sock"
     link = re.findall(r"http\S+", journal(debian, unit))[-1]
     cookies = debian.folder / "root/cookies"
-    curl = ["curl", "--silent", "--unix-socket", str(socket)]
+    curl = ["curl", "--silent", "--unix-socket", socket]
     subprocess.run([*curl, "--cookie-jar", cookies, link], stdout=subprocess.DEVNULL, check=True)
     page = subprocess.run(
         [*curl, "--cookie", cookies, "http://localhost/"], stdout=subprocess.PIPE, check=True
