@@ -73,15 +73,19 @@ def test_a_page_is_told_only_what_it_wants(feed: Feed, book: AuditFile) -> None:
     assert taken(client) == [denied.record.decision_id]
 
 
-def test_a_page_that_connects_again_misses_nothing(feed: Feed, book: AuditFile) -> None:
-    client = joined(feed)
-    write(book, first := decision())
-    assert taken(client) == [first.record.decision_id]
-    last = feed.last()
-    feed.leave(client)
-    write(book, second := decision(), third := decision())
-    again = joined(feed, after=last)
-    assert taken(again) == [second.record.decision_id, third.record.decision_id]
+def test_a_page_that_connects_again_misses_nothing(file: Path) -> None:
+    feed = Feed(file)
+    with writing(file) as book:
+        write(book, decision())
+        feed._guarded(feed._follow)
+        last = feed.last()
+        write(book, second := decision(), third := decision())
+        feed._guarded(feed._follow)
+    again = joined(feed, after=last).take(0)
+    feed.stop()
+    assert again is not None
+    ids = [one.id for one in again.decisions]
+    assert ids == [second.record.decision_id, third.record.decision_id]
 
 
 def test_a_file_that_goes_on_in_another_one_is_followed(file: Path) -> None:

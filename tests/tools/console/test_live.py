@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from authz_plugin.decision import Denial
 from authz_plugin.journal.audit import AuditFile
 from authz_plugin.tools.console.feed import MOST_CLIENTS
+from authz_plugin.tools.console.live_page import _event
 from tests.journal.records import NO, create, request
 from tests.tools.console.audited import decision, outcome, write, writing
 from tests.tools.console.pages import HOST, Browser, Opened
@@ -136,6 +137,16 @@ def test_what_a_request_says_is_text_in_every_place(browser: Browser, book: Audi
         assert not re.search(r"<script|<img|\u202e|\r", markup)
     assert len(rows(listed)) == 2
     assert "alert(3)&lt;/script&gt;" in listed
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\n\n", "\r\r"])
+def test_no_line_of_an_event_is_anything_but_its_data(end: str) -> None:
+    lines = re.split(r"\r\n|\r|\n", _event("rows", f"a{end}event: b", 7))
+    assert [line for line in lines if line and not line.startswith("data: ")] == [
+        "event: rows",
+        "id: 7",
+    ]
+    assert lines.count("data: event: b") == 1
 
 
 def test_what_a_filter_says_is_text(browser: Browser) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from authz_plugin.journal.chain import read_links, rotated
+from authz_plugin.tools.console import reading
 from authz_plugin.tools.console.reading import Follower, decision_links, links_newest_first
 from tests.journal.records import record
 from tests.tools.console.audited import decision, outcome, write, writing
@@ -39,6 +40,20 @@ def test_the_lines_come_from_the_last_to_the_first(file: Path, max_size: int, co
     forward = list(read_links(file))
     assert list(links_newest_first(file)) == forward[::-1]
     assert [link.seq for link in links_newest_first(file, before=9)] == [8, 7, 6, 5, 4, 3, 2, 1]
+
+
+def test_a_file_that_is_renamed_as_it_is_opened_is_read_once(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing(file) as book:
+        write(book, record(), record())
+
+    def rename_and_list(file: Path) -> list[Path]:
+        file.rename(file.with_name(f"{file.name}.000000000001"))
+        return rotated(file)
+
+    monkeypatch.setattr(reading, "rotated", rename_and_list)
+    assert [link.seq for link in links_newest_first(file)] == [4, 3, 2, 1]
 
 
 def test_a_last_line_that_is_not_complete_is_no_line_yet(file: Path, follower: Follower) -> None:
@@ -88,6 +103,26 @@ def test_lines_that_came_before_a_file_was_renamed_are_read(file: Path, follower
         assert numbers(follower) == [3]  # there is no new file yet
         write(book, record())  # the writer still has the renamed one
         assert numbers(follower) == [4]
+
+
+def test_a_line_that_comes_just_before_the_file_is_renamed_is_read(
+    file: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing(file) as book, monkeypatch.context() as patch:
+        write(book, record())
+        follower.skip()
+        was_renamed = follower._was_renamed
+
+        def rename_first() -> bool:
+            patch.undo()
+            write(book, record())
+            file.rename(file.with_name(f"{file.name}.000000000001"))
+            book._release()
+            write(book, record())
+            return was_renamed()
+
+        patch.setattr(follower, "_was_renamed", rename_first)
+        assert numbers(follower) == [3, 4, 5]
 
 
 def test_a_file_that_is_not_there_yet_is_read_from_its_beginning(
