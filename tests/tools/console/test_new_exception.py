@@ -13,6 +13,7 @@ import pytest
 from authz_plugin import policy, settings
 from authz_plugin.errors import SetupError
 from authz_plugin.settings import Settings
+from authz_plugin.settings.model import Fleet
 from authz_plugin.tools.console import new_exception
 from authz_plugin.tools.console.new_exception import Added, Choice, add_exception, choices
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
@@ -193,6 +194,28 @@ def test_without_a_file_there_is_nothing_to_write_to(file: Path) -> None:
             accepts_danger=False,
             load=load,
         )
+
+
+def test_with_a_fleet_it_says_where_the_policy_comes_from(file: Path) -> None:
+    fleet = Fleet("https://policy.example", "bundle.tar.gz", file)
+    with pytest.raises(SetupError, match=r"https://policy\.example"):
+        add_exception(
+            replace(load(file), fleet=fleet),
+            choice(file),
+            reason="r",
+            expires=TOMORROW,
+            accepts_danger=False,
+            load=load,
+        )
+    assert file.read_text() == TEXT
+
+
+def test_an_exception_that_lifts_nothing_is_not_added(file: Path) -> None:
+    made = choice(file)
+    assert made.lifts
+    with pytest.raises(SetupError, match="no exception lifts"):
+        add(file, replace(made, lifts=False))
+    assert file.read_text() == TEXT
 
 
 def test_an_allowed_request_needs_no_exception(file: Path) -> None:
