@@ -77,4 +77,4 @@ def is_from(session: Session, csrf: str) -> bool:
 
 
 def _same(known: str, given: str) -> bool:
-    return hmac.compare_digest(known.encode(), given.encode("utf-8", "surrogateescape"))
+    return hmac.compare_digest(known.encode(), given.encode("utf-8", "surrogatepass"))

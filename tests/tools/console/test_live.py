@@ -113,6 +113,9 @@ def test_a_fault_of_the_file_is_told_on_the_page(opened: Opened, browser: Browse
 
 
 def test_one_page_too_many_is_told_why(browser: Browser) -> None:
+    for _ in range(MOST_CLIENTS + 1):
+        head = browser.client.head("/stream", base_url=f"http://{HOST}", buffered=True)
+        assert head.status_code == 200
     open_ones = [stream(browser) for _ in range(MOST_CLIENTS)]
     assert stream(browser).status_code == 503
     open_ones[0].close()
