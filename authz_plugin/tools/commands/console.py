@@ -67,12 +67,16 @@ def console(file: Path | None, address: Address, *, writable: bool, **options: A
     def load() -> Settings:
         return load_settings(options, warn=_ignore)
 
+    def load_from(other: Path) -> Settings:
+        return load_local_settings({**options, "config": str(other)}, warn=_ignore)
+
     settings = load_local_settings(options)  # a fleet's policy may not be there, or not readable
     audit = audit_file(file, lambda: settings)
     listener = open_address(str(address))
     if listener.family != socket.AF_UNIX:
         address = replace(address, port=listener.getsockname()[1])
-    serve(listener.detach(), Console(audit, Feed(audit), load, writable), address, _tell)
+    made = Console(audit, Feed(audit), load, writable, load_from)
+    serve(listener.detach(), made, address, _tell)
 
 
 def _tell(link: str) -> None:

@@ -10,15 +10,22 @@ from typing import Any, Final
 
 from flask import Blueprint, Flask, g, render_template
 from markupsafe import Markup
-from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, ServiceUnavailable
 
 from authz_plugin import __version__
 from authz_plugin.decision import visible
 from authz_plugin.errors import SetupError, defect
-from authz_plugin.tools.console import decision_page, live_page
+from authz_plugin.tools.console import (
+    decision_page,
+    exception_page,
+    live_page,
+    policy_page,
+    try_page,
+)
 from authz_plugin.tools.console.access import Access
 from authz_plugin.tools.console.address import Address
 from authz_plugin.tools.console.context import Console, is_partial
+from authz_plugin.tools.console.explained import NoDecisionError
 from authz_plugin.tools.console.guard import Guard
 
 _BODY_LIMIT: Final = 1 << 20
@@ -44,6 +51,9 @@ class Page:
 PAGES: Final = (
     Page(live_page.pages, "live.show", "Decisions"),
     Page(decision_page.pages),
+    Page(try_page.pages, "try.show", "Try", asks=frozenset({"try.ask"})),
+    Page(policy_page.pages, "policy.show", "Policy"),
+    Page(exception_page.pages, changes=frozenset({"exception.add"})),
 )
 
 
@@ -89,6 +99,10 @@ def create_app(
     @app.errorhandler(SetupError)
     def explain(error: SetupError) -> tuple[str, int]:
         return refuse(ServiceUnavailable(str(error)))
+
+    @app.errorhandler(NoDecisionError)
+    def tell_missing(error: NoDecisionError) -> tuple[str, int]:
+        return refuse(NotFound(str(error)))
 
     @app.errorhandler(OSError)
     def explain_unreadable(error: OSError) -> tuple[str, int]:

@@ -1,14 +1,19 @@
-"""The page of one decision: its record in the audit file."""
+"""The page of one decision: why it was made, what would allow it, and what that would turn."""
 
 from __future__ import annotations
 
-import re
+import threading
+from typing import Final
 
-from flask import Blueprint, abort, render_template
+from flask import Blueprint, abort, render_template, request
 
+from authz_plugin.errors import SetupError
 from authz_plugin.tools.console.context import Console
-from authz_plugin.tools.console.decisions import decided, with_outcome
-from authz_plugin.tools.console.reading import decision_links
+from authz_plugin.tools.console.explained import explained, recorded_decision, told, turned
+
+_MAX_GRANTS: Final = 20
+
+_replaying: Final = threading.Lock()
 
 
 def pages(console: Console) -> Blueprint:
@@ -16,14 +21,26 @@ def pages(console: Console) -> Blueprint:
 
     @blueprint.get("/decision/<decision_id>")
     def show(decision_id: str) -> str:
-        if not re.fullmatch("[0-9a-f]{16}", decision_id):
-            abort(404, "A decision's id has 16 hexadecimal digits.")
-        links = decision_links(console.audit, decision_id)
-        one = decided(links[0]) if links else None
-        if one is None:
-            abort(404, "The audit file has no decision of this id.")
-        for link in links[1:]:
-            one = with_outcome(one, link)
+        recorded = recorded_decision(console.audit, decision_id)
+        granted = request.args.getlist("grant")[:_MAX_GRANTS]
+        try:
+            with console.policies.of(console.load()) as (sandbox, explainer):
+                one = explained(recorded, sandbox, explainer, granted)
+        except SetupError as error:
+            one = told(recorded, str(error))
         return render_template("decision.html", one=one)
+
+    @blueprint.get("/decision/<decision_id>/turned")
+    def show_turned(decision_id: str) -> str:
+        """Decide on the last day once more, for one browser at a time."""
+        recorded = recorded_decision(console.audit, decision_id)
+        if not _replaying.acquire(blocking=False):
+            abort(429, "Another replay runs: try again when it has ended.")
+        try:
+            with console.policies.of(console.load()) as (sandbox, _):
+                found = turned(console.audit, recorded, sandbox)
+        finally:
+            _replaying.release()
+        return render_template("turned.html", found=found)
 
     return blueprint
