@@ -30,6 +30,7 @@ _COMMANDS: Final = {
             ("audit", "audit"),
             ("bundle", "bundle"),
             ("check", "check"),
+            ("console", "console"),
             ("deploy", "deploy"),
             ("doctor", "doctor"),
             ("exceptions", "exceptions"),

@@ -19,6 +19,7 @@ from authz_plugin.errors import PolicyError
 from authz_plugin.rules import AnnotatedRule, annotated_rules
 
 _FILE: Final = "annotations.json"
+_MOST_LINES: Final = 60
 
 
 def rule_sources(
@@ -40,6 +41,24 @@ def write_annotations(opa: Opa, policies: Path) -> None:
         entry["location"]["file"] = str(file.relative_to(policies))
     content = {"sources": sources_digest(policies), "annotations": inspected["annotations"]}
     (policies / "compiled" / _FILE).write_text(json.dumps(content))
+
+
+def lines_of(source: AnnotatedRule) -> list[tuple[int, str]]:
+    """The lines of a rule, each with its number, from its head to the end of its body.
+
+    Empty if its file cannot be read. Whatever is not formatted ends after ``_MOST_LINES``.
+    """
+    try:
+        lines = Path(source.file).read_text(errors="replace").splitlines()[source.row - 1 :]
+    except OSError:
+        return []
+    found = []
+    for number, line in enumerate(lines[:_MOST_LINES], source.row):
+        found.append((number, line))
+        follows = lines[number - source.row + 1 : number - source.row + 2]
+        if line[:1] not in {"", " ", "\t"} and (not follows or not follows[0].strip()):
+            break
+    return found
 
 
 def _annotated(find_opa: Callable[[], Opa], folder: Path) -> list[AnnotatedRule]:

@@ -9,7 +9,7 @@ import pytest
 
 from authz_plugin import policy
 from authz_plugin.engine.binary import Opa
-from authz_plugin.tools.rule_sources import rule_sources, write_annotations
+from authz_plugin.tools.rule_sources import lines_of, rule_sources, write_annotations
 
 
 def no_opa() -> Opa:
@@ -53,3 +53,19 @@ def test_annotations_that_may_be_old_or_damaged_are_not_used(
     with pytest.raises(AssertionError, match="OPA is not needed"):
         rule_sources(no_opa, [shipped / policy.ROOT])
     assert "privileged.container" in rule_sources(lambda: opa, [shipped / policy.ROOT])
+
+
+def test_the_lines_of_a_rule_are_those_from_its_head_to_the_end_of_its_body() -> None:
+    for source in rule_sources(no_opa, [policy.SHIPPED / policy.ROOT]).values():
+        lines = lines_of(source)
+        assert lines[0][0] == source.row
+        assert f'"{source.rule.id}"' in "".join(text for _, text in lines)
+        assert lines[-1][1] == "}"
+        assert [text for _, text in lines if text.startswith("#")] == []
+        assert all(text for _, text in lines[:-1])
+
+
+def test_a_rule_whose_file_is_gone_has_no_lines(shipped: Path, opa: Opa) -> None:
+    source = rule_sources(lambda: opa, [shipped / policy.ROOT])["privileged.container"]
+    Path(source.file).unlink()
+    assert lines_of(source) == []

@@ -29,14 +29,13 @@ from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.explanation.subjects import read_subject
 from authz_plugin.tools.replay.changes import Comparison, compare
 from authz_plugin.tools.replay.corpus import is_corpus, read_corpus
-from authz_plugin.tools.replay.report import lines, to_document
+from authz_plugin.tools.replay.report import limits, lines, to_document
 from authz_plugin.tools.replay.verdicts import (
-    UNDECIDABLE_RULES,
     NotReplayed,
     replay_decisions,
     replay_messages,
 )
-from authz_plugin.tools.sandbox import Sandbox, open_sandbox
+from authz_plugin.tools.sandbox import open_sandbox
 
 
 @click.command()
@@ -104,7 +103,7 @@ def replay(
             replayed = replay_decisions(span.decisions(), sandbox, former, not_replayed)
             comparison = compare(replayed)
             _check(comparison, audit)
-            notes = _notes(settings, sandbox)
+            notes = limits(sandbox)
         else:
             assert former is not None
             comparison = compare(replay_messages(messages, sandbox, former))
@@ -136,18 +135,6 @@ def _check(comparison: Comparison, file: Path) -> None:
             f"{file} has no decision of that time with its input: set audit.inputs to true, and "
             "replay what is decided from then on"
         )
-
-
-def _notes(settings: Settings, sandbox: Sandbox) -> list[str]:
-    """Return the limits of recorded inputs under this policy."""
-    notes = []
-    configs: list[Mapping[str, Any]] = [sandbox.config, *sandbox.config["roles"].values()]
-    if any(config["containers"]["deny_commands"] for config in configs):
-        rules = ", ".join(UNDECIDABLE_RULES)
-        notes.append(f"{rules} says nothing here: words of commands are not recorded")
-    if settings.policies is not None:
-        notes.append("rules of your own see *** for every text that is not recorded")
-    return notes
 
 
 def _messages(recorded: tuple[Path, ...]) -> Iterator[tuple[str, bytes]]:

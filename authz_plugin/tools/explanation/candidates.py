@@ -104,7 +104,7 @@ def candidates(
     found = [
         *(changes for changes in stated if len(changes) == 1),
         *((change,) for change in _enumerated(judgement.document, denial, rule, marker, own)),
-        *_exceptions(judgement, denial, marker, config["exceptions"]),
+        *exceptions_for(judgement, denial, marker, config["exceptions"]),
         *(changes for changes in stated if len(changes) > 1),
         _stated(together, own, marker.of_value()),
     ]
@@ -167,10 +167,14 @@ def _enumerated(
     yield from (change for _, change in sorted(found, key=lambda ranked: ranked[0]))
 
 
-def _exceptions(
+def exceptions_for(
     judgement: Judgement, denial: Denial, marker: Marker, given: Iterable[Mapping[str, Any]]
 ) -> Iterator[Candidate]:
-    """Yield exceptions of limited duration, for the image that is run or for the caller's role."""
+    """Yield exceptions of limited duration, for the image that is run or for the caller's role.
+
+    ``given`` are the present exceptions. Each has a text in place of its reason. Requires a
+    judgement with an input document.
+    """
     assert judgement.document is not None
     role = judgement.record.role
     last = (judgement.record.time + timedelta(days=_EXCEPTION_DAYS)).date().isoformat()

@@ -7,12 +7,14 @@ with them, every request is allowed. Dangerous changes are among them; the repor
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from authz_plugin.decision import Denial
-from authz_plugin.errors import SettingsError
+from authz_plugin.errors import SettingsError, SetupError
 from authz_plugin.tools.config_changes.steps import ConfigChange
 from authz_plugin.tools.explanation.candidates import (
     Candidate,
@@ -26,14 +28,21 @@ from authz_plugin.tools.sandbox import Judgement, Sandbox, Subject
 _MAX_ROUNDS: Final = 16
 
 
-def smallest_change(sandbox: Sandbox, subjects: Sequence[Subject]) -> list[Change] | None:
+class SearchTooLongError(SetupError):
+    """The search for a change took longer than it may."""
+
+
+def smallest_change(
+    sandbox: Sandbox, subjects: Sequence[Subject], until: float = math.inf
+) -> list[Change] | None:
     """Return the changes with which all requests are allowed, or None if none were found.
 
-    There are none for a request that the plugin refuses before it asks the policy.
+    There are none for a request that the plugin refuses before it asks the policy. Raises
+    ``SearchTooLongError`` if the search does not end before ``until``, a ``time.monotonic``.
     """
     changes: list[Change] = []
     for subject in subjects:
-        found = _allowing(sandbox, subject, changes)
+        found = _allowing(sandbox, subject, changes, until)
         if found is None:
             return None
         changes = found
@@ -42,13 +51,15 @@ def smallest_change(sandbox: Sandbox, subjects: Sequence[Subject]) -> list[Chang
     return changes if done else None
 
 
-def _allowing(sandbox: Sandbox, subject: Subject, changes: list[Change]) -> list[Change] | None:
+def _allowing(
+    sandbox: Sandbox, subject: Subject, changes: list[Change], until: float
+) -> list[Change] | None:
     """Return changes that allow one request, in addition to those already chosen."""
     judgement = _judge(sandbox, subject, changes)
     for _ in range(_MAX_ROUNDS):
         if judgement is None or judgement.allow:
             break
-        found = _next_change(sandbox, subject, judgement, changes)
+        found = _next_change(sandbox, subject, judgement, changes, until)
         if found is None:
             return None
         more, judgement = found
@@ -57,7 +68,11 @@ def _allowing(sandbox: Sandbox, subject: Subject, changes: list[Change]) -> list
 
 
 def _next_change(
-    sandbox: Sandbox, subject: Subject, judgement: Judgement, changes: Sequence[Change]
+    sandbox: Sandbox,
+    subject: Subject,
+    judgement: Judgement,
+    changes: Sequence[Change],
+    until: float,
 ) -> tuple[Candidate, Judgement] | None:
     """Return the first candidate that removes its denial and adds none, with its judgement.
 
@@ -67,12 +82,14 @@ def _next_change(
         return None
     config = sandbox.configured(with_changes(sandbox.settings.policy, changes))
     markers = {
-        _name(denial): _marker(sandbox, judgement, denial, config)
+        _name(denial): marker_of(sandbox, judgement, denial, config)
         for denial in judgement.record.denials
     }
     for denial in judgement.record.denials:
         rule = sandbox.rules.get(denial.rule)
         for candidate in candidates(judgement, denial, rule, markers[_name(denial)], config):
+            if time.monotonic() > until:
+                raise SearchTooLongError("the search for a change took too long")
             after = _judge(sandbox, subject, [*changes, *candidate])
             if after is None:
                 continue
@@ -84,9 +101,13 @@ def _next_change(
     return None
 
 
-def _marker(
+def marker_of(
     sandbox: Sandbox, judgement: Judgement, denial: Denial, config: Mapping[str, Any]
 ) -> Marker:
+    """Return what marks changes for a denial; ``config`` is the complete one that denied.
+
+    Requires a judgement with an input document.
+    """
     assert judgement.document is not None
     role = judgement.record.role
     own, given = (whole["roles"][role] if role else whole for whole in (config, sandbox.config))

@@ -48,8 +48,15 @@ class Explainer:
     def explain(self, title: str, subject: Subject) -> Explanation:
         """Decide on a request and explain the decision; ``title`` names the request."""
         judgement = self._sandbox.judge(subject)
+        changes: list[Change] | None = []
+        if not judgement.allow:
+            changes = smallest_change(self._sandbox, [subject])
+        return Explanation(title, judgement, self.reasons(judgement), changes)
+
+    def reasons(self, judgement: Judgement) -> list[Reason]:
+        """Return the denials and then the warnings of a decision, with their rules."""
         record = judgement.record
-        reasons = [
+        return [
             *(
                 Reason(denial, self.sources.get(denial.rule), warns=False)
                 for denial in record.denials
@@ -59,10 +66,6 @@ class Explainer:
                 for denial in record.warnings
             ),
         ]
-        changes: list[Change] | None = []
-        if not judgement.allow:
-            changes = smallest_change(self._sandbox, [subject])
-        return Explanation(title, judgement, reasons, changes)
 
     def change_for(self, subjects: Sequence[Subject]) -> Sequence[Change] | None:
         """Return the smallest change that allows all requests, or None if none was found."""

@@ -116,7 +116,7 @@ def lines(explanation: Explanation, gate: Gate) -> Iterator[Line]:
     if judgement.document is None:
         yield "", "  read as     nothing: it is refused before any policy is asked"
     else:
-        for label, text in _facts(judgement.document):
+        for label, text in facts_of(judgement.document):
             yield "", f"  {label:<11} {text}"
 
 
@@ -218,11 +218,12 @@ def change_lines(changes: Sequence[Change] | None, what: str, gate: Gate) -> Ite
         for danger in sorted(_dangers(change)):
             yield "warning", f"      {named_text(danger)}"
     yield "", ""
-    for line in _yaml(with_changes({}, changes)):
+    for line in yaml_lines(with_changes({}, changes)):
         yield "", f"    {line}"
 
 
-def _yaml(settings: Mapping[str, Any]) -> list[str]:
+def yaml_lines(settings: Mapping[str, Any]) -> list[str]:
+    """Return settings as the lines of a settings file."""
     text = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = None
@@ -231,7 +232,8 @@ def _yaml(settings: Mapping[str, Any]) -> list[str]:
     return text.getvalue().splitlines()
 
 
-def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def facts_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the facts of an input document, each as a kind (``"mount"``) and a text."""
     operation = document["operation"]
     resource = operation["resource"]
     named = f" {resource['kind']} {resource['ref']}" if resource else ""

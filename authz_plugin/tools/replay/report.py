@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 from authz_plugin.decision import visible
 from authz_plugin.tools.replay.changes import KINDS, Comparison, Group, Kind
-from authz_plugin.tools.replay.verdicts import NotReplayed, Verdict
+from authz_plugin.tools.replay.verdicts import UNDECIDABLE_RULES, NotReplayed, Verdict
+from authz_plugin.tools.sandbox import Sandbox
 
 Line = tuple[str, str]
 """A style of ``cli.terminal``, and the text of the line."""
@@ -18,6 +19,18 @@ _TITLES: Final[dict[Kind, tuple[str, str]]] = {
     "allowed": ("warning", "Newly allowed"),
     "otherwise": ("head", "Denied by other rules"),
 }
+
+
+def limits(sandbox: Sandbox) -> list[str]:
+    """Return the limits of recorded inputs under a policy, as notes."""
+    notes = []
+    configs: list[Mapping[str, Any]] = [sandbox.config, *sandbox.config["roles"].values()]
+    if any(config["containers"]["deny_commands"] for config in configs):
+        rules = ", ".join(UNDECIDABLE_RULES)
+        notes.append(f"{rules} says nothing here: words of commands are not recorded")
+    if sandbox.settings.policies is not None:
+        notes.append("rules of your own see *** for every text that is not recorded")
+    return notes
 
 
 def to_document(

@@ -16,7 +16,7 @@ from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.config_changes.gate import Gate
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.explanation.candidates import with_changes
-from authz_plugin.tools.explanation.changes import smallest_change
+from authz_plugin.tools.explanation.changes import SearchTooLongError, smallest_change
 from authz_plugin.tools.explanation.reasons import Explainer
 from authz_plugin.tools.explanation.report import lines, to_document
 from authz_plugin.tools.rule_sources import rule_sources
@@ -113,6 +113,11 @@ def test_where_no_narrow_change_will_do_an_exception_for_the_image_is_proposed(
     rules = {exception["rule"]: exception for exception in change["exceptions"]}
     assert rules["mounts.protected"]["when"] == {"image": "docker.io/library/alpine:3"}
     assert rules["mounts.protected"]["value"] == "/run/docker.sock"
+
+
+def test_a_search_that_takes_too_long_is_given_up(sandbox: Sandbox) -> None:
+    with pytest.raises(SearchTooLongError):
+        smallest_change(sandbox, [authz_message(create(Privileged=True), Client())], until=0.0)
 
 
 @pytest.mark.parametrize(
