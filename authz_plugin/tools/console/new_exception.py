@@ -94,7 +94,7 @@ def choices(sandbox: Sandbox, subject: Subject) -> list[Choice]:
                 Choice(
                     id=hashlib.sha256(json.dumps(entry).encode()).hexdigest()[:16],
                     rule=denial.rule,
-                    subject=visible(str(entry.get("value", entry.get("field")))),
+                    subject=_subject(entry),
                     whom=visible(", ".join(f"{k} {v}" for k, v in entry["when"].items())),
                     dangers=sorted({visible(mark.danger) for mark in change.marks if mark.danger}),
                     lifts=denial not in left,
@@ -102,6 +102,11 @@ def choices(sandbox: Sandbox, subject: Subject) -> list[Choice]:
                 )
             )
     return found
+
+
+def _subject(entry: Mapping[str, Any]) -> str:
+    value = entry.get("value", entry.get("field"))
+    return visible(value if isinstance(value, str) else json.dumps(value))
 
 
 def add_exception(

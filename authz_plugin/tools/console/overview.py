@@ -232,7 +232,7 @@ def _changes(
         before, after = _at(base, key), _at(own, key)
         if before != after:
             origin = settings.origins.of((*prefix, *key))
-            yield ChangedKey(show(key), _json(before), _json(after), origin)
+            yield ChangedKey(show(key), _json(before), _json(_at(given, key)), origin)
 
 
 def _given_keys(given: Mapping[str, Any], prefix: Key = ()) -> Iterator[Key]:
@@ -258,15 +258,17 @@ def _at(config: Config, key: Key) -> Any:
 def _json(value: Any) -> str:
     if value is _UNSET:
         return "not set"
-    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-        value = [{k: v for k, v in item.items() if not _is_generated(k)} for item in value]
+    if isinstance(value, list):
+        value = [_without_generated(item) for item in value]
     found = visible(json.dumps(value, ensure_ascii=False))
     return found if len(found) <= _LONGEST else f"{found[: _LONGEST - 1]}…"
 
 
-def _is_generated(name: str) -> bool:
-    """Whether the plugin adds a key to the roots of ``mounts.allow``."""
-    return name == "inside" or name.startswith("resolved")
+def _without_generated(item: Any) -> Any:
+    """An entry of a list without what the plugin adds to the roots of ``mounts.allow``."""
+    if not isinstance(item, Mapping):
+        return item
+    return {k: v for k, v in item.items() if k != "inside" and not k.startswith("resolved")}
 
 
 class _Plugin:

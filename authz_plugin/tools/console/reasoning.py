@@ -6,11 +6,14 @@ masked. The change is withheld exactly where ``explain`` withholds it.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
+from authz_plugin import policy
 from authz_plugin.decision import Denial, visible
 from authz_plugin.journal.masking import masked_text
 from authz_plugin.rules import AnnotatedRule
@@ -143,12 +146,14 @@ def found_change(sandbox: Sandbox, subject: Subject) -> Sequence[Change] | None:
 
 def _rule(sandbox: Sandbox, judgement: Judgement, reason: Reason) -> ShownRule:
     denial = reason.denial
-    value = "" if denial.value is None else text(denial.value)
+    value = denial.value if isinstance(denial.value, str) else json.dumps(denial.value)
     dangers: set[str] = set()
     if judgement.document is not None:
         marks = marker_of(sandbox, judgement, denial, sandbox.config).of_value()
         dangers = {visible(mark.danger) for mark in marks if mark.danger}
-    shown = _shown(denial, value, reason.source, warns=reason.warns)
+    shown = _shown(
+        denial, "" if denial.value is None else text(value), reason.source, warns=reason.warns
+    )
     return replace(shown, dangers=sorted(dangers))
 
 
@@ -174,9 +179,17 @@ def _shown(denial: Denial, value: str, source: AnnotatedRule | None, *, warns: b
         title="" if rule is None else rule.title,
         description="" if rule is None else rule.description,
         remedy="" if rule is None else rule.remedy,
-        place="" if source is None else source.place,
+        place="" if source is None else _place(source),
         rego=[] if source is None else lines_of(source),
     )
+
+
+def _place(source: AnnotatedRule) -> str:
+    """File and line; a file of the shipped policies without the folder of these."""
+    file = Path(source.file)
+    if file.is_relative_to(policy.SHIPPED):
+        file = file.relative_to(policy.SHIPPED)
+    return f"{file}:{source.row}"
 
 
 def _change(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from authz_plugin.settings import Settings
 from authz_plugin.tools.console.access import Access
 from authz_plugin.tools.console.address import Address
 from authz_plugin.tools.console.app import PAGES, Page, create_app
@@ -30,6 +31,20 @@ class Browser:
 
     def get(self, path: str, host: str = HOST, **headers: str) -> TestResponse:
         return self._send("GET", path, host, headers)
+
+    def submit(self, path: str, /, **fields: str | list[str]) -> TestResponse:
+        """POST the fields of a form, as htmx does."""
+        return self.client.post(
+            path,
+            data=fields,
+            base_url=f"http://{HOST}",
+            headers={
+                "Origin": f"http://{HOST}",
+                "Sec-Fetch-Site": "same-origin",
+                "X-CSRF-Token": self.csrf,
+                "HX-Request": "true",
+            },
+        )
 
     def post(self, path: str, **changed: str | None) -> TestResponse:
         """POST from a page of the console; a header that is None is left out."""
@@ -54,12 +69,19 @@ class Opened:
     """A console on an audit file, and its access."""
 
     def __init__(
-        self, audit: Path, *, writable: bool = False, pages: tuple[Page, ...] = PAGES
+        self,
+        audit: Path,
+        *,
+        writable: bool = False,
+        pages: tuple[Page, ...] = PAGES,
+        load: Callable[[], Settings] = lambda: with_policy(profile="production"),
+        load_from: Callable[[Path], Settings] | None = None,
     ) -> None:
         self.feed = Feed(audit)
         self.access = Access(lambda: self.now)
         self.now = 0.0
-        console = Console(audit, self.feed, lambda: with_policy(profile="production"), writable)
+        console = Console(audit, self.feed, load, writable, load_from)
+        self.policies = console.policies
         self.app = create_app(console, self.access, ADDRESS, pages)
 
     def browser(self) -> Browser:

@@ -61,7 +61,7 @@ def test_the_changes_are_those_that_differ_from_the_profile(with_roles: Overview
     assert changes == {
         "sections.exec": ('"none"', '"write"'),
         "operations.volume.list": ("not set", '"allow"'),
-        "mounts.allow": ("[]", '[{"read_only": false, "path": "/srv/data"}]'),
+        "mounts.allow": ("[]", '[{"path": "/srv/data"}]'),
     }
 
 
