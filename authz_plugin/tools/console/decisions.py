@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
@@ -15,6 +16,7 @@ _DECISIONS: Final = frozenset({"allowed_operation", "blocked_operation"})
 
 _FINGERPRINT: Final = 12
 _SHORT_ID: Final = 12
+_FULL_ID: Final = re.compile("(?:sha256:)?[0-9a-f]{64}")
 _LONGEST_PATTERN: Final = 200
 
 
@@ -54,10 +56,8 @@ class Decided:
     @property
     def subject(self) -> str:
         """What the request is about: the name or id in its path, or what its input names."""
-        named = self.record["resource"] or next(iter(self._named()), "")
-        if named and self.image:
-            return f"{named} ({self.image})"
-        return named or self.image or ""
+        named = _short(self.record["resource"] or next(self._named(), ""))
+        return f"{named} ({self.image})" if named and self.image else named or self.image
 
     @property
     def image(self) -> str:
@@ -74,7 +74,7 @@ class Decided:
     @property
     def created(self) -> tuple[str, ...]:
         """The short ids of the objects that the request created."""
-        return tuple(text[:_SHORT_ID] for text in (self.outcome or {}).get("created", ()))
+        return tuple(map(_short, (self.outcome or {}).get("created", ())))
 
     @property
     def containers(self) -> Iterator[str]:
@@ -154,6 +154,11 @@ class Wanted:
         if self.caller and not any(_matches(text, self.caller) for text in callers):
             return False
         return not self.container or any(_matches(text, self.container) for text in one.containers)
+
+
+def _short(name: str) -> str:
+    """Return a name; of a full id, the part that Docker shows."""
+    return name[:_SHORT_ID] if _FULL_ID.fullmatch(name) else name
 
 
 def _matches(text: str, pattern: str) -> bool:

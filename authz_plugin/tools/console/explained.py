@@ -35,7 +35,7 @@ from authz_plugin.tools.replay.report import limits
 from authz_plugin.tools.replay.verdicts import NotReplayed, replay_decisions
 from authz_plugin.tools.sandbox import Sandbox
 
-MAX_REPLAYED: Final = 5_000
+MAX_REPLAYED: Final = 20_000
 """Decisions of the last day, the newest, that are decided once more."""
 
 MAX_SECONDS: Final = 20.0

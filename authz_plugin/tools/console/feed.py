@@ -60,6 +60,7 @@ class Client:
         self._queue: deque[Decided] = deque(maxlen=QUEUE)
         self._lost = 0
         self._behind = False
+        self._woken = False
         self._ended = False
 
     def put(self, decisions: list[Decided], *, behind: bool = False) -> None:
@@ -74,10 +75,12 @@ class Client:
             self._changed.notify()
 
     def take(self, timeout: float) -> Batch | None:
-        """Wait up to ``timeout`` seconds for decisions; None after the end of the feed."""
+        """Wait for decisions, ``timeout`` seconds at most, or less if the feed's health changes;
+        None after the end of the feed."""
         with self._changed:
-            if not self._queue and not self._ended:
+            if not self._queue and not self._woken and not self._ended:
                 self._changed.wait(timeout)
+            self._woken = False
             if self._ended:
                 return None
             batch = Batch(tuple(self._queue), self._lost, self._behind)
@@ -85,7 +88,14 @@ class Client:
             self._lost, self._behind = 0, False
             return batch
 
+    def wake(self) -> None:
+        """End the wait for decisions."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
+
     def end(self) -> None:
+        """End the wait, now and for ever."""
         with self._changed:
             self._ended = True
             self._changed.notify()
@@ -174,6 +184,9 @@ class Feed:
         health = Health(fault, self._follower.broken)
         if health != self.health:
             self.health = health
+            with self._lock:
+                for client in self._clients:
+                    client.wake()
 
     def _read_history(self) -> None:
         self._follower.skip()

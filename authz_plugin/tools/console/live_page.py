@@ -8,7 +8,8 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from flask import Blueprint, Response, abort, render_template, request, stream_with_context
+from flask import Blueprint, Response, abort, current_app, render_template, request
+from jinja2 import Template
 
 from authz_plugin.journal.chain import Link
 from authz_plugin.tools.console.context import Console
@@ -74,6 +75,8 @@ def pages(console: Console) -> Blueprint:
         if client is None:
             abort(503, "Too many pages are open: close one.")
 
+        rows = current_app.jinja_env.get_template("rows.html")
+
         def events() -> Iterator[str]:
             health = Health()
             yield "retry: 1000\n\n"
@@ -81,9 +84,9 @@ def pages(console: Console) -> Blueprint:
                 if console.feed.health != health:
                     health = console.feed.health
                     yield _event("health", _told(health))
-                yield from _events(batch)
+                yield from _events(batch, rows)
 
-        response = Response(stream_with_context(events()), content_type="text/event-stream")
+        response = Response(events(), content_type="text/event-stream")
         response.call_on_close(lambda: console.feed.leave(client))
         _limit_sending(request.environ)
         return response
@@ -91,13 +94,13 @@ def pages(console: Console) -> Blueprint:
     return blueprint
 
 
-def _events(batch: Batch) -> Iterator[str]:
+def _events(batch: Batch, rows: Template) -> Iterator[str]:
     """Yield what a batch is on the wire; a comment if it is empty."""
     if batch.lost or batch.behind:
         yield _event("lost", str(batch.lost))
     if batch.decisions:
         last = max(one.changed for one in batch.decisions)
-        yield _event("rows", render_template("rows.html", decisions=batch.decisions[::-1]), last)
+        yield _event("rows", rows.render(decisions=batch.decisions[::-1]), last)
     else:
         yield ": \n\n"
 
@@ -115,7 +118,7 @@ def _told(health: Health) -> str:
         return f"The audit file cannot be read: {health.fault}"
     if health.broken:
         return (
-            f"{health.broken} lines of the audit file are not as they were written: "
+            f"Lines of the audit file that are not as they were written: {health.broken}. "
             "`opa-authz audit verify` says which."
         )
     return ""

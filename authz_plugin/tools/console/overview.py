@@ -1,15 +1,18 @@
 """The policy at a glance: profile and changes, roles, exceptions, what is open, and the plugin.
 
 Everything about the policy is read from the settings here, everything about the running plugin from
-its metrics and its health. What the plugin does not tell is said to be unknown, with the reason.
+its metrics and its health, or else from its last decisions in the audit file. What neither tells is
+said to be unknown, with the reason.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from prometheus_client.samples import Sample
@@ -22,6 +25,7 @@ from authz_plugin.errors import SetupError
 from authz_plugin.hostpaths import host_paths
 from authz_plugin.policy import Exemption
 from authz_plugin.settings import DEFAULT_PROFILE, Key, Settings, show
+from authz_plugin.tools.console.reading import links_newest_first
 from authz_plugin.tools.plugin_metrics import read_faults, read_metrics
 from authz_plugin.tools.sandbox import Sandbox
 from authz_plugin.tools.validation.expected_policy import allows_operation
@@ -31,6 +35,9 @@ Config = Mapping[str, Any]
 
 WITHOUT_ROLE: Final = "callers without a role"
 EVERYBODY: Final = "everybody"
+
+_MAX_LINES: Final = 20_000
+"""Lines of the audit file, the newest, in which the policy of the last decisions is looked for."""
 
 _LONGEST: Final = 300
 """Characters of a value."""
@@ -105,8 +112,9 @@ class Overview:
 
     ``mode`` is ``enforce`` or ``warn``; ``warning`` are those for whom the policy denies nothing.
     ``columns`` are the callers of the matrix ``sections``. ``revision`` is that of the settings
-    here; ``plugin_revision`` that of the running plugin and ``since`` the time at which it came
-    into force, each None if it is unknown.
+    here; ``plugin_revision`` that of the running plugin, or of its last decision, and ``since`` the
+    time at which it came into force, or of its first decision, if ``is_since_before``. Each is None
+    if it is unknown.
     """
 
     profile: str
@@ -124,18 +132,34 @@ class Overview:
     revision: str
     plugin_revision: str | None
     since: datetime | None
+    is_since_before: bool
     health: Sequence[Health]
 
 
-def overview(sandbox: Sandbox, now: datetime) -> Overview:
-    """Read the policy of a sandbox, and ask the plugin that its settings describe."""
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The policy of the last decisions in an audit file: its revision, and the times of the first
+    and of the last decision by it."""
+
+    revision: str
+    first: datetime
+    last: datetime
+
+
+def overview(sandbox: Sandbox, now: datetime, audit: Path | None = None) -> Overview:
+    """Read the policy of a sandbox, and ask the plugin that its settings describe.
+
+    ``audit`` is the audit file of the plugin, which is read if the plugin does not tell its policy.
+    Raises ``OSError`` if it cannot be read.
+    """
     settings, config = sandbox.settings, sandbox.config
     try:
         samples: Sequence[Sample] | None = read_metrics(settings.metrics)
         reason = ""
     except SetupError as error:
         samples, reason = None, str(error)
-    plugin = _Plugin(settings, samples, reason)
+    decided = None if samples is not None or audit is None else _decided(audit)
+    plugin = _Plugin(settings, samples, reason, decided)
     columns = _columns(config)
     return Overview(
         profile=config["profile"],
@@ -151,10 +175,28 @@ def overview(sandbox: Sandbox, now: datetime) -> Overview:
         columns=[whom for whom, _ in columns],
         sections=_sections([own for _, own in columns]),
         revision=sandbox.bundle.revision,
-        plugin_revision=plugin.label("opa_authz_policy_info", "revision"),
-        since=plugin.time("opa_authz_policy_loaded_timestamp_seconds"),
+        plugin_revision=plugin.revision,
+        since=plugin.since,
+        is_since_before=decided is not None,
         health=list(plugin.health(sandbox.bundle.revision)),
     )
+
+
+def _decided(audit: Path) -> Decided | None:
+    """Read the last decisions of a policy, at most ``_MAX_LINES`` lines; None if there is none."""
+    found: Decided | None = None
+    for link in islice(links_newest_first(audit), _MAX_LINES):
+        revision = link.document.get("policy_revision")
+        if not revision:
+            continue
+        time = datetime.fromisoformat(link.document["timestamp"])
+        if found is None:
+            found = Decided(revision, time, time)
+        elif found.revision != revision:
+            break
+        else:
+            found = replace(found, first=time)
+    return found
 
 
 def _columns(config: Config) -> list[tuple[str, Config | None]]:
@@ -274,10 +316,17 @@ def _without_generated(item: Any) -> Any:
 class _Plugin:
     """The running plugin, by its ``samples``; without them, ``reason`` says why."""
 
-    def __init__(self, settings: Settings, samples: Sequence[Sample] | None, reason: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        samples: Sequence[Sample] | None,
+        reason: str,
+        decided: Decided | None,
+    ) -> None:
         self._settings = settings
         self._samples = samples
         self._reason = reason
+        self._decided = decided
 
     def _sample(self, name: str) -> Sample | None:
         return next((sample for sample in self._samples or () if sample.name == name), None)
@@ -295,9 +344,25 @@ class _Plugin:
         seconds = self.value(name)
         return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
+    @property
+    def revision(self) -> str | None:
+        """The revision of its policy, or of its last decision."""
+        if self._decided is not None:
+            return self._decided.revision
+        return self.label("opa_authz_policy_info", "revision")
+
+    @property
+    def since(self) -> datetime | None:
+        """When the policy came into force, or the time of its first decision."""
+        if self._decided is not None:
+            return self._decided.first
+        return self.time("opa_authz_policy_loaded_timestamp_seconds")
+
     def health(self, revision: str) -> Iterator[Health]:
         if self._samples is None:
-            for part in ("plugin", "policy", "engine", "audit"):
+            yield Health("plugin", "unknown", self._reason)
+            yield self._policy(revision)
+            for part in ("engine", "audit"):
                 yield Health(part, "unknown", self._reason)
         else:
             version = self.label("opa_authz_build_info", "version") or "unknown"
@@ -318,9 +383,9 @@ class _Plugin:
         return Health("plugin", "bad", f"{text}, with faults: {visible(told)}")
 
     def _policy(self, revision: str) -> Health:
-        theirs = self.label("opa_authz_policy_info", "revision")
+        theirs = self.revision
         if theirs is None:
-            return Health("policy", "unknown", "the metrics tell no revision")
+            return Health("policy", "unknown", self._reason or "the metrics tell no revision")
         if theirs != revision:
             return Health(
                 "policy",
@@ -330,6 +395,9 @@ class _Plugin:
             )
         if self.value("opa_authz_policy_reload_successful") == 0:
             return Health("policy", "bad", "the last reload was refused; the log says why")
+        if self._decided is not None:
+            last = _minute(self._decided.last)
+            return Health("policy", "good", f"revision {revision} decided, last at {last}")
         return Health("policy", "good", f"revision {revision} is in force")
 
     def _engine(self) -> Health:

@@ -17,7 +17,7 @@ def pages(console: Console) -> Blueprint:
     def show() -> str:
         now = datetime.now(UTC)
         with console.policies.of(console.load()) as (sandbox, _):
-            found = overview(sandbox, now)
+            found = overview(sandbox, now, console.audit)
         return render_template("policy.html", found=found, now=now)
 
     return blueprint

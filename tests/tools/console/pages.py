@@ -77,6 +77,7 @@ class Opened:
         load: Callable[[], Settings] = lambda: with_policy(profile="production"),
         load_from: Callable[[Path], Settings] | None = None,
     ) -> None:
+        self.audit = audit
         self.feed = Feed(audit)
         self.access = Access(lambda: self.now)
         self.now = 0.0

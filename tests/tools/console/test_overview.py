@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 
 from authz_plugin import policy, settings
+from authz_plugin.journal.chain import read_links
 from authz_plugin.tools.console.overview import Health, Overview, overview
 from authz_plugin.tools.sandbox import open_sandbox
 from tests.conftest import with_policy
 from tests.harness.plugin import running_plugin
+from tests.tools.learning.days import get, send, write_day
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 ROLES = {
@@ -125,6 +128,32 @@ def test_without_metrics_the_plugin_is_unknown_with_the_reason() -> None:
         assert state(found, part).state == "unknown"
         assert "metrics.listen: off" in state(found, part).text
     assert state(found, "bundle").text.startswith("no fleet")
+
+
+def test_without_metrics_the_audit_file_tells_the_last_policy(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    given = with_policy(profile="production", metrics={"listen": "off"})
+    with open_sandbox(given) as sandbox:
+        refused = send("/containers/a/start?x=1;y")
+        write_day(file, sandbox, [get("/info"), get("/containers/json"), refused])
+        own = overview(sandbox, NOW, file)
+        times = [
+            datetime.fromisoformat(link.document["timestamp"])
+            for link in read_links(file)
+            if link.document.get("policy_revision")
+        ]
+    assert (own.plugin_revision, own.since) == (own.revision, times[0])
+    assert own.is_since_before
+    assert state(own, "policy").state == "good"
+    assert times[-1].strftime("%H:%M") in state(own, "policy").text
+    with open_sandbox(replace(given, policy={"profile": "closed"})) as sandbox:
+        other = overview(sandbox, NOW, file)
+        assert state(other, "policy").state == "bad"
+        write_day(file, sandbox, [get("/info")])
+        later = overview(sandbox, NOW, file)
+    assert later.plugin_revision == later.revision
+    assert later.since is not None
+    assert later.since > times[-1]
 
 
 @pytest.fixture(scope="module")

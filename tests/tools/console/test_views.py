@@ -229,7 +229,7 @@ def test_the_policy_is_shown_and_its_texts_are_text(browser: Browser) -> None:
     shown = text(answer)
     for part in (
         "Policy production",
-        "whether the plugin has it is not known",
+        "in force at least since",
         "metrics.listen: off",
         "<b>ci</b>",
         "user <i>runner</i>",

@@ -59,6 +59,7 @@ const live = {
         if (older) older.dataset.before = all[shown - 1].dataset.seq;
       }
     }
+    keys.chosen()?.scrollIntoView({ block: "nearest" });
     this.tell();
   },
 
