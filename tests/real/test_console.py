@@ -1,6 +1,7 @@
 """The console as an operator sees it: a guarded dockerd, the plugin, and a real browser.
 
-With ``SCREENSHOTS=1``, the pictures of docs/how-to/console are made anew.
+With ``SCREENSHOTS=1``, the pictures of docs/how-to/console are made anew; they show the host's name
+and paths as those of an example.
 """
 
 from __future__ import annotations
@@ -18,22 +19,33 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, Page, expect
+from ruamel.yaml import YAML
 
 from tests.harness.browser import accessibility_faults, running_browser
 from tests.harness.client import call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
 from tests.harness.plugin import Plugin, running_plugin, wait_for
+from tests.harness.prometheus import free_port
 from tests.real.conftest import guard_with, prepare_content
 
 PICTURES: Final = Path(__file__).parents[2] / "docs/how-to/console"
 NAME: Final = f"opa-authz-{os.getpid()}-watched"
 HOSTILE: Final = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
 _LINK: Final = re.compile(r"http://127\.0\.0\.1:\d+/enter\?token=\S+")
+_NAMED: Final = ["unshare", "--uts", "sh", "-c", 'hostname docker-1.example.com; exec "$@"', "sh"]
+"""Runs a command on a host of this name."""
+
+_REPLACE: Final = """([before, after]) => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        texts.currentNode.data = texts.currentNode.data.replaceAll(before, after);
+    }
+}"""
 _SETTINGS: Final = """\
 profile: production
+metrics: {{listen: "{metrics}"}}
 audit: {{file: {audit}, inputs: true}}
 data_root: {data_root}
 capabilities: {{allow: [NET_BIND_SERVICE]}}
@@ -66,7 +78,7 @@ class Site:
         """A view in a tab of its own."""
         [session] = self.browser.contexts[-1:]
         page = session.new_page()
-        page.set_viewport_size({"width": width, "height": 800})
+        page.set_viewport_size({"width": width, "height": 720})
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.goto(self.home + path)
         return page
@@ -79,20 +91,28 @@ def site() -> Iterator[Site]:
         dockerd = cleanup.enter_context(scratch_dockerd(prepare(NEWEST)))
         settings, audit = folder / "config.yaml", folder / "audit.jsonl"
         expires = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 12 * 86400))
+        metrics = f"127.0.0.1:{free_port()}"
         settings.write_text(
-            _SETTINGS.format(audit=audit, data_root=dockerd.data_root, expires=expires)
+            _SETTINGS.format(
+                audit=audit, data_root=dockerd.data_root, expires=expires, metrics=metrics
+            )
         )
         socket = Path(f"/run/docker/plugins/{NAME}.sock")
         plugin = cleanup.enter_context(
-            running_plugin(folder, f"--config={settings}", socket_=socket)
+            running_plugin(
+                folder,
+                f"--config={settings}",
+                socket_=socket,
+                environment={"OPA_AUTHZ_METRICS_LISTEN": metrics},
+            )
         )
         prepare_content(dockerd)
         guard_with(dockerd, NAME)
         log = folder / "console.log"
+        program = Path(sys.executable).with_name("opa-authz")
         with log.open("wb") as output:
-            command = [Path(sys.executable).with_name("opa-authz"), "console"]
             console = subprocess.Popen(
-                [*command, f"--config={settings}", "--listen=127.0.0.1:0"],
+                [*_NAMED, program, "console", f"--config={settings}", "--listen=127.0.0.1:0"],
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -148,15 +168,15 @@ def test_what_it_says_of_a_denial_is_right_and_its_change_allows_the_run(site: S
         box.check()
     if grants.count():
         page.get_by_role("button", name="Show it").click()
-    change = yaml.safe_load(page.locator("section > form pre").first.inner_text())
+    change = YAML().load(page.locator("section > form pre").first.inner_text())
     page.get_by_role("button", name="What of the last day would it turn?").click()
     expect(page.locator("#turned")).to_contain_text("container.create")
 
     former = site.settings.read_text()
-    settings = yaml.safe_load(former)
+    settings = YAML().load(former)
     for section, value in change.items():
         settings[section] = {**settings.get(section, {}), **value}
-    site.settings.write_text(yaml.safe_dump(settings))
+    YAML().dump(settings, site.settings)
     try:
         page = site.page("/try")
         page.locator("textarea[name=line]").fill(f"docker run --rm {' '.join(command)} {IMAGE}")
@@ -217,18 +237,44 @@ def test_nothing_of_a_request_becomes_markup_or_script(site: Site) -> None:
 def test_each_view_is_accessible_and_fits_its_window(site: Site, width: int, scheme: str) -> None:
     page = site.page(width=width, scheme=scheme)
     decision = str(page.locator("tr.deny a").first.get_attribute("href"))
-    for name, path in {
-        "live": "/",
-        "decision": decision,
-        "try": "/try",
-        "policy": "/policy",
-    }.items():
+    for path in ("/", decision, "/try", "/policy"):
         page.goto(site.home + path)
-        assert accessibility_faults(page) == [], name
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        if os.environ.get("SCREENSHOTS") and (width, scheme) in {(1280, "light"), (400, "dark")}:
-            PICTURES.mkdir(exist_ok=True)
-            page.screenshot(path=PICTURES / f"{name}-{width}.png")
+        assert accessibility_faults(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+def test_the_docs_show_each_view(site: Site, width: int, scheme: str) -> None:
+    for options in (["--name", "web"], ["--privileged"], ["--volume", "/etc:/host"]):
+        site.run(*options)
+    denied = site.run("--name", "db", "--sysctl", "net.core.somaxconn=1024")
+    decision = re.search(r"decision ([0-9a-f]{16})", denied)
+    assert decision is not None
+    page = site.page("/?operation=container.*", width, scheme)
+    expect(page.get_by_role("status").first).to_have_text("Live.")
+    _picture(site, page, f"live-{width}")
+    page.goto(f"{site.home}/decision/{decision[1]}")
+    page.locator("article.reason summary").first.click()
+    _picture(site, page, f"decision-{width}")
+    page.goto(f"{site.home}/try")
+    page.locator("textarea[name=line]").fill("docker run --rm -v /srv/data:/data alpine:3 sh")
+    page.get_by_role("button", name="Try it").first.click()
+    expect(page.locator("#answer h2")).to_be_visible()
+    _picture(site, page, f"try-{width}")
+    page.goto(f"{site.home}/policy")
+    expect(page.locator("main")).to_contain_text("in force since")
+    _picture(site, page, f"policy-{width}")
+
+
+def _picture(site: Site, page: Page, name: str) -> None:
+    """Make a picture of the docs anew, if it is wanted; see that the docs have it."""
+    folder = str(site.settings.parent)
+    page.evaluate(_REPLACE, [folder, "/etc/opa-authz"])
+    if os.environ.get("SCREENSHOTS"):
+        PICTURES.mkdir(exist_ok=True)
+        page.screenshot(path=PICTURES / f"{name}.png")
+    assert (PICTURES / f"{name}.png").is_file()
+    assert f"console/{name}.png" in PICTURES.with_suffix(".md").read_text()
 
 
 def test_the_views_are_reached_by_keys(site: Site) -> None:
