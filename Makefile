@@ -18,7 +18,7 @@ test quick unit rego real check: export GOGC ?= 400
 test quick unit rego real check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
 test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak deb deb-test image image-test ansible-test fleet-scale audit engines check fmt generate lock clean
+.PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak deb deb-test image image-test ansible-test fleet-scale audit engines check fmt generate vendor lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -135,6 +135,9 @@ generate: $(BIN)/.run $(BIN)/opa ## Write the files that are made from others
 .PHONY: generated
 generated: $(BIN)/.dev
 	$(BIN)/python -m tests.generate
+
+vendor: $(BIN)/.dev ## Fetch the scripts of others that the console serves, as they are pinned (needs npm's registry)
+	$(BIN)/python -m tools.vendor
 
 lock: ## Pin every dependency, with hashes
 	$(PYTHON) -m venv .cache/pip-tools

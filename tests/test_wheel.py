@@ -74,6 +74,15 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(unpacked, "wheel")
 
 
+def test_the_wheel_holds_the_pages_of_the_console(wheel: Path) -> None:
+    folder = Path("authz_plugin/tools/console")
+    pages = [*(ROOT / folder / "templates").rglob("*.html"), *(ROOT / folder / "static").rglob("*")]
+    expected = {str(file.relative_to(ROOT)) for file in pages if file.is_file()}
+    with zipfile.ZipFile(wheel) as archive:
+        assert expected <= set(archive.namelist())
+    assert {f"{folder}/static/vendor/htmx.min.js", f"{folder}/templates/base.html"} <= expected
+
+
 def test_the_wheel_holds_the_made_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = [archive.read(name).decode() for name in MADE]

@@ -53,6 +53,7 @@ class AuditOptions:
     first line is ``max_age`` hours old, is renamed; a renamed file is removed ``retention`` days
     after its last line. ``queue`` is the maximum number of waiting entries. ``inputs`` adds the
     recorded input to each decision, ``deny_on_failure`` denies requests that cannot be audited.
+    ``readers`` is the id of a group that may read the files, or None.
     """
 
     file: Path
@@ -63,6 +64,7 @@ class AuditOptions:
     queue: int = 10_000
     inputs: bool = False
     deny_on_failure: bool = False
+    readers: int | None = None
 
 
 class AuditFile:
@@ -165,6 +167,7 @@ class AuditFile:
         self._fd = os.open(self._file, flags, 0o600)
         end = end_of(self._file)
         older = rotated(self._file)
+        self._share([*older, self._file])
         self.end = end.position
         if end.position.seq == 0 and older:
             self.end = end_of(older[-1]).position
@@ -179,6 +182,18 @@ class AuditFile:
         self._append([notice(OPENED, f"line {self.end.seq} was the last", **fields)])
         self._sync()
         self._checkpoint()
+
+    def _share(self, files: Sequence[Path]) -> None:
+        """Let the group read the files; if that fails, tell so, and write them all the same."""
+        if self._audit.readers is None:
+            return
+        try:
+            for file in files:
+                os.chown(file, -1, self._audit.readers, follow_symlinks=False)
+                file.chmod(0o640)
+        except OSError as error:
+            reason = f"{error.filename} is not readable for the group: {error.strerror}"
+            self._tell(notice("audit_not_shared", reason, "warning"))
 
     def _beginning(self) -> tuple[int, float]:
         """Number and time of the file's first line; for an empty file, the next number and now."""

@@ -95,9 +95,11 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The audit file: ``max_size`` in MiB, ``max_age`` in hours, ``retention`` in days."""
+    """The audit file: ``max_size`` in MiB, ``max_age`` in hours, ``retention`` in days. Members of
+    ``group`` may read it."""
 
     file: Path | None = None
+    group: str | None = None
     inputs: bool = False
     sync: str = "interval"
     on_failure: str = "continue"

@@ -231,6 +231,10 @@ SCHEMA: Final[dict[str, Any]] = {
         "additionalProperties": False,
         "properties": {
             "file": {**_PATH, "description": "The audit file; without it there is none."},
+            "group": {
+                "type": "string",
+                "description": "Group that may read the audit file, in addition to root.",
+            },
             "inputs": {
                 "type": "boolean",
                 "description": "Whether it holds the input document of each decision, without "
@@ -318,6 +322,7 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "OPA_AUTHZ_LOG_LEVEL": ("log", "level"),
     "OPA_AUTHZ_LOG_FORMAT": ("log", "format"),
     "OPA_AUTHZ_AUDIT_FILE": ("audit", "file"),
+    "OPA_AUTHZ_AUDIT_GROUP": ("audit", "group"),
     "OPA_AUTHZ_METRICS_LISTEN": ("metrics", "listen"),
 }
 """Environment variables and the keys that they set. OPA_AUTHZ_CONFIG names the settings file."""

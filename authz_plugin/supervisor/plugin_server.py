@@ -7,6 +7,7 @@ of it.
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import socket
 from collections.abc import Callable
@@ -125,11 +126,15 @@ def log_options(log: Log) -> LogOptions:
 
 
 def audit_options(audit: Audit) -> AuditOptions | None:
-    """The options of the audit file under these settings, or None without an audit file."""
+    """The options of the audit file under these settings, or None without an audit file.
+
+    ``supervisor.run`` has checked that there is the group.
+    """
     if audit.file is None:
         return None
     return AuditOptions(
         file=audit.file,
+        readers=None if audit.group is None else grp.getgrnam(audit.group).gr_gid,
         sync=audit.sync,
         max_size=audit.max_size,
         max_age=audit.max_age,

@@ -8,6 +8,7 @@ requests.
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import signal
 import socket
@@ -54,6 +55,7 @@ def run(
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if settings.identities is not None:
         read_revoked(settings.identities)
+    _check_group(settings.audit.group)
     with contextlib.ExitStack() as cleanup:
         shared_status = SharedStatus()
         source = open_policy_source(settings, shared_status, say)
@@ -93,6 +95,16 @@ def run(
             source.check(settings, put_in_force)
             if shared_status.seconds_since_heartbeat() < _SILENCE_LIMIT:
                 systemd.notify("WATCHDOG=1")
+
+
+def _check_group(name: str | None) -> None:
+    """Raise ``SetupError`` if the group that may read the audit file does not exist."""
+    if name is None:
+        return
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        raise SetupError(f"audit.group: there is no group {name}") from None
 
 
 def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> Scrape | None:

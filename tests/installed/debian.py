@@ -22,6 +22,7 @@ from tools.wheels import make_wheel
 ROOT: Final = Path(__file__).parents[2]
 CONFIG: Final = "etc/opa-authz/config.yaml"
 SOCKET: Final = "run/docker/plugins/opa-authz.sock"
+SYSTEM: Final = "/etc/systemd/system"
 UNIT: Final = "opa-authz.service"
 
 
@@ -110,7 +111,36 @@ def test_3_its_files_are_what_dpkg_says_and_systemd_and_man_can_read_them(debian
     assert debian.must("sh", "-c", show) == ""
 
 
-def test_4_written_settings_are_loaded_by_the_units_of_the_reload(debian: Debian) -> None:
+def test_4_the_console_reads_the_audit_file_and_has_no_other_right(debian: Debian) -> None:
+    unit, drop_in = "opa-authz-console.service", "opa-authz.service.d/console.conf"
+    debian.must("install", "-D", f"/usr/share/opa-authz/systemd/{drop_in}", f"{SYSTEM}/{drop_in}")
+    debian.must("systemctl", "daemon-reload")
+    debian.must("systemctl", "restart", UNIT)
+    assert verdicts(debian) == [True, False]
+    debian.must("systemctl", "start", unit)
+    wait_for(lambda: "/enter?token=" in journal(debian, unit), "the console's link", 30)
+    socket = f"/proc/{debian.first}/root/run/opa-authz-console/console.sock"
+    link = re.findall(r"http\S+", journal(debian, unit))[-1]
+    cookies = debian.folder / "root/cookies"
+    curl = ["curl", "--silent", "--unix-socket", socket]
+    subprocess.run([*curl, "--cookie-jar", cookies, link], stdout=subprocess.DEVNULL, check=True)
+    page = subprocess.run(
+        [*curl, "--cookie", cookies, "http://localhost/"], stdout=subprocess.PIPE, check=True
+    )
+    assert b'class="mark bad">deny</b>' in page.stdout
+    pid = debian.must("systemctl", "show", "--property=MainPID", "--value", unit)
+    status = debian.must("cat", f"/proc/{pid}/status")
+    account = debian.must("getent", "passwd", "opa-authz-console")
+    assert re.search(r"Uid:\t(\d+)", status)[1] == account.split(":")[2]  # type: ignore[index]
+    assert "CapBnd:\t0000000000000000" in status
+    debian.must("systemctl", "reload", unit)
+    wait_for(lambda: journal(debian, unit).count("token=") == 2, "another link", 10)
+    debian.must("systemctl", "stop", unit)
+    debian.must("rm", "-r", f"{SYSTEM}/opa-authz.service.d")
+    debian.must("systemctl", "daemon-reload")
+
+
+def test_5_written_settings_are_loaded_by_the_units_of_the_reload(debian: Debian) -> None:
     debian.must("systemctl", "start", "opa-authz-reload.path")
     before = main_pid(debian)
     (debian.folder / CONFIG).write_text("profile: devcontainer\n")
@@ -125,7 +155,7 @@ def test_4_written_settings_are_loaded_by_the_units_of_the_reload(debian: Debian
     assert verdicts(debian) == [True, True]
 
 
-def test_5_an_upgrade_with_a_mistake_in_the_settings_stops_nothing(debian: Debian) -> None:
+def test_6_an_upgrade_with_a_mistake_in_the_settings_stops_nothing(debian: Debian) -> None:
     before = main_pid(debian)
     done = debian.run("dpkg", "--force-confold", "--install", "/root/new.deb")
     assert done.returncode == 0, done.stdout
@@ -135,7 +165,7 @@ def test_5_an_upgrade_with_a_mistake_in_the_settings_stops_nothing(debian: Debia
     debian.must("dpkg", "--force-confold", "--install", "/root/old.deb")
 
 
-def test_6_an_upgrade_keeps_the_settings_and_starts_the_new_version(debian: Debian) -> None:
+def test_7_an_upgrade_keeps_the_settings_and_starts_the_new_version(debian: Debian) -> None:
     (debian.folder / CONFIG).write_text("profile: devcontainer\n")
     before = main_pid(debian)
     debian.must("dpkg", "--force-confold", "--install", "/root/new.deb")
@@ -146,7 +176,7 @@ def test_6_an_upgrade_keeps_the_settings_and_starts_the_new_version(debian: Debi
     assert verdicts(debian) == [True, True]
 
 
-def test_7_it_is_not_removed_while_dockerd_asks_it(debian: Debian) -> None:
+def test_8_it_is_not_removed_while_dockerd_asks_it(debian: Debian) -> None:
     daemon = debian.folder / "etc/docker/daemon.json"
     daemon.parent.mkdir()
     daemon.write_text('{"authorization-plugins": ["opa-authz"]}')
@@ -157,7 +187,7 @@ def test_7_it_is_not_removed_while_dockerd_asks_it(debian: Debian) -> None:
     shutil.rmtree(daemon.parent)
 
 
-def test_8_removed_it_keeps_settings_and_records_and_purged_nothing(debian: Debian) -> None:
+def test_9_removed_it_keeps_settings_and_records_and_purged_nothing(debian: Debian) -> None:
     debian.must("apt-get", "remove", "--yes", "opa-authz")
     assert debian.run("systemctl", "is-active", UNIT).stdout.strip() == "inactive"
     assert (debian.folder / CONFIG).exists()
@@ -167,6 +197,6 @@ def test_8_removed_it_keeps_settings_and_records_and_purged_nothing(debian: Debi
     assert left == ""
 
 
-def test_9_the_same_checkout_gives_the_same_package(package: Path, tmp_path: Path) -> None:
+def test_10_the_same_checkout_gives_the_same_package(package: Path, tmp_path: Path) -> None:
     again = build(make_wheel(ROOT, tmp_path), package.parent.name, tmp_path)
     assert again.read_bytes() == package.read_bytes()

@@ -71,6 +71,28 @@ def test_an_orderly_file_is_sound_and_is_private(book: Book) -> None:
     assert book.file.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_group_may_read_it_and_the_files_before_it(book: Book) -> None:
+    book.fill(2, max_size=0)
+    book.fill(2, max_size=0, readers=os.getgid())
+    files = chain.files_of(book.file)
+    assert len(files) > 2
+    facts = {(file.stat().st_gid, file.stat().st_mode & 0o777) for file in files}
+    assert facts == {(os.getgid(), 0o640)}
+
+
+def test_files_that_cannot_be_given_to_the_group_are_written_all_the_same(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(1, "Operation not permitted", str(file))
+
+    monkeypatch.setattr("os.chown", refuse)
+    book.fill(2, readers=os.getgid())
+    assert book.events().count("allowed_operation") == 2
+    (told,) = [event for event in book.told if event["event"] == "audit_not_shared"]
+    assert told["details"].endswith("is not readable for the group: Operation not permitted")
+
+
 def test_the_chain_goes_on_over_restarts(book: Book) -> None:
     for _ in range(3):
         book.fill(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import http.client
 import os
 import signal
@@ -18,9 +19,10 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from authz_plugin.errors import SetupError
 from authz_plugin.journal import chain
 from authz_plugin.settings import Metrics
-from authz_plugin.supervisor.run import _open_metrics
+from authz_plugin.supervisor.run import _check_group, _open_metrics
 from tests.harness.client import Response, call
 from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
 from tests.harness.prometheus import free_port
@@ -88,8 +90,19 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         "exceptions:\n- {rule: capabilities.add, value: KILL, when: {image: app}, "
         "expires: 2099-01-31, reason: test}\n"
     )
-    with observed(tmp_path_factory.mktemp("observed"), exception) as started:
+    group = {"OPA_AUTHZ_AUDIT_GROUP": grp.getgrgid(os.getgid()).gr_name}
+    with observed(tmp_path_factory.mktemp("observed"), exception, **group) as started:
         yield started
+
+
+def test_the_group_of_the_settings_may_read_the_audit_file(seen: Observed) -> None:
+    facts = (seen.folder / "audit.jsonl").stat()
+    assert (facts.st_gid, facts.st_mode & 0o777) == (os.getgid(), 0o640)
+
+
+def test_a_group_that_does_not_exist_stops_the_start() -> None:
+    with pytest.raises(SetupError, match=r"audit\.group: there is no group nobody-here"):
+        _check_group("nobody-here")
 
 
 def test_a_request_is_counted_and_its_outcome_too(seen: Observed) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,10 +17,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from authz_plugin.dockerd import read
 from authz_plugin.policy import config_schema
+from authz_plugin.protocol import read_request
 from authz_plugin.settings import load
-from authz_plugin.tools.authz_message import Client
+from authz_plugin.tools.authz_message import Client, authz_message
+from authz_plugin.tools.console.run_options import create_request
 from authz_plugin.tools.docker_client import Endpoint, Reply, Request, exchange
+from authz_plugin.tools.explanation.capture import capture
 from authz_plugin.tools.sandbox import open_sandbox
 from authz_plugin.tools.validation.probes import PROBES
 from authz_plugin.tools.validation.runner import Validation
@@ -333,6 +338,60 @@ def test_explain_runs_the_docker_cli_and_finds_what_would_allow_it(docker: str) 
     assert re.search(r"policies/docker/authz/rules/mounts/mounts\.rego:\d+\n", done.stdout)
     assert "adds path /srv/x to mounts.allow" in done.stdout
     assert "dockerd names nobody on its unix socket" in done.stdout
+
+
+RUNS = (
+    "-it --rm -v /a:/b:ro -v data:/d -v /anon -e A=b -l x -l y=z alpine sh -c 'echo 1'",
+    "-d -p 80:80 -p 127.0.0.1:8000-8001:90-91/udp -p 99 --device /dev/b:/dev/c:r alpine",
+    "--mount type=bind,source=/a,target=/b,readonly --tmpfs /run:size=1m --network host alpine",
+    "--mount source=v,target=/v,volume-driver=local,volume-opt=o=bind --network none alpine",
+    "--security-opt label=disable --cap-add CAP_SYS_ADMIN --cap-drop ALL --group-add 44 alpine",
+    "--security-opt systempaths=unconfined --add-host b:1.2.3.4 --entrypoint /x --init alpine",
+    "--pid host --ipc host --uts host --userns host --restart on-failure:3 --read-only alpine",
+    "--memory 64m --memory-swap -1 --cpus 1.5 --pids-limit 5 --shm-size 1g --privileged alpine",
+    "--ulimit nofile=1:2 --sysctl net.x=1 --log-driver none --network container:web alpine",
+    "--volumes-from z:ro --device-cgroup-rule 'c 1:3 rw' --volume-driver nfs --gpus all alpine",
+    "--runtime runc --cgroup-parent /p -u 0 -w /w --oom-score-adj 5 --dns 1.1.1.1 alpine",
+)
+
+
+@pytest.mark.parametrize("line", RUNS)
+def test_the_console_reads_the_options_of_docker_run_as_the_docker_cli_does(
+    docker: str, line: str
+) -> None:
+    own = dict(leaves(body_of(create_request(line))))
+    sent, plain = (dict(leaves(body_of(created_by(docker, text)))) for text in (line, "alpine"))
+    different = {place for place in sent | own if sent.get(place) != own.get(place)}
+    by_default = {place for place in different if sent.get(place) == plain.get(place)}
+    assert different <= by_default, {
+        place: (sent.get(place), own.get(place)) for place in different
+    }
+    assert all(own.get(place) in UNSET for place in different)
+
+
+UNSET = (None, False, 0, "", "[]", "{}")
+
+
+def created_by(docker: str, line: str) -> Request:
+    """The request by which a Docker CLI creates the container of a ``docker run``."""
+    sent = capture([docker, "run", *shlex.split(line)], os.environ).requests
+    (request,) = (one for one in sent if "/containers/create" in one.target)
+    return request
+
+
+def body_of(request: Request) -> Any:
+    """The body as the plugin reads it."""
+    message = read_request(authz_message(request, Client()))
+    return read(message.method, message.uri, message.headers, message.body).body
+
+
+def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """The parts of a body that are no maps, and empty maps; lists as text."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from leaves(inner, f"{place}.{name}")
+    else:
+        yield place, value if isinstance(value, str | int | None) else json.dumps(value)
 
 
 def test_explain_proposes_settings_under_which_the_command_is_allowed(

@@ -25,9 +25,17 @@ from tests.harness.site import DENY_PINGS, OPEN_VOLUMES, Site
 
 SYSTEMD: Final = Path(__file__).parents[2] / "deploy/systemd"
 UNIT: Final = SYSTEMD / "opa-authz.service"
-EXPOSURES: Final = {"opa-authz.service": 3.2, "opa-authz-front.service": 1.5}
+EXPOSURES: Final = {
+    "opa-authz.service": 3.2,
+    "opa-authz-front.service": 1.5,
+    "opa-authz-console.service": 1.3,
+}
 """As systemd 252 reckons: 0 for a service that may nothing, 10 for one that may everything."""
-PAGES: Final = {"opa-authz.service": "threat-model", "opa-authz-front.service": "native-grpc"}
+PAGES: Final = {
+    "opa-authz.service": "threat-model",
+    "opa-authz-front.service": "native-grpc",
+    "opa-authz-console.service": "console",
+}
 
 
 def directives(name: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from authz_plugin.cli.options import load_settings, policy_options
+from authz_plugin.cli.options import load_local_settings, load_settings, policy_options
 from authz_plugin.listener import open_address
 from authz_plugin.settings import Settings
 from authz_plugin.tools.commands.audit_options import audit_file, file_option
@@ -68,9 +68,9 @@ def console(file: Path | None, address: Address, *, writable: bool, **options: A
         return load_settings(options, warn=_ignore)
 
     def load_from(other: Path) -> Settings:
-        return load_settings({**options, "config": str(other)}, warn=_ignore)
+        return load_local_settings({**options, "config": str(other)}, warn=_ignore)
 
-    settings = load_settings(options)
+    settings = load_local_settings(options)  # a fleet's policy may not be there, or not readable
     audit = audit_file(file, lambda: settings)
     listener = open_address(str(address))
     if listener.family != socket.AF_UNIX:

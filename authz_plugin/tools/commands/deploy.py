@@ -76,4 +76,4 @@ Where they belong (the units start {program}):
   {folder}/prometheus/           rule_files and scrape_configs of Prometheus
   {folder}/ansible/              a role and an example, beside your playbooks
   {folder}/grafana/              dashboards to import, of a host and of many
-  the rest                       a front of dockerd that refuses native gRPC"""
+  the rest                       a front of dockerd that refuses native gRPC; the console's user"""

@@ -7,8 +7,9 @@ from typing import Final
 
 from flask import Blueprint, abort, render_template, request
 
+from authz_plugin.errors import SetupError
 from authz_plugin.tools.console.context import Console
-from authz_plugin.tools.console.explained import explained, turned
+from authz_plugin.tools.console.explained import explained, recorded_decision, told, turned
 
 _MAX_GRANTS: Final = 20
 
@@ -20,21 +21,26 @@ def pages(console: Console) -> Blueprint:
 
     @blueprint.get("/decision/<decision_id>")
     def show(decision_id: str) -> str:
+        recorded = recorded_decision(console.audit, decision_id)
         granted = request.args.getlist("grant")[:_MAX_GRANTS]
-        with console.policies.of(console.load()) as (sandbox, explainer):
-            one = explained(console.audit, decision_id, sandbox, explainer, granted)
+        try:
+            with console.policies.of(console.load()) as (sandbox, explainer):
+                one = explained(recorded, sandbox, explainer, granted)
+        except SetupError as error:
+            one = told(recorded, str(error))
         return render_template("decision.html", one=one)
 
     @blueprint.get("/decision/<decision_id>/turned")
     def show_turned(decision_id: str) -> str:
         """Decide on the last day once more, for one browser at a time."""
+        recorded = recorded_decision(console.audit, decision_id)
         if not _replaying.acquire(blocking=False):
             abort(429, "Another replay runs: try again when it has ended.")
         try:
             with console.policies.of(console.load()) as (sandbox, _):
-                found = turned(console.audit, decision_id, sandbox)
+                found = turned(console.audit, recorded, sandbox)
         finally:
             _replaying.release()
-        return render_template("turned.html", found=found, decision_id=decision_id)
+        return render_template("turned.html", found=found)
 
     return blueprint

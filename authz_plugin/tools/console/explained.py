@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from authz_plugin.errors import SetupError
 from authz_plugin.journal.recording import NOBODY, AuditedDecision, read_recordings
+from authz_plugin.rules import AnnotatedRule
 from authz_plugin.tools.console.decisions import is_outcome
 from authz_plugin.tools.console.reading import decision_links, links_newest_first
 from authz_plugin.tools.console.reasoning import (
@@ -57,6 +58,10 @@ class Outcome:
     time: str
     status: int | None
     created: Sequence[str]
+
+
+Recorded = tuple[AuditedDecision, Outcome | None]
+"""A decision of the audit file, and its outcome if that is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,24 +132,36 @@ class Turned:
 
 
 def explained(
-    file: Path,
-    decision_id: str,
-    sandbox: Sandbox,
-    explainer: Explainer,
-    granted: Sequence[str] = (),
+    recorded: Recorded, sandbox: Sandbox, explainer: Explainer, granted: Sequence[str] = ()
 ) -> Explained:
-    """Explain a decision of an audit file by the policy of a sandbox.
+    """Explain a decision by the policy of a sandbox.
 
-    ``granted`` are names of withheld changes to show. Raises ``NoDecisionError``, and
-    ``SetupError`` if the file cannot be read.
+    ``granted`` are names of withheld changes to show.
     """
-    decision, outcome = recorded_decision(file, decision_id)
+    decision, _ = recorded
+    if decision.document is None:
+        return _explained(recorded, explainer.sources, None, _no_input(decision.record), "")
+    now = reasoned(sandbox, explainer, decision.document, granted)
+    difference = _difference(decision.record, now, sandbox)
+    return _explained(recorded, explainer.sources, now, "", difference)
+
+
+def told(recorded: Recorded, reason: str) -> Explained:
+    """Show a decision as it was recorded; ``reason`` says why there is no policy to explain it."""
+    return _explained(recorded, {}, None, f"The policy cannot be asked: {reason}", "")
+
+
+def _explained(
+    recorded: Recorded,
+    sources: Mapping[str, AnnotatedRule],
+    now: Reasoned | None,
+    no_input: str,
+    differs: str,
+) -> Explained:
+    decision, outcome = recorded
     record = decision.record
-    now = None
-    if decision.document is not None:
-        now = reasoned(sandbox, explainer, decision.document, granted)
     return Explained(
-        decision_id=decision_id,
+        decision_id=record["decision_id"],
         time=record["timestamp"],
         allow=record["verdict"] == "allow",
         operation=record["operation"],
@@ -157,8 +174,8 @@ def explained(
         error=text(record["error"]),
         details=text(record["details"]),
         rules=[
-            *(named_rule(named, explainer.sources, warns=False) for named in record["rules"]),
-            *(named_rule(named, explainer.sources, warns=True) for named in record["warnings"]),
+            *(named_rule(named, sources, warns=False) for named in record["rules"]),
+            *(named_rule(named, sources, warns=True) for named in record["warnings"]),
         ],
         exceptions=[
             f"{one['rule']} {text(one['field'])}: until {one['expires']}, {text(one['reason'])}"
@@ -166,21 +183,20 @@ def explained(
         ],
         outcome=outcome,
         now=now,
-        no_input="" if now is not None else _no_input(record),
-        differs="" if now is None else _difference(record, now, sandbox),
+        no_input=no_input,
+        differs=differs,
     )
 
 
-def turned(file: Path, decision_id: str, sandbox: Sandbox) -> Turned | None:
+def turned(file: Path, recorded: Recorded, sandbox: Sandbox) -> Turned | None:
     """Decide on the last day once more, with the smallest change that allows a decision.
 
     Without and with the change, the policy in force decides on the same recorded inputs, so that
     the result tells the effect of the change alone. At most ``MAX_REPLAYED`` decisions are made,
     for at most ``MAX_SECONDS``. Returns None if no change allows the request. Raises
-    ``NoDecisionError``, and ``SetupError`` if its input was not recorded or the file cannot be
-    read.
+    ``SetupError`` if its input was not recorded or the file cannot be read.
     """
-    decision, _ = recorded_decision(file, decision_id)
+    decision, _ = recorded
     if decision.document is None:
         raise SetupError(_no_input(decision.record))
     changes = found_change(sandbox, decision.document)
@@ -213,7 +229,7 @@ def turned(file: Path, decision_id: str, sandbox: Sandbox) -> Turned | None:
     )
 
 
-def recorded_decision(file: Path, decision_id: str) -> tuple[AuditedDecision, Outcome | None]:
+def recorded_decision(file: Path, decision_id: str) -> Recorded:
     """The decision with an id, and its outcome.
 
     Raises ``NoDecisionError``, and ``SetupError`` if the file cannot be read.

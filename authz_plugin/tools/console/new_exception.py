@@ -39,6 +39,9 @@ from authz_plugin.tools.sandbox import Sandbox, Subject, open_sandbox
 LONGEST_REASON: Final = 300
 """Characters."""
 
+MAX_DENIALS: Final = 20
+"""Denials of a request for which exceptions are offered, the first ones."""
+
 _RELOAD_SECONDS: Final = 5.0
 """The time until the metrics tell the new revision."""
 
@@ -77,13 +80,14 @@ class Added:
 
 
 def choices(sandbox: Sandbox, subject: Subject) -> list[Choice]:
-    """Return the exceptions for the denials of a request; empty for an allowed one."""
+    """Return the exceptions for the first ``MAX_DENIALS`` denials of a request, each with whether
+    it lifts its denial."""
     judgement = sandbox.judge(subject)
     if judgement.document is None:
         return []
     found = []
     given = sandbox.config["exceptions"]
-    for denial in judgement.record.denials:
+    for denial in judgement.record.denials[:MAX_DENIALS]:
         marker = marker_of(sandbox, judgement, denial, sandbox.config)
         for candidate in exceptions_for(judgement, denial, marker, given):
             (change,) = candidate

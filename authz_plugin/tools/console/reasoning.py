@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from authz_plugin import policy
 from authz_plugin.decision import Denial, visible
 from authz_plugin.journal.masking import masked_text
-from authz_plugin.rules import AnnotatedRule
+from authz_plugin.rules import RULES, AnnotatedRule
 from authz_plugin.tools.config_changes.gate import Gate
 from authz_plugin.tools.explanation import report
 from authz_plugin.tools.explanation.candidates import Change, with_changes
@@ -33,6 +33,7 @@ SEARCH_SECONDS: Final = 10.0
 """The time that the search for a change may take."""
 
 _MAX_FACTS: Final = 200
+_MAX_RULES: Final = 50
 _LONGEST: Final = 2000
 """Characters of a text."""
 
@@ -42,9 +43,9 @@ class ShownRule:
     """A rule that denied, or only ``warns``.
 
     ``message`` says what is not allowed and ``hint`` what is; ``remedy`` is what the client can do.
-    ``place`` is ``FILE:LINE``, empty for a refusal of the plugin itself, and ``rego`` the lines of
-    the rule with their numbers. ``dangers`` are what it makes possible to allow the value. Fields
-    whose value is not known are empty.
+    ``place`` is ``FILE:LINE`` and ``rego`` the lines of the rule with their numbers. A refusal of
+    the plugin itself has no ``title``. ``dangers`` are what it makes possible to allow the value.
+    Fields whose value is not known are empty.
     """
 
     rule: str
@@ -93,8 +94,8 @@ class Reasoned:
     """A decision of the policy in force.
 
     ``facts`` are kinds and texts, None if the plugin refuses the request before it asks the policy;
-    ``more_facts`` is the number of those that are left out. ``change`` is None for an allowed
-    request.
+    ``more_facts`` and ``more_rules`` are the numbers of those that are left out. ``change`` is None
+    for an allowed request.
     """
 
     allow: bool
@@ -106,6 +107,7 @@ class Reasoned:
     facts: Sequence[tuple[str, str]] | None
     more_facts: int
     rules: Sequence[ShownRule]
+    more_rules: int
     change: ShownChange | None
 
 
@@ -121,6 +123,7 @@ def reasoned(
     """Decide on a request and say why; ``granted`` are names of withheld changes to show."""
     judgement = sandbox.judge(subject)
     document, record = judgement.document, judgement.record
+    reasons = explainer.reasons(judgement)
     facts = None if document is None else [(kind, text(t)) for kind, t in report.facts_of(document)]
     return Reasoned(
         allow=judgement.allow,
@@ -131,7 +134,8 @@ def reasoned(
         message=text(judgement.message),
         facts=None if facts is None else facts[:_MAX_FACTS],
         more_facts=0 if facts is None else max(len(facts) - _MAX_FACTS, 0),
-        rules=[_rule(sandbox, judgement, reason) for reason in explainer.reasons(judgement)],
+        rules=[_rule(sandbox, judgement, reason) for reason in reasons[:_MAX_RULES]],
+        more_rules=max(len(reasons) - _MAX_RULES, 0),
         change=None if judgement.allow else _change(sandbox, judgement, subject, granted),
     )
 
@@ -167,7 +171,7 @@ def named_rule(
 
 
 def _shown(denial: Denial, value: str, source: AnnotatedRule | None, *, warns: bool) -> ShownRule:
-    rule = None if source is None else source.rule
+    rule = RULES.get(denial.rule) if source is None else source.rule
     return ShownRule(
         rule=denial.rule,
         field=text(denial.field),
@@ -220,5 +224,5 @@ def _shown_change(changes: Sequence[Change] | None, gate: Gate) -> ShownChange:
         "found",
         words=[visible(words) for words in document["words"]],
         dangers=sorted({visible(d) for grant in document["grants"] for d in grant["means"]}),
-        settings="\n".join(report.yaml_lines(with_changes({}, changes))),
+        settings="\n".join(map(visible, report.yaml_lines(with_changes({}, changes)))),
     )

@@ -124,6 +124,8 @@ class _Format(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
         text = defect(error) if isinstance(error, Exception) else record.getMessage()
+        if isinstance(error, BlockingIOError):
+            text = "a browser received nothing for a while: its connection was closed"
         return f"opa-authz: {text}"
 
 

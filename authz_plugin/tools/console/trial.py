@@ -14,6 +14,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from authz_plugin.decision import visible
 from authz_plugin.dockerd.routes import OPERATIONS
 from authz_plugin.errors import EngineError, SetupError
 from authz_plugin.journal.masking import masked_text
@@ -104,7 +105,7 @@ def tried(
     config = _config(sandbox, message) if found.operation == "container.create" else None
     return Trial(
         title=text(f"{request.method} {request.target}"),
-        body=masked_text(_indented(request.body)),
+        body=_shown(request.body),
         reasoned=found,
         following=[]
         if config is None
@@ -134,8 +135,10 @@ def _config(sandbox: Sandbox, message: bytes) -> Any:
         return None
 
 
-def _indented(body: bytes) -> str:
+def _shown(body: bytes) -> str:
+    """A body as lines, of JSON if it is that, with secrets masked."""
     try:
-        return json.dumps(json.loads(body), indent=2) if body else ""
+        content = json.dumps(json.loads(body), indent=2) if body else ""
     except (ValueError, RecursionError):
-        return body.decode(errors="replace")
+        content = body.decode(errors="replace")
+    return "\n".join(visible(masked_text(line)) for line in content.splitlines())

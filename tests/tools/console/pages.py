@@ -16,10 +16,15 @@ from authz_plugin.tools.console.address import Address
 from authz_plugin.tools.console.app import PAGES, Page, create_app
 from authz_plugin.tools.console.context import Console
 from authz_plugin.tools.console.feed import Feed
+from authz_plugin.tools.console.policies import Policies
 from tests.conftest import with_policy
 
 HOST: Final = "127.0.0.1:9718"
 ADDRESS: Final = Address("127.0.0.1", 9718)
+
+
+OPENED: Final[list[Policies]] = []
+"""The policies of consoles that are not closed yet."""
 
 
 class Browser:
@@ -82,7 +87,7 @@ class Opened:
         self.access = Access(lambda: self.now)
         self.now = 0.0
         console = Console(audit, self.feed, load, writable, load_from)
-        self.policies = console.policies
+        OPENED.append(console.policies)
         self.app = create_app(console, self.access, ADDRESS, pages)
 
     def browser(self) -> Browser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -28,9 +29,11 @@ def audit(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def running(audit: Path, listen: str) -> Iterator[subprocess.Popen[str]]:
+def running(
+    audit: Path, listen: str, config: str | Path = "/dev/null"
+) -> Iterator[subprocess.Popen[str]]:
     """The command in the foreground, until its end, which Ctrl-C brings at the latest."""
-    options = ["--config", "/dev/null", "--file", str(audit), "--listen", listen]
+    options = ["--config", str(config), "--file", str(audit), "--listen", listen]
     with subprocess.Popen(
         [str(PROGRAM), "console", *options],
         stdout=subprocess.PIPE,
@@ -96,6 +99,19 @@ def test_a_unix_socket_is_for_this_user_and_is_removed(audit: Path, tmp_path: Pa
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
     assert not place.exists()
+
+
+def test_decisions_are_shown_where_the_fleets_policy_is_not(audit: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    key = tmp_path / "key.pem"
+    key.write_text("a key")
+    fleet = {"url": "https://fleet.example", "bundle": "b", "key": str(key)}
+    config.write_text(json.dumps({"fleet": fleet}))
+    with running(audit, "127.0.0.1:0", config) as process:
+        cookies = tmp_path / "cookies"
+        link = printed_link(process)
+        curl("--cookie-jar", cookies, link)
+        assert "mounts.source" in curl("--cookie", cookies, link.rpartition("/")[0] + "/")
 
 
 def test_a_port_that_is_in_use_is_told(audit: Path) -> None:

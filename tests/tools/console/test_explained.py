@@ -13,7 +13,7 @@ from authz_plugin.errors import SetupError
 from authz_plugin.journal.audit import AuditFile, AuditOptions
 from authz_plugin.journal.chain import read_links, rotated_name
 from authz_plugin.tools.console import explained as module
-from authz_plugin.tools.console.explained import Explained, explained, turned
+from authz_plugin.tools.console.explained import Explained, explained, recorded_decision, turned
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.explanation.reasons import Explainer
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
@@ -52,7 +52,7 @@ def write(file: Path, sandbox: Sandbox, *requests: Request, **config: Any) -> li
 
 def explain_one(file: Path, sandbox: Sandbox, explainer: Explainer, **host: Any) -> Explained:
     (id_,) = write(file, sandbox, create(**host))
-    return explained(file, id_, sandbox, explainer)
+    return explained(recorded_decision(file, id_), sandbox, explainer)
 
 
 def test_a_denial_has_its_rule_with_value_remedy_and_rego_and_the_facts(
@@ -92,7 +92,7 @@ def test_a_dangerous_change_is_withheld_until_it_is_named(
     file: Path, sandbox: Sandbox, explainer: Explainer
 ) -> None:
     (id_,) = write(file, sandbox, create(Privileged=True))
-    found = explained(file, id_, sandbox, explainer).now
+    found = explained(recorded_decision(file, id_), sandbox, explainer).now
     assert found is not None
     assert found.change is not None
     assert found.change.state == "withheld"
@@ -100,7 +100,7 @@ def test_a_dangerous_change_is_withheld_until_it_is_named(
     (withheld,) = found.change.withheld
     assert withheld.grant == "privileged.container"
     assert withheld.means
-    named = explained(file, id_, sandbox, explainer, [withheld.grant]).now
+    named = explained(recorded_decision(file, id_), sandbox, explainer, [withheld.grant]).now
     assert named is not None
     assert named.change is not None
     assert "privileged" in named.change.settings
@@ -114,7 +114,7 @@ def test_without_a_recorded_input_it_says_what_to_set_and_shows_the_rules(
     audit = AuditFile(AuditOptions(file=file), lambda _: None)
     audit.write([record])
     audit.close()
-    found = explained(file, record.decision_id, sandbox, explainer)
+    found = explained(recorded_decision(file, record.decision_id), sandbox, explainer)
     assert found.now is None
     assert "audit.inputs: true" in found.no_input
     (rule,) = found.rules
@@ -123,14 +123,14 @@ def test_without_a_recorded_input_it_says_what_to_set_and_shows_the_rules(
         "A container must not be privileged",
     )
     with pytest.raises(SetupError, match=r"audit\.inputs: true"):
-        turned(file, record.decision_id, sandbox)
+        turned(file, recorded_decision(file, record.decision_id), sandbox)
 
 
 def test_a_request_that_the_plugin_refused_is_no_decision_of_the_policy(
     file: Path, sandbox: Sandbox, explainer: Explainer
 ) -> None:
     (id_,) = write(file, sandbox, send("/containers/a/start?x=1;y"))
-    found = explained(file, id_, sandbox, explainer)
+    found = explained(recorded_decision(file, id_), sandbox, explainer)
     assert not found.allow
     assert "refused this request itself" in found.no_input
     assert found.rules[0].place == ""
@@ -141,11 +141,11 @@ def test_secrets_of_the_request_are_masked_and_its_texts_are_one_line(
 ) -> None:
     labels = {"password": "hunter2", "note": HOSTILE}
     (id_,) = write(file, sandbox, create({"Labels": labels, "Env": ["TOKEN=hunter2"]}))
-    shown = repr(explained(file, id_, sandbox, explainer))
+    shown = repr(explained(recorded_decision(file, id_), sandbox, explainer))
     assert "hunter2" not in shown
     path = f"/srv/{HOSTILE}"
     (id_,) = write(file, sandbox, create(Binds=[f"{path}:/a"]))
-    found = explained(file, id_, sandbox, explainer).now
+    found = explained(recorded_decision(file, id_), sandbox, explainer).now
     assert found is not None
     texts = [text for _, text in found.facts or ()]
     assert any("<script>" in text for text in texts)
@@ -157,7 +157,7 @@ def test_another_policy_than_the_one_that_decided_is_told(
     file: Path, sandbox: Sandbox, explainer: Explainer
 ) -> None:
     (id_,) = write(file, sandbox, create(Privileged=True), privileged={"allow": True})
-    found = explained(file, id_, sandbox, explainer)
+    found = explained(recorded_decision(file, id_), sandbox, explainer)
     assert found.allow
     assert found.now is not None
     assert not found.now.allow
@@ -171,7 +171,9 @@ def test_a_decision_is_found_in_a_rotated_file(
     file.rename(rotated_name(file, 1))
     (new,) = write(file, sandbox, get("/containers/json"))
     assert old != new
-    assert explained(file, old, sandbox, explainer).operation == "container.create"
+    assert (
+        explained(recorded_decision(file, old), sandbox, explainer).operation == "container.create"
+    )
 
 
 @pytest.mark.parametrize("id_", ["0" * 16, "", "../../etc/passwd", "<script>"])
@@ -180,7 +182,7 @@ def test_an_id_that_is_not_there_is_told(
 ) -> None:
     write(file, sandbox, create())
     with pytest.raises(SetupError, match="no decision"):
-        explained(file, id_, sandbox, explainer)
+        explained(recorded_decision(file, id_), sandbox, explainer)
 
 
 def test_the_replay_shows_what_the_change_turns_and_nothing_else(
@@ -190,7 +192,7 @@ def test_the_replay_shows_what_the_change_turns_and_nothing_else(
     written = write(
         file, sandbox, create(), mount, mount, create(Privileged=True), get("/containers/json")
     )
-    found = turned(file, written[1], sandbox)
+    found = turned(file, recorded_decision(file, written[1]), sandbox)
     assert found is not None
     assert (found.decided, found.is_cut, found.skipped) == (5, False, 0)
     assert found.counts == {"denied": 0, "allowed": 2, "otherwise": 0}
@@ -204,7 +206,7 @@ def test_the_replay_tells_what_only_another_policy_would_turn_is_not_of_the_chan
 ) -> None:
     write(file, sandbox, create(Privileged=True), privileged={"allow": True})
     (id_,) = write(file, sandbox, create(Binds=[f"{PATH}:/a"]))
-    found = turned(file, id_, sandbox)
+    found = turned(file, recorded_decision(file, id_), sandbox)
     assert found is not None
     assert found.counts["denied"] == 0
 
@@ -214,13 +216,13 @@ def test_the_replay_says_that_it_left_the_oldest_out(
 ) -> None:
     written = write(file, sandbox, *[create(Binds=[f"{PATH}:/a"])] * 4)
     monkeypatch.setattr(module, "MAX_REPLAYED", 3)
-    found = turned(file, written[-1], sandbox)
+    found = turned(file, recorded_decision(file, written[-1]), sandbox)
     assert found is not None
     assert (found.decided, found.is_cut) == (3, True)
     (group,) = found.groups
     assert written[0] not in {id_ for _, id_ in group.examples}
     monkeypatch.setattr(module, "MAX_SECONDS", -1.0)
-    stopped = turned(file, written[-1], sandbox)
+    stopped = turned(file, recorded_decision(file, written[-1]), sandbox)
     assert stopped is not None
     assert (stopped.decided, stopped.is_cut) == (0, True)
 
@@ -230,6 +232,6 @@ def test_the_replay_leaves_out_what_is_older_than_a_day(
 ) -> None:
     (id_,) = write(file, sandbox, create(Binds=[f"{PATH}:/a"]))
     monkeypatch.setattr(module, "_SPAN", -module._SPAN)
-    found = turned(file, id_, sandbox)
+    found = turned(file, recorded_decision(file, id_), sandbox)
     assert found is not None
     assert (found.decided, found.is_cut) == (0, False)

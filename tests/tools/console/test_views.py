@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 import shlex
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,7 +16,7 @@ from werkzeug.test import TestResponse
 from authz_plugin import policy, settings
 from authz_plugin.journal.chain import read_links
 from authz_plugin.settings import Settings
-from authz_plugin.tools.console import decision_page
+from authz_plugin.tools.console import decision_page, reasoning
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from tests.tools.console.pages import Browser, Opened
@@ -78,10 +77,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 
 @pytest.fixture(scope="module")
-def browser(host: Host) -> Iterator[Browser]:
-    opened = Opened(host.audit, load=host.load)
-    yield opened.browser()
-    opened.policies.close()
+def browser(host: Host) -> Browser:
+    return Opened(host.audit, load=host.load).browser()
 
 
 class Elements(HTMLParser):
@@ -176,6 +173,18 @@ def test_a_run_is_tried(browser: Browser) -> None:
     assert HOSTILE in shown
 
 
+def test_what_is_long_is_cut_and_that_is_told(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reasoning, "_MAX_RULES", 1)
+    monkeypatch.setattr(reasoning, "_MAX_FACTS", 3)
+    answer = browser.submit("/try", form="run", line="-v /srv/a:/a -v /srv/b:/b -v /srv/c:/c a")
+    shown = text(answer)
+    assert "2 more are left out." in shown
+    assert shown.count("more are left out.") == 2
+    assert answer.text.count("<article") == 1
+
+
 def test_a_withheld_change_of_a_trial_is_shown_when_it_is_named(browser: Browser) -> None:
     given = {"form": "run", "line": "--privileged alpine"}
     assert "privileged: {allow: true}" not in text(browser.submit("/try", **given))
@@ -246,8 +255,19 @@ def test_settings_that_are_wrong_are_told(host: Host, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("profile: production\n<b>: 1\n")
     browser = Opened(host.audit, load=lambda: host.load(file)).browser()
-    for path in ("/policy", "/try", f"/decision/{host.ids['mount']}"):
+    for path in ("/policy", "/try", f"/decision/{host.ids['mount']}/turned"):
         assert f"{file}:2" in text(browser.get(path), 503)
+
+
+def test_a_decision_is_shown_without_the_policy_as_it_was_recorded(
+    host: Host, tmp_path: Path
+) -> None:
+    missing = tmp_path / "config.yaml"
+    browser = Opened(host.audit, load=lambda: host.load(missing)).browser()
+    shown = text(browser.get(f"/decision/{host.ids['mount']}"))
+    assert f"The policy cannot be asked: {missing}" in shown
+    assert "mounts.source A bind mount must lie below an allowed path" in shown
+    assert "Remedy Mount a folder below a root" in shown
 
 
 def test_without_write_no_exception_can_be_added(browser: Browser, host: Host) -> None:
@@ -263,10 +283,8 @@ def own(tmp_path: Path) -> Host:
 
 
 @pytest.fixture
-def writer(own: Host) -> Iterator[Browser]:
-    opened = Opened(own.audit, writable=True, load=own.load, load_from=own.load)
-    yield opened.browser()
-    opened.policies.close()
+def writer(own: Host) -> Browser:
+    return Opened(own.audit, writable=True, load=own.load, load_from=own.load).browser()
 
 
 def first_choice(answer: TestResponse) -> str:
