@@ -133,11 +133,11 @@ def site() -> Iterator[Site]:
 def test_a_denied_run_is_on_the_page_within_a_second(site: Site) -> None:
     page = site.page()
     expect(page.get_by_role("status").first).to_have_text("Live.")
-    before = page.locator("tr.deny").count()
+    before = page.locator("tr.is-deny").count()
     assert "[privileged.container" in site.run("--privileged")
     denied = time.monotonic()
-    row = page.locator("tr.deny").first
-    expect(page.locator("tr.deny")).to_have_count(before + 1, timeout=1000)
+    row = page.locator("tr.is-deny").first
+    expect(page.locator("tr.is-deny")).to_have_count(before + 1, timeout=1000)
     assert time.monotonic() - denied < 1
     expect(row).to_contain_text("container.create")
     expect(row).to_contain_text("privileged.container")
@@ -146,8 +146,8 @@ def test_a_denied_run_is_on_the_page_within_a_second(site: Site) -> None:
 def test_an_allowed_run_is_shown_with_what_dockerd_made_of_it(site: Site) -> None:
     page = site.page("/?verdict=allow&operation=container.create")
     site.run("--name", "shown")
-    expect(page.locator("tr.allow").first).to_contain_text("201")
-    expect(page.locator("tr.deny")).to_have_count(0)
+    expect(page.locator("tr.is-allow").first).to_contain_text("201")
+    expect(page.locator("tr.is-deny")).to_have_count(0)
 
 
 def test_what_it_says_of_a_denial_is_right_and_its_change_allows_the_run(site: Site) -> None:
@@ -169,7 +169,7 @@ def test_what_it_says_of_a_denial_is_right_and_its_change_allows_the_run(site: S
     if grants.count():
         page.get_by_role("button", name="Show it").click()
     change = YAML().load(page.locator("section > form pre").first.inner_text())
-    page.get_by_role("button", name="What of the last day would it turn?").click()
+    page.get_by_role("button", name="Which decisions of the last day would it change?").click()
     expect(page.locator("#turned")).to_contain_text("container.create")
 
     former = site.settings.read_text()
@@ -219,9 +219,9 @@ def test_nothing_of_a_request_becomes_markup_or_script(site: Site) -> None:
     for path in ("/v1.44/containers/create?name=<b>bold</b>", "/v1.44/volumes/<script>1</script>"):
         target = path.replace("<", "%3C").replace(">", "%3E")
         call(site.dockerd.socket, "POST", target, headers, body)
-    expect(page.locator("tr.deny").first).to_be_visible()
+    expect(page.locator("tr.is-deny").first).to_be_visible()
     page.wait_for_timeout(600)
-    links = page.locator("tr.deny a")
+    links = page.locator("tr.is-deny a")
     for address in [str(link.get_attribute("href")) for link in links.all()][:4]:
         page.goto(site.home + address)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -236,7 +236,7 @@ def test_nothing_of_a_request_becomes_markup_or_script(site: Site) -> None:
 @pytest.mark.parametrize("width", [400, 1280, 3840])
 def test_each_view_is_accessible_and_fits_its_window(site: Site, width: int, scheme: str) -> None:
     page = site.page(width=width, scheme=scheme)
-    decision = str(page.locator("tr.deny a").first.get_attribute("href"))
+    decision = str(page.locator("tr.is-deny a").first.get_attribute("href"))
     for path in ("/", decision, "/try", "/policy"):
         page.goto(site.home + path)
         assert accessibility_faults(page) == [], path
