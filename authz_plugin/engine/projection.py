@@ -214,23 +214,26 @@ def _kind(value: Any) -> Any:
 
 
 def _copy_of_names(reads: Reads) -> _Copy:
-    wholes = tuple(sorted(name for name, read in reads.names.items() if read.whole))
+    names = tuple(sorted(reads.names))
     parts = tuple(
         (name, _copy_of(read)) for name, read in sorted(reads.names.items()) if not read.whole
     )
-    values_of_wholes = _values_of(wholes)
+    values_of = _values_of(names)
+    every = frozenset(names)
 
     def copy(value: Any) -> Any:
         if not isinstance(value, dict):
             return _kind(value)
+        if not parts and value.keys() == every:
+            return value
         try:
-            found = dict(zip(wholes, values_of_wholes(value), strict=True))
+            found = dict(zip(names, values_of(value), strict=True))
         except KeyError:
-            found = {name: value[name] for name in wholes if name in value}
+            found = {name: value[name] for name in names if name in value}
         for name, inner in parts:
-            if name in value:
-                item = value[name]
-                found[name] = item and inner(item)
+            item = found.get(name)
+            if item:
+                found[name] = inner(item)
         return found
 
     return copy
