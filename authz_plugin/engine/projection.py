@@ -224,8 +224,10 @@ def _copy_of_names(reads: Reads) -> _Copy:
     def copy(value: Any) -> Any:
         if not isinstance(value, dict):
             return _kind(value)
-        if not parts and value.keys() == every:
-            return value
+        if not parts:
+            if value.keys() == every:
+                return value
+            return {name: item for name, item in value.items() if name in every}
         try:
             found = dict(zip(names, values_of(value), strict=True))
         except KeyError:
