@@ -1,4 +1,4 @@
-"""The Flask application: the activation, and messages that come in an unusual form."""
+"""The Flask application, for messages that come in an unusual form, and those with TLS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from authz_plugin.endpoints import AUTHZ_MESSAGE_LIMIT, REQUEST, RESPONSE, Endpoints
+from authz_plugin.endpoints import ACTIVATE, AUTHZ_MESSAGE_LIMIT, REQUEST, RESPONSE, Endpoints
 from authz_plugin.protocol import ACTIVATION, CONTENT_TYPE, Answer
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def create_app(endpoints: Endpoints) -> Flask:
     app = Flask("opa-authz", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = AUTHZ_MESSAGE_LIMIT
 
-    @app.post("/Plugin.Activate")
+    @app.post(ACTIVATE)
     def activate() -> Response:
         return Response(ACTIVATION, content_type=CONTENT_TYPE)
 
@@ -47,10 +47,10 @@ def create_app(endpoints: Endpoints) -> Flask:
 
 
 class _FastPath:
-    """Answers AuthZReq and AuthZRes messages without Flask, which takes longer than the decision.
+    """Answers dockerd's messages without Flask, which takes longer than the decision.
 
     These are messages on connections with TLS; on a unix socket, ``exchange`` answers them. A
-    request is answered here if its path is exactly one of the two, its method is POST and its
+    request is answered here if its path is exactly that of an endpoint, its method is POST and its
     Content-Length is a number of at most ``AUTHZ_MESSAGE_LIMIT``; Flask answers all others. Flask's
     routes call the same functions and send the same status, Content-Type and body.
     """

@@ -6,7 +6,7 @@ empty value or null if there is nothing, so that no denial is undefined because 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import cache
@@ -76,26 +76,26 @@ def input_document(
             _mount(mount, host_paths, request.api_version)
             for mount in _all_mounts(request, engine_state)
         ],
-        "capabilities": [_facts(capability) for capability in confinement.capabilities],
-        "namespaces": [_facts(namespace) for namespace in confinement.namespaces],
-        "security_options": [_facts(option) for option in confinement.security_options],
-        "users": [_facts(user) for user in workload.users],
-        "limits": [_facts(limit) for limit in workload.limits],
-        "ulimits": [_facts(ulimit) for ulimit in workload.ulimits],
-        "sysctls": [_facts(sysctl) for sysctl in workload.sysctls],
-        "tmpfs": [_facts(mount) for mount in workload.tmpfs],
-        "log_drivers": [_facts(driver) for driver in workload.log_drivers],
+        "capabilities": _all_facts(confinement.capabilities),
+        "namespaces": _all_facts(confinement.namespaces),
+        "security_options": _all_facts(confinement.security_options),
+        "users": _all_facts(workload.users),
+        "limits": _all_facts(workload.limits),
+        "ulimits": _all_facts(workload.ulimits),
+        "sysctls": _all_facts(workload.sysctls),
+        "tmpfs": _all_facts(workload.tmpfs),
+        "log_drivers": _all_facts(workload.log_drivers),
         "hardening": None if workload.hardening is None else _facts(workload.hardening),
         "restart": None if workload.restart is None else _facts(workload.restart),
         "environment": workload.environment,
-        "images": [_facts(image) for image in request.images],
-        "ports": [_facts(port) for port in request.ports],
-        "endpoints": [_facts(endpoint) for endpoint in request.endpoints],
-        "hosts": [_facts(host) for host in request.hosts],
-        "references": [_facts(reference) for reference in request.references],
+        "images": _all_facts(request.images),
+        "ports": _all_facts(request.ports),
+        "endpoints": _all_facts(request.endpoints),
+        "hosts": _all_facts(request.hosts),
+        "references": _all_facts(request.references),
         "filters": request.filters,
-        "label_filters": [_facts(label) for label in request.label_filters],
-        "labels": [_facts(label) for label in request.labels],
+        "label_filters": _all_facts(request.label_filters),
+        "labels": _all_facts(request.labels),
     }
     return renamed.with_old_input_keys(document)
 
@@ -105,6 +105,14 @@ def _facts(record: Any) -> dict[str, Any]:
     values, which takes most of the time of making a document."""
     names, values = _getter(record.__class__)
     return dict(zip(names, values(record), strict=True))
+
+
+def _all_facts(records: Sequence[Any]) -> list[dict[str, Any]]:
+    """The fields of each of some dataclasses of one kind."""
+    if not records:
+        return []
+    names, values = _getter(records[0].__class__)
+    return [dict(zip(names, values(record), strict=True)) for record in records]
 
 
 @cache

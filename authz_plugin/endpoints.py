@@ -1,4 +1,4 @@
-"""What is answered at the endpoints of AuthZReq and AuthZRes, whatever receives the messages."""
+"""What is answered at the endpoints that dockerd calls, whatever receives the messages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from authz_plugin.authorizer import Authorizer
-from authz_plugin.protocol import Answer
+from authz_plugin.protocol import ACTIVATION, Answer
 
 AUTHZ_MESSAGE_LIMIT: Final = 24 << 20
 """The maximum length of a message, in bytes. dockerd sends bodies of up to 4 MiB, in base64; a
 report of an outcome contains two."""
 
+ACTIVATE: Final = "/Plugin.Activate"
 REQUEST: Final = "/AuthZPlugin.AuthZReq"
 RESPONSE: Final = "/AuthZPlugin.AuthZRes"
 
@@ -32,6 +33,7 @@ class Endpoints:
         self._authorizer = authorizer
         self._answered = answered
         self.answers: Mapping[str, Callable[[bytes], bytes]] = {
+            ACTIVATE: lambda _: ACTIVATION,
             REQUEST: self.authorize,
             RESPONSE: self.acknowledge,
         }

@@ -46,8 +46,13 @@ GUARDED: Final = (
 GUARDED_PREFIXES: Final = (f"/run/{RUNTIME_PREFIX}", f"/run/.{RUNTIME_PREFIX}")
 """The prefixes of root's private folders: the final name, and the name during creation."""
 
-_MOUNTS: Final = Path("/proc/1/mountinfo")
+_MOUNTS: Final = "/proc/1/mountinfo"
 """The mounts in the mount namespace of the host's first process (proc(5))."""
+
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9/._-]*")
+"""A path without characters that mountinfo escapes."""
+
+_PIECE: Final = 1 << 16
 
 _OCTAL: Final = re.compile(rb"\\([0-7]{3})")
 
@@ -105,12 +110,26 @@ class LocalHostPaths:
     def holds_mounts(self, path: str) -> bool | None:
         below = f"{path.rstrip('/')}/".encode()
         try:
-            with _MOUNTS.open("rb", buffering=0) as file:
-                table = file.read()
+            table = _content(_MOUNTS)
+            is_table = b" / " in table and table.endswith(b"\n")
+            if is_table and _PLAIN.fullmatch(below) and b" " + below not in table:
+                return False  # no field of any line begins with it
             points = (line.split(b" ")[4] for line in table.splitlines())
             return any(_unescaped(point).startswith(below) for point in points)
         except (OSError, IndexError):
             return None
+
+
+def _content(file: str) -> bytes:
+    """The content of a file of proc; raises ``OSError``. ``open`` takes as long as the reading."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = []
+        while piece := os.read(descriptor, _PIECE):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(descriptor)
 
 
 def _unescaped(point: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The HTTP of dockerd's two messages, in the form in which dockerd sends them on a unix socket.
+"""The HTTP of dockerd's messages and activation, in the form that it sends on a unix socket.
 
 A request of any other form is ``OTHER``: gunicorn's parser then decides what it means. The form
 leaves no choice about where a request ends: there is one Content-Length, no header twice, and none
@@ -18,10 +18,10 @@ HEAD_LIMIT: Final = 2048
 OTHER: Final = "other"
 INCOMPLETE: Final = "incomplete"
 
-_START: Final = b"POST /AuthZPlugin.AuthZRe"
+_STARTS: Final = (b"POST /AuthZPlugin.AuthZRe", b"POST /Plugin.Activate")
 _HARMLESS: Final = rb"(?:(?:User-Agent|Accept|Accept-Encoding|Content-Type): [!-~][ -~]*\r\n)*"
 _HEAD: Final = re.compile(
-    rb"POST (/AuthZPlugin\.AuthZRe[qs]) HTTP/1\.1\r\nHost: [!-~][ -~]*\r\n"
+    rb"POST (/AuthZPlugin\.AuthZRe[qs]|/Plugin\.Activate) HTTP/1\.1\r\nHost: [!-~][ -~]*\r\n"
     + _HARMLESS
     + rb"Content-Length: ([0-9]{1,8})\r\n"
     + _HARMLESS
@@ -54,7 +54,7 @@ def read_head(received: bytes | bytearray, limit: int) -> Head | Literal["other"
 
 
 def _may_become(received: bytes | bytearray) -> Literal["other", "incomplete"]:
-    is_start = received.startswith(_START) or _START.startswith(received)
+    is_start = any(received.startswith(start) or start.startswith(received) for start in _STARTS)
     is_short = len(received) < HEAD_LIMIT and b"\r\n\r\n" not in received
     return INCOMPLETE if is_start and is_short else OTHER
 

@@ -35,7 +35,10 @@ def client(answer: Decision | Exception) -> FlaskClient:
 
 
 def test_activation_names_the_protocol_exactly() -> None:
-    assert client(decision()).post("/Plugin.Activate").json == {"Implements": ["authz"]}
+    for way in ({}, CHUNKED):
+        answer = client(decision()).post("/Plugin.Activate", environ_overrides=way)
+        assert answer.json == {"Implements": ["authz"]}
+        assert answer.headers["Content-Type"] == CONTENT_TYPE
 
 
 def test_a_request_is_answered_as_dockerd_reads_it() -> None:

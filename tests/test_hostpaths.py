@@ -190,6 +190,7 @@ def test_what_is_mounted_below_a_path_is_known() -> None:
     paths = LocalHostPaths()
     assert paths.holds_mounts("/") is True
     assert paths.holds_mounts("/proc/sys/kernel") is False
+    assert paths.holds_mounts("/proc/sys/a file") is False
     assert UnseenHostPaths().holds_mounts("/") is None
 
 
@@ -204,9 +205,12 @@ def test_a_mount_is_found_whatever_its_name(
     assert LocalHostPaths().holds_mounts(f"/srv/{name}") is True
     assert LocalHostPaths().holds_mounts(f"/srv/{name}/below") is False
     assert LocalHostPaths().holds_mounts("/srv/pl") is False
+    assert LocalHostPaths().holds_mounts("/srv") is True
+    assert LocalHostPaths().holds_mounts("/below") is False
+    assert LocalHostPaths().holds_mounts("/") is True
 
 
-@pytest.mark.parametrize("content", [None, b"damaged\n"])
+@pytest.mark.parametrize("content", [None, b"damaged\n", b"36 35 98:0 / \n/srv", b"36 35 / "])
 def test_a_table_of_mounts_that_cannot_be_read_tells_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:

@@ -12,7 +12,17 @@ from authz_plugin.settings import read_yaml
 
 
 @pytest.mark.parametrize(
-    "module", ["cryptography", "flask", "gunicorn", "h2", "jsonschema", "prometheus_client"]
+    "module",
+    [
+        "authz_plugin.engine.opa",
+        "authz_plugin.supervisor.fleet",
+        "cryptography",
+        "flask",
+        "gunicorn",
+        "h2",
+        "jsonschema",
+        "prometheus_client",
+    ],
 )
 def test_the_supervisor_holds_nothing_that_it_does_not_need(module: str) -> None:
     program = (

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz_plugin import protocol
 from authz_plugin.errors import Refused
 from authz_plugin.protocol import (
     ACTIVATION,
@@ -313,3 +314,63 @@ def test_what_dockerd_sends_arrives(
     request = read_request(orjson.dumps(message))
     assert (request.method, request.uri, request.user) == (method, uri, user)
     assert (request.body, request.headers) == (body, headers)
+
+
+LARGE: Final = b64(b'{"Image":"' + b"x" * 60_000 + b'"}')
+HEAD: Final = b'{"RequestMethod":"POST","RequestUri":"/v1.44/containers/create",'
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'"RequestBody":"%b"}',
+        b'"RequestBody":"%b","RequestHeaders":{"RequestBody":"e30="}}',
+        b'"RequestHeaders":{"RequestBody":"%b"}}',
+        b'"RequestHeaders":{"RequestBody":"%b"},"RequestBody":"e30="}',
+        b'"RequestHeaders":{"RequestBody":"e30="},"RequestBody":"%b"}',
+        b'"RequestBody":"%b","RequestBody":"e30="}',
+        b'"RequestBody":"e30=","RequestBody":"%b"}',
+        b'"x":{"RequestBody":"e30="},"RequestBody":8263572419,"y":"%b"}',
+        b'"x":{"RequestBody":"%b"},"RequestBody":8263572419}',
+        b'"x":{"RequestBody":"%b"},"RequestBody":0}',
+        b'"x":{"RequestBody":"%b"},"RequestBody":8263572419.0}',
+        b'"x":{"RequestBody":"%b"},"RequestBody":8.263572419e9}',
+        b'"x":8263572419,"RequestBody":"%b"}',
+        b'"x\\"RequestBody":"%b"}',
+        b'"x":"\\"RequestBody\\":\\"%b"}',
+        b'"x"RequestBody":"%b"}',
+        b'"RequestBody" : "%b"}',
+        b'"RequestBody":"\\u0065%b"}',
+        b'"RequestBody":"=%b"}',
+        b'"RequestBody":"%b\n"}',
+        b'"RequestBody":"%b"',
+        b'"RequestBody":"%b',
+        b'"RequestBody":"%b"}}',
+        b'"RequestBody":"%b","User":1}',
+    ],
+)
+def test_a_large_body_is_read_as_a_small_one(rest: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = HEAD + rest.replace(b"%b", LARGE.encode())
+    found = outcome_of(message)
+    monkeypatch.setattr(protocol, "_LARGE", len(message) + 1)
+    assert found == outcome_of(message)
+
+
+def outcome_of(message: bytes) -> AuthZReq | str:
+    try:
+        return read_request(message)
+    except Refused as refusal:
+        return str(refusal)
+
+
+def test_a_large_body_is_decoded_without_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+
+    def loads(text: bytes) -> Any:
+        parsed.append(len(text))
+        return json.loads(text)
+
+    monkeypatch.setattr(orjson, "loads", loads)
+    message = HEAD + b'"RequestBody":"%b"}' % LARGE.encode()
+    assert read_request(message).body == base64.b64decode(LARGE)
+    assert parsed == [len(HEAD) + len('"RequestBody":8263572419}')]

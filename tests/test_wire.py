@@ -19,6 +19,9 @@ DOCKERD: Final = (
     b"Content-Length: 5\r\nAccept: application/vnd.docker.plugins.v1.2+json\r\n"
     b"Accept-Encoding: gzip\r\n\r\n"
 )
+ACTIVATION: Final = DOCKERD.replace(b"AuthZPlugin.AuthZReq", b"Plugin.Activate").replace(
+    b"Content-Length: 5", b"Content-Length: 0"
+)
 HEADERS: Final = [
     b"Host: x\r\n",
     b"Content-Length: 5\r\n",
@@ -52,9 +55,17 @@ def test_a_report_of_an_outcome_is_read() -> None:
     assert head.path == "/AuthZPlugin.AuthZRes"
 
 
-@given(st.integers(0, len(DOCKERD) - 1))
-def test_a_part_of_dockerds_request_is_waited_for(length: int) -> None:
-    assert read_head(DOCKERD[:length], LIMIT) == INCOMPLETE
+def test_the_activation_is_read() -> None:
+    assert read_head(ACTIVATION, LIMIT) == Head(
+        "/Plugin.Activate", len(ACTIVATION), len(ACTIVATION)
+    )
+
+
+@pytest.mark.parametrize("request_", [DOCKERD, ACTIVATION])
+@given(st.data())
+def test_a_part_of_dockerds_request_is_waited_for(request_: bytes, data: st.DataObject) -> None:
+    length = data.draw(st.integers(0, len(request_) - 1))
+    assert read_head(request_[:length], LIMIT) == INCOMPLETE
 
 
 @pytest.mark.parametrize(
@@ -62,6 +73,8 @@ def test_a_part_of_dockerds_request_is_waited_for(length: int) -> None:
     [
         b"GET / HTTP/1.1\r\n",
         b"POST /Plugin.Activate HTTP/1.1\r\n\r\n",
+        ACTIVATION.replace(b"Activate", b"activate"),
+        ACTIVATION.replace(b"Activate", b"ActivateX"),
         b"POST /AuthZPlugin.AuthZReq/ HTTP/1.1\r\nContent-Length: 1\r\n\r\n",
         b"POST /AuthZPlugin.AuthZReq HTTP/1.0\r\nContent-Length: 1\r\n\r\n",
         b"POST /AuthZPlugin.AuthZReq?a HTTP/1.1\r\nContent-Length: 1\r\n\r\n",

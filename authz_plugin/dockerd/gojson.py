@@ -99,7 +99,7 @@ def parse(body: bytes) -> Json:
     try:
         text = body.decode()
         value = _DECODER.decode(text)
-        if "\\u" in text:
+        if "\\" in text and "\\u" in text:  # the search for one character is the quicker by far
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
         raise _not_json("it is not UTF-8") from None
@@ -323,6 +323,7 @@ class Struct:
         self._zero = {name: shape.zero() for name, shape in fields.items()}
         self._by_fold = {fold(name): (name, shape) for name, shape in fields.items()}
         self._by_name = {name: (name, shape) for name, shape in self._by_fold.values()}
+        self._read_as_is = {name: kind for name, shape in fields.items() if (kind := _as_is(shape))}
         self._refused = {fold(name): (name, shape) for name, shape in (refused or {}).items()}
         self._unread = frozenset(map(fold, unread))
 
@@ -336,7 +337,13 @@ class Struct:
             raise _wrong_type(path, "an object")
         prefix = f"{path}." if path else ""
         read: dict[str, Json] = {}
+        as_is = self._read_as_is
         for key, item in value:
+            if type(item) is as_is.get(key):
+                if key in read:
+                    raise _duplicate(f"{prefix}{key}", "is given twice")
+                read[key] = item
+                continue
             known = self._by_name.get(key) or self._by_fold.get(fold(key))
             if known is None:
                 self._read_unknown(key, item, prefix, reading)
@@ -373,8 +380,16 @@ class PointerOrZero(Pointer):
         return self.element.read(value, path, reading)
 
 
+def _as_is(shape: Shape) -> type | None:
+    """The type of which this shape reads every value as it is, so that no path has to be made for
+    it; None if there is none."""
+    if type(shape) is Bool:
+        return bool
+    return str if _reads_plain_strings(shape) else None
+
+
 def _reads_plain_strings(element: Shape) -> bool:
-    """Whether strings of this shape need no reading, so that no path has to be made for each."""
+    """Whether strings of this shape need no reading."""
     return type(element) is String and element.is_plain
 
 

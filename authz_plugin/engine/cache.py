@@ -19,7 +19,7 @@ import orjson
 
 from authz_plugin.decision import Decision
 from authz_plugin.engine import Engine
-from authz_plugin.engine.projection import TIME, Dependencies, Projection
+from authz_plugin.engine.projection import TIME
 
 SIZE: Final = 4096
 """The maximum number of decisions in the cache; the least recently used one is removed first."""
@@ -29,22 +29,18 @@ class PolicyInForce(NamedTuple):
     """What the cache must know of a policy.
 
     ``identity`` is different for every policy that takes effect. ``part`` returns what the policy
-    can read of an input document, without its time.
+    can read of an input document, without its time. ``decide`` decides by this policy on a document
+    of which the part is known already; if it is None, the engine is asked.
     """
 
     identity: str
     part: Callable[[Mapping[str, Any]], bytes]
+    decide: Callable[[Mapping[str, Any], bytes], Decision] | None = None
 
 
 def whole_document(document: Mapping[str, Any]) -> bytes:
     """The ``part`` of a policy of which it is not known what it reads."""
     return orjson.dumps({**document, TIME: ""})
-
-
-def policy_in_force(identity: str, dependencies: Dependencies) -> PolicyInForce | None:
-    """A policy of which it is known what it reads. None, so that nothing is cached, if its
-    decisions may differ for the same document. It is made once for each policy that is loaded."""
-    return None if dependencies.varying else PolicyInForce(identity, Projection(dependencies))
 
 
 def policy_behind(socket: Path) -> Callable[[], PolicyInForce | None]:
@@ -69,9 +65,9 @@ class CachingEngine:
     """Returns cached decisions, and asks another engine for all others.
 
     ``in_force`` returns the policy that decides at this moment; nothing is cached while that is
-    None. It is called for every decision, and before the engine is asked: if the policy changes in
-    between, the decision of the new policy is cached under the old identity, which later lookups do
-    not use.
+    None. It is called for every decision, and before the engine is asked: if the engine's policy
+    changes in between, the decision of the new policy is cached under the old identity, which later
+    lookups do not use.
     """
 
     def __init__(
@@ -93,7 +89,8 @@ class CachingEngine:
         policy = self._in_force()
         if policy is None:
             return self._engine.decide(document, decision_id)
-        key = sha256(policy.identity.encode() + b"\0" + policy.part(document)).digest()
+        part = policy.part(document)
+        key = sha256(policy.identity.encode() + b"\0" + part).digest()
         with self._lock:
             decision = self._cached.get(key)
             if decision is not None:
@@ -101,7 +98,10 @@ class CachingEngine:
                 self._hits += 1
                 return decision
             self._misses += 1
-        decision = self._engine.decide(document, decision_id)
+        if policy.decide is None:
+            decision = self._engine.decide(document, decision_id)
+        else:
+            decision = policy.decide(document, part)
         if decision.repeatable:
             with self._lock:
                 self._cached[key] = decision

@@ -11,8 +11,10 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +22,9 @@ import orjson
 import wasmtime
 
 from authz_plugin.decision import Decision, read_decision
-from authz_plugin.engine.cache import PolicyInForce, policy_in_force
+from authz_plugin.engine.cache import PolicyInForce
 from authz_plugin.engine.compiled import DECISION, CompiledPolicy, data_document, native_code
-from authz_plugin.engine.projection import Dependencies
+from authz_plugin.engine.projection import Dependencies, Projection, with_time
 from authz_plugin.engine.wasm import LARGE, SMALL, Instance, Machine, MemoryLimitError
 from authz_plugin.errors import EngineError, EngineSetupError
 
@@ -45,10 +47,15 @@ _RETRY_EVERY: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A policy in memory; ``target`` is the content of the symbolic link when it was loaded."""
+    """A policy in memory; ``target`` is the content of the symbolic link when it was loaded.
+
+    ``part`` returns what it can read of an input document. ``varies`` says that its decisions may
+    differ for the same document.
+    """
 
     target: str
-    in_force: PolicyInForce | None
+    part: Projection
+    varies: bool
     module: wasmtime.Module
     data: bytes
     idle: list[Instance] = field(default_factory=list)
@@ -58,14 +65,22 @@ class EmbeddedEngine:
     """Decides with the policy to which a symbolic link leads.
 
     ``required`` names the rule packages without which a decision is incomplete; ``deadline`` is the
-    time in seconds that a decision may take. Threads can use it at the same time: each decision has
-    an instance of the policy for itself.
+    time in seconds that a decision may take; ``before_waiting`` is called before each evaluation.
+    Threads can use it at the same time: each decision has an instance of the policy for itself. The
+    policy gets the part of an input document that it can read.
     """
 
-    def __init__(self, link: Path, required: frozenset[str], deadline: float) -> None:
+    def __init__(
+        self,
+        link: Path,
+        required: frozenset[str],
+        deadline: float,
+        before_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
         self._link = str(link)
         self._required = required
         self._deadline = deadline
+        self._before_waiting = before_waiting
         self._machine = Machine(deadline)
         self._loaded: _Loaded | None = None
         self._lock = threading.Lock()
@@ -78,9 +93,13 @@ class EmbeddedEngine:
 
     def decide(self, document: dict[str, Any], decision_id: str = "") -> Decision:
         del decision_id
-        end = time.monotonic() + self._deadline
-        question = orjson.dumps(document)
         loaded = self._current()
+        return self._decide(loaded, document, loaded.part(document))
+
+    def _decide(self, loaded: _Loaded, document: Mapping[str, Any], part: bytes) -> Decision:
+        self._before_waiting()
+        end = time.monotonic() + self._deadline
+        question = with_time(part, document)
         if len(question) <= _SMALL_DOCUMENT:
             with contextlib.suppress(MemoryLimitError):
                 return read_decision(self._ask(loaded, question, end), self._required)
@@ -107,11 +126,15 @@ class EmbeddedEngine:
             self._large.release()
 
     def in_force(self) -> PolicyInForce | None:
-        """The policy that decides at this moment, for a cache; None if there is none."""
+        """The policy that decides at this moment, for a cache; None if there is none, or one whose
+        decisions must not be cached."""
         try:
-            return self._current().in_force
+            loaded = self._current()
         except EngineError:
             return None
+        if loaded.varies:
+            return None
+        return PolicyInForce(loaded.target, loaded.part, partial(self._decide, loaded))
 
     def close(self) -> None:
         """Release the policy; no decision may be in progress."""
@@ -147,8 +170,9 @@ class EmbeddedEngine:
     def _loaded_from(self, folder: Path) -> _Loaded:
         module = self._machine.load((folder / NATIVE).read_bytes())
         dependencies = Dependencies.from_json(orjson.loads((folder / _DEPENDENCIES).read_bytes()))
-        in_force = policy_in_force(str(folder), dependencies)
-        return _Loaded(str(folder), in_force, module, (folder / _DATA).read_bytes())
+        data = (folder / _DATA).read_bytes()
+        part, varies = Projection(dependencies), bool(dependencies.varying)
+        return _Loaded(str(folder), part, varies, module, data)
 
 
 def prepare(compiled: CompiledPolicy, bundle: Path, folder: Path, cache: Path) -> None:

@@ -144,30 +144,40 @@ class Projection:
     """Copies what a policy reads of a document, without its time, as JSON.
 
     What is read whole is not copied before it is written, and what is not read is not looked at.
+    The projection of a projection is the same.
     """
 
     __slots__ = ("_copy", "_of_operation")
 
     def __init__(self, dependencies: Dependencies) -> None:
-        self._copy = _copy_of(_without_time(dependencies.reads))
+        self._copy = _copy_of(_as_key(dependencies.reads))
         self._of_operation = {
-            name: _copy_of(_without_time(reads))
-            for name, reads in dependencies.of_operation.items()
+            name: _copy_of(_as_key(reads)) for name, reads in dependencies.of_operation.items()
         }
 
     def __call__(self, document: Mapping[str, Any]) -> bytes:
         """The projection of a document; raises ``TypeError`` for values that are not JSON."""
         try:
-            operation = document["operation"]["id"]
-            copy = self._of_operation[operation]
+            copy = self._of_operation[document["operation"]["id"]]
         except (KeyError, TypeError):
-            operation, copy = None, self._copy
-        return orjson.dumps((operation, copy({**document, TIME: ""})))
+            copy = self._copy
+        timeless = {**document}
+        timeless.pop(TIME, None)
+        return orjson.dumps(copy(timeless))
 
 
-def _without_time(reads: Reads) -> Reads:
+def with_time(projected: bytes, document: Mapping[str, Any]) -> bytes:
+    """The projection of a document with the document's time: all that the policy can read of it."""
+    if TIME not in document:
+        return projected
+    time = orjson.dumps({TIME: document[TIME]})
+    return time if projected == b"{}" else b"%b,%b" % (time[:-1], projected[1:])
+
+
+def _as_key(reads: Reads) -> Reads:
+    """Without the time, and with the operation, so that projections for two are never equal."""
     names = {name: read for name, read in reads.names.items() if name != TIME}
-    return replace(reads, names=names)
+    return replace(reads, names=names).and_also(_OPERATION)
 
 
 def _copy_of(reads: Reads) -> _Copy:
@@ -175,11 +185,11 @@ def _copy_of(reads: Reads) -> _Copy:
 
     A scalar, an empty object and an empty array are their own copies. Apart from these,
 
-    - of an object of which some values are read, the copy is an array of their copies in a fixed
-      order or, if one is missing, an object of the others; an array in its place becomes empty,
+    - of an object of which some values are read, the copy has their copies, as far as they are
+      there; an array in its place becomes empty,
     - of an object or array of which something is read of every value, it has copies of them all,
     - of an object of which else all keys are read, it has these keys, and null for a value of which
-      nothing is read; of an array, it has the length,
+      nothing is read; of an array, it has null for each value,
     - of an object or array of which only that counts, it is empty.
 
     Equal copies are therefore of values in which everything that is read is equal.
@@ -204,29 +214,29 @@ def _kind(value: Any) -> Any:
 
 
 def _copy_of_names(reads: Reads) -> _Copy:
-    wholes = tuple(sorted(name for name, read in reads.names.items() if read.whole))
+    names = tuple(sorted(reads.names))
     parts = tuple(
         (name, _copy_of(read)) for name, read in sorted(reads.names.items()) if not read.whole
     )
-    inners = tuple(inner for _, inner in parts)
-    values_of_wholes = _values_of(wholes)
-    values_of_parts = _values_of(tuple(name for name, _ in parts))
+    values_of = _values_of(names)
+    every = frozenset(names)
 
     def copy(value: Any) -> Any:
         if not isinstance(value, dict):
             return _kind(value)
+        if not parts:
+            if value.keys() == every:
+                return value
+            return {name: item for name, item in value.items() if name in every}
         try:
-            found = values_of_wholes(value)
-            if not inners:
-                return found
-            looked_at = zip(inners, values_of_parts(value), strict=True)
-            return (*found, *[item and inner(item) for inner, item in looked_at])
+            found = dict(zip(names, values_of(value), strict=True))
         except KeyError:
-            there = {name: value[name] for name in wholes if name in value}
-            for name, inner in parts:
-                if name in value:
-                    there[name] = value[name] and inner(value[name])
-            return there
+            found = {name: value[name] for name in names if name in value}
+        for name, inner in parts:
+            item = found.get(name)
+            if item:
+                found[name] = inner(item)
+        return found
 
     return copy
 
@@ -248,7 +258,7 @@ def _copy_of_keys(reads: Reads) -> _Copy:
                 if name in value:
                     found[name] = value[name] and inner(value[name])
             return found
-        return (len(value),) if isinstance(value, (list, tuple)) else value
+        return [None] * len(value) if isinstance(value, (list, tuple)) else value
 
     return copy
 
@@ -278,3 +288,5 @@ def _with_small_values(reads: Reads) -> Reads:
 
 
 _LOOKED_AT: Final = Reads()
+
+_OPERATION: Final = Reads(names={"operation": Reads(names={"id": WHOLE})})

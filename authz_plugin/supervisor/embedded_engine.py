@@ -30,7 +30,7 @@ from authz_plugin.processes import in_child
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.policy_status import PolicyStatus, probe, status_facts
 from authz_plugin.supervisor.runtime_folder import open_runtime_folder, policy_folder
-from authz_plugin.supervisor.waits import WaitingEngine, Warn
+from authz_plugin.supervisor.waits import Warn
 
 _LIMIT: Final = 60.0
 """Seconds for compiling and checking a policy."""
@@ -71,10 +71,10 @@ class Embedded:
         from authz_plugin.engine.embedded import EmbeddedEngine  # noqa: PLC0415 - see above
 
         link = self._folder / "policy"
-        engine = EmbeddedEngine(link, policy.shipped_rules(), settings.deadline)
+        engine = EmbeddedEngine(link, policy.shipped_rules(), settings.deadline, warn)
         if self._current is not None:
             engine.load()
-        return CachingEngine(WaitingEngine(engine, warn), engine.in_force)
+        return CachingEngine(engine, engine.in_force)
 
     def check(self) -> None:
         """Restore the link to the policy if it was removed; raises ``SetupError`` if the policy

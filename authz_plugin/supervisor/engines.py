@@ -1,4 +1,7 @@
-"""The choice of the engine that decides."""
+"""The choice of the engine that decides.
+
+Modules of engines that do not decide are not imported: they would take a seventh of the start.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,7 @@ from authz_plugin.engine import Engine, binary
 from authz_plugin.errors import PolicyError, UnsupportedBuiltinsError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
-from authz_plugin.supervisor.child_engine import ChildEngine
 from authz_plugin.supervisor.embedded_engine import Embedded
-from authz_plugin.supervisor.operator_engine import OperatorEngine
 from authz_plugin.supervisor.policy_status import PolicyStatus
 from authz_plugin.supervisor.waits import Warn
 
@@ -58,10 +59,14 @@ def start_engine(
         return engine, PolicyStatus("none", f"{engine.name} ({why})", "none", 0)
 
     def started_child(why: str) -> tuple[SupervisedEngine, PolicyStatus]:
+        from authz_plugin.supervisor.child_engine import ChildEngine  # noqa: PLC0415 - see above
+
         opa = binary.find(settings.opa.binary)
         return started(ChildEngine(opa, shared_status, say), why)
 
     if settings.opa.url is not None:
+        from authz_plugin.supervisor.operator_engine import OperatorEngine  # noqa: PLC0415
+
         return started(OperatorEngine(settings.opa, shared_status, say), "opa.url is set")
     if settings.engine == "opa":
         return started_child("engine is opa")

@@ -9,7 +9,6 @@ from authz_plugin.errors import SetupError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.engines import SupervisedEngine, start_engine
-from authz_plugin.supervisor.fleet import FleetPolicies
 from authz_plugin.supervisor.policy_status import PolicyStatus, PutInForce
 
 
@@ -63,6 +62,8 @@ def open_policy_source(
     """The source that the settings name; raises ``SetupError``."""
     if settings.fleet is None:
         return LocalPolicy()
+    from authz_plugin.supervisor.fleet import FleetPolicies  # noqa: PLC0415 - not without a fleet
+
     return FleetPolicies.start(settings, settings.fleet, shared_status, say)
 
 

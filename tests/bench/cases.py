@@ -112,7 +112,7 @@ def _case(name: str, path: str, fields: dict[str, Any], weight: int) -> dict[str
     return {
         "name": name,
         "path": path,
-        "message": json.dumps(fields),
+        "message": json.dumps(fields, separators=(",", ":")),  # as Go writes it
         "weight": weight,
         "allow": True,
     }

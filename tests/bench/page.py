@@ -48,6 +48,38 @@ Microseconds that OPA's own evaluator takes for one decision of the full library
 transport:
 `opa-authz policy bench --profile devcontainer`."""
 
+_FLOORS: Final = """\
+## Floors
+
+Written by hand, not by `make bench`: where the time of a slow case goes, and what bounds it. It was
+measured on two busy processors. Milliseconds are processor time of the plugin, the least of some
+rounds, unless they are waits.
+
+- **A create that was never seen** takes 1.35 ms on one connection: 25 % are reading the request, 23
+  % the input document (two thirds of that are calls of the kernel: two paths resolved,
+  `/proc/1/mountinfo` read, the volume's folders looked at), 26 % the evaluation, 15 % the rest of
+  the decision (half of it the projection), 2 % decoding the message, 3 % the journal. No function
+  of Python takes more than 4 %. A step that is repeated alone takes about half of what it takes
+  here, where it finds little of its memory in the processor's cache. On eight connections Python's
+  lock lets one request at a time be read, and only the evaluation runs beside it.
+- **A create that differs in what no rule reads** takes 0.8 ms: the same without the evaluation.
+- **A body of 4 MB** takes 21 ms: 11.5 ms are `binascii.a2b_base64`, the only decoder of base64 in
+  Python's standard library, 3 ms the parser of JSON, 1 ms the evaluation on 4,000 names of
+  variables, 1 ms the hash of the body, by which its outcome is found. The rest copies and looks at
+  each entry.
+- **Through dockerd**, a ping waits 0.57 ms longer if the plugin answers every message at once,
+  without reading it: dockerd sends two messages, one after the other, which takes it 0.8 ms of
+  processor time. It keeps one connection open. With opa-authz a ping waits 1.25 ms longer, with
+  opa-docker-authz (built by hand; nine lines of Rego in its policy-file mode) 2.3 ms. These waits
+  are tenth percentiles of 100 calls in turns. So a plugin of no work at all would take 0.45 of what
+  opa-authz takes.
+- **A start** takes 0.5 s, and almost all of it is imports: somewhat less than half in the
+  supervisor, a sixth in the child process in which the policy decides on a ping before it is put in
+  force, the rest in the server. The policy and its native code are kept.
+- **Memory** after 20,000 mixed requests is 124 MB: 29 in the supervisor, 30 in gunicorn's first
+  process and 65 in its worker; 79 where shared pages are divided. The worker begins with 46.
+"""
+
 _METHOD: Final = """\
 ## What was measured
 
@@ -67,8 +99,8 @@ policy library, profile `devcontainer`, decision log on. OPA {opa}, Python {pyth
   ([tools/bench/peer](../../tools/bench/peer/main.go)), in the two ways in which opa-docker-authz
   works (its bundle mode and its policy-file mode). It evaluates *our* policy, and is given the
   finished input document: it does none of the reading of requests that makes a decision sound,
-  which flatters it. opa-docker-authz itself is not measured: the Go module proxy does not hand its
-  module out where this ran, and it can only evaluate policies over the raw request.
+  which flatters it. `make bench` does not measure opa-docker-authz itself: the Go module proxy does
+  not hand its module out where this ran, and it can only evaluate policies over the raw request.
 - **Go, nine lines compiled per request**: the same with
   [nine lines of Rego](../../tools/bench/peer/nine_lines/policy.rego) in place of a library, which
   deny privileged mode and one security option and can be bypassed by spelling; as much as the
@@ -128,6 +160,7 @@ def page(figures: Figures, rounds: int, seconds: float) -> str:
         lines += [f"| {size} | {taken:.0f} |" for size, taken in growth.items()]
     lines += [
         "",
+        _FLOORS,
         _METHOD.format(
             rounds=rounds,
             seconds=seconds,

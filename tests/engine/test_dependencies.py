@@ -18,10 +18,17 @@ from hypothesis import strategies as st
 from authz_plugin import policy
 from authz_plugin.decision import Decision
 from authz_plugin.engine import binary, child, dependencies
-from authz_plugin.engine.cache import CachingEngine, policy_in_force
+from authz_plugin.engine.cache import CachingEngine, PolicyInForce
 from authz_plugin.engine.dependencies import DETERMINISTIC, ENTRYPOINT, dependencies_of
 from authz_plugin.engine.opa import OpaEngine
-from authz_plugin.engine.projection import UNKNOWN, WHOLE, Dependencies, Projection, Reads
+from authz_plugin.engine.projection import (
+    UNKNOWN,
+    WHOLE,
+    Dependencies,
+    Projection,
+    Reads,
+    with_time,
+)
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.errors import EngineError
 from authz_plugin.hostpaths import SHIPPED, LocalHostPaths
@@ -229,7 +236,8 @@ def test_what_is_not_read_changes_no_decision(
             plain["caller"] = CALLED_BY_DEV
         for place in rng.sample(list(places(plain)), rng.choice([0, 0, 1, 3])):
             plain = changed(plain, Change(place, [rng.choice(VALUES)]))
-        asked.append([plain, *equal_ones(plain, part, rng, 6)])
+        read = json.loads(with_time(part(plain), plain))
+        asked.append([plain, read, *equal_ones(plain, part, rng, 6)])
     for configuration in CONFIGURATIONS.values():
         every = [other for group in asked for other in group]
         if where == "embedded":
@@ -532,7 +540,8 @@ class Small:
         asked = []
         for _ in range(tries):
             one = drawn(rng)
-            asked += [(one, other) for other in [one, *equal_ones(one, part, rng, 4)]]
+            read = json.loads(part(one))
+            asked += [(one, other) for other in [one, read, *equal_ones(one, part, rng, 4)]]
         decided = self.decide(name, [other for _, other in asked])
         first: dict[bytes, tuple[str, Any]] = {}
         for decision, (_, other) in zip(decided, asked, strict=True):
@@ -691,7 +700,7 @@ KNOWN: Final[dict[str, Any]] = {
 def test_nothing_is_remembered_under_a_broken_description(broken: Any) -> None:
     assert Dependencies.from_json(KNOWN) != UNKNOWN
     assert Dependencies.from_json(broken) == UNKNOWN
-    assert policy_in_force("1", UNKNOWN) is None
+    assert UNKNOWN.varying
 
 
 def test_each_function_of_opa_is_known_to_be_deterministic_or_not(opa: binary.Opa) -> None:
@@ -720,7 +729,6 @@ def test_a_policy_with_a_clock_is_not_remembered(opa: binary.Opa, tmp_path: Path
     plan = plan_of(opa, tmp_path / "clock", [ENTRYPOINT], tmp_path / "plan.tar.gz")
     found = dependencies_of(plan)
     assert found.varying == ("time.now_ns",)
-    assert policy_in_force("1", found) is None
 
 
 # Copies.
@@ -764,6 +772,23 @@ def test_copies_are_equal_where_everything_read_is_equal(
     part = Projection(_of(Reads.from_json(reads)))
     assert len({part(one) for one in different}) == len(different)
     assert len({part(one) for one in equal}) == 1
+    for one in [*different, *equal]:
+        assert part(json.loads(part(one))) == part(one)
+
+
+@pytest.mark.parametrize(
+    ("document", "whole"),
+    [
+        ({"a": 1, "x": 1, "time": "now"}, {"a": 1, "time": "now"}),
+        ({"x": 1, "time": "now"}, {"time": "now"}),
+        ({"a": 1}, {"a": 1}),
+        ({}, {}),
+    ],
+)
+def test_the_time_is_added_to_a_copy(document: Any, whole: Any) -> None:
+    part = Projection(_of(Reads.from_json(names(a=True, time=True))))
+    assert part(document) == part({**document, "time": "later"})
+    assert json.loads(with_time(part(document), document)) == whole
 
 
 def test_each_operation_has_copies_of_its_own() -> None:
@@ -775,6 +800,7 @@ def test_each_operation_has_copies_of_its_own() -> None:
     for other in ({"x": "ignored", "y": "same"}, {**of_a, "operation": {"id": []}, "y": "same"}):
         assert part(other) == part({**other, "x": "changed"})
         assert part(other) != part(of_a)
+    assert part({"operation": {"id": "b"}}) != part({"operation": {"id": "c"}})
 
 
 # The cache.
@@ -792,7 +818,7 @@ class Counting:
 
 
 def test_a_decision_is_remembered_for_all_documents_of_one_projection(shipped: Any) -> None:
-    counting, in_force = Counting(), policy_in_force("1", dependencies_of(shipped))
+    counting, in_force = Counting(), PolicyInForce("1", Projection(dependencies_of(shipped)))
     engine = CachingEngine(counting, lambda: in_force)
     for change in ({}, {"Env": ["NEW=1"]}, {"Hostname": "new"}):
         other = copy.deepcopy(DOCUMENTS["bench: create"])
@@ -804,10 +830,10 @@ def test_a_decision_is_remembered_for_all_documents_of_one_projection(shipped: A
 
 
 def test_another_policy_may_read_more() -> None:
-    def reading(**names_: Any) -> Dependencies:
-        return _of(Reads.from_json(names(**names_)))
+    def reading(identity: str, **names_: Any) -> PolicyInForce:
+        return PolicyInForce(identity, Projection(_of(Reads.from_json(names(**names_)))))
 
-    policies = [policy_in_force("1", reading(a=True)), policy_in_force("2", reading(b=True)), None]
+    policies = [reading("1", a=True), reading("2", b=True), None]
     counting, current = Counting(), iter(policies)
     in_force = next(current)
     engine = CachingEngine(counting, lambda: in_force)

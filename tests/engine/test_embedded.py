@@ -18,8 +18,10 @@ import pytest
 
 from authz_plugin.engine import embedded
 from authz_plugin.engine.binary import Opa
+from authz_plugin.engine.cache import CachingEngine
 from authz_plugin.engine.compiled import CompiledPolicy, cached, compile_policy
 from authz_plugin.engine.embedded import NATIVE, EmbeddedEngine, prepare
+from authz_plugin.engine.wasm import LARGE as LARGE_MEMORY
 from authz_plugin.errors import EngineError
 
 POLICY: Final = """\
@@ -37,9 +39,10 @@ decision := {
 
 _denials contains {"rule": "r", "field": "", "value": input.text, "message": "m", "hint": ""} if {
 	startswith(input.text, "denied")
+	not input.all == [""]
 }
 """
-LARGE: Final = {"text": "denied", "more": ["x"] * 100_000}
+LARGE: Final = {"text": "denied", "all": ["x"] * 100_000}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +136,40 @@ def test_a_policy_whose_folder_is_gone_decides_until_there_is_another(
     assert not engine.decide({"text": "denied"}).allow
     put_in_force("second")
     assert engine.decide({"text": "fine"}).profile == "second"
+
+
+def test_a_policy_gets_what_it_reads_of_a_document(engine: EmbeddedEngine) -> None:
+    huge = ["x"] * (LARGE_MEMORY // 16)
+    assert not engine.decide({"text": "denied", "unread": huge}).allow
+    with pytest.raises(EngineError, match="memory"):
+        engine.decide({"text": "denied", "all": huge})
+
+
+def test_nothing_is_remembered_of_a_policy_of_which_nothing_is_known(
+    put_in_force: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = put_in_force("first")
+    with closing(EmbeddedEngine(tmp_path / "policy", frozenset(), 2.0)) as engine:
+        assert engine.in_force() is not None
+    (folder / "dependencies.json").write_text("[]")
+    with closing(EmbeddedEngine(tmp_path / "policy", frozenset(), 2.0)) as engine:
+        assert engine.in_force() is None
+        assert not engine.decide({"text": "denied"}).allow
+
+
+def test_others_are_served_before_each_evaluation(
+    put_in_force: Callable[[str], Path], tmp_path: Path
+) -> None:
+    put_in_force("first")
+    waits: list[int] = []
+    evaluations = EmbeddedEngine(
+        tmp_path / "policy", frozenset(), 2.0, lambda: waits.append(len(waits))
+    )
+    with closing(evaluations) as engine:
+        cached_engine = CachingEngine(engine, engine.in_force)
+        cached_engine.decide({"text": "fine"})
+        engine.decide({"text": "fine"})
+    assert waits == [0, 1]
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "other"])

@@ -255,8 +255,7 @@ def open_comparison(
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         home = Path(folder)
         with running_policy_opa(opa, home, config) as running:
-            module = compile_policy(opa, sources).module
-            compiled = CompiledForBoth(module, home / "bundle")
+            compiled = CompiledForBoth(compile_policy(opa, sources), home / "bundle")
             comparison = Comparison(running, compiled, configurations)
             try:
                 yield comparison

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from authz_plugin.engine.compiled import DECISION, data_document
+from authz_plugin.engine.compiled import DECISION, CompiledPolicy, data_document
+from authz_plugin.engine.projection import Projection, with_time
 from authz_plugin.engine.wasm import Instance, Machine
 from authz_plugin.errors import EngineError
 from tests.harness.policy_opa import DEADLINE, POLICY_FAILED, PolicyOpa
@@ -69,7 +70,7 @@ class Embedded:
         instance = self._instance or self._policy.instance(self._data)
         self._instance = None
         try:
-            found = _numbers_as_text(instance.answer(DECISION, document))
+            found = _numbers_as_text(instance.answer(DECISION, self._policy.part(document)))
         except EngineError:
             return None
         self._instance = instance
@@ -79,10 +80,16 @@ class Embedded:
 class CompiledForBoth:
     """A compiled policy and the data of the bundle that the server has loaded."""
 
-    def __init__(self, module: bytes, bundle: Path) -> None:
+    def __init__(self, compiled: CompiledPolicy, bundle: Path) -> None:
         self._machine = Machine(DEADLINE)
-        self._module = self._machine.load(self._machine.compile(module))
+        self._module = self._machine.load(self._machine.compile(compiled.module))
+        self._part = Projection(compiled.dependencies)
         self._bundle = data_document(bundle)
+
+    def part(self, document: bytes) -> bytes:
+        """What the policy can read of a document, with numbers as they are written."""
+        loaded = json.loads(document, parse_int=orjson.Fragment, parse_float=orjson.Fragment)
+        return with_time(self._part(loaded), loaded)
 
     def data(self, config: Mapping[str, Any]) -> bytes:
         authz = {**self._bundle["docker"]["authz"], "config": config}
