@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections import Counter
@@ -100,6 +101,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first."""
     turns = {_HERE / file: turn for turn, file in enumerate(_SLOWEST_FIRST)}
     items.sort(key=lambda item: turns.get(item.path, len(turns)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _collected_once() -> None:
+    """Leave the collected tests, a million objects, out of each search for garbage, and search less
+    often: it took a tenth of the processor time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 @pytest.fixture(scope="session")
