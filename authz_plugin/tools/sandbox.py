@@ -265,7 +265,7 @@ class _EmbeddedEvaluator:
     def decisions(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
     ) -> list[Any]:
-        return [self._policy.decision(document, config) for document in documents]
+        return list(map(self._policy.under(config), documents))
 
     def close(self) -> None:
         self._policy.close()
