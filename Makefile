@@ -15,6 +15,8 @@ COVERED := 91
 # The tests start many short processes: Go programs (OPA, dockerd) need not save memory, and Python
 # keeps what it has compiled.
 test quick unit rego real check: export GOGC ?= 400
+# There are as many workers as cores: a Go program that looks for work on all cores only wakes the others.
+test unit real: export GOMAXPROCS ?= 1
 test quick unit rego real check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
 test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
 

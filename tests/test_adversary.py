@@ -37,10 +37,10 @@ def engine() -> Iterator[Engine]:
 def test_every_respelling_of_the_ledgers_denied_requests_is_denied(
     engine: Engine,
 ) -> None:
-    result = campaign.run(engine, [campaign.LEDGER], seeds())
+    result = campaign.run(engine, [campaign.LEDGER], seeds(bare_every=5))
     assert result.not_denied == [], "\n".join(map(str, result.not_denied))
-    assert result.requests > 600
-    assert result.same_rule > 12_000
+    assert result.requests > 550
+    assert result.same_rule > 10_000
     untried = {"with another boolean", "with the tag elsewhere"}  # for what the ledger allows
     assert set(RESPELLINGS) - set(result.by_respelling) <= untried
 

@@ -201,14 +201,14 @@ def test_a_denial_without_id_or_title_is_a_fault() -> None:
 
 def _changed(rule: str, change: Mapping[str, Any]) -> Mapping[str, Any]:
     """The output of ``opa inspect`` with other metadata of one rule."""
-    found = copy.deepcopy(inspected())
-    (custom,) = (
-        entry["annotations"]["custom"]
-        for entry in found["annotations"]
+    (at,) = (
+        i
+        for i, entry in enumerate(inspected()["annotations"])
         if entry["annotations"].get("custom", {}).get("id") == rule
     )
-    custom.update(change)
-    return found
+    changed = copy.deepcopy(inspected()["annotations"][at])
+    changed["annotations"]["custom"].update(change)
+    return {"annotations": [changed]}
 
 
 def test_every_function_of_changes_and_dangers_is_named_by_a_rule() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import jsonschema
 import orjson
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from authz_plugin import dockerd
@@ -297,6 +297,7 @@ def test_every_key_is_there_whatever_the_request(
     [route for route in EVERY_ROUTE if isinstance(route[2].body, gojson.Struct | gojson.Slice)],
     ids=lambda value: getattr(value, "id", ""),
 )
+@settings(max_examples=25)
 @given(st.data())
 def test_every_body_is_one_of_the_schemas(
     method: str, path: str, operation: Operation, data: st.DataObject

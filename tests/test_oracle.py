@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
     not is_available(), reason="Go, which builds the oracle, is not here"
 )
 
-CASES = 150
+CASES = 40
 """Examples for each shape; ``make fuzz`` generates more."""
 
 MORE_OFTEN = ["container.create"] * 10

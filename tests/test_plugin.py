@@ -28,6 +28,7 @@ from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.child_engine import ChildEngine
 from authz_plugin.supervisor.run import _reload_policy
+from tests.harness.in_process import run_command
 from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
 
 LIST = {"RequestMethod": "GET", "RequestUri": "/v1.41/containers/json"}
@@ -389,7 +390,7 @@ def test_a_defect_is_one_sentence_and_no_traceback() -> None:
 def test_sighup_takes_over_a_first_rule_with_its_test_beside_it(
     plugin: Plugin, config: Path, tmp_path: Path
 ) -> None:
-    assert run("policy", "new", "named", f"--into={tmp_path / 'rules'}").returncode == 0
+    assert run_command(tmp_path, "policy", "new", "named", "--into=rules").returncode == 0
     create = {"Image": "busybox:1", "HostConfig": {"NetworkMode": "none"}}
     content = base64.b64encode(json.dumps(create).encode()).decode()
     nameless = {
@@ -535,7 +536,8 @@ def test_an_opa_of_the_operators_own_decides_with_a_bundle_that_the_plugin_made(
 ) -> None:
     config.write_text("profile: devcontainer\n")
     bundle, opa_socket = tmp_path / "bundle.tar.gz", tmp_path / "opa.sock"
-    assert run("bundle", f"--config={config}", f"--output={bundle}").returncode == 0
+    made = run_command(tmp_path, "bundle", f"--config={config}", f"--output={bundle}")
+    assert made.returncode == 0, made.stderr
     opa = subprocess.Popen(
         [
             Path(sys.executable).with_name("opa"),

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import orjson
-import pytest
 
 from authz_plugin import policy
 from authz_plugin.engine.binary import Opa
@@ -28,14 +27,16 @@ def test_both_engines_decide_alike(opa: Opa) -> None:
     assert result.denied > 500
 
 
-@pytest.mark.parametrize("name", ["reserved.x", "reserved.x\n", "reserved.\nx", "\nreserved.x"])
-def test_a_label_of_several_lines_is_as_reserved_as_in_opas_server(opa: Opa, name: str) -> None:
+def test_a_label_of_several_lines_is_as_reserved_as_in_opas_server(opa: Opa) -> None:
     config = configured({"labels": {"reserved": ["reserved.*"]}})
-    asked: Document = create_with({"Labels": {name: ""}})
+    denied = 0
     with open_comparison(opa, {"reserving": config}) as comparison:
-        *_, result = comparison.ask_everything([orjson.dumps(asked)])
-    assert result.different == 0
-    assert result.denied == name.startswith("reserved")
+        for name in ("reserved.x", "reserved.x\n", "reserved.\nx", "\nreserved.x"):
+            asked: Document = create_with({"Labels": {name: ""}})
+            *_, result = comparison.ask_everything([orjson.dumps(asked)])
+            assert result.different == 0, name
+            denied += name.startswith("reserved")
+            assert result.denied == denied, name
 
 
 def test_a_changed_rule_is_found_with_a_small_document(opa: Opa, tmp_path: Path) -> None:

@@ -165,17 +165,6 @@ def test_lost_data_denies_in_the_embedded_engine(embedded_policy: EmbeddedPolicy
         engine.decide(create())
 
 
-def test_lost_files_of_a_rule_package_deny_in_the_embedded_engine(
-    opa: binary.Opa, tmp_path: Path
-) -> None:
-    shutil.copytree(policy.SHIPPED / policy.ROOT, tmp_path / "authz")
-    shutil.rmtree(tmp_path / "authz/rules/capabilities")
-    with compiled_policy(opa, tmp_path / "authz") as lost:
-        engine = lost.engine(configured({}))
-        with pytest.raises(EngineError, match="did not answer: capabilities"):
-            engine.decide(create())
-
-
 BASE: Final[Mapping[str, Any]] = {
     "profile": "closed",
     "sections": dict.fromkeys(
@@ -463,6 +452,8 @@ def test_a_lost_field_of_the_input_never_allows_what_was_denied(
 ) -> None:
     paths = list(_fields(case.request, _schema_of(case.request)))
     assert len(paths) > 40
+    if isinstance(engines, PolicyOpa):  # decides as the other does (test_same_decisions), slower
+        paths = [path for path in paths if len(path) == 1 or path[0] == case.fact]
     with closing(engines.engine(configured(case.denying))) as engine:
         assert denying_rules(engine, case.request) == {case.rule}
         decisions = engine.decide_each([without(case.request, path) for path in paths])

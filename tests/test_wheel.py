@@ -124,18 +124,19 @@ def test_a_build_asks_for_what_its_hook_imports(checkout: Path) -> None:
     assert set(map(Requirement, project["dependencies"])) <= set(map(Requirement, asked))
 
 
-@pytest.fixture
-def installed(wheel: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the programs of a virtual environment in which the wheel is installed."""
-    venv.create(tmp_path / "venv")
-    python = tmp_path / "venv/bin/python"
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv")
+    python = folder / "venv/bin/python"
     options = ["--quiet", "--no-index", "--no-deps", "--no-compile"]
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python]
-    run([*pip, "install", *options, wheel], tmp_path)
-    [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
+    run([*pip, "install", *options, wheel], folder)
+    [site] = (folder / "venv").glob("lib/python*/site-packages")
     # What the plugin depends on; the editable plugin of that folder is not found through a .pth.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-    imported = run([python, "-c", "import authz_plugin; print(authz_plugin.__file__)"], tmp_path)
+    imported = run([python, "-c", "import authz_plugin; print(authz_plugin.__file__)"], folder)
     assert Path(imported).is_relative_to(site)
     return python.parent
 

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -64,10 +64,16 @@ def main() -> None:
     print(package)  # noqa: T201 - a build tool
 
 
-def build(wheel: Path, suite: str, into: Path, version: str = __version__) -> Path:
+def build(
+    wheel: Path,
+    suite: str,
+    into: Path,
+    version: str = __version__,
+    compression: Sequence[str] = ("-Zxz", "-z1"),
+) -> Path:
     """Make the package of a wheel for a Debian release; its path.
 
-    Raises ``CalledProcessError``.
+    ``compression`` are dpkg-deb's options for it. Raises ``CalledProcessError``.
     """
     release, python = SUITES[suite]
     architecture = _architecture()
@@ -83,7 +89,7 @@ def build(wheel: Path, suite: str, into: Path, version: str = __version__) -> Pa
                 item.chmod(0o755 if item.is_dir() or item in _programs(tree) else 0o644)
         tree.chmod(0o755)
         moment = str(get_reproducible_timestamp())
-        options = ["--root-owner-group", "-Zxz", "-z1"]
+        options = ["--root-owner-group", *compression]
         date = {"SOURCE_DATE_EPOCH": moment}
         run("dpkg-deb", *options, "--build", tree, package, environment=date)
     return package

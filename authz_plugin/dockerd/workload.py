@@ -248,8 +248,9 @@ def with_networks_and_volumes(
     """A workload with, in addition, the sysctls that network driver options set, and the volumes
     that are file systems in memory."""
     drivers = tuple(
-        Sysctl(name, value, f"{endpoint.field}.DriverOpts")
+        Sysctl(name, value, field)
         for endpoint in endpoints
+        for field in (f"{endpoint.field}.DriverOpts",)
         for name, value in endpoint_sysctls(endpoint)
     )
     volumes = tuple(_volume_tmpfs(mounts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,10 +42,14 @@ class ConfigurablePolicy:
         self._idle: OrderedDict[bytes, list[Instance]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def decision(self, document: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-        """The decision document on an input document; raises ``EngineError``."""
+    def under(self, config: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
+        """A function that returns the decision document on an input document under a configuration
+        as it is now, or raises ``EngineError``."""
         data = {"docker": {"authz": {"bundle": self._about, "config": config}}}
         key = orjson.dumps(data)
+        return lambda document: self._decision(document, key)
+
+    def _decision(self, document: Mapping[str, Any], key: bytes) -> Any:
         with self._lock:
             idle = self._idle.setdefault(key, [])
             self._idle.move_to_end(key)

@@ -8,6 +8,7 @@ configuration of its own, so that tools can compare several.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections import OrderedDict
@@ -32,7 +33,12 @@ from authz_plugin.engine.configurable import ConfigurablePolicy
 from authz_plugin.engine.opa import OpaEngine
 from authz_plugin.engine.transport import OpaAddress
 from authz_plugin.enginestate import EngineState, LocalEngineState, NoEngineState, engine_state
-from authz_plugin.errors import EngineError, SetupError, UnsupportedBuiltinsError
+from authz_plugin.errors import (
+    EngineError,
+    SettingsError,
+    SetupError,
+    UnsupportedBuiltinsError,
+)
 from authz_plugin.hostpaths import cache_home, host_paths
 from authz_plugin.interrupts import postponed
 from authz_plugin.journal.record import DecisionRecord, Times, decision_record, new_decision_id
@@ -56,6 +62,7 @@ _BATCH_SIZE: Final = 32
 
 _PARALLEL_BATCHES: Final = 4
 _CACHE_SIZE: Final = 50_000
+_KEPT_CONFIGURATIONS: Final = 200
 _MODULE: Final = """\
 package docker.authz.sandbox
 
@@ -105,6 +112,7 @@ class Sandbox:
         self.sources = sources
         self._paths = host_paths(visible=settings.sees_host)
         self._state = _engine_state(settings)
+        self._configured: dict[str, dict[str, Any] | SettingsError] = {}
         self._evaluator = _evaluator(bundle, find_opa)
         self._executor = ThreadPoolExecutor(_PARALLEL_BATCHES, "sandbox")
 
@@ -209,10 +217,23 @@ class Sandbox:
     def configured(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the complete configuration with ``changes`` as the operator's configuration.
 
-        ``changes`` replace the policy configuration in the settings. Raises ``SettingsError`` if
-        they are not valid.
+        ``changes`` replace the policy configuration in the settings. The result, which must not be
+        changed, is kept: the tools ask for the same changes again and again. Raises
+        ``SettingsError`` if they are not valid.
         """
-        return policy.configuration(replace(self.settings, policy=changes), self._paths)
+        key = json.dumps(changes)
+        if key not in self._configured:
+            if len(self._configured) >= _KEPT_CONFIGURATIONS:
+                self._configured.clear()
+            settings = replace(self.settings, policy=changes)
+            try:
+                self._configured[key] = policy.configuration(settings, self._paths)
+            except SettingsError as error:
+                self._configured[key] = error
+        found = self._configured[key]
+        if isinstance(found, SettingsError):
+            raise found.with_traceback(None)
+        return found
 
     def config_for(
         self, document: Mapping[str, Any], config: Mapping[str, Any] | None = None
@@ -268,7 +289,7 @@ class _EmbeddedEvaluator:
     def decisions(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
     ) -> list[Any]:
-        return [self._policy.decision(document, config) for document in documents]
+        return list(map(self._policy.under(config), documents))
 
     def close(self) -> None:
         self._policy.close()

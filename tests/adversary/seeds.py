@@ -53,14 +53,15 @@ _EXCLUDED_PLACES: Final = frozenset({"header", "stream"})
 """Places that have no respellings."""
 
 
-def seeds() -> list[Seed]:
+def seeds(*, bare_every: int = 1) -> list[Seed]:
     """Return every witness with every rule that denies it.
 
-    Each is returned as it is, and with all fields that the ledger's configuration requires.
+    Each is returned with all fields that the ledger's configuration requires, and each
+    ``bare_every``-th as it is too.
     """
     found: dict[tuple[str, str], Seed] = {}
-    for seed in _ledger_seeds():
-        for one in (_with_demands(seed), seed):
+    for number, seed in enumerate(_ledger_seeds()):
+        for one in (_with_demands(seed), *([] if number % bare_every else [seed])):
             found.setdefault((str(one.request), one.rule), one)
     return list(found.values())
 

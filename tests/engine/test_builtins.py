@@ -17,7 +17,7 @@ from authz_plugin.engine.binary import Opa
 from authz_plugin.engine.builtins import NATIVE, PROVIDED, BuiltinError, Number, glob_match
 from tests.harness.rego_pair import ERROR, RegoPair, rego_pair
 
-_MOST: Final = 250
+_MOST: Final = 120
 """Calls of one builtin with arguments of the right types, and a third as many with any."""
 
 _CALLS: Final = {

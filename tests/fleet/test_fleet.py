@@ -36,7 +36,7 @@ from tests.harness.bundle_services import (
 )
 from tests.harness.plugin import Plugin, children, running_plugin, wait_for
 from tests.harness.prometheus import free_port
-from tests.harness.site import DENY_PINGS, OPEN_VOLUMES, Site, run
+from tests.harness.site import DENY_PINGS, OPEN_VOLUMES, Site, refused_start, run
 
 REQUEST = "/AuthZPlugin.AuthZReq"
 LIST = {"RequestMethod": "GET", "RequestUri": "/v1.44/containers/json"}
@@ -459,7 +459,7 @@ def test_commands_read_the_policy_that_the_plugin_has_kept(
 def test_a_policy_has_one_source(host: Host, settings: dict[str, Any], fault: str) -> None:
     host.rest = settings
     host.write()
-    done = run("serve", f"--config={host.config}")
+    done = refused_start(host.config)
     assert done.returncode == 2
     assert fault in done.stderr
 

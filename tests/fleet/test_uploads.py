@@ -23,7 +23,7 @@ from tests.harness.bundle_services import running_nginx
 from tests.harness.log_receiver import LogReceiver, running_receiver
 from tests.harness.plugin import Connection, Plugin, children, wait_for
 from tests.harness.prometheus import free_port
-from tests.harness.site import OPEN_VOLUMES, VOLUMES, Site, run
+from tests.harness.site import OPEN_VOLUMES, VOLUMES, Site, refused_start
 
 RESPONSE = "/AuthZPlugin.AuthZRes"
 UNKNOWN = {"RequestMethod": "POST", "RequestUri": "/v1.44/containers/x/teleport"}
@@ -336,6 +336,6 @@ def test_a_receiver_is_needed_where_the_service_takes_nothing(
 ) -> None:
     host.fleet |= fleet
     host.write()
-    done = run("serve", f"--config={host.config}")
+    done = refused_start(host.config)
     assert done.returncode == 2
     assert fault in done.stderr

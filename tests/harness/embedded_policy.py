@@ -60,7 +60,7 @@ def embedded_policy(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], Embe
     compiled = find_compiled(policy.SHIPPED, policy.SHIPPED / "compiled", folder, binary.find)
     shared = ConfigurablePolicy(compiled, ABOUT, DEADLINE, folder)
     try:
-        yield lambda config: EmbeddedEngine(lambda document: shared.decision(document, config))
+        yield lambda config: EmbeddedEngine(shared.under(config))
     finally:
         shared.close()
 

@@ -204,7 +204,7 @@ def _build(target: Path, *programs: Program) -> None:
     }
     for bin_, arguments in programs:
         subprocess.run(
-            ["go", "install", *arguments],
+            ["go", "install", f"-p={os.cpu_count()}", *arguments],
             cwd=_CLI,
             env=environment | {"GOBIN": f"{target}/usr/{bin_}"},
             check=True,

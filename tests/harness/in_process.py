@@ -40,10 +40,10 @@ def run_command(
     ``environment`` is added to that of this process, without the variables of the Docker CLI
     and of the program itself.
     """
-    out = io.StringIO()
+    out = io.BytesIO()
     status: object = 0
     with (
-        redirect_stdout(out),
+        redirect_stdout(io.TextIOWrapper(out, "utf-8", write_through=True)) as text,
         _standard_error() as err,
         mock.patch.object(sys, "argv", ["opa-authz", *arguments]),
         mock.patch.dict(os.environ, {**_inherited(), **environment}, clear=True),
@@ -53,10 +53,11 @@ def run_command(
             cli.main()
         except SystemExit as end:
             status = end.code
+        text.flush()
         err.seek(0)
         written = err.read()
     code = status if isinstance(status, int) else int(status is not None)
-    return Ended(code, out.getvalue(), written)
+    return Ended(code, out.getvalue().decode(), written)
 
 
 @contextmanager

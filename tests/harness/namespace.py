@@ -1,8 +1,11 @@
-"""A folder for plugins' sockets that no other process of this host sees.
+"""A /run that no other process of this host sees, in memory.
 
 dockerd asks every socket in /run/docker/plugins whether it is a volume driver, and waits up to half
 a minute for one whose process has just ended. Without this module, tests that run side by side
 would delay each other's dockerds.
+
+Scratch dockerds keep their data below /run. Debian has it in memory; where it is on a disk, as in a
+container, a dockerd takes a third more processor time, and waits for the disk at each change.
 """
 
 from __future__ import annotations
@@ -12,23 +15,24 @@ import os
 from pathlib import Path
 from typing import Final
 
-PLUGINS: Final = Path("/run/docker/plugins")
+RUN: Final = Path("/run")
+PLUGINS: Final = RUN / "docker/plugins"
 
 _CLONE_NEWNS: Final = 0x00020000  # linux/sched.h
 _MS_REC: Final = 1 << 14  # linux/mount.h
 _MS_PRIVATE: Final = 1 << 18
 
 
-def hide_plugins() -> None:
-    """Give this thread, and the processes that it starts, an empty /run/docker/plugins of its own.
+def hide_run() -> None:
+    """Give this thread, and the processes that it starts, an empty /run of its own, in memory.
 
     Needs root. Raises ``OSError``.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    PLUGINS.mkdir(parents=True, exist_ok=True)
     _check(libc.unshare(_CLONE_NEWNS), "unshare")
     _check(libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "mount --make-rprivate /")
-    _check(libc.mount(b"none", os.fsencode(PLUGINS), b"tmpfs", 0, b"mode=755"), f"mount {PLUGINS}")
+    _check(libc.mount(b"none", os.fsencode(RUN), b"tmpfs", 0, b"mode=755"), f"mount {RUN}")
+    PLUGINS.mkdir(parents=True)
 
 
 def _check(status: int, what: str) -> None:

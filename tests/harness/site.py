@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from typing import Any, Final
 import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.harness.in_process import Ended, run_command
 
 VOLUMES: Final = "volumes: none"
 OPEN_VOLUMES: Final = "volumes: read"
@@ -118,14 +119,18 @@ class Site:
         return made
 
 
-def run(
-    *arguments: str, environment: Mapping[str, str] = _NO_VARIABLES
-) -> subprocess.CompletedProcess[str]:
-    """Run ``opa-authz``, with some more variables in its environment."""
-    program = Path(sys.executable).with_name("opa-authz")
+def run(*arguments: str, environment: Mapping[str, str] = _NO_VARIABLES) -> Ended:
+    """Run ``opa-authz`` in this process, with some more variables in its environment.
+
+    The tests of the pages' commands run the installed program.
+    """
+    return run_command(Path.cwd(), *arguments, environment=environment)
+
+
+def refused_start(config: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``opa-authz serve`` with settings that stop it at its start."""
     return subprocess.run(
-        [program, *arguments],
-        env={**os.environ, **environment},
+        [Path(sys.executable).with_name("opa-authz"), "serve", f"--config={config}"],
         capture_output=True,
         text=True,
         check=False,

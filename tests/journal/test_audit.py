@@ -24,6 +24,7 @@ from authz_plugin.journal.chain import Position
 from authz_plugin.journal.outcomes import PendingRequests
 from authz_plugin.journal.record import DecisionRecord, Outcome
 from authz_plugin.tools.commands.audit import audit
+from tests.harness.in_process import Ended, run_command
 from tests.journal.records import NO, create, record, request, response
 
 
@@ -336,9 +337,8 @@ def test_a_killed_writer_leaves_a_sound_file(book: Book) -> None:
 # --- the command line ----------------------------------------------------------------------------
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).with_name("opa-authz"), "audit", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+def run(*arguments: str) -> Ended:
+    return run_command(Path.cwd(), "audit", *arguments)
 
 
 def test_verify_says_how_far_the_chain_goes_and_what_is_wrong(book: Book) -> None:

@@ -14,7 +14,7 @@ from tests import newest
 from tests.harness import engines
 from tests.harness.client import call
 from tests.harness.dockerd import scratch_dockerd
-from tests.harness.namespace import hide_plugins
+from tests.harness.namespace import hide_run
 from tests.harness.plugin import running_plugin
 from tests.ledger import walk
 from tests.real.conftest import guard_with
@@ -56,7 +56,7 @@ def _folder(module: str, version: str) -> Path:
 
 def _starts(version: str) -> bool:
     """Build a dockerd, have it ask the plugin, and say whether it answers."""
-    hide_plugins()
+    hide_run()
     engine = engines.prepare_dockerd(version)
     with tempfile.TemporaryDirectory(prefix="opa-authz-engines-") as name:
         folder = Path(name)

@@ -10,6 +10,7 @@ import base64
 import binascii
 import ipaddress
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -84,7 +85,7 @@ def build(engine: str) -> Path:
     """Build the program of an engine and return its path."""
     program = _BUILT / engine
     subprocess.run(
-        ["go", "build", "-mod=readonly", "-o", program, "."], cwd=_SOURCE / engine, check=True
+        ["go", "build", f"-p={os.cpu_count()}", "-mod=readonly", "-o", program, "."], cwd=_SOURCE / engine, check=True
     )
     return program
 

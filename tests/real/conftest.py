@@ -18,7 +18,7 @@ from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, OLDEST, prepare
 from tests.harness.front import without_http2
-from tests.harness.namespace import hide_plugins
+from tests.harness.namespace import hide_run
 from tests.harness.plugin import Plugin, running_plugin, wait_for
 
 HERE: Final = Path(__file__).parent
@@ -96,9 +96,10 @@ def _turn(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_plugins() -> None:
-    """Keep the dockerds of other workers from the plugins of this one."""
+    """Keep the dockerds of other workers from the plugins of this one, and the data of this
+    worker's dockerds in memory."""
     if os.geteuid() == 0:
-        hide_plugins()
+        hide_run()
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,6 @@ import json
 import os
 import ssl
 import stat
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -18,9 +16,9 @@ from cryptography import x509
 from authz_plugin.errors import Refused, SetupError
 from authz_plugin.revocations import Revocations
 from authz_plugin.tools.identities import Identities
+from tests.harness.in_process import Ended, run_command
 
 YEAR: Final = timedelta(days=365)
-COMMAND: Final = Path(sys.executable).with_name("opa-authz")
 
 
 @pytest.fixture
@@ -178,10 +176,8 @@ def test_a_host_that_is_none_is_refused(identities: Identities) -> None:
         identities.add("one", "role", YEAR, ["a b"])
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, "identity", *arguments], capture_output=True, text=True, check=False
-    )
+def run(*arguments: str) -> Ended:
+    return run_command(Path.cwd(), "identity", *arguments)
 
 
 def test_the_commands_make_list_and_revoke(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from authz_plugin import policy, settings
 from authz_plugin.decision import Decision
-from authz_plugin.errors import PolicyError, SetupError
+from authz_plugin.errors import PolicyError, SettingsError, SetupError
 from authz_plugin.settings import Key
 from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.docker_client import Request
@@ -53,6 +53,15 @@ def test_another_configuration_counts_for_one_question_only(sandbox: Sandbox) ->
     config = sandbox.configured({"profile": "production", "privileged": {"allow": True}})
     assert sandbox.judge(message(), config).allow
     assert not sandbox.judge(message()).allow
+
+
+def test_the_same_changes_are_completed_or_refused_the_same_each_time(sandbox: Sandbox) -> None:
+    opened = {"profile": "production", "privileged": {"allow": True}}
+    for _ in range(2):
+        assert sandbox.configured(opened)["privileged"]["allow"] is True
+        assert sandbox.configured({"profile": "production"})["privileged"]["allow"] is False
+        with pytest.raises(SettingsError, match="no such key"):
+            sandbox.configured({"sections": {"volume": "read"}})
 
 
 def test_the_configuration_for_a_caller_is_that_of_the_callers_role(sandbox: Sandbox) -> None:
