@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import requests
 
 from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
@@ -62,6 +64,8 @@ class Host:
         """Run a step; its exit status and its output as the page would have it."""
         if step.command == "docker pull busybox":
             self.dockerd.import_image("busybox")
+        elif step.command == "opa-authz console":
+            return self._console()
         elif step.command.startswith("systemctl "):
             self._systemctl(step.command.removeprefix("systemctl "))
         else:
@@ -99,6 +103,23 @@ class Host:
             "OPA_AUTHZ_CONFIG": f"{self.folder}/etc/opa-authz/config.yaml",
             "OPA_AUTHZ_DATA_ROOT": str(self.dockerd.data_root),
         }
+
+    def _console(self) -> subprocess.CompletedProcess[str]:
+        """Start the console, open its link, see the newest denial, and press Ctrl-C."""
+        port = _free_port()
+        command = [str(BIN / "opa-authz"), "console", f"--listen=127.0.0.1:{port}"]
+        with subprocess.Popen(
+            command, env=self._environment, stdout=subprocess.PIPE, text=True
+        ) as console:
+            assert console.stdout is not None
+            told = [console.stdout.readline() for _ in range(2)]
+            browser = requests.Session()
+            browser.get(told[1].strip(), timeout=10).raise_for_status()
+            page = browser.get(f"http://127.0.0.1:{port}/?verdict=deny", timeout=10)
+            assert "plugin.list" in page.text
+            console.send_signal(signal.SIGINT)
+        shown = "".join(told).replace(f"127.0.0.1:{port}", "127.0.0.1:9718")
+        return subprocess.CompletedProcess("opa-authz console", console.returncode, shown)
 
     def _systemctl(self, command: str) -> None:
         match command:
