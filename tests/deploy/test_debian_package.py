@@ -74,6 +74,7 @@ def test_every_file_is_at_the_place_that_debian_has_for_it(package: Package) -> 
     assert package.below("etc/") == {SETTINGS.removeprefix("etc/")}
     assert package.below("usr/share/opa-authz/") == shipped - units - folders - {"config.yaml"} | {
         "plugin.json",
+        "prometheus/alerts.md",
         "settings.schema.json",
     }
     assert package.members["usr/bin/opa-authz"].linkname == "../lib/opa-authz/bin/opa-authz"

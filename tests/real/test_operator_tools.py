@@ -386,7 +386,12 @@ def body_of(request: Request) -> Any:
 
 
 def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """The parts of a body that are no maps, and empty maps; lists as text."""
+    """The parts of a body that are no maps, and empty maps; lists as text.
+
+    Lists are sorted: the CLI 20.10 sends bind mounts in no fixed order.
+    """
+    if isinstance(value, list):
+        value = sorted(value, key=json.dumps)
     if isinstance(value, dict) and value:
         for name, inner in value.items():
             yield from leaves(inner, f"{place}.{name}")

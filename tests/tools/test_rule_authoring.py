@@ -117,7 +117,7 @@ def test_a_folder_without_tests_does_not_pass(rules: Path) -> None:
     (rules / "custom_named_test.rego").unlink()
     done = run(rules.parent, "policy", "test", ".")
     assert done.returncode == 3
-    assert done.stdout.endswith("0 passed, 0 failed\n")
+    assert done.stdout.endswith("no test was found\n")
 
 
 @pytest.mark.parametrize(
