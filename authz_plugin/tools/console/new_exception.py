@@ -326,14 +326,19 @@ def _supervisor(settings: Settings) -> int | None:
 
 
 def _serves(pid: int) -> bool:
-    """Whether a process is an ``opa-authz serve``."""
+    """Whether a process is an ``opa-authz serve``, not one that has started it, such as sudo."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
     names = [word.rpartition(b"/")[2] for word in words]
     program, command = _SERVE
-    return pid > 1 and program in names and command in words[names.index(program) :]
+    if pid <= 1 or program not in names or command not in words[names.index(program) :]:
+        return False
+    before = names[: names.index(program)]
+    return not before or (
+        before[0].startswith(b"python") and all(name.startswith(b"-") for name in before[1:])
+    )
 
 
 def _parent(pid: int) -> int:

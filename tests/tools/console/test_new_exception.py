@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -255,6 +257,16 @@ def test_no_other_process_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -
     assert new_exception._supervisor(load(host.file)) == host.plugin.process.pid
     monkeypatch.setattr(new_exception, "_SERVE", (b"another", b"serve"))
     assert new_exception._supervisor(load(host.file)) is None
+
+
+def test_what_has_started_the_plugin_is_not_told() -> None:
+    waits = "import time; time.sleep(60)"
+    command = ["timeout", "60", sys.executable, "-c", waits, "opa-authz", "serve"]
+    with subprocess.Popen(command) as process:
+        try:
+            assert not new_exception._serves(process.pid)
+        finally:
+            process.terminate()
 
 
 def test_without_a_plugin_it_says_how_to_reload(file: Path, sandboxed: Sandbox) -> None:
