@@ -189,14 +189,16 @@ def _with_entry(content: bytes, entry: Mapping[str, Any]) -> str:
     The caller checks that it reads as intended: a list in another form than a block is refused
     there.
     """
-    lines = content.decode().splitlines()
+    lines = content.decode().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(("\n", "\r")):
+        lines[-1] += "\n"
     document = YAML(typ="rt").load(content)
     present = document.get("exceptions") if isinstance(document, CommentedMap) else None
     if isinstance(present, CommentedSeq) and present:
         column = present.lc.item(len(present) - 1)[1] - 2
         place = _end_of("exceptions", document, lines)
-        return _joined([*lines[:place], *_item(entry, column), *lines[place:]])
-    return _joined([*lines, *([""] if lines else []), "exceptions:", *_item(entry, 2)])
+        return "".join([*lines[:place], *_item(entry, column), *lines[place:]])
+    return "".join([*lines, *(["\n"] if lines else []), "exceptions:\n", *_item(entry, 2)])
 
 
 def _end_of(name: str, document: CommentedMap, lines: Sequence[str]) -> int:
@@ -212,11 +214,7 @@ def _end_of(name: str, document: CommentedMap, lines: Sequence[str]) -> int:
 def _item(entry: Mapping[str, Any], column: int) -> list[str]:
     """An entry of a list as lines of YAML, with its dash in a column; values are JSON."""
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in entry.items()]
-    return [f"{' ' * column}{'- ' if i == 0 else '  '}{line}" for i, line in enumerate(lines)]
-
-
-def _joined(lines: Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
+    return [f"{' ' * column}{'- ' if i == 0 else '  '}{line}\n" for i, line in enumerate(lines)]
 
 
 def _temporary(file: Path, content: str) -> Path:
@@ -224,7 +222,7 @@ def _temporary(file: Path, content: str) -> Path:
     descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     made = Path(name)
     try:
-        with os.fdopen(descriptor, "w") as output:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as output:
             found = file.stat()
             os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
             if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):

@@ -92,6 +92,14 @@ def test_the_rest_of_the_file_stays_as_it_was(file: Path) -> None:
     assert len(list(file.parent.iterdir())) == 1
 
 
+def test_the_ends_of_the_lines_stay_as_they_were(file: Path) -> None:
+    written = TEXT.replace("\n", "\r\n").encode() + "# Größe".encode()
+    file.write_bytes(written)
+    add(file, choice(file))
+    assert file.read_bytes().startswith(written)
+    assert allows(file, MOUNT)
+
+
 @pytest.mark.parametrize("column", [0, 4])
 def test_further_exceptions_follow_the_present_ones(file: Path, column: int) -> None:
     dash = " " * column
