@@ -212,9 +212,15 @@ def _end_of(name: str, document: CommentedMap, lines: Sequence[str]) -> int:
 
 
 def _item(entry: Mapping[str, Any], column: int) -> list[str]:
-    """An entry of a list as lines of YAML, with its dash in a column; values are JSON."""
-    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in entry.items()]
+    """An entry of a list as lines of YAML, with its dash in a column; values are JSON, in which
+    invisible characters are escaped, so that none hides a part of a line."""
+    lines = [f"{name}: {_escaped(value)}" for name, value in entry.items()]
     return [f"{' ' * column}{'- ' if i == 0 else '  '}{line}\n" for i, line in enumerate(lines)]
+
+
+def _escaped(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
 def _temporary(file: Path, content: str) -> Path:

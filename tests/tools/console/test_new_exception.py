@@ -127,6 +127,18 @@ def test_a_file_in_another_form_is_not_rewritten(file: Path, present: str) -> No
     assert file.read_text() == TEXT + present
 
 
+@pytest.mark.parametrize(
+    "name", ["a\u202eb", "a\u2028b", "a\nb: c", "\x7f", "\x85", "😀", '"\\', "*"]
+)
+def test_a_value_of_any_characters_is_the_one_that_is_excepted(file: Path, name: str) -> None:
+    subject = message(create(Mounts=[{"Type": "bind", "Source": f"/srv/{name}", "Target": "/d"}]))
+    add(file, choices_of(file, subject)[0], accepts_danger=True)
+    assert allows(file, subject)
+    assert not allows(file, MOUNT)
+    lines = file.read_text().split("\n")
+    assert all(line.isprintable() for line in lines)
+
+
 def test_a_link_to_the_file_stays_a_link(file: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.yaml"
     link.symlink_to(file)
