@@ -123,7 +123,7 @@ def site() -> Iterator[Site]:
 def _started_console(log: Path, settings: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """A console whose output goes to a file."""
     program = Path(sys.executable).with_name("opa-authz")
-    command = [program, "console", f"--config={settings}", "--listen=127.0.0.1:0", *options]
+    command = [str(program), "console", f"--config={settings}", "--listen=127.0.0.1:0", *options]
     with log.open("wb") as output:
         console = subprocess.Popen([*_NAMED, *command], stdout=output, stderr=subprocess.STDOUT)
     try:
