@@ -69,8 +69,8 @@ def pages(console: Console) -> Blueprint:
     def stream() -> Response:
         """Decisions, and what becomes of them, as server-sent events."""
         wanted = Wanted.of(request.args)
-        last = request.headers.get("Last-Event-ID", "")
-        after = int(last) if last.isdecimal() else request.args.get("after", 0, type=int)
+        begin = request.args.get("after", 0, type=int)
+        after = request.headers.get("Last-Event-ID", begin, type=int)
         client = console.feed.join(wanted, after)
         if client is None:
             abort(503, "Too many pages are open: close one.")

@@ -98,6 +98,13 @@ def test_a_browser_that_connects_again_goes_on_where_it_was(
     assert rows(again["data"]) == [made.record.decision_id]
 
 
+@pytest.mark.parametrize("last", ["", "x", "9" * 5000, "-1"])
+def test_what_is_no_number_of_a_line_is_left_out(browser: Browser, last: str) -> None:
+    answer = stream(browser, Last_Event_ID=last)
+    assert answer.status_code == 200
+    answer.close()
+
+
 def test_the_stream_has_what_the_filter_takes(browser: Browser, book: AuditFile) -> None:
     arriving = events(stream(browser, "/stream?after=0&rule=mounts.*"))
     write(book, decision(), denied := decision(create(), NO))
