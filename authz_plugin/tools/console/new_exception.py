@@ -99,7 +99,7 @@ def choices(sandbox: Sandbox, subject: Subject) -> list[Choice]:
                     id=hashlib.sha256(json.dumps(entry).encode()).hexdigest()[:16],
                     rule=denial.rule,
                     subject=_subject(entry),
-                    whom=visible(", ".join(f"{k} {v}" for k, v in entry["when"].items())),
+                    whom=_whom(entry["when"]),
                     dangers=sorted({visible(mark.danger) for mark in change.marks if mark.danger}),
                     lifts=denial not in left,
                     entry=entry,
@@ -111,6 +111,12 @@ def choices(sandbox: Sandbox, subject: Subject) -> list[Choice]:
 def _subject(entry: Mapping[str, Any]) -> str:
     value = entry.get("value", entry.get("field"))
     return visible(value if isinstance(value, str) else json.dumps(value))
+
+
+def _whom(when: Mapping[str, str]) -> str:
+    ((kind, name),) = when.items()
+    every_tag = kind == "image" and not {":", "@"} & set(name.rpartition("/")[2])
+    return visible(f"{kind} {name}{', every tag' if every_tag else ''}")
 
 
 def add_exception(

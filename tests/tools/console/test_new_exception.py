@@ -85,6 +85,13 @@ def test_an_exception_is_added_and_lifts_the_denial(file: Path) -> None:
     )
 
 
+def test_an_exception_for_a_repository_says_that_every_tag_has_it(file: Path) -> None:
+    assert [one.whom for one in choices_of(file, MOUNT)] == [
+        "image docker.io/library/alpine:3",
+        "image docker.io/library/alpine, every tag",
+    ]
+
+
 def test_the_rest_of_the_file_stays_as_it_was(file: Path) -> None:
     add(file, choice(file))
     assert file.read_text().startswith(TEXT)
