@@ -149,6 +149,16 @@ def test_what_a_request_says_is_text_in_every_place(browser: Browser, book: Audi
     assert "alert(3)&lt;/script&gt;" in listed
 
 
+def test_what_is_long_is_cut_in_the_list(browser: Browser, book: AuditFile) -> None:
+    user, name, source = "u" * 5000, "n" * 5000, "s" * 5000
+    denied = Denial("mounts.source", "HostConfig.Binds[0]", source, source, source)
+    write(book, decision(request("POST", f"/containers/{name}/start", user=user), denied))
+    with stream(browser) as answer:
+        told = next(one for one in events(answer) if one["event"] == "rows")
+    assert len(told["data"]) < 3000
+    assert told["data"].count("…") >= 3
+
+
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\n\n", "\r\r"])
 def test_no_line_of_an_event_is_anything_but_its_data(end: str) -> None:
     lines = re.split(r"\r\n|\r|\n", _event("rows", f"a{end}event: b", 7))
