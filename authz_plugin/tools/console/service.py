@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
+import struct
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -12,7 +14,7 @@ from typing import Any, Final
 
 import gunicorn.glogging
 from gunicorn.app.base import BaseApplication
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from authz_plugin.errors import defect
 from authz_plugin.processes import die_with_parent
@@ -27,6 +29,10 @@ _THREADS: Final = MOST_CLIENTS + 8
 
 _STOP_LIMIT: Final = 5
 """Seconds."""
+
+_PATIENCE: Final = 10
+"""Seconds that a browser may take to send the rest of a request, or to receive what is sent to it.
+"""
 
 
 class _Application(BaseApplication):
@@ -92,6 +98,13 @@ class _Worker(ThreadWorker):
         self.app.tell_link()
         super().run()
 
+    def handle(self, conn: TConn) -> Any:
+        # A browser that neither sends nor receives must not hold its thread for ever.
+        limit = struct.pack("ll", _PATIENCE, 0)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        return super().handle(conn)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # In a thread: the handler interrupts the main one, which may hold a lock of the feed's.
         threading.Thread(target=self.app.console.feed.stop, name="stop").start()
@@ -125,7 +138,7 @@ class _Format(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         text = defect(error) if isinstance(error, Exception) else record.getMessage()
         if isinstance(error, BlockingIOError):
-            text = "a browser received nothing for a while: its connection was closed"
+            text = "a browser sent or received nothing for a while: its connection was closed"
         return f"opa-authz: {text}"
 
 
