@@ -79,10 +79,13 @@ def serve(listener: int, console: Console, address: Address, tell: Callable[[str
     """Serve on the open socket ``listener`` (a file descriptor) until SIGTERM or SIGINT; raises
     ``SystemExit``. The socket is closed then, and the file of a unix socket removed.
 
-    ``tell`` is called, in the worker's process, with the link: as soon as it can be opened, and
-    after each SIGUSR1.
+    ``tell`` is called with the link: before systemd is told that the console is ready, and, in the
+    worker's process, after each SIGUSR1.
     """
-    _Application(listener, console, address, tell).run()
+    application = _Application(listener, console, address, tell)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until gunicorn handles it
+    application.tell_link()
+    application.run()
 
 
 _Tell = Callable[[str], None]
@@ -95,7 +98,8 @@ class _Worker(ThreadWorker):
 
     def run(self) -> None:
         self.app.console.feed.start()
-        self.app.tell_link()
+        if self.age > 1:  # a worker before it has ended, and its sessions with it
+            self.app.tell_link()
         super().run()
 
     def handle(self, conn: TConn) -> Any:
