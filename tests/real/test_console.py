@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,7 @@ _REPLACE: Final = """([before, after]) => {
 }"""
 _SETTINGS: Final = """\
 profile: production
+server: {{socket: {socket}}}
 metrics: {{listen: "{metrics}"}}
 audit: {{file: {audit}, inputs: true}}
 data_root: {data_root}
@@ -92,12 +93,16 @@ def site() -> Iterator[Site]:
         settings, audit = folder / "config.yaml", folder / "audit.jsonl"
         expires = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 12 * 86400))
         metrics = f"127.0.0.1:{free_port()}"
+        socket = Path(f"/run/docker/plugins/{NAME}.sock")
         settings.write_text(
             _SETTINGS.format(
-                audit=audit, data_root=dockerd.data_root, expires=expires, metrics=metrics
+                socket=socket,
+                audit=audit,
+                data_root=dockerd.data_root,
+                expires=expires,
+                metrics=metrics,
             )
         )
-        socket = Path(f"/run/docker/plugins/{NAME}.sock")
         plugin = cleanup.enter_context(
             running_plugin(
                 folder,
@@ -109,25 +114,35 @@ def site() -> Iterator[Site]:
         prepare_content(dockerd)
         guard_with(dockerd, NAME)
         log = folder / "console.log"
-        program = Path(sys.executable).with_name("opa-authz")
-        with log.open("wb") as output:
-            console = subprocess.Popen(
-                [*_NAMED, program, "console", f"--config={settings}", "--listen=127.0.0.1:0"],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        cleanup.callback(console.wait, 20)
-        cleanup.callback(console.terminate)
+        console = cleanup.enter_context(_started_console(log, settings))
         browser = cleanup.enter_context(running_browser(folder))
-        wait_for(lambda: _LINK.search(log.read_text()), "the link", 20)
-        link = _LINK.search(log.read_text())
-        assert link is not None
-        tab = browser.new_context().new_page()
-        tab.goto(link[0])
-        expect(tab.locator("#live")).to_be_visible()
-        tab.close()
-        home = link[0].partition("/enter")[0]
-        yield Site(dockerd, plugin, settings, console, log, browser, home)
+        yield Site(dockerd, plugin, settings, console, log, browser, _entered(browser, log))
+
+
+@contextmanager
+def _started_console(log: Path, settings: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A console whose output goes to a file."""
+    program = Path(sys.executable).with_name("opa-authz")
+    command = [str(program), "console", f"--config={settings}", "--listen=127.0.0.1:0", *options]
+    with log.open("wb") as output:
+        console = subprocess.Popen([*_NAMED, *command], stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield console
+    finally:
+        console.terminate()
+        console.wait(20)
+
+
+def _entered(browser: Browser, log: Path) -> str:
+    """Open the link that a console printed, in a new session; return the console's origin."""
+    wait_for(lambda: _LINK.search(log.read_text()), "the link", 20)
+    link = _LINK.search(log.read_text())
+    assert link is not None
+    tab = browser.new_context().new_page()
+    tab.goto(link[0])
+    expect(tab.locator("#live")).to_be_visible()
+    tab.close()
+    return link[0].partition("/enter")[0]
 
 
 def test_a_denied_run_is_on_the_page_within_a_second(site: Site) -> None:
@@ -185,6 +200,31 @@ def test_what_it_says_of_a_denial_is_right_and_its_change_allows_the_run(site: S
         expect(page.locator("#answer")).to_contain_text("No rule denies it.")
         site.plugin.reload()
         assert "authorization denied" not in site.run(*command)
+    finally:
+        site.settings.write_text(former)
+        site.plugin.reload()
+
+
+def test_an_exception_that_the_page_writes_is_in_force_at_once(site: Site) -> None:
+    former = site.settings.read_text()
+    told = site.run("--sysctl", "net.core.somaxconn=4096")
+    decision = re.search(r"decision ([0-9a-f]{16})", told)
+    assert decision is not None, told
+    log = site.console_log.with_name("writer.log")
+    try:
+        with _started_console(log, site.settings, "--write"):
+            home = _entered(site.browser, log)
+            page = site.browser.contexts[-1].new_page()
+            page.goto(f"{home}/decision/{decision[1]}")
+            page.get_by_role("link", name="Add an exception").click()
+            page.locator("input[name=choice]").first.check()
+            for box in page.locator("input[name=accept]").all():
+                box.check()
+            page.locator("input[name=reason]").fill("until OPS-413 is done")
+            page.get_by_role("button", name="Write it").click()
+            expect(page.locator("main")).to_contain_text("The plugin decides by it.")
+            assert "authorization denied" not in site.run("--sysctl", "net.core.somaxconn=4096")
+            page.context.close()
     finally:
         site.settings.write_text(former)
         site.plugin.reload()

@@ -50,7 +50,7 @@ class Page:
 
 PAGES: Final = (
     Page(live_page.pages, "live.show", "Decisions"),
-    Page(decision_page.pages),
+    Page(decision_page.pages, asks=frozenset({"decision.show_turned"})),
     Page(try_page.pages, "try.show", "Try", asks=frozenset({"try.ask"})),
     Page(policy_page.pages, "policy.show", "Policy"),
     Page(exception_page.pages, changes=frozenset({"exception.add"})),

@@ -30,7 +30,7 @@ def pages(console: Console) -> Blueprint:
             one = told(recorded, str(error))
         return render_template("decision.html", one=one)
 
-    @blueprint.get("/decision/<decision_id>/turned")
+    @blueprint.post("/decision/<decision_id>/turned")
     def show_turned(decision_id: str) -> str:
         """Decide on the last day once more, for one browser at a time."""
         recorded = recorded_decision(console.audit, decision_id)

@@ -19,14 +19,18 @@ _SHORT_ID: Final = 12
 _FULL_ID: Final = re.compile("(?:sha256:)?[0-9a-f]{64}")
 _LONGEST_PATTERN: Final = 200
 
+_MOST_REFERENCES: Final = 50
+"""Objects of a request that are kept, by which it is found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A decision of the audit file.
 
-    ``seq`` is the number of its line, ``record`` its fields (docs/reference/logs.md), ``outcome``
-    the fields of its outcome, or None while none is recorded. ``changed`` is the number of the line
-    that was added last.
+    ``seq`` is the number of its line, ``record`` its fields (docs/reference/logs.md), of whose
+    input only the first image and the first objects are kept, ``outcome`` the fields of its
+    outcome, or None while none is recorded. ``changed`` is the number of the line that was added
+    last.
     """
 
     seq: int
@@ -100,7 +104,21 @@ def decided(link: Link) -> Decided | None:
     """Return the decision of a line of the audit file; None if the line is not one."""
     if link.document.get("event") not in _DECISIONS:
         return None
-    return Decided(link.seq, current_record(link.document), None, link.seq)
+    return Decided(link.seq, _slim(current_record(link.document)), None, link.seq)
+
+
+def _slim(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with what is shown of its input: thousands of records are kept, and a client decides
+    how much an input holds."""
+    given = record.get("input") or {}
+    names = {"images": ("reference",), "references": ("kind", "name")}
+    most = {"images": 1, "references": _MOST_REFERENCES}
+    kept = {
+        part: [{name: one[name] for name in names[part]} for one in given[part][: most[part]]]
+        for part in names
+        if isinstance(given.get(part), list)
+    }
+    return {**record, "input": kept}
 
 
 def is_outcome(link: Link) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -190,35 +191,44 @@ class Feed:
 
     def _read_history(self) -> None:
         self._follower.skip()
-        links: list[Link] = []
+        read: list[Decided | Link] = []
         found = 0
-        for link in links_newest_first(self._file):
-            links.append(link)
-            found += decided(link) is not None
-            if found == KEPT or len(links) == _HISTORY_LINES:
+        for link in islice(links_newest_first(self._file), _HISTORY_LINES):
+            one = _read(link)
+            if one is not None:
+                read.append(one)
+            found += isinstance(one, Decided)
+            if found == KEPT:
                 break
-        self._keep(links[::-1])
+        self._keep(read[::-1])
 
     def _follow(self) -> None:
         links = self._follower.poll()
         if links:
-            changed = self._keep(links)
+            changed = self._keep(filter(None, map(_read, links)))
             with self._lock:
                 for client in self._clients:
                     client.put(changed)
 
-    def _keep(self, links: list[Link]) -> list[Decided]:
-        """Keep the decisions and outcomes of these lines; return the decisions that changed."""
+    def _keep(self, read: Iterable[Decided | Link]) -> list[Decided]:
+        """Keep decisions and the outcomes of decisions; return the decisions that changed."""
         changed: dict[str, Decided] = {}
         with self._lock:
-            for link in links:
-                one = decided(link)
-                if is_outcome(link):
-                    of = self._kept.get(str(link.document.get("decision_id")))
-                    one = None if of is None else with_outcome(of, link)
+            for part in read:
+                one = self._with_outcome(part) if isinstance(part, Link) else part
                 if one is not None:
                     self._kept[one.id] = changed[one.id] = one
             while len(self._kept) > KEPT:
                 oldest = self._kept.pop(next(iter(self._kept)))
                 self._dropped = max(self._dropped, oldest.changed)
         return list(changed.values())
+
+    def _with_outcome(self, outcome: Link) -> Decided | None:
+        """The kept decision of an outcome, with it."""
+        one = self._kept.get(str(outcome.document.get("decision_id")))
+        return None if one is None else with_outcome(one, outcome)
+
+
+def _read(link: Link) -> Decided | Link | None:
+    """The decision of a line, or the line itself if it is an outcome; None for other lines."""
+    return link if is_outcome(link) else decided(link)

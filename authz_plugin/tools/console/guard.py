@@ -19,10 +19,11 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+"""With the referrer policy ``no-referrer``, browsers would send forms with the origin ``null``."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 _OPEN: Final = frozenset({"enter", "static"})
@@ -51,6 +52,8 @@ class Guard:
             abort(421, "The address in the browser is not one of the console's.")
         if request.method not in _METHODS:
             abort(405)
+        if not _is_own_or_opened():
+            abort(403, "A page of another origin asked for this.")
         if request.endpoint in _OPEN:
             return
         session = self._access.session(request.cookies.get(self._cookie, ""))
@@ -86,6 +89,20 @@ class Guard:
 def _add_headers(response: Response) -> Response:
     response.headers.update(HEADERS)
     return response
+
+
+def _is_own_or_opened() -> bool:
+    """Whether a page of the console asks, or the browser opens a page in a window.
+
+    SameSite does not tell the ports of a host apart: without this, pages of its other ports could
+    have the console work, and hold its streams.
+    """
+    if request.headers.get("Sec-Fetch-Site", "none") in {"same-origin", "none"}:
+        return True
+    return (
+        request.headers.get("Sec-Fetch-Mode") == "navigate"
+        and request.headers.get("Sec-Fetch-Dest") == "document"
+    )
 
 
 def _check_source(host: str, session: Session) -> None:

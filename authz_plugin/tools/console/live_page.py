@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import socket
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from flask import Blueprint, Response, abort, current_app, render_template, request
 from jinja2 import Template
@@ -33,9 +31,6 @@ _END: Final = 1 << 53
 
 _BEAT: Final = 5.0
 """Seconds after which a connection without decisions is used, so that a dead one is noticed."""
-
-_PATIENCE: Final = 10
-"""Seconds that a browser may take to receive what is sent to it."""
 
 
 def pages(console: Console) -> Blueprint:
@@ -69,8 +64,8 @@ def pages(console: Console) -> Blueprint:
     def stream() -> Response:
         """Decisions, and what becomes of them, as server-sent events."""
         wanted = Wanted.of(request.args)
-        last = request.headers.get("Last-Event-ID", "")
-        after = int(last) if last.isdecimal() else request.args.get("after", 0, type=int)
+        begin = request.args.get("after", 0, type=int)
+        after = request.headers.get("Last-Event-ID", begin, type=int)
         client = console.feed.join(wanted, after)
         if client is None:
             abort(503, "Too many pages are open: close one.")
@@ -88,7 +83,6 @@ def pages(console: Console) -> Blueprint:
 
         response = Response(events(), content_type="text/event-stream")
         response.call_on_close(lambda: console.feed.leave(client))
-        _limit_sending(request.environ)
         return response
 
     return blueprint
@@ -142,12 +136,3 @@ def _older(links: Iterable[Link], wanted: Wanted, before: int) -> tuple[list[Dec
         if len(found) == _OLDER or count == _OLDER_LINES:
             return found, link.seq
     return found, None
-
-
-def _limit_sending(environ: Mapping[str, Any]) -> None:
-    """Have a write to a browser that reads nothing fail, so that its thread does not wait for
-    ever."""
-    connection = environ.get("gunicorn.socket")
-    if connection is not None:
-        limit = struct.pack("ll", _PATIENCE, 0)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

@@ -99,7 +99,7 @@ def choices(sandbox: Sandbox, subject: Subject) -> list[Choice]:
                     id=hashlib.sha256(json.dumps(entry).encode()).hexdigest()[:16],
                     rule=denial.rule,
                     subject=_subject(entry),
-                    whom=visible(", ".join(f"{k} {v}" for k, v in entry["when"].items())),
+                    whom=_whom(entry["when"]),
                     dangers=sorted({visible(mark.danger) for mark in change.marks if mark.danger}),
                     lifts=denial not in left,
                     entry=entry,
@@ -111,6 +111,12 @@ def choices(sandbox: Sandbox, subject: Subject) -> list[Choice]:
 def _subject(entry: Mapping[str, Any]) -> str:
     value = entry.get("value", entry.get("field"))
     return visible(value if isinstance(value, str) else json.dumps(value))
+
+
+def _whom(when: Mapping[str, str]) -> str:
+    ((kind, name),) = when.items()
+    every_tag = kind == "image" and not {":", "@"} & set(name.rpartition("/")[2])
+    return visible(f"{kind} {name}{', every tag' if every_tag else ''}")
 
 
 def add_exception(
@@ -189,14 +195,16 @@ def _with_entry(content: bytes, entry: Mapping[str, Any]) -> str:
     The caller checks that it reads as intended: a list in another form than a block is refused
     there.
     """
-    lines = content.decode().splitlines()
+    lines = content.decode().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(("\n", "\r")):
+        lines[-1] += "\n"
     document = YAML(typ="rt").load(content)
     present = document.get("exceptions") if isinstance(document, CommentedMap) else None
     if isinstance(present, CommentedSeq) and present:
         column = present.lc.item(len(present) - 1)[1] - 2
         place = _end_of("exceptions", document, lines)
-        return _joined([*lines[:place], *_item(entry, column), *lines[place:]])
-    return _joined([*lines, *([""] if lines else []), "exceptions:", *_item(entry, 2)])
+        return "".join([*lines[:place], *_item(entry, column), *lines[place:]])
+    return "".join([*lines, *(["\n"] if lines else []), "exceptions:\n", *_item(entry, 2)])
 
 
 def _end_of(name: str, document: CommentedMap, lines: Sequence[str]) -> int:
@@ -210,13 +218,15 @@ def _end_of(name: str, document: CommentedMap, lines: Sequence[str]) -> int:
 
 
 def _item(entry: Mapping[str, Any], column: int) -> list[str]:
-    """An entry of a list as lines of YAML, with its dash in a column; values are JSON."""
-    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in entry.items()]
-    return [f"{' ' * column}{'- ' if i == 0 else '  '}{line}" for i, line in enumerate(lines)]
+    """An entry of a list as lines of YAML, with its dash in a column; values are JSON, in which
+    invisible characters are escaped, so that none hides a part of a line."""
+    lines = [f"{name}: {_escaped(value)}" for name, value in entry.items()]
+    return [f"{' ' * column}{'- ' if i == 0 else '  '}{line}\n" for i, line in enumerate(lines)]
 
 
-def _joined(lines: Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
+def _escaped(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
 def _temporary(file: Path, content: str) -> Path:
@@ -224,7 +234,7 @@ def _temporary(file: Path, content: str) -> Path:
     descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     made = Path(name)
     try:
-        with os.fdopen(descriptor, "w") as output:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as output:
             found = file.stat()
             os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
             if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
@@ -326,14 +336,19 @@ def _supervisor(settings: Settings) -> int | None:
 
 
 def _serves(pid: int) -> bool:
-    """Whether a process is an ``opa-authz serve``."""
+    """Whether a process is an ``opa-authz serve``, not one that has started it, such as sudo."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
     names = [word.rpartition(b"/")[2] for word in words]
     program, command = _SERVE
-    return pid > 1 and program in names and command in words[names.index(program) :]
+    if pid <= 1 or program not in names or command not in words[names.index(program) :]:
+        return False
+    before = names[: names.index(program)]
+    return not before or (
+        before[0].startswith(b"python") and all(name.startswith(b"-") for name in before[1:])
+    )
 
 
 def _parent(pid: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ _MAX_PORTS: Final = 100
 
 _SIZE: Final = re.compile(r"(\d{1,18})\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_MODE: Final = re.compile("[0-7]{1,6}")
 _RANGE: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 _CDI: Final = re.compile(r"[\w.-]+/[\w.-]+=[\w.:-]+")
 _TRUE: Final = frozenset({"1", "t", "true"})
@@ -122,7 +124,7 @@ def _takes_value(word: str) -> bool:
     """Whether a word is an option whose value is the next word."""
     if word.startswith("--"):
         return "=" not in word and word not in _SWITCHES
-    last = f"-{word[-1]}"
+    last = f"-{word[-1:]}"
     letters = [f"-{letter}" for letter in word[1:]]
     return bool(letters) and all(x in _SWITCHES for x in letters[:-1]) and last not in _SWITCHES
 
@@ -227,7 +229,7 @@ def _devices(values: Sequence[str]) -> Iterator[tuple[str, Any]]:
 def _gpus(value: str) -> Iterator[tuple[str, Any]]:
     if value != "all" and not value.isdecimal():
         raise SetupError(f"--gpus {value}: write all or a number")
-    count = -1 if value == "all" else int(value)
+    count = -1 if value == "all" else _whole("--gpus", value)
     request = {"Driver": "", "Count": count, "Capabilities": [["gpu"]]}
     yield "HostConfig/DeviceRequests", [request]
 
@@ -289,7 +291,11 @@ def _mounts(values: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 def _mount(value: str) -> dict[str, Any]:
     fields: _Fields = {"Type": "volume"}
-    for part in next(csv.reader([value]), []):
+    try:
+        parts = next(csv.reader([value], strict=True), [])
+    except csv.Error as error:
+        raise SetupError(f"--mount {value}: {error}") from None
+    for part in parts:
         name, equals, text = part.partition("=")
         name = name.strip().lower()
         if name in _MOUNT_SWITCHES:
@@ -393,10 +399,9 @@ def _size(value: str) -> int:
 
 
 def _octal(value: str) -> int:
-    try:
-        return int(value, 8)
-    except ValueError:
-        raise SetupError(f"tmpfs-mode={value} is no mode like 1777") from None
+    if not _MODE.fullmatch(value):
+        raise SetupError(f"tmpfs-mode={value} is no mode like 1777")
+    return int(value, 8)
 
 
 def _whole(option: str, value: str) -> int:
@@ -407,6 +412,8 @@ def _whole(option: str, value: str) -> int:
 
 
 def _cpus(value: float) -> int:
+    if not math.isfinite(value * _NANO):
+        raise SetupError(f"--cpus: {value} is no number of processors")
     return round(value * _NANO)
 
 

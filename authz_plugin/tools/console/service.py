@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
+import struct
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -12,7 +14,7 @@ from typing import Any, Final
 
 import gunicorn.glogging
 from gunicorn.app.base import BaseApplication
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from authz_plugin.errors import defect
 from authz_plugin.processes import die_with_parent
@@ -27,6 +29,10 @@ _THREADS: Final = MOST_CLIENTS + 8
 
 _STOP_LIMIT: Final = 5
 """Seconds."""
+
+_PATIENCE: Final = 10
+"""Seconds that a browser may take to send the rest of a request, or to receive what is sent to it.
+"""
 
 
 class _Application(BaseApplication):
@@ -73,10 +79,13 @@ def serve(listener: int, console: Console, address: Address, tell: Callable[[str
     """Serve on the open socket ``listener`` (a file descriptor) until SIGTERM or SIGINT; raises
     ``SystemExit``. The socket is closed then, and the file of a unix socket removed.
 
-    ``tell`` is called, in the worker's process, with the link: as soon as it can be opened, and
-    after each SIGUSR1.
+    ``tell`` is called with the link: before systemd is told that the console is ready, and, in the
+    worker's process, after each SIGUSR1.
     """
-    _Application(listener, console, address, tell).run()
+    application = _Application(listener, console, address, tell)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until gunicorn handles it
+    application.tell_link()
+    application.run()
 
 
 _Tell = Callable[[str], None]
@@ -89,8 +98,16 @@ class _Worker(ThreadWorker):
 
     def run(self) -> None:
         self.app.console.feed.start()
-        self.app.tell_link()
+        if self.age > 1:  # a worker before it has ended, and its sessions with it
+            self.app.tell_link()
         super().run()
+
+    def handle(self, conn: TConn) -> Any:
+        # A browser that neither sends nor receives must not hold its thread for ever.
+        limit = struct.pack("ll", _PATIENCE, 0)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        return super().handle(conn)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # In a thread: the handler interrupts the main one, which may hold a lock of the feed's.
@@ -125,7 +142,7 @@ class _Format(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         text = defect(error) if isinstance(error, Exception) else record.getMessage()
         if isinstance(error, BlockingIOError):
-            text = "a browser received nothing for a while: its connection was closed"
+            text = "a browser sent or received nothing for a while: its connection was closed"
         return f"opa-authz: {text}"
 
 

@@ -154,6 +154,29 @@ def test_a_post_that_is_not_from_such_a_page_is_refused(
     assert opened.browser().post("/ask", **changed).status_code == 403
 
 
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+@pytest.mark.parametrize(
+    ("mode", "destination"),
+    [("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe"), ("websocket", "websocket")],
+)
+def test_no_other_origin_can_have_it_work_with_its_cookie(
+    opened: Opened, site: str, mode: str, destination: str
+) -> None:
+    sent = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": mode, "Sec_Fetch_Dest": destination}
+    for path in ("/", "/older", "/stream", "/static/console.js"):
+        assert opened.browser().get(path, **sent).status_code == 403, path
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin", "same-site", "cross-site"])
+def test_a_link_to_a_page_may_be_opened_from_anywhere(opened: Opened, site: str) -> None:
+    sent = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+    assert opened.browser().get("/", **sent).status_code == 200
+
+
+def test_a_replay_is_not_begun_by_a_link(opened: Opened) -> None:
+    assert opened.browser().get("/decision/0123456789abcdef/turned").status_code == 405
+
+
 def test_the_csrf_token_of_another_session_is_refused(opened: Opened) -> None:
     one, other = opened.browser(), opened.browser()
     one.csrf = other.csrf
@@ -179,7 +202,7 @@ def test_every_answer_forbids_scripts_frames_caches_and_referrers(
         "base-uri 'none'",
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "same-origin",
         "X-Frame-Options": "DENY",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,9 +81,24 @@ def test_the_link_opens_the_page_and_ctrl_c_ends_it(audit: Path, tmp_path: Path)
         assert process.stderr.read() == ""
 
 
+def test_the_link_is_there_when_systemd_is_told_that_it_is_ready(
+    audit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(str(tmp_path / "notify"))
+        notified.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with running(audit, "127.0.0.1:0") as process:
+            assert b"READY=1" in notified.recv(4096)
+            assert process.stdout is not None
+            assert select.select([process.stdout], [], [], 0)[0] != []
+            assert "Open the console" in curl(printed_link(process))
+
+
 def test_a_signal_has_it_print_another_link(audit: Path) -> None:
     with running(audit, "127.0.0.1:0") as process:
         first = printed_link(process)
+        assert "svg" in curl(f"{first.rpartition('/')[0]}/static/icon.svg")  # it is served
         process.send_signal(signal.SIGUSR1)
         second = printed_link(process)
         assert "Forbidden" in curl(first)

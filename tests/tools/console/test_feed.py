@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -148,6 +149,18 @@ def test_the_newest_decisions_of_before_are_there_at_once(file: Path) -> None:
     newest = [one.id for one in feed.newest(Wanted(verdict="deny"), 10)]
     assert newest == [made[2].record.decision_id, made[0].record.decision_id]
     assert len(feed.newest(ALL, 2)) == 2
+
+
+def test_of_a_large_request_only_what_is_shown_is_kept(file: Path) -> None:
+    asked = create(CapAdd=[f"CAP_{number}" for number in range(400)], VolumesFrom=["web"])
+    with writing(file, inputs=True) as book:
+        write(book, decision(asked, NO))
+    feed = Feed(file)
+    feed._guarded(feed._read_history)
+    feed.stop()
+    assert file.stat().st_size > 10_000
+    [one] = feed.newest(Wanted(container="web"), 1)
+    assert (one.image, len(json.dumps(one.record)) < 3000) == ("app", True)
 
 
 def test_only_so_many_pages_may_be_open(feed: Feed) -> None:

@@ -98,6 +98,13 @@ def test_a_browser_that_connects_again_goes_on_where_it_was(
     assert rows(again["data"]) == [made.record.decision_id]
 
 
+@pytest.mark.parametrize("last", ["", "x", "9" * 5000, "-1"])
+def test_what_is_no_number_of_a_line_is_left_out(browser: Browser, last: str) -> None:
+    answer = stream(browser, Last_Event_ID=last)
+    assert answer.status_code == 200
+    answer.close()
+
+
 def test_the_stream_has_what_the_filter_takes(browser: Browser, book: AuditFile) -> None:
     arriving = events(stream(browser, "/stream?after=0&rule=mounts.*"))
     write(book, decision(), denied := decision(create(), NO))
@@ -140,6 +147,15 @@ def test_what_a_request_says_is_text_in_every_place(browser: Browser, book: Audi
         assert not re.search(r"<script|<img|\u202e|\r", markup)
     assert len(rows(listed)) == 2
     assert "alert(3)&lt;/script&gt;" in listed
+
+
+def test_what_is_long_is_cut_in_the_list(browser: Browser, book: AuditFile) -> None:
+    user, name, source = "u" * 5000, "n" * 5000, "s" * 5000
+    denied = Denial("mounts.source", "HostConfig.Binds[0]", source, source, source)
+    write(book, decision(request("POST", f"/containers/{name}/start", user=user), denied))
+    told = next(events(stream(browser)))
+    assert len(told["data"]) < 3000
+    assert told["data"].count("…") >= 3
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\n\n", "\r\r"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -83,11 +85,26 @@ def test_an_exception_is_added_and_lifts_the_denial(file: Path) -> None:
     )
 
 
+def test_an_exception_for_a_repository_says_that_every_tag_has_it(file: Path) -> None:
+    assert [one.whom for one in choices_of(file, MOUNT)] == [
+        "image docker.io/library/alpine:3",
+        "image docker.io/library/alpine, every tag",
+    ]
+
+
 def test_the_rest_of_the_file_stays_as_it_was(file: Path) -> None:
     add(file, choice(file))
     assert file.read_text().startswith(TEXT)
     assert file.stat().st_mode & 0o777 == 0o640
     assert len(list(file.parent.iterdir())) == 1
+
+
+def test_the_ends_of_the_lines_stay_as_they_were(file: Path) -> None:
+    written = TEXT.replace("\n", "\r\n").encode() + "# Größe".encode()
+    file.write_bytes(written)
+    add(file, choice(file))
+    assert file.read_bytes().startswith(written)
+    assert allows(file, MOUNT)
 
 
 @pytest.mark.parametrize("column", [0, 4])
@@ -115,6 +132,18 @@ def test_a_file_in_another_form_is_not_rewritten(file: Path, present: str) -> No
             load(file), made, reason="r", expires=TOMORROW, accepts_danger=False, load=load
         )
     assert file.read_text() == TEXT + present
+
+
+@pytest.mark.parametrize(
+    "name", ["a\u202eb", "a\u2028b", "a\nb: c", "\x7f", "\x85", "😀", '"\\', "*"]
+)
+def test_a_value_of_any_characters_is_the_one_that_is_excepted(file: Path, name: str) -> None:
+    subject = message(create(Mounts=[{"Type": "bind", "Source": f"/srv/{name}", "Target": "/d"}]))
+    add(file, choices_of(file, subject)[0], accepts_danger=True)
+    assert allows(file, subject)
+    assert not allows(file, MOUNT)
+    lines = file.read_text().split("\n")
+    assert all(line.isprintable() for line in lines)
 
 
 def test_a_link_to_the_file_stays_a_link(file: Path, tmp_path: Path) -> None:
@@ -255,6 +284,16 @@ def test_no_other_process_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -
     assert new_exception._supervisor(load(host.file)) == host.plugin.process.pid
     monkeypatch.setattr(new_exception, "_SERVE", (b"another", b"serve"))
     assert new_exception._supervisor(load(host.file)) is None
+
+
+def test_what_has_started_the_plugin_is_not_told() -> None:
+    waits = "import time; time.sleep(60)"
+    command = ["timeout", "60", sys.executable, "-c", waits, "opa-authz", "serve"]
+    with subprocess.Popen(command) as process:
+        try:
+            assert not new_exception._serves(process.pid)
+        finally:
+            process.terminate()
 
 
 def test_without_a_plugin_it_says_how_to_reload(file: Path, sandboxed: Sandbox) -> None:

@@ -255,6 +255,21 @@ def test_options_become_what_the_docker_cli_writes(line: str, place: str, value:
     assert found == value
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--entrypoint '' alpine",
+        "-v '' alpine",
+        "--mount '' alpine",
+        "--network '' alpine",
+        "--device '' alpine",
+        "--cap-add '' alpine",
+    ],
+)
+def test_an_empty_value_is_a_value(line: str) -> None:
+    assert body(line)["Image"] == "alpine"
+
+
 def test_name_and_platform_are_in_the_query() -> None:
     request = create_request("--name a&b --platform linux/amd64 alpine")
     assert request.target == "/containers/create?name=a%26b&platform=linux%2Famd64"
@@ -316,6 +331,12 @@ def test_nothing_in_a_command_line_is_expanded_or_run(tmp_path: Path) -> None:
         ("--ulimit nofile alpine", "whole number"),
         ("--add-host x alpine", "NAME:ADDRESS"),
         ("--gpus device=0 alpine", "all or a number"),
+        (f"--gpus {'9' * 5000} alpine", "whole number"),
+        ("--cpus nan alpine", "number of processors"),
+        ("--cpus 1e308 alpine", "number of processors"),
+        ("--mount 'type=bind\rx' alpine", "--mount"),
+        ("--mount type=tmpfs,tmpfs-mode=8 alpine", "no mode"),
+        (f"--mount type=tmpfs,tmpfs-mode={'7' * 9000} alpine", "no mode"),
         ("--network name=a,ip=1.2.3.4 alpine", "its name alone"),
         ("--mount type=bind,x alpine", "not read here"),
         ("--nonsense alpine", "No such option"),

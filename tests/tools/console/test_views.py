@@ -143,7 +143,7 @@ def test_a_dangerous_change_is_shown_when_it_is_named(browser: Browser, host: Ho
 
 
 def test_the_replay_is_part_of_the_page(browser: Browser, host: Host) -> None:
-    answer = browser.get(f"/decision/{host.ids['mount']}/turned", HX_Request="true")
+    answer = browser.submit(f"/decision/{host.ids['mount']}/turned")
     shown = text(answer)
     assert "<html" not in answer.text
     assert "1 newly allowed, 0 newly denied" in shown
@@ -152,15 +152,15 @@ def test_the_replay_is_part_of_the_page(browser: Browser, host: Host) -> None:
 
 def test_one_replay_runs_at_a_time(browser: Browser, host: Host) -> None:
     with decision_page._replaying:
-        answer = browser.get(f"/decision/{host.ids['mount']}/turned", HX_Request="true")
+        answer = browser.submit(f"/decision/{host.ids['mount']}/turned")
     assert "Another replay runs" in text(answer, 429)
-    assert browser.get(f"/decision/{host.ids['mount']}/turned").status_code == 200
+    assert browser.submit(f"/decision/{host.ids['mount']}/turned").status_code == 200
 
 
 @pytest.mark.parametrize("id_", ["0" * 16, "x", "%3Cscript%3E"])
 def test_a_decision_that_is_not_there_is_not_found(browser: Browser, id_: str) -> None:
-    for path in (f"/decision/{id_}", f"/decision/{id_}/turned"):
-        assert "no decision" in text(browser.get(path), 404)
+    for answer in (browser.get(f"/decision/{id_}"), browser.submit(f"/decision/{id_}/turned")):
+        assert "no decision" in text(answer, 404)
 
 
 def test_a_run_is_tried(browser: Browser) -> None:
@@ -255,8 +255,9 @@ def test_settings_that_are_wrong_are_told(host: Host, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("profile: production\n<b>: 1\n")
     browser = Opened(host.audit, load=lambda: host.load(file)).browser()
-    for path in ("/policy", "/try", f"/decision/{host.ids['mount']}/turned"):
-        assert f"{file}:2" in text(browser.get(path), 503)
+    replay = browser.submit(f"/decision/{host.ids['mount']}/turned")
+    for answer in (browser.get("/policy"), browser.get("/try"), replay):
+        assert f"{file}:2" in text(answer, 503)
 
 
 def test_a_decision_is_shown_without_the_policy_as_it_was_recorded(
