@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
 import time
@@ -161,8 +162,9 @@ def _requests(log: Path) -> list[_Upload]:
 
 def _arrived(receiver: WebServer) -> Counter[str]:
     """How often each decision is among the bodies that the receiver has kept."""
-    return Counter(
-        event["input"]["decision_id"]
-        for file in receiver.logs.iterdir()
-        for event in orjson.loads(gzip.decompress(file.read_bytes()))
-    )
+    found: Counter[str] = Counter()
+    for file in receiver.logs.iterdir():
+        with contextlib.suppress(EOFError, ValueError):  # it is being received
+            events = orjson.loads(gzip.decompress(file.read_bytes()))
+            found.update(event["input"]["decision_id"] for event in events)
+    return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -13,6 +15,16 @@ from gunicorn.config import Config
 from gunicorn.workers.gthread import TConn
 
 from authz_plugin.tools.console import service
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Leave the logger of gunicorn as it was: the console changes it, in a process of its own."""
+    log = logging.getLogger("gunicorn.error")
+    before = log.level, log.propagate, log.handlers
+    yield
+    level, log.propagate, log.handlers = before
+    log.setLevel(level)
 
 
 def test_a_browser_that_sends_no_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
