@@ -29,7 +29,7 @@ from authz_plugin.settings import Settings
 from authz_plugin.supervisor.child_engine import ChildEngine
 from authz_plugin.supervisor.run import _reload_policy
 from tests.harness.in_process import run_command
-from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
+from tests.harness.plugin import Connection, Plugin, children, freeze, running_plugin, wait_for
 
 LIST = {"RequestMethod": "GET", "RequestUri": "/v1.41/containers/json"}
 VOLUMES = {"RequestMethod": "GET", "RequestUri": "/v1.41/volumes"}
@@ -238,7 +238,7 @@ def test_idle_connections_keep_nobody_waiting(shared_plugin: Plugin) -> None:
 
 
 def test_a_request_under_way_is_answered_before_it_stops(opa_plugin: Plugin) -> None:
-    os.kill(opa_pid(opa_plugin), signal.SIGSTOP)
+    freeze(opa_pid(opa_plugin))
     answers: list[Any] = []
     asking = threading.Thread(target=lambda: answers.append(opa_plugin.post(REQUEST, LIST)))
     asking.start()
@@ -460,7 +460,7 @@ def test_an_opa_whose_program_is_gone_is_started_when_it_is_back(
 
 def test_a_hanging_opa_denies_within_the_deadline_and_is_replaced(opa_plugin: Plugin) -> None:
     hanging = opa_pid(opa_plugin)
-    os.kill(hanging, signal.SIGSTOP)
+    freeze(hanging)
     started = time.monotonic()
     answer = opa_plugin.post(REQUEST, LIST)
     assert not answer["Allow"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from authz_plugin.engine import binary, child
 from authz_plugin.errors import EngineSetupError
 from authz_plugin.hostpaths import LocalHostPaths
 from tests.conftest import with_policy
-from tests.harness.plugin import wait_for
+from tests.harness.plugin import freeze, wait_for
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def test_nothing_is_left_when_it_is_stopped(opa: binary.Opa, bundle: policy.Bund
 def test_one_that_hangs_is_running_but_not_healthy(opa: binary.Opa, bundle: policy.Bundle) -> None:
     started = child.start(opa, bundle.folder)
     try:
-        os.kill(started.pid, signal.SIGSTOP)
+        freeze(started.pid)
         wait_for(lambda: not started.is_healthy(), "OPA to stop answering")
         assert started.is_running()
     finally:

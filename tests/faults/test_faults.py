@@ -34,7 +34,7 @@ from authz_plugin.hostpaths import LocalHostPaths
 from authz_plugin.policy import shipped_rules
 from tests.conftest import MakeOpa
 from tests.faults.messages import LIST, REQUEST, VOLUMES, create, numbered
-from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
+from tests.harness.plugin import Connection, Plugin, children, freeze, running_plugin, wait_for
 
 DEADLINE: Final = 2.0
 NOBODY: Final = 65534
@@ -171,7 +171,7 @@ def test_a_plugin_whose_runtime_folder_is_removed_ends_with_a_reason(plugin: Plu
 
 
 def test_a_worker_that_dies_with_a_request_in_hand_allows_nothing(plugin: Plugin) -> None:
-    os.kill(opa_of(plugin), signal.SIGSTOP)
+    freeze(opa_of(plugin))
     given: list[Any] = []
 
     def asking() -> None:

@@ -133,6 +133,17 @@ def wait_for(condition: Any, what: str, limit: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+def freeze(pid: int) -> None:
+    """Stop a process, and wait until none of its threads runs: SIGSTOP reaches them one by one."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def is_stopped() -> bool:
+        threads = (stat.read_text() for stat in Path(f"/proc/{pid}/task").glob("*/stat"))
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in threads)
+
+    wait_for(is_stopped, f"process {pid} to stop")
+
+
 def descendants(pid: int) -> list[int]:
     """The processes below a process."""
     found = []

@@ -24,7 +24,7 @@ from authz_plugin.journal import chain
 from authz_plugin.settings import Metrics
 from authz_plugin.supervisor.run import _check_group, _open_metrics
 from tests.harness.client import Response, call
-from tests.harness.plugin import Connection, Plugin, children, running_plugin, wait_for
+from tests.harness.plugin import Connection, Plugin, children, freeze, running_plugin, wait_for
 from tests.harness.prometheus import free_port
 
 LIST = {"RequestMethod": "GET", "RequestUri": "/v1.41/containers/json"}
@@ -195,7 +195,7 @@ def test_it_is_healthy_and_ready(seen: Observed) -> None:
 def test_without_its_opa_it_is_neither_and_recovers(observe: Observe) -> None:
     seen = observe("engine: opa\n")
     (opa,) = children(seen.plugin.process.pid, "opa")
-    os.kill(opa, signal.SIGSTOP)
+    freeze(opa)
     wait_for(lambda: seen.health("/readyz")[0] == 503, "the plugin to notice")
     assert seen.health()[1]["faults"] == {"engine": "OPA does not answer"}
     wait_for(lambda: seen.health("/readyz")[0] == 200, "a new OPA", 20)
@@ -413,7 +413,7 @@ def test_the_watchdog_is_not_fed_while_nobody_answers(observe: Observe, tmp_path
         (arbiter,) = children(seen.plugin.process.pid, "opa-authz")[:1]
         family = [arbiter, *children(arbiter, "opa-authz")]
         for pid in family:
-            os.kill(pid, signal.SIGSTOP)
+            freeze(pid)
         try:
             stopped = time.monotonic()
             wait_for(lambda: is_silent(manager), "silence", 20)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import prepare
 from tests.harness.in_process import run_command
 from tests.harness.plugin import running_plugin
+from tests.harness.prometheus import free_port
 from tests.real.conftest import TESTED, guard_with, prepare_content
 
 SETTINGS = """\
@@ -61,12 +61,6 @@ class Host:
 def identity(folder: Path, *arguments: str) -> None:
     done = run_command(Path.cwd(), "identity", *arguments, f"--identities={folder}")
     assert done.returncode == 0, done.stderr
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 @pytest.fixture(scope="module", params=TESTED)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from tests.harness import dashboards
 from tests.harness.client import call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
-from tests.harness.plugin import Plugin, children, running_plugin, wait_for
+from tests.harness.plugin import Plugin, children, freeze, running_plugin, wait_for
 from tests.harness.prometheus import Prometheus, free_port, running_prometheus
 from tests.real.conftest import Guarded, guard_with
 
@@ -220,7 +219,7 @@ def test_under_a_mixed_load_the_alerts_fire_and_clear_and_the_dashboard_shows_it
         watched.prometheus.firing()
     )
     (opa,) = children(watched.plugin.process.pid, "opa")
-    os.kill(opa, signal.SIGSTOP)
+    freeze(opa)
     watched.fires("OpaAuthzEngineDown")
     watched.clears("OpaAuthzEngineDown")
     watched.clears(

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from tests.harness.dockerd import Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
 from tests.harness.pages import Step, steps
 from tests.harness.plugin import Plugin, running_plugin
+from tests.harness.prometheus import free_port
 from tests.real.conftest import guard_with
 
 ROOT: Final = Path(__file__).parents[2]
@@ -52,8 +52,8 @@ class Host:
         self._plugin: Plugin | None = None
         self._replaced = {path: f"{folder}{path}" for path in _HOST_PATHS}
         self._replaced["/etc/docker/daemon.json"] = str(dockerd.config_file)
-        self._replaced["127.0.0.1:9717"] = f"127.0.0.1:{_free_port()}"
-        self._replaced["127.0.0.1:2376"] = f"127.0.0.1:{_free_port()}"
+        self._replaced["127.0.0.1:9717"] = f"127.0.0.1:{free_port()}"
+        self._replaced["127.0.0.1:2376"] = f"127.0.0.1:{free_port()}"
         self._replaced['["opa-authz"]'] = f'["{NAME}"]'
         self._replaced["plugin opa-authz:"] = f"plugin {NAME}:"
         for path in ("usr/local/bin", "etc/systemd/system", "srv"):
@@ -106,7 +106,7 @@ class Host:
 
     def _console(self) -> subprocess.CompletedProcess[str]:
         """Start the console, open its link, see the newest denial, and press Ctrl-C."""
-        port = _free_port()
+        port = free_port()
         command = [str(BIN / "opa-authz"), "console", f"--listen=127.0.0.1:{port}"]
         with subprocess.Popen(
             command, env=self._environment, stdout=subprocess.PIPE, text=True
@@ -182,12 +182,6 @@ class Host:
         for path, replaced in self._replaced.items():
             text = text.replace(replaced, path)
         return text
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 @pytest.fixture

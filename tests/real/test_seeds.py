@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.harness.dockerd import IMAGE
+from tests.harness.prometheus import free_port
 from tests.real.conftest import TESTED, Guard, Guarded
 
 Steps = Callable[[Guarded], None]
@@ -64,7 +65,9 @@ def life(guarded: Guarded) -> None:
 
 
 def published(guarded: Guarded) -> None:
-    guarded.succeeds("run", "--detach", "--name=web", "--publish=18080:80", IMAGE, "sleep", "100")
+    guarded.succeeds(
+        "run", "--detach", "--name=web", f"--publish={free_port()}:80", IMAGE, "sleep", "100"
+    )
     guarded.succeeds("rm", "--force", "web")
 
 
