@@ -5,13 +5,13 @@
 # In `$"image {image} is not allowed"`, which Rego has had since OPA 1.12, the optimizer makes strings of
 # the parts. The last one, " is not allowed", has the place of the closing quote in the source, and the
 # writer of the new policy copies a string from its place (v1/format/format.go), so that it writes a single
-# quote. Strings that end with an expression, as $"not allowed: {image}", are written well.
+# quote. Strings that end with an expression, as $"not allowed: {image}", are written correctly.
 # (https://github.com/open-policy-agent/opa/issues/8156 is another defect of the writer, which `opa fmt`
 # reports; here, `opa fmt` leaves the policy as it is.)
 #
 # Expected: a bundle that OPA can load, or an error of the build.
 # Actual:   status 0, and `opa eval`, `opa run` and `opa inspect` refuse the bundle with "rego_parse_error:
-#           non-terminated string". The targets wasm and plan are written from the policy itself and work.
+#           non-terminated string".
 #
 # Why it matters: a denial with a message of this form is the most ordinary rule of an authorization
 # policy. A server that polls the bundle keeps the older policy and reports the error only in its log and
