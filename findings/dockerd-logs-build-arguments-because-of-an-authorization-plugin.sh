@@ -6,8 +6,7 @@
 # Requests pass a middleware if there is a plugin, and this logs the method, the target with its query, and
 # the error (pkg/authorization/middleware.go). Without a plugin, dockerd logs nothing of a request that it
 # answers with a status below 500. docker-py, and the CLI with DOCKER_BUILDKIT=0, send build arguments in
-# the query; so does `docker import` with the address from which it imports, and `docker build` with that of
-# a repository, whose user and password can be part of it.
+# the query; `docker import` sends the address there from which it imports, perhaps with a password.
 #
 # Expected: a plugin makes no difference to what is logged of an allowed request, and the log of a denial
 #           names the request without its values.
@@ -16,7 +15,7 @@
 #
 # Why it matters: the log of the daemon is read by more people, and kept longer and in more places, than a
 # build argument is meant for, and a plugin that masks such values in its own records cannot prevent it.
-# Keep secrets out of build arguments, or restrict who reads the log (docs/explanation/limits.md).
+# Keep secrets out of build arguments, and restrict who reads the log (docs/explanation/limits.md).
 #
 # Needs Go 1.26, apt-get, dpkg, Python 3.9 or newer, unshare and root. Builds dockerd (several minutes on two
 # cores) and installs docker-py into a temporary folder. Fails if the behaviour changes.
