@@ -86,8 +86,9 @@ def start_engine(
 def check_policy(settings: Settings, folder: Path) -> Bundle:
     """Write the policy of these settings into an empty folder, and have it decide a request.
 
-    The engine that decides is the one that ``start_engine`` would start; with ``opa.url``, none
-    does. Nothing is in force afterwards. Raises ``SetupError`` with the words of ``start_engine``.
+    The engine that decides is the one that ``start_engine`` would start; with ``opa.url``, and for
+    a policy that can send requests, none does. Nothing is in force afterwards. Raises
+    ``SetupError`` with the words of ``start_engine``.
     """
     config = policy.configuration(settings, host_paths(visible=settings.sees_host))
     if settings.opa.url is not None:
@@ -102,12 +103,14 @@ def check_policy(settings: Settings, folder: Path) -> Bundle:
 
 
 def _checked_by_child(settings: Settings, config: Mapping[str, Any], folder: Path) -> Bundle:
-    from authz_plugin.supervisor.child_engine import start_deciding  # noqa: PLC0415 - see above
+    from authz_plugin.engine.compiled import network_calls  # noqa: PLC0415 - see above
+    from authz_plugin.supervisor.child_engine import start_deciding  # noqa: PLC0415
 
     opa = binary.find(settings.opa.binary)
     bundle = policy.assemble(folder / "bundle", config, settings.policies, opa)
-    started, _ = start_deciding(opa, bundle.folder, settings.deadline, decision_log=False)
-    started.stop()
+    if not network_calls(opa, bundle.folder):
+        started, _ = start_deciding(opa, bundle.folder, settings.deadline, decision_log=False)
+        started.stop()
     return bundle
 
 

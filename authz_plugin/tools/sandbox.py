@@ -1,8 +1,9 @@
 """The policy sandbox: decisions on requests without a dockerd and without a running plugin.
 
 A sandbox has a policy of its own, in the embedded engine or, where that lacks a builtin, in an OPA
-process. Requests pass through ``Authorizer`` as in the plugin. Each decision can have a
-configuration of its own, so that tools can compare several.
+process. Builtins that can send requests fail there: nothing is sent, and there is no decision.
+Requests pass through ``Authorizer`` as in the plugin. Each decision can have a configuration of its
+own, so that tools can compare several.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +30,7 @@ from authz_plugin import policy
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial, denial_message, read_decision
 from authz_plugin.engine import Engine, binary, child
+from authz_plugin.engine.builtins import NETWORK
 from authz_plugin.engine.compiled import CompiledPolicy, data_document, find_compiled
 from authz_plugin.engine.configurable import ConfigurablePolicy
 from authz_plugin.engine.opa import OpaEngine
@@ -63,15 +66,28 @@ _BATCH_SIZE: Final = 32
 _PARALLEL_BATCHES: Final = 4
 _CACHE_SIZE: Final = 50_000
 _KEPT_CONFIGURATIONS: Final = 200
-_MODULE: Final = """\
+_QUERY: Final = """\
 package docker.authz.sandbox
 
 decisions := [answer |
 	some document in input.documents
 	answer := data.docker.authz.decision with input as document
 		with data.docker.authz.config as input.config
-]
 """
+_MODULE: Final = "".join(
+    [
+        _QUERY,
+        *(f"\t\twith {name} as not_sent_{row}\n" for row, name in enumerate(NETWORK)),
+        "]\n",
+        *(
+            f'not_sent_{row}({", ".join("_" * count)}) := to_number("{name}")\n'
+            for row, (name, count) in enumerate(NETWORK.items())
+        ),
+    ]
+)
+"""Decides on documents. A builtin that can send requests fails at a line that names it."""
+
+_NOT_SENT: Final = re.compile(r"eval_builtin_error at \S*\bsandbox/sandbox\.rego:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +326,10 @@ class _OpaEvaluator:
     def decisions(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
     ) -> list[Any]:
-        answers = self._engine.ask("decisions", {"documents": documents, "config": config})
+        try:
+            answers = self._engine.ask("decisions", {"documents": documents, "config": config})
+        except EngineError as error:
+            raise _told_what_was_not_sent(error) from error
         if not isinstance(answers, list) or len(answers) != len(documents):
             raise EngineError("there is a document without a decision")
         return answers
@@ -318,6 +337,18 @@ class _OpaEvaluator:
     def close(self) -> None:
         self._engine.close()
         self._opa.stop()
+
+
+def _told_what_was_not_sent(error: EngineError) -> EngineError:
+    """An error of OPA's, or what to say instead if a rule called what can send a request."""
+    found = _NOT_SENT.search(str(error))
+    if found is None:
+        return error
+    name = _MODULE.splitlines()[int(found[1]) - 1].split('"')[1]
+    return EngineError(
+        f"a rule calls {name}, which can send requests; a trial sends none, so that what the rule "
+        "decides is not known"
+    )
 
 
 def _result(batch: Future[list[Decision]]) -> list[Decision]:

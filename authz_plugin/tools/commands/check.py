@@ -34,7 +34,8 @@ def check(*, as_json: bool, **options: Any) -> None:
     r"""Check settings and policies without starting the plugin.
 
     Has the policy decide one request, as the plugin does at its start, and says why it would not
-    start. Prints the revision of the policy, or every mistake in the settings at once.
+    start. A policy with rules that can send requests (http.send) is compiled only. Prints the
+    revision of the policy, or every mistake in the settings at once.
 
     \b
     Exit status: 0 sound, 3 the policy cannot be used, such as own rules that do
