@@ -2,6 +2,8 @@
 
 A sandbox has a policy of its own, in the embedded engine or, where that lacks a builtin, in an OPA
 process. Builtins that can send requests fail there: nothing is sent, and there is no decision.
+Tools that have a running plugin decide on the same requests let them send.
+
 Requests pass through ``Authorizer`` as in the plugin. Each decision can have a configuration of its
 own, so that tools can compare several.
 """
@@ -66,26 +68,16 @@ _BATCH_SIZE: Final = 32
 _PARALLEL_BATCHES: Final = 4
 _CACHE_SIZE: Final = 50_000
 _KEPT_CONFIGURATIONS: Final = 200
-_QUERY: Final = """\
+_MODULE: Final = """\
 package docker.authz.sandbox
 
 decisions := [answer |
 	some document in input.documents
 	answer := data.docker.authz.decision with input as document
 		with data.docker.authz.config as input.config
-"""
-_MODULE: Final = "".join(
-    [
-        _QUERY,
-        *(f"\t\twith {name} as not_sent_{row}\n" for row, name in enumerate(NETWORK)),
-        "]\n",
-        *(
-            f'not_sent_{row}({", ".join("_" * count)}) := to_number("{name}")\n'
-            for row, (name, count) in enumerate(NETWORK.items())
-        ),
-    ]
-)
-"""Decides on documents. A builtin that can send requests fails at a line that names it."""
+{replaced}]
+{functions}"""
+"""Decides on documents. ``functions`` are one a line, and ``replaced`` names what they replace."""
 
 _NOT_SENT: Final = re.compile(r"eval_builtin_error at \S*\bsandbox/sandbox\.rego:(\d+)")
 
@@ -120,6 +112,8 @@ class Sandbox:
         settings: Settings,
         config: dict[str, Any],
         sources: Sequence[Path],
+        *,
+        sends: bool,
     ) -> None:
         self.find_opa = find_opa
         self.bundle = bundle
@@ -129,7 +123,7 @@ class Sandbox:
         self._paths = host_paths(visible=settings.sees_host)
         self._state = _engine_state(settings)
         self._configured: dict[str, dict[str, Any] | SettingsError] = {}
-        self._evaluator = _evaluator(bundle, find_opa)
+        self._evaluator = _evaluator(bundle, find_opa, sends=sends)
         self._executor = ThreadPoolExecutor(_PARALLEL_BATCHES, "sandbox")
 
     @property
@@ -285,12 +279,14 @@ class _Evaluator(Protocol):
         """Release the policy."""
 
 
-def _evaluator(bundle: policy.Bundle, find_opa: Callable[[], binary.Opa]) -> _Evaluator:
+def _evaluator(
+    bundle: policy.Bundle, find_opa: Callable[[], binary.Opa], *, sends: bool
+) -> _Evaluator:
     cache = cache_home(os.environ, root=os.geteuid() == 0)
     try:
         compiled = find_compiled(bundle.folder, policy.SHIPPED / "compiled", cache, find_opa)
     except UnsupportedBuiltinsError:
-        return _OpaEvaluator(find_opa(), bundle)
+        return _OpaEvaluator(find_opa(), bundle, sends=sends)
     return _EmbeddedEvaluator(compiled, bundle, cache)
 
 
@@ -312,12 +308,16 @@ class _EmbeddedEvaluator:
 
 
 class _OpaEvaluator:
-    """Evaluates a policy in an OPA process."""
+    """Evaluates a policy in an OPA process.
 
-    def __init__(self, opa: binary.Opa, bundle: policy.Bundle) -> None:
-        module = bundle.folder / policy.ROOT / "sandbox/sandbox.rego"
-        module.parent.mkdir()
-        module.write_text(_MODULE)
+    Unless it ``sends``, builtins that can send requests fail, at lines that name them.
+    """
+
+    def __init__(self, opa: binary.Opa, bundle: policy.Bundle, *, sends: bool) -> None:
+        self._module = _module({} if sends else NETWORK)
+        file = bundle.folder / policy.ROOT / "sandbox/sandbox.rego"
+        file.parent.mkdir()
+        file.write_text(self._module)
         self.description = f"OPA {opa.version} ({opa.path})"
         self._opa = child.start(opa, bundle.folder)
         address = OpaAddress(url=f"unix:{self._opa.socket}")
@@ -329,25 +329,35 @@ class _OpaEvaluator:
         try:
             answers = self._engine.ask("decisions", {"documents": documents, "config": config})
         except EngineError as error:
-            raise _told_what_was_not_sent(error) from error
+            raise self._told_what_was_not_sent(error) from error
         if not isinstance(answers, list) or len(answers) != len(documents):
             raise EngineError("there is a document without a decision")
         return answers
+
+    def _told_what_was_not_sent(self, error: EngineError) -> EngineError:
+        """An error of OPA's, or what to say instead if a rule called what can send a request."""
+        found = _NOT_SENT.search(str(error))
+        if found is None:
+            return error
+        name = self._module.splitlines()[int(found[1]) - 1].split('"')[1]
+        return EngineError(
+            f"a rule calls {name}, which can send requests; a trial sends none, so that what the "
+            "rule decides is not known"
+        )
 
     def close(self) -> None:
         self._engine.close()
         self._opa.stop()
 
 
-def _told_what_was_not_sent(error: EngineError) -> EngineError:
-    """An error of OPA's, or what to say instead if a rule called what can send a request."""
-    found = _NOT_SENT.search(str(error))
-    if found is None:
-        return error
-    name = _MODULE.splitlines()[int(found[1]) - 1].split('"')[1]
-    return EngineError(
-        f"a rule calls {name}, which can send requests; a trial sends none, so that what the rule "
-        "decides is not known"
+def _module(failing: Mapping[str, int]) -> str:
+    """The module that decides, with builtins that fail, by their numbers of arguments."""
+    return _MODULE.format(
+        replaced="".join(f"\t\twith {name} as failing_{i}\n" for i, name in enumerate(failing)),
+        functions="".join(
+            f'failing_{i}({", ".join("_" * count)}) := to_number("{name}")\n'
+            for i, (name, count) in enumerate(failing.items())
+        ),
     )
 
 
@@ -462,12 +472,15 @@ def _engine_state(settings: Settings) -> EngineState:
 
 
 @contextlib.contextmanager
-def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[Sandbox]:
+def open_sandbox(
+    settings: Settings, edited: Path | None = None, *, sends: bool = False
+) -> Iterator[Sandbox]:
     """Open a sandbox with the policy of the plugin's settings, and close it at the end.
 
     ``edited`` is a folder of policies. It replaces the shipped policies if it contains
-    ``docker/authz``, otherwise the folder of the operator's own rules. Raises ``SetupError`` if
-    the plugin would not start with these settings and policies.
+    ``docker/authz``, otherwise the folder of the operator's own rules. With ``sends``, rules may
+    send requests, as they do in the plugin. Raises ``SetupError`` if the plugin would not start
+    with these settings and policies.
     """
     if settings.opa.url is not None and not settings.policy:
         raise SetupError(
@@ -484,7 +497,7 @@ def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[San
     sources = [(copy or policy.SHIPPED) / policy.ROOT, *([] if custom is None else [custom])]
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         bundle = policy.assemble(Path(folder) / "bundle", config, custom, opa, copy)
-        sandbox = Sandbox(opa.find, bundle, settings, config, sources)
+        sandbox = Sandbox(opa.find, bundle, settings, config, sources, sends=sends)
         try:
             yield sandbox
         finally:

@@ -65,7 +65,7 @@ def service() -> Iterator[Service]:
 
 
 def rules(folder: Path, service: Service, name: str) -> Path:
-    """A folder with a rule that denies requests about containers, if a call of a builtin succeeds."""
+    """A folder with a rule that denies requests about containers if a call succeeds."""
     made = folder / "rules"
     made.mkdir()
     (made / "own.rego").write_text(
@@ -93,6 +93,15 @@ def test_a_trial_of_a_rule_that_sends_requests_sends_none_and_says_so(
         assert f"a rule calls {name}, which can send requests; a trial sends none" in listed.message
         assert sandbox.judge(INFO).allow  # the rule says nothing about it
     assert service.asked == []
+
+
+def test_a_tool_that_has_the_plugin_decide_as_well_lets_its_rules_send(
+    tmp_path: Path, service: Service
+) -> None:
+    settings = with_policy(policies=str(rules(tmp_path, service, "http.send")))
+    with open_sandbox(settings, sends=True) as sandbox:
+        assert [denial.rule for denial in sandbox.judge(PS).record.denials] == ["custom.own"]
+    assert service.asked == ["/schema"]
 
 
 @pytest.mark.parametrize("engine", ["auto", "opa"])

@@ -80,7 +80,7 @@ def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examina
         sandbox: Sandbox | None = None
         try:
             settings = load()
-            sandbox = stack.enter_context(open_sandbox(settings))
+            sandbox = stack.enter_context(open_sandbox(settings, sends=True))
         except SetupError as error:
             findings.append(_invalid_settings(error))
         if settings is not None:
