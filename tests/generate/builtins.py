@@ -43,12 +43,12 @@ for some arguments, so the embedded engine does not use them. Builtins whose res
 between two equal calls, such as `time.now_ns`, `rand.intn` and `http.send`, need OPA's server too.
 The time of a request is `input.time`.
 
-{network} can send requests. `serve` evaluates them with each request of dockerd, and `validate`,
-`attack`, `doctor` and `report`, which send dockerd requests, evaluate them as well. Nothing is sent when
-a policy is only tried: `explain`, `replay`, `learn` and the console have no decision
+{network} can send requests. `serve` evaluates them with each request of dockerd; `validate`,
+`attack`, `doctor` and `report`, which send dockerd requests, evaluate them as well. Nothing is sent
+when a policy is only tried: `explain`, `replay`, `learn` and the console have no decision
 (`request.engine`) on a request for which a rule calls such a builtin, and name the builtin. `check`
-compiles such a policy without a decision, `policy bench` does not measure it, and in `policy test` the
-builtin fails unless the test replaces it (`with http.send as answered`).
+compiles such a policy without a decision, `policy bench` does not measure it, and in `policy test`
+the builtin fails unless the test replaces it (`with http.send as answered`).
 
 Two things differ without a builtin. An array that a rule makes of a set or of the keys of an object
 has another order in the embedded engine: a rule must not take one element of it by its position. A
