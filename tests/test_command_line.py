@@ -37,6 +37,7 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
 
 
 COMMANDS = list(commands(cli))
+PAGE = Path(__file__).parents[1] / "docs/reference/command-line.md"
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -45,6 +46,34 @@ def test_every_help_has_an_example_and_the_exit_statuses(words: tuple[str, ...])
     assert "Exit status: " in text
     assert "Examples:\n" in text
     assert " ".join(["opa-authz", *words]) in text.partition("Examples:\n")[2]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_page_names_every_command(words: tuple[str, ...]) -> None:
+    lines = PAGE.read_text().splitlines()
+    rows = {line.split("`")[1]: line for line in lines if line.startswith("| `opa-authz ")}
+    if words:
+        row = rows[f"opa-authz {words[0]}"]
+        assert [word for word in words[1:] if f"`{word}`" not in row] == []
+
+
+@pytest.mark.parametrize("words", [(), ("audit",), ("deploy",), ("identity",), ("policy",)])
+def test_the_list_of_commands_says_the_whole_of_what_each_does(words: tuple[str, ...]) -> None:
+    listed = CliRunner().invoke(cli, [*words, "--help"]).stdout.partition("\nCommands:\n")[2]
+    assert listed.strip()
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_option_is_described(words: tuple[str, ...]) -> None:
+    command: click.Command = cli
+    for word in words:
+        assert isinstance(command, click.Group)
+        inner = command.get_command(click.Context(command), word)
+        assert inner is not None
+        command = inner
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    assert [one.name for one in options if not one.help] == []
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
