@@ -67,6 +67,7 @@ def bench(opa: Opa, bundle: Path) -> dict[str, float]:
     ``bundle`` is the folder of an assembled bundle. Raises ``PolicyError`` if OPA fails or a rule
     can send requests, and ``SetupError`` if the example requests are missing.
     """
+    examples = shipped_data("examples")
     from authz_plugin.engine.compiled import network_calls  # noqa: PLC0415 - only here, 0.1 s
 
     sending = network_calls(opa, bundle)
@@ -74,7 +75,6 @@ def bench(opa: Opa, bundle: Path) -> dict[str, float]:
         raise PolicyError(
             f"the policy calls {', '.join(sending)}, which can send requests: it is not measured"
         )
-    examples = shipped_data("examples")
     costs = {}
     for name in _BENCHMARKED:
         document = bundle / "question.json"
