@@ -67,9 +67,9 @@ def bench(opa: Opa, bundle: Path) -> dict[str, float]:
     ``bundle`` is the folder of an assembled bundle. Raises ``PolicyError`` if OPA fails or a rule
     can send requests, and ``SetupError`` if the example requests are missing.
     """
-    examples = shipped_data("examples")
     from authz_plugin.engine.compiled import network_calls  # noqa: PLC0415 - only here, 0.1 s
 
+    examples = shipped_data("examples")
     sending = network_calls(opa, bundle)
     if sending:
         raise PolicyError(
