@@ -31,6 +31,7 @@ from authz_plugin.configuration import (
 )
 from authz_plugin.errors import PolicyError
 from authz_plugin.hostpaths import SHIPPED
+from authz_plugin.rules import RULES
 
 __all__ = [
     "ROOT",
@@ -85,9 +86,13 @@ class Compiler(Protocol):
 
 
 def shipped_rules() -> frozenset[str]:
-    """The names of the shipped rule packages, all of which every decision must have evaluated."""
+    """The names of the shipped rule packages, all of which every decision must have evaluated.
+
+    A package whose files were lost is among them if it has rules in rules.json.
+    """
     folders = (SHIPPED / ROOT / "rules").iterdir()
-    return frozenset(folder.name for folder in folders if any(folder.glob("*.rego")))
+    there = frozenset(folder.name for folder in folders if any(folder.glob("*.rego")))
+    return there | {rule.package for rule in RULES.values()}
 
 
 def assemble(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,12 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from authz_plugin import policy
+from authz_plugin import policy, settings
 from authz_plugin.cli import cli, main
 from authz_plugin.cli.terminal import Progress, working
+from authz_plugin.errors import PolicyError
+from authz_plugin.journal.shared_status import SharedStatus
+from authz_plugin.supervisor.engines import start_engine
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
@@ -33,6 +37,7 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
 
 
 COMMANDS = list(commands(cli))
+PAGE = Path(__file__).parents[1] / "docs/reference/command-line.md"
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -41,6 +46,34 @@ def test_every_help_has_an_example_and_the_exit_statuses(words: tuple[str, ...])
     assert "Exit status: " in text
     assert "Examples:\n" in text
     assert " ".join(["opa-authz", *words]) in text.partition("Examples:\n")[2]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_page_names_every_command(words: tuple[str, ...]) -> None:
+    lines = PAGE.read_text().splitlines()
+    rows = {line.split("`")[1]: line for line in lines if line.startswith("| `opa-authz ")}
+    if words:
+        row = rows[f"opa-authz {words[0]}"]
+        assert [word for word in words[1:] if f"`{word}`" not in row] == []
+
+
+@pytest.mark.parametrize("words", [(), ("audit",), ("deploy",), ("identity",), ("policy",)])
+def test_the_list_of_commands_says_the_whole_of_what_each_does(words: tuple[str, ...]) -> None:
+    listed = CliRunner().invoke(cli, [*words, "--help"]).stdout.partition("\nCommands:\n")[2]
+    assert listed.strip()
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_option_is_described(words: tuple[str, ...]) -> None:
+    command: click.Command = cli
+    for word in words:
+        assert isinstance(command, click.Group)
+        inner = command.get_command(click.Context(command), word)
+        assert inner is not None
+        command = inner
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    assert [one.name for one in options if not one.help] == []
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -149,6 +182,47 @@ def test_own_rules_that_do_not_compile_are_not_sound(ends: Any, tmp_path: Path) 
     assert messages.startswith("opa-authz: ")
     assert f"{tmp_path}/own.rego:3: rego_" in messages
     assert ends(*words)[:2] == (3, None)
+
+
+@pytest.mark.parametrize("text", [None, "package docker.authz.rules.users\n"])
+def test_an_installation_that_lost_shipped_rules_is_not_sound_in_the_words_of_serve(
+    ends: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    damaged = tmp_path / "policies"
+    shutil.copytree(policy.SHIPPED, damaged)
+    monkeypatch.setattr(policy, "SHIPPED", damaged)
+    shutil.rmtree(damaged / policy.ROOT / "rules/users")
+    if text is not None:
+        (damaged / policy.ROOT / "rules/users").mkdir()
+        (damaged / policy.ROOT / "rules/users/users.rego").write_text(text)
+    loaded = settings.load({("config",): "/dev/null"}, {}, policy.config_schema())
+    with pytest.raises(PolicyError) as refused:
+        start_engine(loaded, SharedStatus(), say=lambda _: None)
+    said = "the policy gives no complete decision: rule packages did not answer: users"
+    assert str(refused.value) == said
+    status, printed, messages = ends("check", "--config=/dev/null", "--json")
+    assert (status, printed["error"]["message"], messages) == (3, said, f"opa-authz: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("engine", "status", "said"),
+    [("embedded", 3, "which only OPA's server has: set engine to auto or opa"), ("auto", 0, "")],
+)
+def test_rules_that_only_opas_server_has_are_sound_unless_the_settings_exclude_it(
+    ends: Any, tmp_path: Path, engine: str, status: int, said: str
+) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "own.rego").write_text(
+        "package docker.authz.rules.custom_own\n\nimport data.docker.authz.denial\n\n"
+        'denials contains denial.of("custom.own", "", "", "no", "") if {\n'
+        '\tcrypto.sha256("a") == input.request.path\n}\n'
+    )
+    config = tmp_path / "config.yaml"
+    config.write_text(f"engine: {engine}\npolicies: {rules}\n")
+    code, _, messages = ends("check", f"--config={config}", "--json")
+    assert code == status
+    assert said in messages
 
 
 def test_without_json_an_error_is_a_message_alone(ends: Any) -> None:

@@ -68,6 +68,7 @@ class _Commands(click.Group):
         inner = command.commands.values() if isinstance(command, click.Group) else ()
         for one in (command, *inner):
             _mark_paragraphs(one)
+            one.short_help = _first_paragraph(one)  # click would cut it to one line
         return command
 
     def resolve_command(
@@ -104,6 +105,10 @@ def _mark_paragraphs(command: click.Command) -> None:
     r"""Put click's mark for paragraphs that stay as they are where the help has ``\b``; docstrings
     that hold it are raw."""
     command.help = (command.help or "").replace(r"\b", "\b")
+
+
+def _first_paragraph(command: click.Command) -> str:
+    return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
 _mark_paragraphs(cli)

@@ -91,6 +91,15 @@ SHIPPED_ONLY: Final = frozenset({"minus"})
 """Builtins that only the shipped policies may call. ``minus`` differs as ``plus`` does for numbers
 that are not integers of 64 bits; the shipped policies subtract sets."""
 
+NETWORK: Final[Mapping[str, int]] = {
+    "http.send": 1,
+    "json.match_schema": 2,
+    "json.verify_schema": 1,
+    "net.lookup_ip_addr": 1,
+}
+"""The builtins of OPA's server that can send requests, with their numbers of arguments. A schema of
+JSON may refer to another one by its URL."""
+
 
 class BuiltinError(Exception):
     """A builtin fails, or its arguments are not supported: there is no decision."""

@@ -22,7 +22,7 @@ import orjson
 
 from authz_plugin import __version__
 from authz_plugin.engine.binary import Opa
-from authz_plugin.engine.builtins import NATIVE, PROVIDED, SHIPPED_ONLY
+from authz_plugin.engine.builtins import NATIVE, NETWORK, PROVIDED, SHIPPED_ONLY
 from authz_plugin.engine.dependencies import dependencies_of
 from authz_plugin.engine.projection import Dependencies
 from authz_plugin.engine.strict_errors import with_strict_errors
@@ -73,8 +73,7 @@ def compile_policy(opa: Opa, folder: Path) -> CompiledPolicy:
 
     Raises ``PolicyError`` if OPA refuses them, and ``UnsupportedBuiltinsError``.
     """
-    plan = orjson.loads(opa.build("plan", DECISION, folder, "/plan.json"))
-    builtins = {builtin["name"] for builtin in plan["static"].get("builtin_funcs") or ()}
+    plan, builtins = _planned(opa, folder)
     own = [function for function in plan["funcs"]["funcs"] if _OWN in function["name"]]
     unsupported = sorted(
         builtins - NATIVE.keys() - PROVIDED.keys() | SHIPPED_ONLY & set(_called(own))
@@ -86,6 +85,21 @@ def compile_policy(opa: Opa, folder: Path) -> CompiledPolicy:
     module = opa.build("wasm", DECISION, folder, "/policy.wasm")
     native = {NATIVE[name] for name in builtins & NATIVE.keys()}
     return CompiledPolicy(with_strict_errors(module, native), dependencies_of(plan))
+
+
+def network_calls(opa: Opa, folder: Path) -> list[str]:
+    """The builtins that can send requests and that the policies in a folder call, sorted.
+
+    Raises ``PolicyError`` if OPA refuses the policies.
+    """
+    _, builtins = _planned(opa, folder)
+    return sorted(builtins & NETWORK.keys())
+
+
+def _planned(opa: Opa, folder: Path) -> tuple[Any, set[str]]:
+    """The plan that OPA makes of the policies in a folder, and the builtins that it calls."""
+    plan = orjson.loads(opa.build("plan", DECISION, folder, "/plan.json"))
+    return plan, {builtin["name"] for builtin in plan["static"].get("builtin_funcs") or ()}
 
 
 def _called(part: Any) -> Iterator[str]:

@@ -133,15 +133,10 @@ class ChildEngine:
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
 
     def _serve(self, bundle: Path, deadline: float) -> PolicyStatus:
-        started = child.start(self._opa, bundle, decision_log=self._decision_log)
+        log = self._decision_log
+        started, status = start_deciding(self._opa, bundle, deadline, decision_log=log)
         try:
-            address = OpaAddress(f"unix:{started.socket}")
-            with closing(OpaEngine(address, policy.shipped_rules(), deadline)) as engine:
-                status = probe(engine)
             self._point_socket_at(started)
-        except EngineError as error:
-            started.stop()
-            raise PolicyError(f"the policy gives no complete decision: {error}") from error
         except Exception:
             started.stop()
             raise
@@ -165,3 +160,24 @@ class ChildEngine:
             new.replace(link)
         except OSError as error:
             raise SetupError(f"{link} cannot be made: {error.strerror}") from error
+
+
+def start_deciding(
+    opa: binary.Opa, bundle: Path, deadline: float, *, decision_log: bool
+) -> tuple[child.ChildOpa, PolicyStatus]:
+    """Start OPA with the bundle in a folder, as ``child.start``, and have it decide.
+
+    ``deadline`` is the time in seconds that the decision may take. Raises ``SetupError``; OPA is
+    then stopped.
+    """
+    started = child.start(opa, bundle, decision_log=decision_log)
+    try:
+        address = OpaAddress(f"unix:{started.socket}")
+        with closing(OpaEngine(address, policy.shipped_rules(), deadline)) as engine:
+            return started, probe(engine)
+    except EngineError as error:
+        started.stop()
+        raise PolicyError(f"the policy gives no complete decision: {error}") from error
+    except BaseException:
+        started.stop()
+        raise

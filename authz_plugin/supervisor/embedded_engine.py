@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from authz_plugin import policy
 from authz_plugin.engine import Engine, binary
@@ -94,16 +95,9 @@ class Embedded:
 
     def _start_in(self, folder: Path, settings: Settings) -> PolicyStatus:
         config = policy.configuration(settings, host_paths(visible=settings.sees_host))
-        opa = binary.OpaWhenNeeded(settings.opa.binary)
-        if settings.opa.binary is not None:
-            opa.find()  # a mistake in the settings is told even if no OPA is needed
-        bundle = policy.assemble(folder / "bundle", config, settings.policies, opa)
+        _, status = prepare_policy(settings, config, folder)
         custom = policy.rule_ids(settings.policies) if settings.policies else ()
         ends = [datetime.fromisoformat(item["until"]) for item in config["exceptions"]]
-        try:
-            status = in_child(lambda: _prepare(folder, bundle, opa, settings.deadline), _LIMIT)
-        except (TimeoutError, ChildProcessError) as error:
-            raise EngineSetupError(f"the policy cannot be compiled: {error}") from error
         self._put_in_force(folder)
         self._shared_status.update(
             **status_facts(status),
@@ -125,6 +119,24 @@ class Embedded:
         previous, self._current = self._current, folder
         if previous is not None:
             shutil.rmtree(previous, ignore_errors=True)
+
+
+def prepare_policy(
+    settings: Settings, config: Mapping[str, Any], folder: Path
+) -> tuple[policy.Bundle, PolicyStatus]:
+    """Write the policy of these settings and its compiled form into a folder, and have it decide.
+
+    ``config`` is the policy's configuration. Raises ``SetupError`` if it cannot be evaluated.
+    """
+    opa = binary.OpaWhenNeeded(settings.opa.binary)
+    if settings.opa.binary is not None:
+        opa.find()  # a mistake in the settings is told even if no OPA is needed
+    bundle = policy.assemble(folder / "bundle", config, settings.policies, opa)
+    try:
+        status = in_child(lambda: _prepare(folder, bundle, opa, settings.deadline), _LIMIT)
+    except (TimeoutError, ChildProcessError) as error:
+        raise EngineSetupError(f"the policy cannot be compiled: {error}") from error
+    return bundle, status
 
 
 def _prepare(

@@ -64,10 +64,17 @@ def _compile_faults(opa: Opa, folder: Path) -> list[str]:
 def bench(opa: Opa, bundle: Path) -> dict[str, float]:
     """Return the microseconds that OPA evaluates one decision, by the name of the example request.
 
-    ``bundle`` is the folder of an assembled bundle. Raises ``PolicyError`` if OPA fails, and
-    ``SetupError`` if the example requests are missing.
+    ``bundle`` is the folder of an assembled bundle. Raises ``PolicyError`` if OPA fails or a rule
+    can send requests, and ``SetupError`` if the example requests are missing.
     """
+    from authz_plugin.engine.compiled import network_calls  # noqa: PLC0415 - only here, 0.1 s
+
     examples = shipped_data("examples")
+    sending = network_calls(opa, bundle)
+    if sending:
+        raise PolicyError(
+            f"the policy calls {', '.join(sending)}, which can send requests: it is not measured"
+        )
     costs = {}
     for name in _BENCHMARKED:
         document = bundle / "question.json"

@@ -82,10 +82,14 @@ class _Event:
 
 
 class Failures:
-    """Reads the failures from results of ``opa test --var-values --format json``."""
+    """Reads the failures from results of ``opa test --var-values --format json``.
 
-    def __init__(self, opa: Opa) -> None:
+    ``options`` are those of OPA for the evaluation of operands.
+    """
+
+    def __init__(self, opa: Opa, options: Sequence[str] = ()) -> None:
         self._opa = opa
+        self._options = options
         self._read: dict[str, dict[tuple[int, int], Mapping[str, Any]]] = {}
 
     def of(self, result: Mapping[str, Any]) -> dict[str, Failure]:
@@ -142,7 +146,7 @@ class Failures:
         given = [f"{n} := {_untyped(values[n])}" for n in values if _mentions(written, n)]
         # Formatted by OPA, because JSON has no sets.
         query = "; ".join([*given, f'got := sprintf("%v", [[{_text(written)}]])'])
-        done = self._opa.run("eval", "--format", "json", "--fail", query)
+        done = self._opa.run("eval", "--format", "json", "--fail", *self._options, query)
         if done.returncode != 0:
             return None
         text: str = json.loads(done.stdout)["result"][0]["bindings"]["got"]

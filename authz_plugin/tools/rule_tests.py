@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from authz_plugin.engine.binary import Opa
+from authz_plugin.engine.builtins import NETWORK
 from authz_plugin.errors import PolicyError, SettingsError
 from authz_plugin.tools import rule_library
 from authz_plugin.tools.rule_failures import Failure, Failures
@@ -41,12 +42,14 @@ class TestReport:
     """The result of the tests in a folder.
 
     ``uncovered`` are the lines that no test evaluates, as ``FILE:LINE``; it is None if coverage was
-    not measured. ``faults`` are the reasons for which the rules do not compile.
+    not measured. ``faults`` are the reasons for which the rules do not compile. ``sending`` are the
+    builtins in the rules that can send requests; in the tests they send none.
     """
 
     cases: tuple[Case, ...]
     uncovered: tuple[str, ...] | None = None
     faults: tuple[str, ...] = ()
+    sending: tuple[str, ...] = ()
 
     @property
     def failed(self) -> list[Case]:
@@ -72,6 +75,7 @@ class TestReport:
             ],
             "uncovered": self.uncovered or (),
             "faults": self.faults,
+            "sending": self.sending,
         }
 
     def to_junit(self) -> str:
@@ -103,12 +107,14 @@ def test(opa: Opa, folder: Path, pattern: str) -> TestReport:
     ``pattern`` is a regular expression of OPA, or empty: only tests with such a name are run.
     Coverage is measured if all tests are run and none fails. Raises ``PolicyError`` if the rules do
     not compile, ``SetupError`` if the library cannot be made, and ``SettingsError`` for a wrong
-    pattern.
+    pattern. Tests send no requests: a builtin that would fails.
     """
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as scratch:
         rule_library.write(Path(scratch))
         options = [str(Path(scratch, rule_library.POLICIES)), str(folder), "--format", "json"]
         chosen = ["--run", pattern] if pattern else []
+        offline = _without_network(opa, Path(scratch, "capabilities.json"))
+        options += offline
         run = opa.run("test", *options, "--var-values", *chosen)
         try:
             results: Sequence[Mapping[str, Any]] = json.loads(run.stdout) or []
@@ -117,13 +123,28 @@ def test(opa: Opa, folder: Path, pattern: str) -> TestReport:
             if pattern and "error parsing regexp" in text:
                 raise SettingsError("--run", "", text) from None
             raise PolicyError(text) from None
-        read = Failures(opa)
+        read = Failures(opa, offline)
         cases = tuple(case for result in results for case in _cases(result, read))
         uncovered = None
         if not pattern and not any(case.failure for case in cases):
             coverage = json.loads(opa.run("test", *options, "--coverage").stdout)
             uncovered = tuple(_uncovered(coverage, folder))
-    return TestReport(cases, uncovered)
+    return TestReport(cases, uncovered, sending=tuple(_network_calls(folder)))
+
+
+def _without_network(opa: Opa, file: Path) -> list[str]:
+    """Write OPA's capabilities into a file, without a host that it may reach; return the options
+    with which OPA takes them."""
+    capabilities = json.loads(opa.run("capabilities", "--current").stdout)
+    file.write_text(json.dumps({**capabilities, "allow_net": []}))
+    return ["--capabilities", str(file)]
+
+
+def _network_calls(folder: Path) -> list[str]:
+    """The builtins that can send requests and that a text in a folder of rules calls."""
+    files = [file for file in folder.rglob("*.rego") if not file.name.endswith("_test.rego")]
+    text = "\n".join(file.read_text(errors="replace") for file in files)
+    return [name for name in NETWORK if f"{name}(" in text]
 
 
 def _cases(result: Mapping[str, Any], read: Failures) -> Iterator[Case]:

@@ -1,8 +1,11 @@
 """The policy sandbox: decisions on requests without a dockerd and without a running plugin.
 
 A sandbox has a policy of its own, in the embedded engine or, where that lacks a builtin, in an OPA
-process. Requests pass through ``Authorizer`` as in the plugin. Each decision can have a
-configuration of its own, so that tools can compare several.
+process. Builtins that can send requests fail there: nothing is sent, and there is no decision.
+Tools that have a running plugin decide on the same requests let them send.
+
+Requests pass through ``Authorizer`` as in the plugin. Each decision can have a configuration of its
+own, so that tools can compare several.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +32,7 @@ from authz_plugin import policy
 from authz_plugin.authorizer import Authorizer
 from authz_plugin.decision import Decision, Denial, denial_message, read_decision
 from authz_plugin.engine import Engine, binary, child
+from authz_plugin.engine.builtins import NETWORK
 from authz_plugin.engine.compiled import CompiledPolicy, data_document, find_compiled
 from authz_plugin.engine.configurable import ConfigurablePolicy
 from authz_plugin.engine.opa import OpaEngine
@@ -70,8 +75,11 @@ decisions := [answer |
 	some document in input.documents
 	answer := data.docker.authz.decision with input as document
 		with data.docker.authz.config as input.config
-]
-"""
+{replaced}]
+{functions}"""
+"""Decides on documents. ``functions`` are one a line, and ``replaced`` names what they replace."""
+
+_NOT_SENT: Final = re.compile(r"eval_builtin_error at \S*\bsandbox/sandbox\.rego:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,8 @@ class Sandbox:
         settings: Settings,
         config: dict[str, Any],
         sources: Sequence[Path],
+        *,
+        sends: bool,
     ) -> None:
         self.find_opa = find_opa
         self.bundle = bundle
@@ -113,7 +123,7 @@ class Sandbox:
         self._paths = host_paths(visible=settings.sees_host)
         self._state = _engine_state(settings)
         self._configured: dict[str, dict[str, Any] | SettingsError] = {}
-        self._evaluator = _evaluator(bundle, find_opa)
+        self._evaluator = _evaluator(bundle, find_opa, sends=sends)
         self._executor = ThreadPoolExecutor(_PARALLEL_BATCHES, "sandbox")
 
     @property
@@ -269,12 +279,14 @@ class _Evaluator(Protocol):
         """Release the policy."""
 
 
-def _evaluator(bundle: policy.Bundle, find_opa: Callable[[], binary.Opa]) -> _Evaluator:
+def _evaluator(
+    bundle: policy.Bundle, find_opa: Callable[[], binary.Opa], *, sends: bool
+) -> _Evaluator:
     cache = cache_home(os.environ, root=os.geteuid() == 0)
     try:
         compiled = find_compiled(bundle.folder, policy.SHIPPED / "compiled", cache, find_opa)
     except UnsupportedBuiltinsError:
-        return _OpaEvaluator(find_opa(), bundle)
+        return _OpaEvaluator(find_opa(), bundle, sends=sends)
     return _EmbeddedEvaluator(compiled, bundle, cache)
 
 
@@ -296,12 +308,16 @@ class _EmbeddedEvaluator:
 
 
 class _OpaEvaluator:
-    """Evaluates a policy in an OPA process."""
+    """Evaluates a policy in an OPA process.
 
-    def __init__(self, opa: binary.Opa, bundle: policy.Bundle) -> None:
-        module = bundle.folder / policy.ROOT / "sandbox/sandbox.rego"
-        module.parent.mkdir()
-        module.write_text(_MODULE)
+    Unless it ``sends``, builtins that can send requests fail, at lines that name them.
+    """
+
+    def __init__(self, opa: binary.Opa, bundle: policy.Bundle, *, sends: bool) -> None:
+        self._module = _module({} if sends else NETWORK)
+        file = bundle.folder / policy.ROOT / "sandbox/sandbox.rego"
+        file.parent.mkdir()
+        file.write_text(self._module)
         self.description = f"OPA {opa.version} ({opa.path})"
         self._opa = child.start(opa, bundle.folder)
         address = OpaAddress(url=f"unix:{self._opa.socket}")
@@ -310,14 +326,39 @@ class _OpaEvaluator:
     def decisions(
         self, documents: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
     ) -> list[Any]:
-        answers = self._engine.ask("decisions", {"documents": documents, "config": config})
+        try:
+            answers = self._engine.ask("decisions", {"documents": documents, "config": config})
+        except EngineError as error:
+            raise self._told_what_was_not_sent(error) from error
         if not isinstance(answers, list) or len(answers) != len(documents):
             raise EngineError("there is a document without a decision")
         return answers
 
+    def _told_what_was_not_sent(self, error: EngineError) -> EngineError:
+        """An error of OPA's, or what to say instead if a rule called what can send a request."""
+        found = _NOT_SENT.search(str(error))
+        if found is None:
+            return error
+        name = self._module.splitlines()[int(found[1]) - 1].split('"')[1]
+        return EngineError(
+            f"a rule calls {name}, which can send requests; a trial sends none, so that what the "
+            "rule decides is not known"
+        )
+
     def close(self) -> None:
         self._engine.close()
         self._opa.stop()
+
+
+def _module(failing: Mapping[str, int]) -> str:
+    """The module that decides, with builtins that fail, by their numbers of arguments."""
+    return _MODULE.format(
+        replaced="".join(f"\t\twith {name} as failing_{i}\n" for i, name in enumerate(failing)),
+        functions="".join(
+            f'failing_{i}({", ".join("_" * count)}) := to_number("{name}")\n'
+            for i, (name, count) in enumerate(failing.items())
+        ),
+    )
 
 
 def _result(batch: Future[list[Decision]]) -> list[Decision]:
@@ -431,12 +472,15 @@ def _engine_state(settings: Settings) -> EngineState:
 
 
 @contextlib.contextmanager
-def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[Sandbox]:
+def open_sandbox(
+    settings: Settings, edited: Path | None = None, *, sends: bool = False
+) -> Iterator[Sandbox]:
     """Open a sandbox with the policy of the plugin's settings, and close it at the end.
 
     ``edited`` is a folder of policies. It replaces the shipped policies if it contains
-    ``docker/authz``, otherwise the folder of the operator's own rules. Raises ``SetupError`` if
-    the plugin would not start with these settings and policies.
+    ``docker/authz``, otherwise the folder of the operator's own rules. With ``sends``, rules may
+    send requests, as they do in the plugin. Raises ``SetupError`` if the plugin would not start
+    with these settings and policies.
     """
     if settings.opa.url is not None and not settings.policy:
         raise SetupError(
@@ -453,7 +497,7 @@ def open_sandbox(settings: Settings, edited: Path | None = None) -> Iterator[San
     sources = [(copy or policy.SHIPPED) / policy.ROOT, *([] if custom is None else [custom])]
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         bundle = policy.assemble(Path(folder) / "bundle", config, custom, opa, copy)
-        sandbox = Sandbox(opa.find, bundle, settings, config, sources)
+        sandbox = Sandbox(opa.find, bundle, settings, config, sources, sends=sends)
         try:
             yield sandbox
         finally:

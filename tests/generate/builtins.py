@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable
 from typing import Final
 
-from authz_plugin.engine.builtins import NATIVE, PROVIDED, SHIPPED_ONLY
+from authz_plugin.engine.builtins import NATIVE, NETWORK, PROVIDED, SHIPPED_ONLY
 from authz_plugin.engine.dependencies import DETERMINISTIC
 
 _HEAD: Final = """\
@@ -42,6 +42,13 @@ OPA also compiles some of these to WebAssembly, but their results differ from th
 for some arguments, so the embedded engine does not use them. Builtins whose results may differ
 between two equal calls, such as `time.now_ns`, `rand.intn` and `http.send`, need OPA's server too.
 The time of a request is `input.time`.
+
+{network} can send requests. `serve` evaluates them with each request of dockerd; `validate`,
+`attack`, `doctor` and `report`, which send dockerd requests, evaluate them as well. Nothing is sent
+when a policy is only tried: `explain`, `replay`, `learn` and the console have no decision
+(`request.engine`) on a request for which a rule calls such a builtin, and name the builtin. `check`
+compiles such a policy without a decision, `policy bench` does not measure it, and in `policy test`
+the builtin fails unless the test replaces it (`with http.send as answered`).
 
 Two things differ without a builtin. An array that a rule makes of a set or of the keys of an object
 has another order in the embedded engine: a rule must not take one element of it by its position. A
@@ -94,7 +101,7 @@ def builtins_page() -> str:
     same = _names(embedded - _NOTES.keys())
     others = _names(DETERMINISTIC - embedded - _NOT_CALLED)
     first = f"| {same} | The same results as in OPA's server. |"
-    return "\n".join([_HEAD, first, *rows, _TAIL.format(others=others)])
+    return "\n".join([_HEAD, first, *rows, _TAIL.format(others=others, network=_names(NETWORK))])
 
 
 def _names(names: Iterable[str]) -> str:

@@ -15,7 +15,8 @@ another. Environment variables override the file, flags override variables. With
 variable, or a value of the wrong type, the plugin does not start; the message names the line, the
 variable or the flag.
 
-`opa-authz check` checks the settings without starting the plugin. After a change of the policy
+`opa-authz check` checks settings and policy as the plugin does at its start, without starting it;
+the service of a fleet and an OPA at `opa.url` are not asked. After a change of the policy
 configuration, run `systemctl reload opa-authz` (SIGHUP); if the changed policy is not valid, the
 running policy stays in force. Changes of `server`, `engine`, `opa`, `deadline`, `identities`,
 `host_paths`, `data_root`, `log`, `audit`, `metrics`, `fleet` and `ping` need a restart; a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from tests.harness.client import Response, call
 from tests.harness.dockerd import IMAGE, Dockerd, scratch_dockerd
 from tests.harness.engines import NEWEST, prepare
+from tests.harness.in_process import run_command
 from tests.harness.plugin import Plugin, running_plugin, wait_for
 from tests.real.conftest import TESTED, guard_with
 
@@ -101,7 +103,9 @@ def test_clients_wait_while_a_killed_plugin_comes_back_and_are_not_refused(
     assert longest < PATIENCE, longest
 
 
-def test_without_its_plugin_dockerd_refuses_after_its_retries(tmp_path: Path, name: str) -> None:
+def test_without_its_plugin_dockerd_refuses_after_its_retries_and_doctor_tells(
+    tmp_path: Path, name: str
+) -> None:
     with scratch_dockerd(prepare(NEWEST)) as dockerd:
         with plugin_of(name, tmp_path):
             guard_with(dockerd, name)
@@ -114,11 +118,19 @@ def test_without_its_plugin_dockerd_refuses_after_its_retries(tmp_path: Path, na
         started = time.monotonic()
         for thread in threads:
             thread.start()
+        host = f"--host=unix://{dockerd.socket}"
+        doctor = run_command(tmp_path, "doctor", host, "--profile=production", "--json")
         for thread in threads:
             thread.join()
         assert 10 < time.monotonic() - started < GIVES_UP
         assert {answer.status for answer in answers.values()} == {500}
         assert all(f"plugin {name} failed" in answer.text for answer in answers.values())
+    found = {finding["id"]: finding for finding in json.loads(doctor.stdout)["findings"]}
+    assert doctor.returncode == 3
+    assert found["enforcement"]["what"] == f"plugin {name} gives no answer"
+    assert found["plugin.missing"]["severity"] == "critical"
+    assert found["policy.mode"]["severity"] == "ok"
+    assert found["engine.grpc"]["severity"] == "critical"  # this dockerd serves it
 
 
 @pytest.mark.parametrize("engine", TESTED)

@@ -36,7 +36,7 @@ def open_in_force(endpoint: Endpoint, settings: Settings) -> Iterator[Sandbox]:
     ``SetupError`` if it cannot be known that it decides with them.
     """
     revision = _revision(read_metrics(settings.metrics))
-    with open_sandbox(settings) as sandbox:
+    with open_sandbox(settings, sends=True) as sandbox:
         if sandbox.bundle.revision != revision:
             raise SetupError(
                 f"the plugin decides with policy {revision}, and the settings here make "

@@ -162,7 +162,7 @@ def _configured(
     """
     with ExitStack() as stack:
         if any(options.values()):
-            sandbox = stack.enter_context(open_sandbox(load_settings(options)))
+            sandbox = stack.enter_context(open_sandbox(load_settings(options), sends=True))
         else:
             try:
                 settings = load_settings(options, warn=lambda _: None)

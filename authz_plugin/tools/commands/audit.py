@@ -39,7 +39,9 @@ def _position(value: str) -> Position:
 
 
 def _file_options(command: _F) -> _F:
-    config = click.option("--config", metavar="FILE", help="Settings file that names it.")
+    config = click.option(
+        "--config", metavar="FILE", help="Settings file that names the audit file."
+    )
     return config(file_option(command))
 
 
@@ -108,7 +110,9 @@ def verify(
 @click.option("--user", metavar="NAME", help="Caller by name or certificate; * matches any text.")
 @click.option("--operation", metavar="ID", help="Operation, like container.create or container.*.")
 @click.option("--rule", metavar="ID", help="A rule that denied or warned, like mounts.*.")
-@click.option("--verdict", type=click.Choice(["allow", "deny"]))
+@click.option(
+    "--verdict", type=click.Choice(["allow", "deny"]), help="Decisions with this verdict alone."
+)
 @click.option("--decision", metavar="ID", help="The id from a denial's message.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, decision and outcome in one.")
 def show(file: Path | None, config: str | None, *, as_json: bool, **filters: Any) -> None:

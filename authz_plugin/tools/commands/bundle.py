@@ -102,7 +102,7 @@ def bundle(
     \b
     Examples:
       opa-authz bundle --config config.yaml --output bundle.tar.gz
-      opa-authz bundle --config site.yaml --policies rules --fleet --signing-key key.pem \\
+      opa-authz bundle --config site.yaml --policies rules --fleet --signing-key key.pem \
         --push oci://registry.example.org/docker-policy:production
     """
     if fleet and signing_key is None:

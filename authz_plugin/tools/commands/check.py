@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any
 
 import click
 
-from authz_plugin.cli.options import assembled, policy_options
+from authz_plugin.cli.options import load_settings, policy_options
 from authz_plugin.cli.terminal import EXIT_NO, json_option, print_json
 from authz_plugin.errors import PolicyError
 from authz_plugin.policy import Bundle
+from authz_plugin.supervisor.engines import check_policy
 
 
 class _NotSound(click.ClickException):
@@ -28,13 +31,16 @@ class _NotSound(click.ClickException):
 @policy_options
 @json_option
 def check(*, as_json: bool, **options: Any) -> None:
-    r"""Check settings and policies without running anything.
+    r"""Check settings and policies without starting the plugin.
 
-    Prints the revision of the policy, or every mistake in the settings at once.
+    Has the policy decide one request, as the plugin does at its start, and says why it would not
+    start. A policy with rules that can send requests (http.send) is compiled only. Prints the
+    revision of the policy, or every mistake in the settings at once.
 
     \b
     Exit status: 0 sound, 3 the policy cannot be used, such as own rules that do
-    not compile, 1 OPA cannot be run, 2 wrong command line or settings.
+    not compile, 1 it could not be checked, such as without an OPA where one is
+    needed, 2 wrong command line or settings.
 
     \b
     Examples:
@@ -70,7 +76,7 @@ def check(*, as_json: bool, **options: Any) -> None:
 def _sound(options: Mapping[str, Any]) -> Iterator[Bundle]:
     """The bundle that the options make, while it is used; raises ``_NotSound``."""
     try:
-        with assembled(options) as (_, bundle):
-            yield bundle
+        with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
+            yield check_policy(load_settings(options), Path(folder))
     except PolicyError as error:
         raise _NotSound(str(error)) from error

@@ -21,7 +21,7 @@ def exceptions(*, as_json: bool, **options: Any) -> None:
     r"""List the exceptions, the first to end first, one a line.
 
     \b
-    Exit status: 0 listed, 2 wrong command line or settings.
+    Exit status: 0 listed, 1 there is no policy to read them from, 2 wrong command line or settings.
 
     \b
     Examples:

@@ -43,7 +43,13 @@ def identity() -> None:
 @identity.command()
 @click.argument("name")
 @click.option("--role", metavar="ROLE", help="Role in the settings.  [default: NAME]")
-@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3650))
+@click.option(
+    "--days",
+    default=365,
+    show_default=True,
+    type=click.IntRange(1, 3650),
+    help="How long the certificate is valid.",
+)
 @click.option(
     "--host",
     "hosts",

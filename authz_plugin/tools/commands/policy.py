@@ -153,7 +153,7 @@ def test(*, folder: Path, pattern: str, as_json: bool, junit: Path | None) -> No
     r"""Run the tests in a folder of rules; every line of a rule must be reached.
 
     For each test that fails, the expression that does not hold is printed, with what was expected
-    and what the rule gave.
+    and what the rule gave. Tests send no requests: http.send fails, unless a test replaces it.
 
     \b
     Exit status: 0 every test passed, 3 a test failed, there is none, a line is not
@@ -187,6 +187,11 @@ def _tell(report: TestReport) -> None:
         click.echo(f"failed: {case}")
         for line in case.failure.lines() if case.failure else ():
             click.echo(f"  {line}")
+    for name in report.sending:
+        click.echo(
+            f"note: a rule calls {name}, which fails here, because tests send no requests: test "
+            f"the rule `with {name} as` a function"
+        )
     for place in report.uncovered or ():
         click.echo(f"no test reaches {place}")
     if not report.cases:

@@ -110,7 +110,7 @@ def report(
             if doctor is None
             else read_examination(doctor)
         )
-    with open_sandbox(load_settings(options)) as sandbox:
+    with open_sandbox(load_settings(options), sends=True) as sandbox:
         validated = (
             carry_out(endpoint, client, sandbox, image)
             if validation is None

@@ -64,7 +64,7 @@ def validate(
       opa-authz validate -H tcp://10.0.0.5:2376 --tlscert cert.pem --tlskey key.pem
     """
     endpoint = endpoint_of(options, "validate")
-    with open_sandbox(load_settings(options)) as sandbox:
+    with open_sandbox(load_settings(options), sends=True) as sandbox:
         report = carry_out(endpoint, client_of(endpoint), sandbox, image)
     if junit is not None:
         junit.write_text(report.to_junit())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flask import Blueprint, Flask, g, render_template
+from flask import Blueprint, Flask, Response, g, make_response, render_template
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, ServiceUnavailable
 
@@ -92,24 +92,26 @@ def create_app(
         }
 
     @app.errorhandler(HTTPException)
-    def refuse(error: HTTPException) -> tuple[str, int]:
+    def refuse(error: HTTPException) -> Response:
         template = "fault.html" if is_partial() else "error.html"
-        return render_template(template, error=error), error.code or 500
+        response = make_response(render_template(template, error=error), error.code or 500)
+        response.retry_after = getattr(error, "retry_after", None)
+        return response
 
     @app.errorhandler(SetupError)
-    def explain(error: SetupError) -> tuple[str, int]:
+    def explain(error: SetupError) -> Response:
         return refuse(ServiceUnavailable(str(error)))
 
     @app.errorhandler(NoDecisionError)
-    def tell_missing(error: NoDecisionError) -> tuple[str, int]:
+    def tell_missing(error: NoDecisionError) -> Response:
         return refuse(NotFound(str(error)))
 
     @app.errorhandler(OSError)
-    def explain_unreadable(error: OSError) -> tuple[str, int]:
+    def explain_unreadable(error: OSError) -> Response:
         return refuse(ServiceUnavailable(f"{error.filename or 'a file'}: {error.strerror}"))
 
     @app.errorhandler(Exception)
-    def fail(error: Exception) -> tuple[str, int]:
+    def fail(error: Exception) -> Response:
         return refuse(InternalServerError(f"A defect, {defect(error)}: please report it."))
 
     return app

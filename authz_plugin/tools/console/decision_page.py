@@ -9,7 +9,7 @@ from flask import Blueprint, abort, render_template, request
 
 from authz_plugin.errors import SetupError
 from authz_plugin.tools.console.context import Console
-from authz_plugin.tools.console.explained import explained, recorded_decision, told, turned
+from authz_plugin.tools.console.explained import explained, told, turned
 
 _MAX_GRANTS: Final = 20
 
@@ -21,7 +21,7 @@ def pages(console: Console) -> Blueprint:
 
     @blueprint.get("/decision/<decision_id>")
     def show(decision_id: str) -> str:
-        recorded = recorded_decision(console.audit, decision_id)
+        recorded = console.recorded(decision_id)
         granted = request.args.getlist("grant")[:_MAX_GRANTS]
         try:
             with console.policies.of(console.load()) as (sandbox, explainer):
@@ -33,7 +33,7 @@ def pages(console: Console) -> Blueprint:
     @blueprint.post("/decision/<decision_id>/turned")
     def show_turned(decision_id: str) -> str:
         """Decide on the last day once more, for one browser at a time."""
-        recorded = recorded_decision(console.audit, decision_id)
+        recorded = console.recorded(decision_id)
         if not _replaying.acquire(blocking=False):
             abort(429, "Another replay runs: try again when it has ended.")
         try:

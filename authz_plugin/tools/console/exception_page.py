@@ -9,7 +9,6 @@ from flask import Blueprint, Response, abort, make_response, render_template, re
 
 from authz_plugin.errors import SetupError
 from authz_plugin.tools.console.context import Console
-from authz_plugin.tools.console.explained import recorded_decision
 from authz_plugin.tools.console.new_exception import (
     LONGEST_REASON,
     Added,
@@ -28,7 +27,7 @@ def pages(console: Console) -> Blueprint:
         return blueprint
 
     def found(decision_id: str) -> list[Choice]:
-        decision, _ = recorded_decision(console.audit, decision_id)
+        decision, _ = console.recorded(decision_id)
         if decision.document is None:
             raise SetupError("The input of this decision was not recorded (audit.inputs).")
         with console.policies.of(console.load()) as (sandbox, _):

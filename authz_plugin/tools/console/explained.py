@@ -8,7 +8,7 @@ has ``***`` for every text that no rule compares.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -229,17 +229,20 @@ def turned(file: Path, recorded: Recorded, sandbox: Sandbox) -> Turned | None:
     )
 
 
-def recorded_decision(file: Path, decision_id: str) -> Recorded:
+def recorded_decision(
+    file: Path, decision_id: str, go_on: Callable[[], None] = lambda: None
+) -> Recorded:
     """The decision with an id, and its outcome.
 
-    Raises ``NoDecisionError``, and ``SetupError`` if the file cannot be read.
+    ``go_on`` is called again and again meanwhile: what it raises ends the search. Raises
+    ``NoDecisionError``, and ``SetupError`` if the file cannot be read.
     """
     if not DECISION_ID.fullmatch(decision_id):
         raise NoDecisionError(
             f"{text(decision_id)} is no decision's id: it has 16 hexadecimal digits"
         )
     try:
-        links = decision_links(file, decision_id)
+        links = decision_links(file, decision_id, go_on)
     except OSError as error:
         raise SetupError(f"{error.filename}: {error.strerror}") from error
     found = next(read_recordings(links), None)

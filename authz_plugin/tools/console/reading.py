@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -22,11 +22,18 @@ _LONGEST: Final = 1 << 20
 """Bytes; the plugin writes no line of this length."""
 
 
-def newest_first(file: Path, before: int | None = None) -> Iterator[bytes]:
+def newest_first(
+    file: Path,
+    before: int | None = None,
+    text: bytes = b"",
+    go_on: Callable[[], None] = lambda: None,
+) -> Iterator[bytes]:
     """Yield the lines of an audit file and of its renamed files, the last one first.
 
     A last line that is not complete is left out. Files all of whose lines have the number
-    ``before`` or a greater one are left out, if their names say so. Raises ``OSError``.
+    ``before`` or a greater one are left out, if their names say so; most lines without ``text`` are
+    left out. ``go_on`` is called before each read: what it raises ends the search. Raises
+    ``OSError``.
     """
     seen: set[int] = set()
     parts = [file]
@@ -47,7 +54,7 @@ def newest_first(file: Path, before: int | None = None) -> Iterator[bytes]:
             inode = os.fstat(content.fileno()).st_ino
             if inode not in seen:
                 seen.add(inode)
-                pieces = _pieces(content, content.seek(0, os.SEEK_END))
+                pieces = _pieces(content, content.seek(0, os.SEEK_END), text, go_on)
                 next(pieces)
                 yield from pieces
 
@@ -65,14 +72,17 @@ def links_newest_first(file: Path, before: int | None = None) -> Iterator[Link]:
                 yield link
 
 
-def decision_links(file: Path, decision_id: str) -> list[Link]:
+def decision_links(
+    file: Path, decision_id: str, go_on: Callable[[], None] = lambda: None
+) -> list[Link]:
     """Return the lines about a decision, the first one first: the decision, then its outcome.
 
-    Empty if there is none. Raises ``OSError``.
+    Empty if there is none. ``go_on`` is called before each read: what it raises ends the search.
+    Raises ``OSError``.
     """
     wanted = f'"decision_id":"{decision_id}"'.encode()
     found: list[Link] = []
-    for line in newest_first(file):
+    for line in newest_first(file, text=wanted, go_on=go_on):
         link = read_line(line) if wanted in line else None
         if link is not None and link.document.get("decision_id") == decision_id:
             found.insert(0, link)
@@ -164,14 +174,27 @@ class Follower:
         return links
 
 
-def _pieces(content: BinaryIO, end: int) -> Iterator[bytes]:
-    """Yield what is between the newlines before a byte of a file, the last piece first."""
-    tail = b""
+def _pieces(
+    content: BinaryIO,
+    end: int,
+    text: bytes = b"",
+    go_on: Callable[[], None] = lambda: None,
+) -> Iterator[bytes]:
+    """Yield what is between the newlines before a byte of a file, the last piece first.
+
+    After that one, pieces without ``text`` may be left out. ``go_on`` is called before each read.
+    """
+    tail, is_last = b"", True
     while end > 0:
+        go_on()
         size = min(end, _BLOCK)
         end -= size
         content.seek(end)
-        first, *rest = (content.read(size) + tail).split(b"\n")
-        yield from reversed(rest)
-        tail = first
+        block = content.read(size) + tail
+        if is_last or text in block:
+            tail, *rest = block.split(b"\n")
+            yield from reversed(rest)
+            is_last = is_last and not rest
+        else:
+            tail = block.partition(b"\n")[0]
     yield tail

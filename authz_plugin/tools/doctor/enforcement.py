@@ -162,13 +162,7 @@ def check_enforcement(
     elif observation.verdict == "denied":
         yield _denied_by_other_rules(observation, sent, rules)
     elif observation.verdict == "failed":
-        yield Finding(
-            "enforcement",
-            "critical",
-            f"plugin {observation.plugin} gives no answer",
-            f"dockerd refuses everything meanwhile: {observation.message[:200]}",
-            "start it, and look at its log",
-        )
+        yield plugin_gives_no_answer(observation)
     else:
         yield Finding(
             "enforcement",
@@ -177,6 +171,18 @@ def check_enforcement(
             f"it answered: {observation.message[:200]}",
             "see the other findings; then `opa-authz validate`",
         )
+
+
+def plugin_gives_no_answer(observation: Observation) -> Finding:
+    """Return the finding for a request whose observation has the verdict ``failed``."""
+    return Finding(
+        "enforcement",
+        "critical",
+        f"plugin {observation.plugin} gives no answer",
+        "dockerd refuses every request meanwhile, so that what it reports of itself and of its "
+        f"containers could not be read: {observation.message[:200]}",
+        "start it, look at its log, and run doctor again",
+    )
 
 
 def _denied_request(sandbox: Sandbox | None, client: Client) -> tuple[Request, tuple[str, ...]]:

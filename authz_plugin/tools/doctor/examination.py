@@ -26,6 +26,7 @@ from authz_plugin.tools.doctor.enforcement import (
     check_enforcement,
     check_opa,
     check_policy,
+    plugin_gives_no_answer,
 )
 from authz_plugin.tools.doctor.engine import check_engine, check_registry_protocol
 from authz_plugin.tools.doctor.finding import SEVERITIES, Finding
@@ -35,6 +36,7 @@ from authz_plugin.tools.doctor.native_grpc import check_native_grpc
 from authz_plugin.tools.doctor.uploads import check_uploads
 from authz_plugin.tools.doctor.workloads import check_workloads
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
+from authz_plugin.tools.validation.checks import observe
 from authz_plugin.tools.validation.probes import PROBES
 
 
@@ -78,7 +80,7 @@ def examine(host: Host, client: Client, load: Callable[[], Settings]) -> Examina
         sandbox: Sandbox | None = None
         try:
             settings = load()
-            sandbox = stack.enter_context(open_sandbox(settings))
+            sandbox = stack.enter_context(open_sandbox(settings, sends=True))
         except SetupError as error:
             findings.append(_invalid_settings(error))
         if settings is not None:
@@ -115,9 +117,19 @@ def _invalid_settings(error: SetupError) -> Finding:
 def _check_api(
     host: Host, settings: Settings | None, sandbox: Sandbox | None, client: Client
 ) -> Iterator[Finding]:
-    """Run the checks that send requests to dockerd; an endpoint that fails becomes a finding."""
+    """Run the checks that send requests to dockerd; an endpoint that fails becomes a finding.
+
+    While a plugin gives no answer, dockerd refuses each request after some 15 seconds: after the
+    first one, only the native gRPC call is made, about which dockerd asks no plugin.
+    """
     try:
-        server = exchange(host.endpoint, PROBES["system.ping"]).headers.get("server", "")
+        ping = exchange(host.endpoint, PROBES["system.ping"])
+        server = ping.headers.get("server", "")
+        observation = observe(PROBES["system.ping"], ping)
+        if observation.verdict == "failed":
+            yield plugin_gives_no_answer(observation)
+            yield from check_native_grpc(host, server)
+            return
         yield from check_engine(server)
         yield from check_registry_protocol(server)
         yield from check_native_grpc(host, server)

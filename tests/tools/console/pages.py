@@ -86,9 +86,9 @@ class Opened:
         self.feed = Feed(audit)
         self.access = Access(lambda: self.now)
         self.now = 0.0
-        console = Console(audit, self.feed, load, writable, load_from)
-        OPENED.append(console.policies)
-        self.app = create_app(console, self.access, ADDRESS, pages)
+        self.console = Console(audit, self.feed, load, writable, load_from)
+        OPENED.append(self.console.policies)
+        self.app = create_app(self.console, self.access, ADDRESS, pages)
 
     def browser(self) -> Browser:
         """A browser that has opened the link."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from authz_plugin.settings.model import Fleet
 from authz_plugin.tools.console import new_exception
 from authz_plugin.tools.console.new_exception import Added, Choice, add_exception, choices
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
-from tests.harness.plugin import Plugin, running_plugin
+from tests.tools.console.conftest import PluginHost
 from tests.tools.learning.days import create, message
 
 MOUNT = message(create(Binds=["/srv/data:/d"]))
@@ -251,39 +251,18 @@ def test_an_allowed_request_needs_no_exception(file: Path) -> None:
     assert choices_of(file, message(create())) == []
 
 
-@dataclass
-class Host:
-    """A running plugin and its settings file."""
-
-    plugin: Plugin
-    file: Path
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    folder = tmp_path_factory.mktemp("plugin")
-    file = folder / "config.yaml"
-    file.write_text(
-        f"profile: production\nmetrics:\n  listen: unix:{folder}/metrics.sock\n"
-        f"server:\n  socket: {folder}/plugin.sock\n"
-    )
-    metrics = {"OPA_AUTHZ_METRICS_LISTEN": f"unix:{folder}/metrics.sock"}
-    with running_plugin(folder, f"--config={file}", environment=metrics) as plugin:
-        yield Host(plugin, file)
-
-
-def test_a_running_plugin_takes_the_exception_over(host: Host) -> None:
-    assert not host.plugin.post("/AuthZPlugin.AuthZReq", MOUNT)["Allow"]
-    made = add(host.file, choice(host.file))
+def test_a_running_plugin_takes_the_exception_over(plugin_host: PluginHost) -> None:
+    assert not plugin_host.plugin.post("/AuthZPlugin.AuthZReq", MOUNT)["Allow"]
+    made = add(plugin_host.file, choice(plugin_host.file))
     assert made.in_force, made.told
-    assert f"policy revision {made.revision}" in host.plugin.log
-    assert host.plugin.post("/AuthZPlugin.AuthZReq", MOUNT)["Allow"]
+    assert f"policy revision {made.revision}" in plugin_host.plugin.log
+    assert plugin_host.plugin.post("/AuthZPlugin.AuthZReq", MOUNT)["Allow"]
 
 
-def test_no_other_process_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert new_exception._supervisor(load(host.file)) == host.plugin.process.pid
+def test_no_other_process_is_told(plugin_host: PluginHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert new_exception._supervisor(load(plugin_host.file)) == plugin_host.plugin.process.pid
     monkeypatch.setattr(new_exception, "_SERVE", (b"another", b"serve"))
-    assert new_exception._supervisor(load(host.file)) is None
+    assert new_exception._supervisor(load(plugin_host.file)) is None
 
 
 def test_what_has_started_the_plugin_is_not_told() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from authz_plugin.journal.chain import read_links
 from authz_plugin.tools.console.overview import Health, Overview, overview
 from authz_plugin.tools.sandbox import open_sandbox
 from tests.conftest import with_policy
-from tests.harness.plugin import running_plugin
+from tests.tools.console.conftest import PluginHost
 from tests.tools.learning.days import get, send, write_day
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -156,21 +155,6 @@ def test_without_metrics_the_audit_file_tells_the_last_policy(tmp_path: Path) ->
     assert later.since > times[-1]
 
 
-@pytest.fixture(scope="module")
-def beside_a_plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The settings file of a running plugin."""
-    folder = tmp_path_factory.mktemp("plugin")
-    file = folder / "config.yaml"
-    file.write_text(
-        f"profile: production\nmetrics:\n  listen: unix:{folder}/metrics.sock\n"
-        f"audit:\n  file: {folder}/audit.jsonl\n  inputs: true\n"
-        f"server:\n  socket: {folder}/plugin.sock\n"
-    )
-    metrics = {"OPA_AUTHZ_METRICS_LISTEN": f"unix:{folder}/metrics.sock"}
-    with running_plugin(folder, f"--config={file}", environment=metrics):
-        yield file
-
-
 def beside(file: Path, **more: Any) -> Overview:
     flags: dict[settings.Key, Any] = {("config",): str(file)}
     flags |= {(name,): value for name, value in more.items()}
@@ -178,8 +162,8 @@ def beside(file: Path, **more: Any) -> Overview:
         return overview(sandbox, NOW)
 
 
-def test_a_running_plugin_tells_its_policy_and_its_state(beside_a_plugin: Path) -> None:
-    found = beside(beside_a_plugin)
+def test_a_running_plugin_tells_its_policy_and_its_state(plugin_host: PluginHost) -> None:
+    found = beside(plugin_host.file)
     assert found.plugin_revision == found.revision
     assert found.since is not None
     assert datetime.now(UTC) - found.since < timedelta(minutes=10)
@@ -189,8 +173,8 @@ def test_a_running_plugin_tells_its_policy_and_its_state(beside_a_plugin: Path) 
     assert "with inputs" in state(found, "audit").text
 
 
-def test_another_policy_than_the_plugins_is_told(beside_a_plugin: Path) -> None:
-    found = beside(beside_a_plugin, mode="warn")
+def test_another_policy_than_the_plugins_is_told(plugin_host: PluginHost) -> None:
+    found = beside(plugin_host.file, mode="warn")
     assert found.plugin_revision != found.revision
     assert state(found, "policy").state == "bad"
     assert str(found.plugin_revision) in state(found, "policy").text

@@ -175,3 +175,46 @@ def test_a_decision_is_found_with_its_outcome_in_whichever_file(file: Path) -> N
     found = decision_links(file, first.record.decision_id)
     assert [link.document["event"] for link in found] == ["allowed_operation", "finished_operation"]
     assert decision_links(file, "0123456789abcdef") == []
+
+
+@pytest.mark.parametrize("block", [1, 100, 1 << 10, 1 << 16])
+def test_a_decision_is_found_wherever_its_lines_begin_and_end(
+    file: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(reading, "_BLOCK", block)
+    made = [decision() for _ in range(6)]
+    with writing(file) as book:
+        write(book, *made)
+        write(book, *(outcome(one.record) for one in made))
+    for one in made:
+        found = decision_links(file, one.record.decision_id)
+        assert [link.document["event"] for link in found] == [
+            "allowed_operation",
+            "finished_operation",
+        ]
+
+
+def test_a_decision_whose_line_is_not_complete_is_not_found(file: Path) -> None:
+    first, last = decision(), decision()
+    with writing(file) as book:
+        write(book, first, last)
+        file.write_bytes(file.read_bytes()[:-1])
+    assert decision_links(file, last.record.decision_id) == []
+    assert len(decision_links(file, first.record.decision_id)) == 1
+
+
+def test_a_search_ends_where_it_may_not_go_on(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_BLOCK", 100)
+    with writing(file) as book:
+        write(book, *(decision() for _ in range(20)))
+    reads = 0
+
+    def go_on() -> None:
+        nonlocal reads
+        reads += 1
+        if reads == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        decision_links(file, "0123456789abcdef", go_on)
+    assert reads == 3
