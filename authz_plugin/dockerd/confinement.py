@@ -22,13 +22,13 @@ _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _FLAGS: Final = frozenset({"no-new-privileges", "writable-cgroups"})
 
 _NAMESPACES: Final = (
-    ("network", "NetworkMode"),
-    ("pid", "PidMode"),
-    ("ipc", "IpcMode"),
-    ("uts", "UTSMode"),
-    ("user", "UsernsMode"),
-    ("cgroup", "CgroupnsMode"),
-    ("cgroup", "Cgroup"),
+    ("network", "NetworkMode", "HostConfig.NetworkMode"),
+    ("pid", "PidMode", "HostConfig.PidMode"),
+    ("ipc", "IpcMode", "HostConfig.IpcMode"),
+    ("uts", "UTSMode", "HostConfig.UTSMode"),
+    ("user", "UsernsMode", "HostConfig.UsernsMode"),
+    ("cgroup", "CgroupnsMode", "HostConfig.CgroupnsMode"),
+    ("cgroup", "Cgroup", "HostConfig.Cgroup"),
 )
 
 
@@ -100,8 +100,9 @@ def _capabilities(names: list[str], field: str) -> Iterator[Capability]:
 
 
 def _namespaces(body: Any) -> Iterator[Namespace]:
-    for type_, name in _NAMESPACES:
-        namespace = _namespace(type_, body["HostConfig"][name], f"HostConfig.{name}")
+    host_config = body["HostConfig"]
+    for type_, name, field in _NAMESPACES:
+        namespace = _namespace(type_, host_config[name], field)
         if namespace is not None:
             yield namespace
     for network in body["NetworkingConfig"]["EndpointsConfig"]:
@@ -120,8 +121,8 @@ def _namespace(type_: str, mode: str, field: str) -> Namespace | None:
     if type_ == "network":
         named = mode not in {"", "default", "bridge", "none"}
         return Namespace(type_, "named", None, field) if named else None
-    own = {"", "private", "none", "shareable"} if type_ == "ipc" else {"", "private"}
-    return None if mode in own else Namespace(type_, "unknown", None, field)
+    own = mode in {"", "private"} or (type_ == "ipc" and mode in {"none", "shareable"})
+    return None if own else Namespace(type_, "unknown", None, field)
 
 
 def _service_namespaces(body: Any) -> Iterator[Namespace]:
