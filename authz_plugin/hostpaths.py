@@ -46,7 +46,8 @@ GUARDED_PREFIXES: Final = (f"/run/{RUNTIME_PREFIX}", f"/run/.{RUNTIME_PREFIX}")
 """The prefixes of root's private folders: the final name, and the name during creation."""
 
 _MOUNTS: Final = "/proc/1/mountinfo"
-"""The mounts in the mount namespace of the host's first process (proc(5))."""
+"""The mounts in the mount namespace of the host's first process (proc(5)). It is read each time,
+because poll reports mounts and unmounts, but not that a folder above a mount was renamed."""
 
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9/._-]*")
 """A path without characters that mountinfo escapes."""
