@@ -10,9 +10,8 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 DEFAULT_FILE: Final = Path("/etc/opa-authz/config.yaml")
 """The default settings file."""
@@ -47,7 +46,8 @@ GUARDED_PREFIXES: Final = (f"/run/{RUNTIME_PREFIX}", f"/run/.{RUNTIME_PREFIX}")
 """The prefixes of root's private folders: the final name, and the name during creation."""
 
 _MOUNTS: Final = "/proc/1/mountinfo"
-"""The mounts in the mount namespace of the host's first process (proc(5))."""
+"""The mounts in the mount namespace of the host's first process (proc(5)). It is read each time,
+because poll reports mounts and unmounts, but not that a folder above a mount was renamed."""
 
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9/._-]*")
 """A path without characters that mountinfo escapes."""
@@ -69,8 +69,7 @@ SHIPPED: Final = _shipped()
 """The folder of the policies in this package, or of the checkout."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(NamedTuple):
     """A resolved path. ``resolved`` is the path after following symbolic links, even if its last
     parts do not exist, or None if it cannot be determined."""
 
@@ -93,19 +92,11 @@ class LocalHostPaths:
 
     def resolve(self, path: str) -> Resolution:
         try:
-            if len(path.encode()) >= _PATH_MAX:
+            if len(path.encode()) >= _PATH_MAX or "\0" in path:
                 return Resolution(None, exists=False)
-            resolved = os.path.realpath(path)
-            resolved.encode()  # fails on a link to a name that is not UTF-8
-        except (OSError, ValueError):
+        except ValueError:
             return Resolution(None, exists=False)
-        try:
-            os.stat(resolved)  # noqa: PTH116 - fails on what realpath left: a loop of links
-        except (FileNotFoundError, NotADirectoryError):
-            return Resolution(None if _holds_link(resolved) else resolved, exists=False)
-        except (OSError, ValueError):
-            return Resolution(None, exists=False)
-        return Resolution(resolved, exists=True)
+        return _without_links(path) or _through_links(path)
 
     def holds_mounts(self, path: str) -> bool | None:
         below = f"{path.rstrip('/')}/".encode()
@@ -139,19 +130,38 @@ def _unescaped(point: bytes) -> bytes:
     return _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), point)
 
 
-def _holds_link(path: str) -> bool:
-    """Whether a resolved path that does not exist contains a symbolic link: it is then part of a
-    loop of links through a missing file, which the kernel does not report as a loop."""
+def _without_links(path: str) -> Resolution | None:
+    """The resolution of a path whose existing parts are no symbolic links, or None if one is, or
+    cannot be looked at."""
     prefix = ""
     for part in path.split("/")[1:]:
         prefix += f"/{part}"
         try:
             mode = os.lstat(prefix).st_mode
         except (FileNotFoundError, NotADirectoryError):
-            return False
+            return Resolution(path, exists=False)
+        except OSError:
+            return None
         if stat.S_ISLNK(mode):
-            return True
-    return False
+            return None
+    return Resolution(path, exists=True)
+
+
+def _through_links(path: str) -> Resolution:
+    try:
+        resolved = os.path.realpath(path)
+        resolved.encode()  # fails on a link to a name that is not UTF-8
+    except (OSError, ValueError):
+        return Resolution(None, exists=False)
+    try:
+        os.stat(resolved)  # noqa: PTH116 - fails on what realpath left: a loop of links
+    except (FileNotFoundError, NotADirectoryError):
+        # A link that is left is part of a loop through a missing file, which the kernel does not
+        # report as a loop.
+        return _without_links(resolved) or Resolution(None, exists=False)
+    except (OSError, ValueError):
+        return Resolution(None, exists=False)
+    return Resolution(resolved, exists=True)
 
 
 class UnseenHostPaths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,11 @@ def test_a_whole_allow_is_read() -> None:
         policy_revision="abc",
         role="ci",
     )
+
+
+def test_decisions_share_the_names_of_the_rule_packages() -> None:
+    one, other = (orjson.loads(orjson.dumps(ALLOWED)) for _ in range(2))
+    assert read_decision(one, RULES).evaluated is read_decision(other, RULES).evaluated
 
 
 def test_a_whole_denial_is_read_with_its_warnings() -> None:

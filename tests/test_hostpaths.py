@@ -125,7 +125,16 @@ def test_a_path_that_may_not_be_read_leads_nowhere(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/a\0b", "\0", "/" + "a" * 256, "/a" * 2048, "/" + "é" * 2048, "/x" * 1_000_000, "/\ud800"],
+    [
+        "/a\0b",
+        "\0",
+        "/none/a\0b",
+        "/" + "a" * 256,
+        "/a" * 2048,
+        "/" + "é" * 2048,
+        "/x" * 1_000_000,
+        "/\ud800",
+    ],
 )
 def test_what_cannot_be_a_path_leads_nowhere(path: str) -> None:
     assert resolve(path) == UNKNOWN
@@ -208,6 +217,17 @@ def test_a_mount_is_found_whatever_its_name(
     assert LocalHostPaths().holds_mounts("/srv") is True
     assert LocalHostPaths().holds_mounts("/below") is False
     assert LocalHostPaths().holds_mounts("/") is True
+
+
+def test_a_mount_is_found_after_a_folder_above_it_was_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, paths = tmp_path / "mountinfo", LocalHostPaths()
+    monkeypatch.setattr(hostpaths, "_MOUNTS", table)
+    for name in ("old", "new"):
+        table.write_text(f"36 35 98:0 / /srv/{name}/below rw - ext4 /dev/x rw\n")
+        assert paths.holds_mounts("/srv/old") is (name == "old")
+        assert paths.holds_mounts("/srv/new") is (name == "new")
 
 
 @pytest.mark.parametrize("content", [None, b"damaged\n", b"36 35 98:0 / \n/srv", b"36 35 / "])

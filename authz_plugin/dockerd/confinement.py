@@ -10,8 +10,7 @@ Boolean that Go parses. Sources: moby 28.5.2 ``oci/caps/utils.go``, ``daemon/dae
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin.dockerd.connections import BUILTIN_NETWORKS
 from authz_plugin.dockerd.gojson import entry
@@ -23,26 +22,24 @@ _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _FLAGS: Final = frozenset({"no-new-privileges", "writable-cgroups"})
 
 _NAMESPACES: Final = (
-    ("network", "NetworkMode"),
-    ("pid", "PidMode"),
-    ("ipc", "IpcMode"),
-    ("uts", "UTSMode"),
-    ("user", "UsernsMode"),
-    ("cgroup", "CgroupnsMode"),
-    ("cgroup", "Cgroup"),
+    ("network", "NetworkMode", "HostConfig.NetworkMode"),
+    ("pid", "PidMode", "HostConfig.PidMode"),
+    ("ipc", "IpcMode", "HostConfig.IpcMode"),
+    ("uts", "UTSMode", "HostConfig.UTSMode"),
+    ("user", "UsernsMode", "HostConfig.UsernsMode"),
+    ("cgroup", "CgroupnsMode", "HostConfig.CgroupnsMode"),
+    ("cgroup", "Cgroup", "HostConfig.Cgroup"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Capability:
+class Capability(NamedTuple):
     """A capability that is added to dockerd's default set: upper case, without ``CAP_``."""
 
     name: str
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(NamedTuple):
     """A namespace that is not the container's own.
 
     ``type`` is network, pid, ipc, uts, user or cgroup; ``mode`` is ``host``, ``container`` (then
@@ -57,8 +54,7 @@ class Namespace:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class SecurityOption:
+class SecurityOption(NamedTuple):
     """A security option. ``no-new-privileges`` without a value has the value ``true``."""
 
     name: str
@@ -66,8 +62,7 @@ class SecurityOption:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Confinement:
+class Confinement(NamedTuple):
     """Changes of a container's isolation from dockerd's defaults; empty if there are none."""
 
     capabilities: tuple[Capability, ...] = ()
@@ -105,8 +100,9 @@ def _capabilities(names: list[str], field: str) -> Iterator[Capability]:
 
 
 def _namespaces(body: Any) -> Iterator[Namespace]:
-    for type_, name in _NAMESPACES:
-        namespace = _namespace(type_, body["HostConfig"][name], f"HostConfig.{name}")
+    host_config = body["HostConfig"]
+    for type_, name, field in _NAMESPACES:
+        namespace = _namespace(type_, host_config[name], field)
         if namespace is not None:
             yield namespace
     for network in body["NetworkingConfig"]["EndpointsConfig"]:
@@ -125,8 +121,8 @@ def _namespace(type_: str, mode: str, field: str) -> Namespace | None:
     if type_ == "network":
         named = mode not in {"", "default", "bridge", "none"}
         return Namespace(type_, "named", None, field) if named else None
-    own = {"", "private", "none", "shareable"} if type_ == "ipc" else {"", "private"}
-    return None if mode in own else Namespace(type_, "unknown", None, field)
+    own = mode in {"", "private"} or (type_ == "ipc" and mode in {"none", "shareable"})
+    return None if own else Namespace(type_, "unknown", None, field)
 
 
 def _service_namespaces(body: Any) -> Iterator[Namespace]:

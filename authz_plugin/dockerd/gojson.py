@@ -16,6 +16,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Final, NoReturn, Protocol
 
 from authz_plugin.errors import Refused
@@ -31,6 +32,7 @@ _FOLDED: Final = str.maketrans(
     }
 )
 
+_STRINGS: Final = frozenset({str})
 _FLOAT32_MAX: Final = 3.4028234663852886e38
 _UNKNOWN_LIMIT: Final = 20
 _KEY_LIMIT: Final = 100
@@ -221,7 +223,7 @@ class Slice:
         if not isinstance(value, list):
             raise _wrong_type(path, "a list")
         reading.count(len(value), path)
-        if self._is_plain and all(type(item) is str for item in value):
+        if self._is_plain and set(map(type, value)) <= _STRINGS:
             return value
         element = self.element
         return [element.read(item, f"{path}[{i}]", reading) for i, item in enumerate(value)]
@@ -278,7 +280,7 @@ class Map:
         if not isinstance(value, Pairs):
             raise _wrong_type(path, "an object")
         reading.count(len(value), path)
-        if self._is_plain and all(type(item) is str for _, item in value):
+        if self._is_plain and set(map(type, map(itemgetter(1), value))) <= _STRINGS:
             entries = dict(value)
         else:
             element = self.element
@@ -321,9 +323,9 @@ class Struct:
     ) -> None:
         self.fields = dict(fields)
         self._zero = {name: shape.zero() for name, shape in fields.items()}
-        self._by_fold = {fold(name): (name, shape) for name, shape in fields.items()}
-        self._by_name = {name: (name, shape) for name, shape in self._by_fold.values()}
-        self._read_as_is = {name: kind for name, shape in fields.items() if (kind := _as_is(shape))}
+        known = [(name, _as_is(shape), shape.read) for name, shape in fields.items()]
+        self._by_fold = {fold(field[0]): field for field in known}
+        self._by_name = {field[0]: field for field in known}
         self._refused = {fold(name): (name, shape) for name, shape in (refused or {}).items()}
         self._unread = frozenset(map(fold, unread))
 
@@ -337,21 +339,19 @@ class Struct:
             raise _wrong_type(path, "an object")
         prefix = f"{path}." if path else ""
         read: dict[str, Json] = {}
-        as_is = self._read_as_is
+        by_name = self._by_name
         for key, item in value:
-            if type(item) is as_is.get(key):
-                if key in read:
-                    raise _duplicate(f"{prefix}{key}", "is given twice")
-                read[key] = item
-                continue
-            known = self._by_name.get(key) or self._by_fold.get(fold(key))
+            known = by_name.get(key) or self._by_fold.get(fold(key))
             if known is None:
                 self._read_unknown(key, item, prefix, reading)
                 continue
-            name, shape = known
+            name, as_is, read_field = known
             if name in read:
                 raise _duplicate(f"{prefix}{name}", "is given twice")
-            read[name] = shape.read(item, f"{prefix}{name}", reading)
+            if type(item) is as_is:
+                read[name] = item
+            else:
+                read[name] = read_field(item, f"{prefix}{name}", reading)
         return {**self._zero, **read}
 
     def _read_unknown(self, key: str, item: Json, prefix: str, reading: Reading) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from authz_plugin.dockerd import facts, shapes
 from authz_plugin.dockerd.facts import Readers
@@ -208,8 +208,7 @@ ROUTES: Final = tuple((method, path, OPERATIONS[id_]) for method, path, id_, *_ 
 """The table's rows as (method, path template, operation)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """The operation of a request, and the ``{name}`` or ``{id}`` in its path, or None."""
 
     operation: Operation

@@ -9,6 +9,7 @@ and 28.5.2 ``api/server/router/``, 29 ``daemon/server/router/``: ``swarm/helpers
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 _SERVICES: Final = frozenset({"service.create", "service.update"})
@@ -43,6 +44,7 @@ def _drop_of_service(api_version: str, template: Any) -> None:
         spec["Privileges"]["NoNewPrivileges"] = False
 
 
+@lru_cache(maxsize=64)
 def _is_below(version: str, other: str) -> bool:
     """Whether dockerd takes a version of digits and dots for an older one than another."""
     parts, others = _numbers(version), _numbers(other)
