@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import io
 import os
 import subprocess
@@ -16,6 +17,7 @@ from typing import Final
 import docker
 import docker.types
 
+from tests.harness.client import call
 from tests.harness.dockerd import IMAGE, Dockerd
 from tests.harness.engines import CACHE, OLDEST, cli_plugins, node_packages, unpack
 from tests.harness.plugin import wait_for
@@ -241,12 +243,14 @@ def _watching(workspace: Workspace) -> Iterator[Path]:
     try:
         wait_for(lambda: "Watch enabled" in log.read_text(), "Compose to watch", 30)
         (site / "page").write_text("new")
-        page = ("exec", "watched-web-1", "cat", "/bin/page")
+        page = "/containers/watched-web-1/archive?path=/bin/page"
         wait_for(
-            lambda: workspace.dockerd.docker(*page, check=False).stdout == "new",
+            lambda: call(workspace.dockerd.socket, "HEAD", page).status == http.HTTPStatus.OK,
             "Compose to copy a file",
             30,
         )
+        shown = ("exec", "watched-web-1", "cat", "/bin/page")
+        wait_for(lambda: workspace.dockerd.docker(*shown).stdout == "new", "the file's content")
         yield file
     finally:
         watch.terminate()
@@ -369,15 +373,15 @@ def compose_build(workspace: Workspace) -> None:
     for line in ("build", "up --detach --build", "down --timeout 0 --rmi all"):
         workspace.plugin(f"compose --file={file} {line}")
     with _watching(workspace) as file:
-        inspect = ("inspect", "--format={{.Config.Labels.v}}", "watched-web-1")
-        assert workspace.dockerd.docker(*inspect).stdout.strip() != "2"
+
+        def is_built_again() -> bool:
+            answer = call(workspace.dockerd.socket, "GET", "/containers/watched-web-1/json")
+            return '"v":"2"' in answer.text
+
+        assert not is_built_again()
         dockerfile = workspace.folder / "app/Dockerfile"
         dockerfile.write_text(dockerfile.read_text().replace("V=1", "V=2"))
-        wait_for(
-            lambda: workspace.dockerd.docker(*inspect, check=False).stdout.strip() == "2",
-            "Compose to build again",
-            60,
-        )
+        wait_for(is_built_again, "Compose to build again", 60)
     workspace.plugin(f"compose --file={file} down --timeout 0")
 
 

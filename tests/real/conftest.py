@@ -64,6 +64,24 @@ Guard = Callable[..., Guarded]
 _SLOWEST_FIRST: Final = (
     "guarded 29",
     "guarded 20.10",
+    "test_journal 29",
+    "test_buildkit 29",
+    "test_faults 29",
+    "test_console 29",
+    "test_attack_command 29",
+    "test_soak 29",
+    "test_operator_tutorial 29",
+    "test_fleet 29",
+    "test_attacks 29",
+    "test_attacks 28.5",
+    "test_attacks 26.1",
+    "test_attacks 20.10",
+    "test_unit 29",
+    "test_names 20.10",
+    "test_names 29",
+    "test_moved_mounts 29",
+    "test_moved_mounts 20.10",
+    "test_faults 20.10",
 )
 """The groups that take the longest. Workers begin with them, so that they end at the same time."""
 
