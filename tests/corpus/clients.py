@@ -33,7 +33,7 @@ services:
     stop_signal: KILL
     environment: {{MODE: test}}
     labels: {{team: shop}}
-    ports: ["127.0.0.1:18081:80"]
+    ports: ["127.0.0.1:PORT:80"]
     volumes: ["data:/data", "./site:/site:ro"]
     networks: {{front: {{aliases: [www]}}}}
     depends_on: [db]
@@ -93,7 +93,8 @@ class Workspace:
 
     def cli(self, line: str, text: str = "") -> str:
         """Run a command line of the engine's Docker CLI and return its output."""
-        words = [word.replace("WORKSPACE", str(self.folder)) for word in line.split()]
+        places = line.replace("PORT", str(self.dockerd.engine.port))
+        words = [word.replace("WORKSPACE", str(self.folder)) for word in places.split()]
         done = self.dockerd.docker(*words, text=text, check=False)
         assert done.returncode == 0, f"docker {line}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
@@ -135,7 +136,7 @@ def docker_cli(workspace: Workspace) -> None:
 
 
 _OPTIONS: Final = (
-    "--network=app-net --network-alias=www --publish=127.0.0.1:18080:80 --restart=on-failure:3"
+    "--network=app-net --network-alias=www --publish=127.0.0.1:PORT:80 --restart=on-failure:3"
 )
 _COMMANDS: Final = (
     "version",
@@ -203,7 +204,7 @@ def compose(workspace: Workspace) -> None:
     """Run the engine's Docker Compose, from ``up`` to ``down``, without builds."""
     (workspace.folder / "site").mkdir(exist_ok=True)
     file = workspace.folder / "compose.yaml"
-    file.write_text(COMPOSE_FILE)
+    file.write_text(COMPOSE_FILE.replace("PORT", str(workspace.dockerd.engine.port + 1)))
     for line in (
         "up --detach", "ps --all", "logs", "exec -T web id", "stop --timeout 0", "start",
         "restart --timeout 0", "run --rm --no-deps web true", "config", "images", "top",

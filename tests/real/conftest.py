@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.fleet.conftest import registry, registry_push, site  # noqa: F401 - fixtures
 from tests.harness.client import Response, call
@@ -68,7 +70,6 @@ _SLOWEST_FIRST: Final = (
     "test_buildkit 29",
     "test_faults 29",
     "test_console 29",
-    "test_attack_command 29",
     "test_soak 29",
     "test_operator_tutorial 29",
     "test_fleet 29",
@@ -86,27 +87,54 @@ _SLOWEST_FIRST: Final = (
 """The groups that take the longest. Workers begin with them, so that they end at the same time."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests by group, the slowest group first.
+_SHARING: Final = frozenset(
+    {
+        "test_attack_command",
+        "test_clients",
+        "test_operator_docs",
+        "test_operator_tools",
+        "test_protocol",
+        "test_seeds",
+        "test_workloads",
+    }
+)
+"""The files whose tests share the guarded daemons."""
 
-    The tests of a group share daemons, so that one worker must run them all (``--dist loadgroup``).
+_ENGINE: Final = re.compile(rf"\[(?:.*-)?({'|'.join(map(re.escape, ENGINES))})(?:-.*)?\]$")
+
+
+def group(nodeid: str) -> str:
+    """The group of a test by its id: its file or ``guarded``, and its engine.
+
+    The tests of a group share daemons, so that one worker must run them all.
     """
+    stem = nodeid.partition("::")[0].rpartition("/")[2].removesuffix(".py")
+    engine = _ENGINE.search(nodeid)
+    return f"{'guarded' if stem in _SHARING else stem} {engine[1] if engine else NEWEST}"
+
+
+class _Groups(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a worker all tests of a group; the groups are in the order of their first tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Groups:
+    return _Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests by group, the slowest group first."""
     real = [item for item in items if item.path.is_relative_to(HERE)]
     others = [item for item in items if not item.path.is_relative_to(HERE)]
-    groups = [*_SLOWEST_FIRST, *map(_group, real)]
-    turns = {group: turn for turn, group in reversed(list(enumerate(groups)))}
-    items[:] = others + sorted(real, key=lambda item: turns[_group(item)])
+    groups = [*_SLOWEST_FIRST, *(group(item.nodeid) for item in real)]
+    turns = {name: turn for turn, name in reversed(list(enumerate(groups)))}
+    items[:] = others + sorted(real, key=lambda item: turns[group(item.nodeid)])
     for item in real:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    """The tests of an engine's guarded daemon are a group, and those of a file on an engine."""
-    assert isinstance(item, pytest.Function)
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    engine = next((value for value in parameters if value in ENGINES), NEWEST)
-    return f"{'guarded' if 'guard' in item.fixturenames else item.path.stem} {engine}"
+        shares = "guard" in getattr(item, "fixturenames", ())
+        assert not shares or item.path.stem in _SHARING, f"{item.path.stem} is not in _SHARING"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -115,7 +143,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     try:
         return (yield)
     finally:
-        if nextitem is None or _group(nextitem) != _group(item):
+        if nextitem is None or group(nextitem.nodeid) != group(item.nodeid):
             _stop_running()
 
 

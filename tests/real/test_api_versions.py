@@ -32,7 +32,8 @@ SERVICE: Final[dict[str, Any]] = {
 def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
     with scratch_dockerd(prepare(request.param)) as started:
         started.import_image()
-        swarm = {"ListenAddr": "127.0.0.1:2399", "AdvertiseAddr": "127.0.0.1"}
+        port = started.engine.port + 2
+        swarm = {"ListenAddr": f"127.0.0.1:{port}", "AdvertiseAddr": "127.0.0.1"}
         _post(started, "/swarm/init", swarm)
         yield started
 

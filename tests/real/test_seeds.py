@@ -64,7 +64,8 @@ def life(guarded: Guarded) -> None:
 
 
 def published(guarded: Guarded) -> None:
-    guarded.succeeds("run", "--detach", "--name=web", "--publish=18080:80", IMAGE, "sleep", "100")
+    publish = f"--publish={guarded.dockerd.engine.port}:80"
+    guarded.succeeds("run", "--detach", "--name=web", publish, IMAGE, "sleep", "100")
     guarded.succeeds("rm", "--force", "web")
 
 
