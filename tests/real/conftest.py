@@ -134,7 +134,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = others + sorted(real, key=lambda item: turns[group(item.nodeid)])
     for item in real:
         shares = "guard" in getattr(item, "fixturenames", ())
-        assert not shares or item.path.stem in _SHARING, f"{item.path.stem} is not in _SHARING"
+        assert not shares or item.path.stem in _SHARING, f"add {item.path.stem} to _SHARING"
 
 
 @pytest.hookimpl(wrapper=True)
