@@ -65,7 +65,7 @@ rego: $(BIN)/.dev $(BIN)/opa ## Run the policies' own tests, with coverage
 	$(BIN)/opa test authz_plugin/uploads --coverage --format json | $(BIN)/python -m tests.uncovered
 
 real: $(BIN)/.dev $(BIN)/opa ## Run the tests with real dockerds (needs root)
-	$(PYTEST) tests/real -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) tests/real -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 bench: $(BIN)/.dev $(BIN)/opa ## Measure the plugin beside a Go plugin with OPA inside (needs Go)
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import io
 import os
 import subprocess
@@ -16,6 +17,7 @@ from typing import Final
 import docker
 import docker.types
 
+from tests.harness.client import call
 from tests.harness.dockerd import IMAGE, Dockerd
 from tests.harness.engines import CACHE, OLDEST, cli_plugins, node_packages, unpack
 from tests.harness.plugin import wait_for
@@ -31,7 +33,7 @@ services:
     stop_signal: KILL
     environment: {{MODE: test}}
     labels: {{team: shop}}
-    ports: ["127.0.0.1:18081:80"]
+    ports: ["127.0.0.1:PORT:80"]
     volumes: ["data:/data", "./site:/site:ro"]
     networks: {{front: {{aliases: [www]}}}}
     depends_on: [db]
@@ -91,7 +93,8 @@ class Workspace:
 
     def cli(self, line: str, text: str = "") -> str:
         """Run a command line of the engine's Docker CLI and return its output."""
-        words = [word.replace("WORKSPACE", str(self.folder)) for word in line.split()]
+        places = line.replace("PORT", str(self.dockerd.engine.port))
+        words = [word.replace("WORKSPACE", str(self.folder)) for word in places.split()]
         done = self.dockerd.docker(*words, text=text, check=False)
         assert done.returncode == 0, f"docker {line}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
@@ -133,7 +136,7 @@ def docker_cli(workspace: Workspace) -> None:
 
 
 _OPTIONS: Final = (
-    "--network=app-net --network-alias=www --publish=127.0.0.1:18080:80 --restart=on-failure:3"
+    "--network=app-net --network-alias=www --publish=127.0.0.1:PORT:80 --restart=on-failure:3"
 )
 _COMMANDS: Final = (
     "version",
@@ -201,7 +204,7 @@ def compose(workspace: Workspace) -> None:
     """Run the engine's Docker Compose, from ``up`` to ``down``, without builds."""
     (workspace.folder / "site").mkdir(exist_ok=True)
     file = workspace.folder / "compose.yaml"
-    file.write_text(COMPOSE_FILE)
+    file.write_text(COMPOSE_FILE.replace("PORT", str(workspace.dockerd.engine.port + 1)))
     for line in (
         "up --detach", "ps --all", "logs", "exec -T web id", "stop --timeout 0", "start",
         "restart --timeout 0", "run --rm --no-deps web true", "config", "images", "top",
@@ -241,12 +244,14 @@ def _watching(workspace: Workspace) -> Iterator[Path]:
     try:
         wait_for(lambda: "Watch enabled" in log.read_text(), "Compose to watch", 30)
         (site / "page").write_text("new")
-        page = ("exec", "watched-web-1", "cat", "/bin/page")
+        page = "/containers/watched-web-1/archive?path=/bin/page"
         wait_for(
-            lambda: workspace.dockerd.docker(*page, check=False).stdout == "new",
+            lambda: call(workspace.dockerd.socket, "HEAD", page).status == http.HTTPStatus.OK,
             "Compose to copy a file",
             30,
         )
+        shown = ("exec", "watched-web-1", "cat", "/bin/page")
+        wait_for(lambda: workspace.dockerd.docker(*shown).stdout == "new", "the file's content")
         yield file
     finally:
         watch.terminate()
@@ -369,15 +374,15 @@ def compose_build(workspace: Workspace) -> None:
     for line in ("build", "up --detach --build", "down --timeout 0 --rmi all"):
         workspace.plugin(f"compose --file={file} {line}")
     with _watching(workspace) as file:
-        inspect = ("inspect", "--format={{.Config.Labels.v}}", "watched-web-1")
-        assert workspace.dockerd.docker(*inspect).stdout.strip() != "2"
+
+        def is_built_again() -> bool:
+            answer = call(workspace.dockerd.socket, "GET", "/containers/watched-web-1/json")
+            return '"v":"2"' in answer.text
+
+        assert not is_built_again()
         dockerfile = workspace.folder / "app/Dockerfile"
         dockerfile.write_text(dockerfile.read_text().replace("V=1", "V=2"))
-        wait_for(
-            lambda: workspace.dockerd.docker(*inspect, check=False).stdout.strip() == "2",
-            "Compose to build again",
-            60,
-        )
+        wait_for(is_built_again, "Compose to build again", 60)
     workspace.plugin(f"compose --file={file} down --timeout 0")
 
 

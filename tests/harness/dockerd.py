@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -16,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from tests.harness.client import call
 from tests.harness.engines import Engine
@@ -27,6 +28,9 @@ _PLUGINS: Final = Path("/run/docker/plugins")
 _OF_TESTS: Final = re.compile(r"opa-authz-(?:[a-z]+-)?(\d+)[-.]")
 _INTERFACES: Final = Path("/sys/class/net")
 _SHARED_BRIDGES: Final = frozenset({"docker0", "docker_gwbridge"})
+_USERS: Final = Path(tempfile.gettempdir()) / "opa-authz-bridges.lock"
+"""Locked by each scratch dockerd, because those that run side by side use the same shared bridges.
+The first one writes which of them were not there before; the last one removes these."""
 _START_LIMIT: Final = 60.0
 _ACTIVATE: Final = 'exec {moves}; export LISTEN_FDS={count} LISTEN_PID=$$; exec "$@"'
 _NONE: Final[Mapping[str, str]] = {}
@@ -188,15 +192,32 @@ def scratch_dockerd(
     daemon = Dockerd(
         engine, folder, config or {}, flags, environment=environment, activated=activated
     )
-    shared = _SHARED_BRIDGES - {interface.name for interface in _INTERFACES.iterdir()}
+    with _USERS.open("a+") as users:
+        if _is_alone(users):
+            users.truncate(0)
+            absent = _SHARED_BRIDGES - {interface.name for interface in _INTERFACES.iterdir()}
+            users.write(" ".join(absent))
+            users.flush()
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            daemon.start()
+            yield daemon
+        finally:
+            daemon.stop()
+            _unmount_below(folder)
+            users.seek(0)
+            shared = users.read().split() if _is_alone(users) else []
+            _remove_bridges(folder, frozenset(shared))
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alone(users: IO[str]) -> bool:
+    """Whether no other scratch dockerd runs; if so, the file is locked for this one alone."""
     try:
-        daemon.start()
-        yield daemon
-    finally:
-        daemon.stop()
-        _unmount_below(folder)
-        _remove_bridges(folder, shared)
-        shutil.rmtree(folder, ignore_errors=True)
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove_dead_sockets() -> None:

@@ -39,6 +39,11 @@ class Engine:
     environment: dict[str, str]
     storage_driver: str = "vfs"
 
+    @property
+    def port(self) -> int:
+        """The first of ten TCP ports of the host for containers: engines run side by side."""
+        return 18080 + 10 * (ENGINES.index(self.name) if self.name in ENGINES else 0)
+
 
 _DEBIAN: Final = {
     "20.10": ("bookworm", ("docker.io",)),

@@ -124,13 +124,13 @@ def running_plugin(
             plugin.stop()
 
 
-def wait_for(condition: Any, what: str, limit: float = 10.0) -> None:
-    """Wait until a condition holds."""
+def wait_for(condition: Any, what: str, limit: float = 10.0, pause: float = 0.02) -> None:
+    """Wait until a condition holds; ``pause`` is the seconds between two looks."""
     end = time.monotonic() + limit
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"waited {limit:g} s for {what}")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def freeze(pid: int) -> None:

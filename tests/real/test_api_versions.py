@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,13 +30,29 @@ SERVICE: Final[dict[str, Any]] = {
 }
 
 
+Start = Callable[[str], Dockerd]
+
+
 @pytest.fixture(scope="module")
-def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
-    with scratch_dockerd(prepare(request.param)) as started:
-        started.import_image()
-        swarm = {"ListenAddr": "127.0.0.1:2399", "AdvertiseAddr": "127.0.0.1"}
-        _post(started, "/swarm/init", swarm)
+def start() -> Iterator[Start]:
+    """Starts the daemon of an engine when it is first asked for."""
+    with ExitStack() as cleanup:
+
+        @functools.cache
+        def started(engine: str) -> Dockerd:
+            daemon = cleanup.enter_context(scratch_dockerd(prepare(engine)))
+            daemon.import_image()
+            address = f"127.0.0.1:{daemon.engine.port + 2}"
+            swarm = {"ListenAddr": address, "AdvertiseAddr": "127.0.0.1"}
+            _post(daemon, "/swarm/init", swarm)
+            return daemon
+
         yield started
+
+
+@pytest.fixture
+def daemon(request: pytest.FixtureRequest, start: Start) -> Dockerd:
+    return start(request.param)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ rules: {{capabilities.add: warn}}
 """
 
 
+_EVALUATION: Final = 0.5
+"""Seconds between two looks at alerts, which Prometheus evaluates each second."""
+
+
 @dataclass(frozen=True)
 class Watched:
     """A guarded dockerd, and a Prometheus that scrapes its plugin each second."""
@@ -54,10 +58,14 @@ class Watched:
         return self.folder / "disk/audit.jsonl"
 
     def fires(self, *alerts: str) -> None:
-        wait_for(lambda: set(alerts) <= self.prometheus.firing(), f"{alerts} to fire", 30)
+        fired = set(alerts)
+        wait_for(lambda: fired <= self.prometheus.firing(), f"{alerts} to fire", 30, _EVALUATION)
 
     def clears(self, *alerts: str, limit: float = 40) -> None:
-        wait_for(lambda: not set(alerts) & self.prometheus.firing(), f"{alerts} to clear", limit)
+        fired = set(alerts)
+        wait_for(
+            lambda: not fired & self.prometheus.firing(), f"{alerts} to clear", limit, _EVALUATION
+        )
 
 
 @pytest.fixture(scope="module")

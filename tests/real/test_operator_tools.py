@@ -95,15 +95,22 @@ def test_validate_passes_on_a_guarded_daemon_and_leaves_nothing_behind(
     assert take_stored_inventory(guarded.dockerd) == before
 
 
-def test_validate_makes_looks_at_and_removes_a_container_that_is_allowed(
-    production: Guarded,
+def test_validate_makes_looks_at_and_removes_a_container_that_is_allowed_and_writes_junit(
+    production: Guarded, tmp_path: Path
 ) -> None:
-    done = on(production, "validate", "--json")
+    file = tmp_path / "report.xml"
+    done = on(production, "validate", f"--junit={file}", "--json")
     assert checks(done)["life"]["passed"] is True
     made = [r for r in production.plugin.records() if r.get("operation") == "container.remove"]
     assert any("opa-authz-validate-" in str(record.get("resource")) for record in made)
     started = [r for r in production.plugin.records() if r.get("operation") == "container.start"]
     assert not any("opa-authz-validate-" in str(record.get("resource")) for record in started)
+    summary = json.loads(done.stdout)["summary"]
+    suites = ET.parse(file).getroot().findall("testsuite")
+    assert len(suites) == 5
+    counted = {name: sum(int(s.attrib[name]) for s in suites) for name in ("tests", "failures")}
+    assert counted["tests"] == summary["run"] + summary["skipped"]
+    assert counted["failures"] == summary["failed"] == 0
 
 
 def test_validate_fails_on_an_unguarded_daemon_and_still_leaves_nothing_behind(
@@ -124,7 +131,9 @@ def test_validate_fails_on_an_unguarded_daemon_and_still_leaves_nothing_behind(
     assert "✗ NOT SAFE: this daemon allows what its configuration denies" in said
 
 
-def test_validate_tells_a_plugin_that_runs_with_other_settings(production: Guarded) -> None:
+def test_validate_tells_a_plugin_that_runs_with_other_settings(guard: Guard) -> None:
+    """On the newest engine alone: the plugin denies these requests, with whatever engine."""
+    production = guard(NEWEST, "production")
     host = f"--host=unix://{production.dockerd.socket}"
     done = opa_authz("validate", host, "--profile=devcontainer", "--json")
     assert done.returncode == 3
@@ -134,30 +143,21 @@ def test_validate_tells_a_plugin_that_runs_with_other_settings(production: Guard
     assert json.loads(done.stdout)["summary"]["incorrectly_allowed"] == 0
 
 
-def test_validate_in_warn_mode_says_that_nothing_is_enforced(production: Guarded) -> None:
+def test_validate_in_warn_mode_says_that_nothing_is_enforced(guard: Guard) -> None:
+    """On the newest engine alone: what is said is of the settings, which no engine reads."""
+    production = guard(NEWEST, "production")
     host = f"--host=unix://{production.dockerd.socket}"
     done = opa_authz("validate", host, environment={"OPA_AUTHZ_MODE": "warn"})
     assert done.returncode == 3
     assert "✗ the policy is in mode enforce" in done.stdout
 
 
-def test_validate_writes_junit_that_agrees_with_its_summary(
-    production: Guarded, tmp_path: Path
-) -> None:
-    file = tmp_path / "report.xml"
-    done = on(production, "validate", f"--junit={file}", "--json")
-    summary = json.loads(done.stdout)["summary"]
-    suites = ET.parse(file).getroot().findall("testsuite")
-    assert len(suites) == 5
-    counted = {name: sum(int(s.attrib[name]) for s in suites) for name in ("tests", "failures")}
-    assert counted["tests"] == summary["run"] + summary["skipped"]
-    assert counted["failures"] == summary["failed"] == 0
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_validate_leaves_nothing_behind_when_it_is_interrupted(
-    production: Guarded, number: signal.Signals
+    guard: Guard, number: signal.Signals
 ) -> None:
+    """On the newest engine alone: it removes what it made by one request, the same to all."""
+    production = guard(NEWEST, "production")
     before = take_stored_inventory(production.dockerd)
     config = f"--config={production.workspace.parent / 'config.yaml'}"
     host = f"--host=unix://{production.dockerd.socket}"
@@ -179,8 +179,10 @@ def test_validate_leaves_nothing_behind_when_it_is_interrupted(
 
 
 def test_validate_removes_its_container_when_it_is_interrupted_just_then(
-    production: Guarded, monkeypatch: pytest.MonkeyPatch
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On the newest engine alone, as the test before."""
+    production = guard(NEWEST, "production")
     made = []
 
     def interrupted(endpoint: Endpoint, request: Request, *rest: float) -> Reply:
@@ -201,31 +203,36 @@ def test_validate_removes_its_container_when_it_is_interrupted_just_then(
     assert take_stored_inventory(production.dockerd) == before
 
 
-@pytest.mark.parametrize("swarm", [False, True])
-def test_probes_leave_an_unguarded_daemon_as_it_was(engine: str, swarm: bool) -> None:
-    with scratch_dockerd(prepare(engine)) as dockerd:
+@pytest.fixture(scope="module", params=TESTED)
+def asking_nobody(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
+    """An unguarded daemon, with a swarm from the second test on."""
+    with scratch_dockerd(prepare(request.param)) as dockerd:
         prepare_content(dockerd)
-        if swarm:
-            dockerd.docker(
-                "swarm", "init", "--advertise-addr=127.0.0.1", "--listen-addr=127.0.0.1:0"
-            )
-        commands = [
-            ["ps", "--all", "--no-trunc", "--format={{.ID}} {{.State}} {{.Names}}"],
-            ["images", "--all", "--no-trunc", "--format={{.ID}} {{.Repository}}:{{.Tag}}"],
-            ["volume", "ls"],
-            ["network", "ls", "--no-trunc", "--format={{.ID}} {{.Name}} {{.Driver}}"],
-            ["plugin", "ls"],
-            ["info", "--format={{json .Swarm.LocalNodeState}}"],
-        ]
-        if swarm:
-            commands += [[kind, "ls"] for kind in ("service", "node", "secret", "config")]
-        before = [listed(dockerd, *command) for command in commands]
-        endpoint = Endpoint(str(dockerd.socket), unix=dockerd.socket)
-        for probe in PROBES.values():
-            exchange(endpoint, probe)
-        done = opa_authz("validate", f"--host=unix://{dockerd.socket}", "--profile=production")
-        assert done.returncode == 3
-        assert [listed(dockerd, *command) for command in commands] == before
+        yield dockerd
+
+
+@pytest.mark.parametrize("swarm", [False, True])
+def test_probes_leave_an_unguarded_daemon_as_it_was(asking_nobody: Dockerd, swarm: bool) -> None:
+    dockerd = asking_nobody
+    if swarm:
+        dockerd.docker("swarm", "init", "--advertise-addr=127.0.0.1", "--listen-addr=127.0.0.1:0")
+    commands = [
+        ["ps", "--all", "--no-trunc", "--format={{.ID}} {{.State}} {{.Names}}"],
+        ["images", "--all", "--no-trunc", "--format={{.ID}} {{.Repository}}:{{.Tag}}"],
+        ["volume", "ls"],
+        ["network", "ls", "--no-trunc", "--format={{.ID}} {{.Name}} {{.Driver}}"],
+        ["plugin", "ls"],
+        ["info", "--format={{json .Swarm.LocalNodeState}}"],
+    ]
+    if swarm:
+        commands += [[kind, "ls"] for kind in ("service", "node", "secret", "config")]
+    before = [listed(dockerd, *command) for command in commands]
+    endpoint = Endpoint(str(dockerd.socket), unix=dockerd.socket)
+    for probe in PROBES.values():
+        exchange(endpoint, probe)
+    done = opa_authz("validate", f"--host=unix://{dockerd.socket}", "--profile=production")
+    assert done.returncode == 3
+    assert [listed(dockerd, *command) for command in commands] == before
 
 
 def listed(dockerd: Dockerd, *command: str) -> list[str]:

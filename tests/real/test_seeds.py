@@ -11,7 +11,6 @@ from collections.abc import Callable
 import pytest
 
 from tests.harness.dockerd import IMAGE
-from tests.harness.prometheus import free_port
 from tests.real.conftest import TESTED, Guard, Guarded
 
 Steps = Callable[[Guarded], None]
@@ -65,9 +64,8 @@ def life(guarded: Guarded) -> None:
 
 
 def published(guarded: Guarded) -> None:
-    guarded.succeeds(
-        "run", "--detach", "--name=web", f"--publish={free_port()}:80", IMAGE, "sleep", "100"
-    )
+    publish = f"--publish={guarded.dockerd.engine.port}:80"
+    guarded.succeeds("run", "--detach", "--name=web", publish, IMAGE, "sleep", "100")
     guarded.succeeds("rm", "--force", "web")
 
 
