@@ -13,10 +13,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin import __version__, renamed
 from authz_plugin.errors import PolicyError, SetupError
@@ -39,8 +39,7 @@ _POLICY: Final = "policy.json"
 _RULES: Final = "rules"
 
 
-@dataclass(frozen=True, slots=True)
-class FleetPolicy:
+class FleetPolicy(NamedTuple):
     """A policy as it was built.
 
     ``revision`` is that of the policy at the builder, ``built`` the time of the build; together

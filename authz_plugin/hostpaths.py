@@ -10,9 +10,8 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 DEFAULT_FILE: Final = Path("/etc/opa-authz/config.yaml")
 """The default settings file."""
@@ -69,8 +68,7 @@ SHIPPED: Final = _shipped()
 """The folder of the policies in this package, or of the checkout."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(NamedTuple):
     """A resolved path. ``resolved`` is the path after following symbolic links, even if its last
     parts do not exist, or None if it cannot be determined."""
 

@@ -8,8 +8,7 @@ Go omits every empty field.
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -27,8 +26,7 @@ _BODY: Final = b'"RequestBody":"'
 _IN_PLACE: Final = b"8263572419"
 
 
-@dataclass(frozen=True, slots=True)
-class AuthZReq:
+class AuthZReq(NamedTuple):
     """The content of an ``/AuthZPlugin.AuthZReq``: one API request, as dockerd sends it to plugins.
 
     ``body`` is empty both if the request has none and if dockerd withholds it; ``dockerd.bodies``
@@ -45,8 +43,7 @@ class AuthZReq:
     certificates: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AuthZRes:
+class AuthZRes(NamedTuple):
     """The content of an ``/AuthZPlugin.AuthZRes``: the API request again, and its outcome.
 
     ``status`` is 0 and ``body`` empty if dockerd does not report them: after a stream, a hijacked
@@ -59,8 +56,7 @@ class AuthZRes:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer to dockerd. dockerd sends ``message`` to the client whose request was denied."""
 
     allow: bool

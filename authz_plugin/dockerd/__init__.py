@@ -7,8 +7,7 @@ gives the same result. A request that engines could interpret differently is ref
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from authz_plugin.dockerd import bodies, routes
 from authz_plugin.dockerd.confinement import Confinement
@@ -35,8 +34,7 @@ __all__ = ["CanonicalRequest", "Confinement", "Mount", "Operation", "read"]
 _Fact = TypeVar("_Fact")
 
 
-@dataclass(frozen=True, slots=True)
-class CanonicalRequest:
+class CanonicalRequest(NamedTuple):
     """A request, as dockerd will interpret it.
 
     ``path`` is decoded and without version prefix; ``ref`` is the name or id in the path; ``body``

@@ -10,8 +10,7 @@ but dockerd uses the first. Sources: moby 20.10.24 and 28.5.2 ``pkg/authorizatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from authz_plugin.dockerd import gojson
 from authz_plugin.dockerd.routes import STREAM, Operation
@@ -23,8 +22,7 @@ _HARMLESS_START_BODY: Final = 7
 """Length up to which every engine ignores the body of a start (moby ``postContainersStart``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """The result of reading a body; ``CanonicalRequest`` describes the fields."""
 
     body: Any = None

@@ -10,8 +10,7 @@ Boolean that Go parses. Sources: moby 28.5.2 ``oci/caps/utils.go``, ``daemon/dae
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin.dockerd.connections import BUILTIN_NETWORKS
 from authz_plugin.dockerd.gojson import entry
@@ -33,16 +32,14 @@ _NAMESPACES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Capability:
+class Capability(NamedTuple):
     """A capability that is added to dockerd's default set: upper case, without ``CAP_``."""
 
     name: str
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(NamedTuple):
     """A namespace that is not the container's own.
 
     ``type`` is network, pid, ipc, uts, user or cgroup; ``mode`` is ``host``, ``container`` (then
@@ -57,8 +54,7 @@ class Namespace:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class SecurityOption:
+class SecurityOption(NamedTuple):
     """A security option. ``no-new-privileges`` without a value has the value ``true``."""
 
     name: str
@@ -66,8 +62,7 @@ class SecurityOption:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Confinement:
+class Confinement(NamedTuple):
     """Changes of a container's isolation from dockerd's defaults; empty if there are none."""
 
     capabilities: tuple[Capability, ...] = ()

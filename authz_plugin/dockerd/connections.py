@@ -13,9 +13,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from dataclasses import field as default
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin.dockerd.gojson import entry
 from authz_plugin.dockerd.ids import may_be_engine_id, may_be_id
@@ -29,8 +27,7 @@ _PORTS: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 _SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(NamedTuple):
     """A range of host ports that is published.
 
     ``first`` and ``last`` are the ends of the range, 0 if dockerd picks a port, and None if dockerd
@@ -45,8 +42,7 @@ class Port:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """A network that a container joins; ``bridge`` is the default network, ``none`` means none.
 
     NetworkDisabled is ignored, because a later connect gives such a container its network. For a
@@ -68,11 +64,10 @@ class Endpoint:
     mac_address: str = ""
     aliases: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
-    options: Mapping[str, str] = default(default_factory=dict)
+    options: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """An entry that is added to the hosts file of a container, a service's task or a build."""
 
     name: str

@@ -13,8 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from authz_plugin.dockerd.mounts import task_mount
 from authz_plugin.dockerd.parts import Parts, first
@@ -30,8 +29,7 @@ _REPOSITORY: Final = re.compile(
 _TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """An image or plugin that a request names, and what the request does with it.
 
     ``action`` is, among others, ``mount`` for an image that is mounted into a container, and
@@ -141,7 +139,7 @@ def _cache_sources(text: str) -> Iterator[Image]:
         if isinstance(reference, str):
             yield _image("look-up", f"query.cachefrom[{i}]", reference)
         else:
-            yield replace(_image("look-up", "query.cachefrom", ""), registry="")
+            yield _image("look-up", "query.cachefrom", "")._replace(registry="")
 
 
 def _image(action: Action, field: str, reference: str, tag: str = "") -> Image:

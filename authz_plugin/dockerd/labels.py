@@ -13,8 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin.dockerd.parts import Parts, first
 
@@ -42,8 +41,7 @@ _PAIRS: Final = re.compile(rf"(?:{_PAIR}\s*)+")
 _OLD_FORM: Final = re.compile(r"""([^\s"'\\$`=]+)(?:\s[^\\`]*)?""")
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """A label that is set. ``name`` is as given, or None if it cannot be determined; ``folded`` is
     its case-folded form, because many programs compare label names without case."""
 

@@ -9,10 +9,8 @@ directories. Sources: moby 28.5.2 ``volume/mounts/linux_parser.go`` (ParseMountR
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from authz_plugin.dockerd.gojson import entry
 from authz_plugin.dockerd.parts import Parts, first
@@ -21,8 +19,7 @@ _PROPAGATIONS: Final = frozenset({"private", "rprivate", "slave", "rslave", "sha
 _LOCAL: Final = frozenset({"", "local"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(NamedTuple):
     """One mount, volume or host directory that a request uses.
 
     ``type`` is dockerd's (bind, volume, tmpfs, image, npipe, cluster), but ``bind`` for a local
@@ -47,15 +44,14 @@ class Mount:
     read_only: bool = False
     propagation: str = ""
     driver: str = ""
-    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, str] = {}
     volume: str = ""
     origin: Literal["request", "volume", "container"] = "request"
     recursive: bool = True
     force_read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerUse:
+class ContainerUse(NamedTuple):
     """A container whose mounts dockerd uses for a request, and the field that names it.
 
     ``is_taken_over`` says that the mounts become mounts of a new container (VolumesFrom).
@@ -300,8 +296,7 @@ def _volume(volume: Mount) -> Mount:
     flags = volume.options.get("o", "").split(",")
     device = volume.options.get("device", "")
     is_bind = not {"bind", "rbind"}.isdisjoint(flags)
-    return dataclasses.replace(
-        volume,
+    return volume._replace(
         type="bind" if is_bind else volume.type,
         source=device if is_bind else volume.source,
         path=None if is_bind and _climbs(device) else clean(device),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Query = Mapping[str, tuple[str, ...]]
 """The values of each query parameter, decoded, in the order in which the request gives them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """The parts of a request that facts are read from.
 
     ``kind`` is the kind of object that the path names (``"container"``), or None; ``ref`` is the

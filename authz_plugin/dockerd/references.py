@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from authz_plugin.dockerd.confinement import Namespace
 from authz_plugin.dockerd.connections import Endpoint
@@ -23,8 +22,7 @@ from authz_plugin.dockerd.parts import Parts, Query, first
 _KINDS: Final = frozenset({"config", "container", "network", "secret", "service", "volume"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """An object that a request creates (``use`` is ``make``) or uses (``use``).
 
     ``name`` is without a leading slash; empty for an object that is created with a random
@@ -40,8 +38,7 @@ class Reference:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class LabelFilter:
+class LabelFilter(NamedTuple):
     """A label that a list is filtered by. ``value`` is None if any value matches; ``excluded`` says
     that the listed objects must not have the label (``label!``)."""
 
@@ -50,8 +47,7 @@ class LabelFilter:
     excluded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Facts, already read from the same request, that references are derived from."""
 
     mounts: tuple[Mount, ...]

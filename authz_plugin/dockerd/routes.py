@@ -9,8 +9,7 @@ matches the method and the decoded path (without its version prefix) applies. ``
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from authz_plugin.dockerd import facts, shapes
 from authz_plugin.dockerd.facts import Readers
@@ -23,8 +22,7 @@ STREAM: Literal["stream"] = "stream"
 """The body is a tar archive, a login or a hijacked connection: dockerd never sends it to plugins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """An operation of the Docker Engine API.
 
     ``id`` is stable, policies refer to it (``"container.create"``); ``section`` is its key in the
@@ -40,7 +38,7 @@ class Operation:
     access: Access
     kind: str | None
     body: shapes.Shape | Literal["stream"] | None
-    readers: Readers = field(default=facts.PATH, compare=False, repr=False)
+    readers: Readers = facts.PATH
     lists: frozenset[str] = frozenset()
 
     @property
@@ -208,8 +206,7 @@ ROUTES: Final = tuple((method, path, OPERATIONS[id_]) for method, path, id_, *_ 
 """The table's rows as (method, path template, operation)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """The operation of a request, and the ``{name}`` or ``{id}`` in its path, or None."""
 
     operation: Operation

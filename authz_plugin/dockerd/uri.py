@@ -10,8 +10,7 @@ Go 1.26 ``net/url`` (ParseRequestURI, ParseQuery).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from authz_plugin.errors import Refused
@@ -24,8 +23,7 @@ _UNSAFE_IN_PATH: Final = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE_IN_VALUE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A request target.
 
     ``path`` is decoded and has no version prefix; ``api_version`` is the prefix's text

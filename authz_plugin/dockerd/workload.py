@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from authz_plugin.dockerd.confinement import SecurityOption
 from authz_plugin.dockerd.connections import Endpoint, endpoint_sysctls
@@ -45,8 +44,7 @@ SecurityOptions = tuple[SecurityOption, ...]
 Sort = Literal["default", "root", "numeric", "named"]
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """The user that a process runs as.
 
     ``sort`` is ``default`` (the image's user, or the container's for an exec), ``root``,
@@ -63,8 +61,7 @@ class User:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """An upper limit: ``value`` is in bytes, CPUs, processes or (``stop``) seconds; -1 means none.
 
     ``advice`` names the setting to give with it if the limit depends on an existing container's.
@@ -76,8 +73,7 @@ class Limit:
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ulimit:
+class Ulimit(NamedTuple):
     """A process limit (setrlimit(2)); -1 is unlimited."""
 
     name: str
@@ -86,8 +82,7 @@ class Ulimit:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sysctl:
+class Sysctl(NamedTuple):
     """A kernel parameter of the container's namespaces."""
 
     name: str
@@ -95,8 +90,7 @@ class Sysctl:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tmpfs:
+class Tmpfs(NamedTuple):
     """A file system in memory and the names of its mount options."""
 
     target: str
@@ -104,8 +98,7 @@ class Tmpfs:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogDriver:
+class LogDriver(NamedTuple):
     """Where a container's output goes; an empty name is dockerd's default."""
 
     name: str
@@ -113,8 +106,7 @@ class LogDriver:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hardening:
+class Hardening(NamedTuple):
     """Restrictions that a new container has; ``dropped`` are capabilities without ``CAP_``."""
 
     read_only_root: bool
@@ -123,8 +115,7 @@ class Hardening:
     healthcheck: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(NamedTuple):
     """When dockerd or the swarm restarts a container automatically.
 
     ``policy`` is the name of Docker's restart policy (empty: none, or unchanged in an update);
@@ -136,8 +127,7 @@ class Restart:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(NamedTuple):
     """How containers of a request will run; empty for requests that do not determine it.
 
     ``environment`` are the names of the environment variables, which can configure some runtimes.
@@ -256,8 +246,7 @@ def with_networks_and_volumes(
     volumes = tuple(_volume_tmpfs(mounts))
     if not drivers and not volumes:
         return workload
-    return replace(
-        workload,
+    return workload._replace(
         sysctls=workload.sysctls + drivers,
         tmpfs=workload.tmpfs + tuple(tmpfs for tmpfs, _ in volumes),
         limits=workload.limits + tuple(limit for _, limit in volumes),
@@ -326,7 +315,7 @@ def _update_limits(body: Any) -> Iterator[Limit]:
         most = body["CpuQuota"] / _SHORTEST_PERIOD if body["CpuQuota"] > 0 else _UNLIMITED
         cpus = Limit("cpus", most, "CpuQuota", "give CpuPeriod with it")
     elif cpus is not None and cpus.field == "CpuPeriod":
-        cpus = replace(cpus, advice="give CpuQuota with it")
+        cpus = cpus._replace(advice="give CpuQuota with it")
     if cpus is not None:
         yield cpus
     if body["PidsLimit"] is not None:
@@ -414,7 +403,7 @@ def _volume_tmpfs(mounts: tuple[Mount, ...]) -> Iterator[tuple[Tmpfs, Limit]]:
                 mount.target or mount.source, mount.options.get("o", ""), mount.field
             )
             sized = mount.options["type"] == "tmpfs"
-            yield tmpfs, limit if sized else replace(limit, value=_UNLIMITED)
+            yield tmpfs, limit if sized else limit._replace(value=_UNLIMITED)
 
 
 def _written_tmpfs(target: str, text: str, field: str) -> tuple[Tmpfs, Limit]:

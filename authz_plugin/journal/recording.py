@@ -12,8 +12,7 @@ their requests. Any client can send it: nothing may be allowed for its sake.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -89,8 +88,7 @@ _EMPTY: Final = _empty()
 _Write = Callable[[Any], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedDecision:
+class RecordedDecision(NamedTuple):
     """A decision for the audit file, with its recorded input. ``input`` is None if it would be
     longer than ``LONGEST``, or if too many entries were waiting."""
 
@@ -102,8 +100,7 @@ class RecordedDecision:
         return {**self.record.to_document(), "input": found}
 
 
-@dataclass(frozen=True, slots=True)
-class AuditedDecision:
+class AuditedDecision(NamedTuple):
     """A decision that was read from an audit file.
 
     ``seq`` is the number of its line, ``record`` its fields; ``document`` is the input document

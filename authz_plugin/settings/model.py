@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from authz_plugin.hostpaths import FLEET_FOLDER
 from authz_plugin.settings.origins import KeyOrigins
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """The address for dockerd: the unix socket ``socket``, or ``listen`` (TCP with mutual TLS)."""
 
     socket: Path
@@ -24,8 +23,7 @@ class Server:
     threads: int = 128
 
 
-@dataclass(frozen=True, slots=True)
-class OpaSettings:
+class OpaSettings(NamedTuple):
     """The OPA that decides: a child process of the plugin, or the one at ``url``."""
 
     binary: Path | None = None
@@ -37,8 +35,7 @@ class OpaSettings:
     decision_log: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Receiver:
+class Receiver(NamedTuple):
     """A service that takes status and decisions."""
 
     url: str
@@ -83,8 +80,7 @@ class Fleet:
         return self.folder / "decisions"
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """What is logged and how: ``reads`` is a share from 0 to 1, ``queue`` a number of events."""
 
     level: str = "info"
@@ -93,8 +89,7 @@ class Log:
     queue: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(NamedTuple):
     """The audit file: ``max_size`` in MiB, ``max_age`` in hours, ``retention`` in days. Members of
     ``group`` may read it."""
 
@@ -109,8 +104,7 @@ class Audit:
     queue: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
+class Metrics(NamedTuple):
     """Where metrics and health are served, and to whom. If ``is_default``, failure to open it is no
     error."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -144,4 +143,4 @@ def _prepare(
             status = probe(engine)
     except EngineError as error:
         raise PolicyError(f"the policy gives no complete decision: {error}") from error
-    return replace(status, engine="embedded: compiled by OPA to WebAssembly, run in this process")
+    return status._replace(engine="embedded: compiled by OPA to WebAssembly, run in this process")

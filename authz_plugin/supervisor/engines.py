@@ -6,7 +6,6 @@ Modules of engines that do not decide are not imported: they would take a sevent
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 from authz_plugin.engine import Engine, binary
@@ -89,4 +88,4 @@ def _started(
     except BaseException:
         engine.close()
         raise
-    return engine, replace(status, engine=f"{status.engine} ({why})")
+    return engine, status._replace(engine=f"{status.engine} ({why})")

@@ -82,7 +82,7 @@ def run(
         gunicorn = GunicornProcess(serve)
         cleanup.callback(gunicorn.stop)
         gunicorn.wait_until_serving()
-        announce(replace(status, metrics=_metrics_address(settings.metrics, scrape)))
+        announce(status._replace(metrics=_metrics_address(settings.metrics, scrape)))
         cleanup.callback(systemd.notify, "STOPPING=1")
         systemd.notify("READY=1")
         for signal_number in _signals():

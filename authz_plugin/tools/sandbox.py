@@ -162,7 +162,7 @@ class Sandbox:
             engine="",
             times=Times(),
         )
-        record = replace(undescribed, operation=document["operation"]["id"])
+        record = undescribed._replace(operation=document["operation"]["id"])
         text = denial_message(record.operation, record.denials, record.decision_id)
         return Judgement(decision.allow, "" if decision.allow else text, record, document)
 

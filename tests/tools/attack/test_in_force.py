@@ -107,7 +107,7 @@ def test_metrics_are_asked_for_with_the_plugins_token(tmp_path: Path) -> None:
     host = Host(asks=True)
     (tmp_path / "token").write_text(TOKEN)
     with host.running(tmp_path) as (endpoint, settings):
-        metrics = replace(settings.metrics, token_file=tmp_path / "token")
+        metrics = settings.metrics._replace(token_file=tmp_path / "token")
         reason(endpoint, replace(settings, metrics=metrics))
     assert host.authorizations == {f"Bearer {TOKEN}"}
 
