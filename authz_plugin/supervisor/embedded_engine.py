@@ -66,12 +66,15 @@ class Embedded:
                 raise
             raise PolicyError(f"{error}: start the plugin again with engine opa") from error
 
+    def import_in_server(self) -> None:
+        import authz_plugin.engine.embedded  # noqa: F401, PLC0415 - see above
+
     def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
         from authz_plugin.engine.embedded import EmbeddedEngine  # noqa: PLC0415 - see above
 
         link = self._folder / "policy"
         engine = EmbeddedEngine(link, policy.shipped_rules(), settings.deadline, warn)
-        if self._current is not None:
+        if link.is_symlink():
             engine.load()
         return CachingEngine(engine, engine.in_force)
 

@@ -5,16 +5,20 @@ Modules of engines that do not decide are not imported: they would take a sevent
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 from authz_plugin.engine import Engine, binary
 from authz_plugin.errors import PolicyError, UnsupportedBuiltinsError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
 from authz_plugin.supervisor.embedded_engine import Embedded
+from authz_plugin.supervisor.gunicorn_process import GunicornProcess
 from authz_plugin.supervisor.policy_status import PolicyStatus
 from authz_plugin.supervisor.waits import Warn
+
+_NO_POLICY: Final = PolicyStatus("none", "", "none", 0)
 
 
 class SupervisedEngine(Protocol):
@@ -24,6 +28,9 @@ class SupervisedEngine(Protocol):
 
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force; raises ``SetupError``."""
+
+    def import_in_server(self) -> None:
+        """Import what ``open_in_server`` needs; called in the server before the engine starts."""
 
     def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
         """Open the engine in the process that answers dockerd.
@@ -38,13 +45,28 @@ class SupervisedEngine(Protocol):
         """Stop the engine."""
 
 
+ForkServer = Callable[[SupervisedEngine, Settings], GunicornProcess]
+"""Forks the server of an engine that is about to start with the policy of these settings."""
+
+
+class Started(NamedTuple):
+    """What runs after a start: the engine, its server, which has no sockets yet, the policy in
+    force, and the settings with that policy."""
+
+    engine: SupervisedEngine
+    server: GunicornProcess
+    status: PolicyStatus
+    settings: Settings
+
+
 def start_engine(
     settings: Settings,
     shared_status: SharedStatus,
     say: Callable[[str], None],
+    fork_server: ForkServer,
     *,
     has_policy: bool = True,
-) -> tuple[SupervisedEngine, PolicyStatus]:
+) -> Started:
     """Start the engine that the settings name, and put their policy in force.
 
     With ``engine: auto`` that is the embedded engine, unless the settings need OPA's server.
@@ -52,12 +74,17 @@ def start_engine(
     and every request is denied, until the engine is started with one. Raises ``SetupError``.
     """
 
-    def started(engine: SupervisedEngine, why: str) -> tuple[SupervisedEngine, PolicyStatus]:
-        if has_policy:
-            return _started(engine, settings, why)
-        return engine, PolicyStatus("none", f"{engine.name} ({why})", "none", 0)
+    def started(engine: SupervisedEngine, why: str) -> Started:
+        with contextlib.ExitStack() as failed:
+            failed.callback(engine.close)
+            server = fork_server(engine, settings)
+            failed.callback(server.stop)
+            status = engine.start(settings) if has_policy else _NO_POLICY
+            failed.pop_all()
+        status = status._replace(engine=f"{status.engine or engine.name} ({why})")
+        return Started(engine, server, status, settings)
 
-    def started_child(why: str) -> tuple[SupervisedEngine, PolicyStatus]:
+    def started_child(why: str) -> Started:
         from authz_plugin.supervisor.child_engine import ChildEngine  # noqa: PLC0415 - see above
 
         opa = binary.find(settings.opa.binary)
@@ -78,14 +105,3 @@ def start_engine(
         if settings.engine == "embedded":
             raise PolicyError(f"{error}: set engine to auto or opa") from error
         return started_child(str(error))
-
-
-def _started(
-    engine: SupervisedEngine, settings: Settings, why: str
-) -> tuple[SupervisedEngine, PolicyStatus]:
-    try:
-        status = engine.start(settings)
-    except BaseException:
-        engine.close()
-        raise
-    return engine, status._replace(engine=f"{status.engine} ({why})")
