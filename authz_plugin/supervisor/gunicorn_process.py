@@ -68,6 +68,7 @@ class GunicornProcess:
 
     def stop(self) -> None:
         """End the process, in good order if it has sockets."""
+        self._supervisor.close()
         if self._ended:
             return
         os.kill(self._pid, signal.SIGTERM if self._has_sockets else signal.SIGKILL)
