@@ -7,6 +7,7 @@ a complete decision raises ``EngineError``, and the request is denied.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 from authz_plugin.errors import EngineError, Refused
@@ -87,7 +88,7 @@ def read_decision(document: object, required: frozenset[str]) -> Decision:
         allow=_typed(fields, "allow", bool),
         denials=_denials(fields, "denials"),
         warnings=_denials(fields, "warnings"),
-        evaluated=current_packages(_names(fields, "evaluated")),
+        evaluated=_evaluated(fields),
         profile=_typed(fields, "profile", str),
         policy_revision=_typed(fields, "policy_revision", str),
         role=_typed(fields, "role", str),
@@ -178,11 +179,25 @@ def _typed(fields: dict[str, Any], name: str, kind: type[_T]) -> _T:
     return value
 
 
-def _names(fields: dict[str, Any], name: str) -> frozenset[str]:
-    values = _typed(fields, name, list)
-    if not all(isinstance(value, str) for value in values):
-        raise EngineError(f"the decision's {name} holds something else than names")
-    return frozenset(values)
+def _evaluated(fields: dict[str, Any]) -> frozenset[str]:
+    try:
+        return _packages(*_typed(fields, "evaluated", list))
+    except TypeError:  # of a value that cannot be hashed
+        raise _no_names() from None
+
+
+@lru_cache(maxsize=8)
+def _packages(*names: object) -> frozenset[str]:
+    """The present names of rule packages. All decisions of a policy name the same ones, so that
+    they share one set."""
+    found = [name for name in names if isinstance(name, str)]
+    if len(found) != len(names):
+        raise _no_names()
+    return current_packages(frozenset(found))
+
+
+def _no_names() -> EngineError:
+    return EngineError("the decision's evaluated holds something else than names")
 
 
 def _denials(fields: dict[str, Any], name: str) -> tuple[Denial, ...]:

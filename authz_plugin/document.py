@@ -82,8 +82,8 @@ def input_document(
         "sysctls": _all_facts(workload.sysctls),
         "tmpfs": _all_facts(workload.tmpfs),
         "log_drivers": _all_facts(workload.log_drivers),
-        "hardening": None if workload.hardening is None else _facts(workload.hardening),
-        "restart": None if workload.restart is None else _facts(workload.restart),
+        "hardening": None if workload.hardening is None else workload.hardening._asdict(),
+        "restart": None if workload.restart is None else workload.restart._asdict(),
         "environment": workload.environment,
         "images": _all_facts(request.images),
         "ports": _all_facts(request.ports),
@@ -97,14 +97,8 @@ def input_document(
     return renamed.with_old_input_keys(document)
 
 
-def _facts(record: Any) -> dict[str, Any]:
-    """The fields of a named tuple whose values are JSON."""
-    found: dict[str, Any] = record._asdict()
-    return found
-
-
 def _all_facts(records: Sequence[Any]) -> list[dict[str, Any]]:
-    """The fields of each of some named tuples."""
+    """The fields of each of some named tuples, whose values are JSON."""
     return [record._asdict() for record in records]
 
 

@@ -91,19 +91,11 @@ class LocalHostPaths:
 
     def resolve(self, path: str) -> Resolution:
         try:
-            if len(path.encode()) >= _PATH_MAX:
+            if len(path.encode()) >= _PATH_MAX or "\0" in path:
                 return Resolution(None, exists=False)
-            resolved = os.path.realpath(path)
-            resolved.encode()  # fails on a link to a name that is not UTF-8
-        except (OSError, ValueError):
+        except ValueError:
             return Resolution(None, exists=False)
-        try:
-            os.stat(resolved)  # noqa: PTH116 - fails on what realpath left: a loop of links
-        except (FileNotFoundError, NotADirectoryError):
-            return Resolution(None if _holds_link(resolved) else resolved, exists=False)
-        except (OSError, ValueError):
-            return Resolution(None, exists=False)
-        return Resolution(resolved, exists=True)
+        return _without_links(path) or _through_links(path)
 
     def holds_mounts(self, path: str) -> bool | None:
         below = f"{path.rstrip('/')}/".encode()
@@ -137,19 +129,38 @@ def _unescaped(point: bytes) -> bytes:
     return _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), point)
 
 
-def _holds_link(path: str) -> bool:
-    """Whether a resolved path that does not exist contains a symbolic link: it is then part of a
-    loop of links through a missing file, which the kernel does not report as a loop."""
+def _without_links(path: str) -> Resolution | None:
+    """The resolution of a path whose existing parts are no symbolic links, or None if one is, or
+    cannot be looked at."""
     prefix = ""
     for part in path.split("/")[1:]:
         prefix += f"/{part}"
         try:
             mode = os.lstat(prefix).st_mode
         except (FileNotFoundError, NotADirectoryError):
-            return False
+            return Resolution(path, exists=False)
+        except OSError:
+            return None
         if stat.S_ISLNK(mode):
-            return True
-    return False
+            return None
+    return Resolution(path, exists=True)
+
+
+def _through_links(path: str) -> Resolution:
+    try:
+        resolved = os.path.realpath(path)
+        resolved.encode()  # fails on a link to a name that is not UTF-8
+    except (OSError, ValueError):
+        return Resolution(None, exists=False)
+    try:
+        os.stat(resolved)  # noqa: PTH116 - fails on what realpath left: a loop of links
+    except (FileNotFoundError, NotADirectoryError):
+        # A link that is left is part of a loop through a missing file, which the kernel does not
+        # report as a loop.
+        return _without_links(resolved) or Resolution(None, exists=False)
+    except (OSError, ValueError):
+        return Resolution(None, exists=False)
+    return Resolution(resolved, exists=True)
 
 
 class UnseenHostPaths:

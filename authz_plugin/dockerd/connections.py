@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from authz_plugin.dockerd.gojson import entry
 from authz_plugin.dockerd.ids import may_be_engine_id, may_be_id
-from authz_plugin.dockerd.parts import Parts, first
+from authz_plugin.dockerd.parts import NO_OPTIONS, Parts, first
 
 BUILTIN_NETWORKS: Final = frozenset({"bridge", "default", "host", "none"})
 """Names that dockerd never takes for an id: every engine and every swarm has these networks."""
@@ -64,7 +64,7 @@ class Endpoint(NamedTuple):
     mac_address: str = ""
     aliases: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
-    options: Mapping[str, str] = {}
+    options: Mapping[str, str] = NO_OPTIONS
 
 
 class Host(NamedTuple):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from authz_plugin.dockerd.gojson import entry
-from authz_plugin.dockerd.parts import Parts, first
+from authz_plugin.dockerd.parts import NO_OPTIONS, Parts, first
 
 _PROPAGATIONS: Final = frozenset({"private", "rprivate", "slave", "rslave", "shared", "rshared"})
 _LOCAL: Final = frozenset({"", "local"})
@@ -44,7 +44,7 @@ class Mount(NamedTuple):
     read_only: bool = False
     propagation: str = ""
     driver: str = ""
-    options: Mapping[str, str] = {}
+    options: Mapping[str, str] = NO_OPTIONS
     volume: str = ""
     origin: Literal["request", "volume", "container"] = "request"
     recursive: bool = True
@@ -291,7 +291,7 @@ def _mount(mount: Any, field: str) -> Mount:
 
 def _volume(volume: Mount) -> Mount:
     """A volume with the path, flags and type ``bind`` that its local driver options give it."""
-    if volume.driver not in _LOCAL:
+    if volume.driver not in _LOCAL or not volume.options:
         return volume
     flags = volume.options.get("o", "").split(",")
     device = volume.options.get("device", "")

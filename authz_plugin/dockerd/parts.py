@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+NO_OPTIONS: Final[Mapping[str, str]] = {}
+"""The default of a fact's options. It is shared: do not modify it."""
 
 Query = Mapping[str, tuple[str, ...]]
 """The values of each query parameter, decoded, in the order in which the request gives them."""

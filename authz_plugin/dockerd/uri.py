@@ -85,6 +85,8 @@ def _read_query(raw: str) -> dict[str, tuple[str, ...]]:
 
 
 def _decode_query(pair: str, raw: str) -> str:
+    if "%" not in raw and "+" not in raw:
+        return raw  # ``read_target`` has refused every unsafe character
     if _BAD_ESCAPE.search(raw):
         raise _malformed(pair, "it holds a broken percent escape")
     try:
