@@ -9,6 +9,7 @@ matches the method and the decoded path (without its version prefix) applies. ``
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 from authz_plugin.dockerd import facts, shapes
@@ -239,7 +240,10 @@ def _names_checkpoint(query: dict[str, tuple[str, ...]]) -> bool:
 
 
 class _Router:
-    """The rows of one method as one regular expression, with one alternative per row, in order."""
+    """The rows of one method as one regular expression, with one alternative per row, in order.
+
+    It is compiled for the first request with that method.
+    """
 
     def __init__(self, rows: list[tuple[str, Operation]]) -> None:
         self._operations: dict[int, Operation] = {}
@@ -250,7 +254,11 @@ class _Router:
             alternatives.append(f"({pattern})")
             self._operations[group] = operation
             group += 1 + names
-        self._pattern = re.compile("|".join(alternatives))
+        self._alternatives = "|".join(alternatives)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(self._alternatives)
 
     def match(self, path: str) -> Match | None:
         found = self._pattern.fullmatch(path)

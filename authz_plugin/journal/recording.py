@@ -12,6 +12,7 @@ their requests. Any client can send it: nothing may be allowed for its sake.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -127,7 +128,7 @@ class AuditedDecision(NamedTuple):
 
 def recorded(document: Mapping[str, Any]) -> bytes | None:
     """The recorded form of an input document as JSON; None if it is longer than ``LONGEST``."""
-    write_body = _BODIES.get(document["operation"]["id"], _hidden)
+    write_body = _body_writer(document["operation"]["id"])
     parts: dict[str, _Write] = {"request": _request, "body": write_body}
     kept = {
         name: parts[name](value) if name in parts else _fact(name, value)
@@ -266,8 +267,8 @@ def _whole(shape: Shape, kept: Any) -> Any:
     return kept
 
 
-_BODIES: Final[Mapping[str, _Write]] = {
-    id_: _writer(operation.body, "")
-    for id_, operation in OPERATIONS.items()
-    if operation.body is not None and operation.body != STREAM
-}
+@cache
+def _body_writer(operation: str) -> _Write:
+    """A function that returns the recorded form of the body of an operation."""
+    shape = OPERATIONS[operation].body if operation in OPERATIONS else None
+    return _hidden if shape is None or shape == STREAM else _writer(shape, "")
