@@ -13,7 +13,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -202,8 +201,7 @@ def with_fleet_policy(settings: Settings, policy: FleetPolicy, rules: Path) -> S
         for name, text in sorted(policy.rules.items())
         for warning in renamed.in_rego(f"{place}: {name}", text)
     )
-    return replace(
-        settings,
+    return settings._replace(
         policy=configuration,
         policies=rules if policy.rules else None,
         origins=origins,

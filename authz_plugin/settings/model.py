@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,8 +44,7 @@ class Receiver(NamedTuple):
     client_key: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(NamedTuple):
     """The service that holds the policy of many hosts.
 
     ``key`` is the PEM file of the public key that bundles are signed by; ``client_key`` belongs to
@@ -60,7 +58,7 @@ class Fleet:
     key: Path
     type: str = "http"
     algorithm: str = "RS256"
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     token_file: Path | None = None
     ca: Path | None = None
     certificate: Path | None = None
@@ -116,8 +114,7 @@ class Metrics(NamedTuple):
     is_default: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All settings. ``deadline`` is in seconds; ``policy`` is the policy configuration as given,
     ``file`` the settings file if there is one, ``origins`` the places where keys were set, and
     ``warnings`` are messages about old names."""
@@ -136,8 +133,8 @@ class Settings:
     policy: Mapping[str, Any]
     file: Path | None
     fleet: Fleet | None
-    origins: KeyOrigins = field(compare=False)
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    origins: KeyOrigins
+    warnings: tuple[str, ...] = ()
 
     @property
     def sees_host(self) -> bool:

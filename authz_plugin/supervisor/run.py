@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -149,7 +148,7 @@ def _reloadable(running: Settings, changed: Settings) -> tuple[Settings, list[st
     kept = {name: getattr(running, name) for name in _AT_START}
     waiting = [name for name, value in kept.items() if getattr(changed, name) != value]
     waiting += ["ping"] if changed.policy.get("ping") != running.policy.get("ping") else []
-    return replace(changed, **kept), waiting
+    return changed._replace(**kept), waiting
 
 
 def _signals() -> Iterator[int | None]:
