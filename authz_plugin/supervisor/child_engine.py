@@ -56,9 +56,6 @@ class ChildEngine:
         self._delay = _FIRST_DELAY
         self._next_start = 0.0
 
-    def import_in_server(self) -> None:
-        """Do nothing: this module has imported it."""
-
     def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
         """Open the engine in the process that answers dockerd.
 

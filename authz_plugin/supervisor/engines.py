@@ -13,7 +13,6 @@ from authz_plugin.engine import Engine, binary
 from authz_plugin.errors import PolicyError, UnsupportedBuiltinsError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
-from authz_plugin.supervisor.embedded_engine import Embedded
 from authz_plugin.supervisor.gunicorn_process import GunicornProcess
 from authz_plugin.supervisor.policy_status import PolicyStatus
 from authz_plugin.supervisor.waits import Warn
@@ -28,9 +27,6 @@ class SupervisedEngine(Protocol):
 
     def start(self, settings: Settings) -> PolicyStatus:
         """Put the policy of these settings in force; raises ``SetupError``."""
-
-    def import_in_server(self) -> None:
-        """Import what ``open_in_server`` needs; called in the server before the engine starts."""
 
     def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
         """Open the engine in the process that answers dockerd.
@@ -98,6 +94,8 @@ def start_engine(
         return started_child("engine is opa")
     if settings.opa.decision_log:
         return started_child("opa.decision_log is set")
+    from authz_plugin.supervisor.embedded_engine import Embedded  # noqa: PLC0415
+
     why = "engine is embedded" if settings.engine == "embedded" else "the default"
     try:
         return started(Embedded(shared_status), why)

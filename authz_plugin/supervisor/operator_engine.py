@@ -34,9 +34,6 @@ class OperatorEngine:
         self._say = say
         self._next_probe = 0.0
 
-    def import_in_server(self) -> None:
-        """Do nothing: this module has imported it."""
-
     def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
         """Open the engine in the process that answers dockerd.
 

@@ -50,7 +50,6 @@ def serve_plugin(
     os.setsid()  # Ctrl-C must signal only the supervisor, which stops its children in order
     begin_child()
     share_heap()
-    supervised.import_in_server()
     listener, *metrics = receive_sockets(supervisor)
     scrapes = [scrape(settings.metrics, one) for one in metrics]
     ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
