@@ -17,8 +17,8 @@ COVERED := 91
 test quick unit rego real check: export GOGC ?= 400
 # There are as many workers as cores: a Go program that looks for work on all cores only wakes the others.
 test unit real: export GOMAXPROCS ?= 1
-test quick unit rego real check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
-test quick unit rego real check: export PYTHONDONTWRITEBYTECODE :=
+test quick unit rego real bench check: export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pycache
+test quick unit rego real bench check: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run demo quick test unit rego real bench fuzz adversary same-decisions soak deb deb-test image image-test ansible-test fleet-scale audit engines check fmt generate vendor lock clean
 

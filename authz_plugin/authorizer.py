@@ -7,10 +7,9 @@ policies do not allow is denied, except, with ``ping.without_engine``, a ping if
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from authz_plugin import dockerd, protocol
 from authz_plugin.caller import Caller, read_caller
@@ -35,16 +34,14 @@ _S = TypeVar("_S")
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(NamedTuple):
     """A request and its caller."""
 
     canonical: CanonicalRequest
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """The reason for which a step returned no value.
 
     ``denials`` deny the request; ``error`` is for the log; ``is_of_engine`` is true if the engine

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from authz_plugin.protocol import AuthZReq
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from authz_plugin.certificates import Certificate
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """A client of dockerd. For a client on the unix socket all fields are empty.
 
     ``user`` and ``method`` are ``User`` and ``UserAuthNMethod`` of dockerd's message; ``revoked``

@@ -11,11 +11,10 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin.dockerd import images
 from authz_plugin.dockerd.mounts import clean
@@ -61,8 +60,7 @@ _GUARDED: Final = (*GUARDED, str(SHIPPED), str(Path(__file__).parent))
 _MADE_PROFILES: Final = Path(__file__).with_name("profiles.json")
 
 
-@dataclass(frozen=True, slots=True)
-class Exemption:
+class Exemption(NamedTuple):
     """An exception in a form for messages.
 
     ``days`` are the whole days until it ends, below 0 if it has ended; ``ending`` is true if it has

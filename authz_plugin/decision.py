@@ -7,9 +7,8 @@ a complete decision raises ``EngineError``, and the request is denied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from authz_plugin.errors import EngineError, Refused
 from authz_plugin.renamed import current_packages, current_rule
@@ -23,8 +22,7 @@ _MISSING: Final = object()
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Denial:
+class Denial(NamedTuple):
     """One reason for which a request is denied.
 
     ``rule`` is the rule's stable id (``"mounts.source"``), ``field`` the part of the request
@@ -45,8 +43,7 @@ class Denial:
         return cls(refusal.rule, refusal.field, None, refusal.message, refusal.hint)
 
 
-@dataclass(frozen=True, slots=True)
-class UsedException:
+class UsedException(NamedTuple):
     """An exception without which the request would be denied.
 
     ``rule`` and ``field`` are those of the denial that it lifts, ``expires`` its last day and
@@ -59,8 +56,7 @@ class UsedException:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The decision document.
 
     ``evaluated`` names the rule packages that were evaluated; ``warnings`` are the denials of rules

@@ -16,9 +16,8 @@ import re
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
@@ -85,8 +84,7 @@ class NoEngineState:
         return []
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
+class _Names(NamedTuple):
     """The name of a container, and whether its links give names to other containers.
 
     ``seen`` are inode and mtime of its folder when its files were read; they change with the files,

@@ -13,10 +13,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin import __version__, renamed
 from authz_plugin.errors import PolicyError, SetupError
@@ -39,8 +38,7 @@ _POLICY: Final = "policy.json"
 _RULES: Final = "rules"
 
 
-@dataclass(frozen=True, slots=True)
-class FleetPolicy:
+class FleetPolicy(NamedTuple):
     """A policy as it was built.
 
     ``revision`` is that of the policy at the builder, ``built`` the time of the build; together
@@ -203,8 +201,7 @@ def with_fleet_policy(settings: Settings, policy: FleetPolicy, rules: Path) -> S
         for name, text in sorted(policy.rules.items())
         for warning in renamed.in_rego(f"{place}: {name}", text)
     )
-    return replace(
-        settings,
+    return settings._replace(
         policy=configuration,
         policies=rules if policy.rules else None,
         origins=origins,

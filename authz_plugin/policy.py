@@ -13,10 +13,9 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from authz_plugin import renamed
 from authz_plugin.configuration import (
@@ -60,8 +59,7 @@ _CHECKED_DIGEST: Final = Path(__file__).with_name("policies.sha256")
 _CUSTOM: Final = re.compile(re.escape(_RULES) + r"custom_\w+(\.\w+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(NamedTuple):
     """A checked policy. OPA loads ``folder``; ``revision`` is a hash of its rules and
     configuration, the same wherever the plugin is installed; ``profile`` is the configuration's
     name; ``packages`` are the names of its rule packages; ``ending`` are exceptions that have ended

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin.errors import SetupError
 
@@ -29,8 +28,7 @@ GREATER: Final = "greater"
 """A value in ``Rule.baseline``: the greater of the configuration in force and profile closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """The change of the configuration that allows what a rule denies.
 
     ``action`` is one of:
@@ -88,8 +86,7 @@ _ACTIONS: Final[Mapping[str, frozenset[str]]] = {
 """The actions of a change, each with the further keys that it may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Danger:
+class Danger(NamedTuple):
     """Descriptions of the danger of allowing what a rule denies, for the operator.
 
     ``harmless`` are values without a danger; ``values`` has a description for each dangerous value,
@@ -98,7 +95,7 @@ class Danger:
     """
 
     harmless: tuple[str, ...] = ()
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = {}
     otherwise: str = ""
     function: str = ""
 
@@ -114,8 +111,8 @@ class Danger:
             raise ValueError(  # noqa: TRY004 - a fault of a file, not of a caller
                 f"danger is a text or a map; found {given!r}"
             )
-        if not given.keys() <= set(cls.__slots__):
-            known = ", ".join(cls.__slots__)
+        if not given.keys() <= set(cls._fields):
+            known = ", ".join(cls._fields)
             raise ValueError(f"danger has no more than {known}; found {', '.join(given)}")
         return cls(**{**given, "harmless": tuple(given.get("harmless", ()))})
 
@@ -132,8 +129,7 @@ class Danger:
         return self.values[max(fitting, key=len)] if fitting else self.otherwise
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """The annotations of one rule.
 
     ``package`` is the last part of the name of its Rego package. ``settings`` are the keys, with
@@ -152,8 +148,8 @@ class Rule:
     settings: tuple[str, ...] = ()
     remedy: str = ""
     change: Change | None = None
-    danger: Danger = field(default_factory=Danger)
-    baseline: Mapping[str, Any] = field(default_factory=dict)
+    danger: Danger = Danger()
+    baseline: Mapping[str, Any] = {}
     records: tuple[str, ...] = ()
     controls: tuple[tuple[str, str], ...] = ()
 
@@ -179,8 +175,7 @@ class Rule:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AnnotatedRule:
+class AnnotatedRule(NamedTuple):
     """A rule with its file and line."""
 
     rule: Rule

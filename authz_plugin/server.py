@@ -19,9 +19,8 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import gunicorn.glogging
 from gunicorn.app.base import BaseApplication
@@ -51,8 +50,7 @@ _FOREVER: Final = 10 * 365 * 24 * 3600
 _LISTEN_FD: Final = 3  # systemd's socket activation protocol, which gunicorn implements
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(NamedTuple):
     """The PEM files of mutual TLS: the server's certificate and key, and the certificate of the
     authority that must have issued the client's certificate."""
 

@@ -9,8 +9,7 @@ that changes the framing or the connection. Sources: moby 28.5.2 ``pkg/plugins/c
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 HEAD_LIMIT: Final = 2048
 """The maximum length of the part before the message, in bytes; dockerd's has about 200."""
@@ -29,8 +28,7 @@ _HEAD: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The part of a request before the message, which is ``received[start:end]``."""
 
     path: str

@@ -6,10 +6,11 @@ import io
 import json
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import pytest
@@ -22,6 +23,7 @@ from authz_plugin.cli.terminal import Progress, working
 from authz_plugin.errors import PolicyError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.supervisor.engines import start_engine
+from authz_plugin.supervisor.gunicorn_process import GunicornProcess, receive_sockets
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
@@ -184,6 +186,11 @@ def test_own_rules_that_do_not_compile_are_not_sound(ends: Any, tmp_path: Path) 
     assert ends(*words)[:2] == (3, None)
 
 
+def wait_for_sockets(supervisor: socket.socket) -> NoReturn:
+    receive_sockets(supervisor)
+    raise AssertionError
+
+
 @pytest.mark.parametrize("text", [None, "package docker.authz.rules.users\n"])
 def test_an_installation_that_lost_shipped_rules_is_not_sound_in_the_words_of_serve(
     ends: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
@@ -197,7 +204,9 @@ def test_an_installation_that_lost_shipped_rules_is_not_sound_in_the_words_of_se
         (damaged / policy.ROOT / "rules/users/users.rego").write_text(text)
     loaded = settings.load({("config",): "/dev/null"}, {}, policy.config_schema())
     with pytest.raises(PolicyError) as refused:
-        start_engine(loaded, SharedStatus(), say=lambda _: None)
+        start_engine(
+            loaded, SharedStatus(), lambda _: None, lambda *_: GunicornProcess(wait_for_sockets)
+        )
     said = "the policy gives no complete decision: rule packages did not answer: users"
     assert str(refused.value) == said
     status, printed, messages = ends("check", "--config=/dev/null", "--json")

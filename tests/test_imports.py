@@ -22,6 +22,7 @@ from authz_plugin.settings import read_yaml
         "h2",
         "jsonschema",
         "prometheus_client",
+        "wasmtime",
     ],
 )
 def test_the_supervisor_holds_nothing_that_it_does_not_need(module: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from authz_plugin.dockerd import confinement, connections, images, labels, mounts, references
 from authz_plugin.dockerd import workload as workloads
@@ -18,8 +17,7 @@ from authz_plugin.dockerd.references import Found, Reference
 from authz_plugin.dockerd.workload import SecurityOptions, Workload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readers:
+class Readers(NamedTuple):
     """The functions that read the facts of one operation.
 
     Each field has the name of the fact (see ``CanonicalRequest``). It is None if the operation
@@ -95,7 +93,7 @@ SERVICE_CREATE: Final = Readers(
     references=references.of_new_service,
     labels=labels.of_service,
 )
-SERVICE_UPDATE: Final = replace(SERVICE_CREATE, references=references.of_service)
+SERVICE_UPDATE: Final = SERVICE_CREATE._replace(references=references.of_service)
 SWARM_INIT: Final = Readers(workload=workloads.of_swarm_init, labels=labels.of_swarm_init)
 SWARM_UPDATE: Final = Readers(workload=workloads.of_swarm_update, labels=labels.of_body)
 LABELS: Final = Readers(labels=labels.of_body)

@@ -9,7 +9,7 @@ matches the method and the decoded path (without its version prefix) applies. ``
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 from authz_plugin.dockerd import facts, shapes
@@ -23,8 +23,7 @@ STREAM: Literal["stream"] = "stream"
 """The body is a tar archive, a login or a hijacked connection: dockerd never sends it to plugins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """An operation of the Docker Engine API.
 
     ``id`` is stable, policies refer to it (``"container.create"``); ``section`` is its key in the
@@ -40,7 +39,7 @@ class Operation:
     access: Access
     kind: str | None
     body: shapes.Shape | Literal["stream"] | None
-    readers: Readers = field(default=facts.PATH, compare=False, repr=False)
+    readers: Readers = facts.PATH
     lists: frozenset[str] = frozenset()
 
     @property
@@ -241,7 +240,10 @@ def _names_checkpoint(query: dict[str, tuple[str, ...]]) -> bool:
 
 
 class _Router:
-    """The rows of one method as one regular expression, with one alternative per row, in order."""
+    """The rows of one method as one regular expression, with one alternative per row, in order.
+
+    It is compiled for the first request with that method.
+    """
 
     def __init__(self, rows: list[tuple[str, Operation]]) -> None:
         self._operations: dict[int, Operation] = {}
@@ -252,7 +254,11 @@ class _Router:
             alternatives.append(f"({pattern})")
             self._operations[group] = operation
             group += 1 + names
-        self._pattern = re.compile("|".join(alternatives))
+        self._alternatives = "|".join(alternatives)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(self._alternatives)
 
     def match(self, path: str) -> Match | None:
         found = self._pattern.fullmatch(path)

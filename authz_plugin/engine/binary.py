@@ -15,9 +15,8 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin.errors import EngineSetupError, PolicyError
 
@@ -30,8 +29,7 @@ OLDEST: Final = (1, 7, 0)
 _TIMEOUT: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Opa:
+class Opa(NamedTuple):
     """An OPA program of a supported version, such as ``"1.21.1"``."""
 
     path: Path

@@ -14,10 +14,9 @@ import re
 import resource
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -58,8 +57,7 @@ service took everything, and after the last one before it ends. With ``buffer_ty
 uploads what was in the buffer when it began, and one with an empty buffer is logged too."""
 
 
-@dataclass(frozen=True, slots=True)
-class BundleStatus:
+class BundleStatus(NamedTuple):
     """What OPA says of its bundle. Times are in seconds since 1970, or 0.
 
     ``requested`` is the time of the last request that ended, ``asked`` that of the last one that

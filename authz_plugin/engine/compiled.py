@@ -14,9 +14,8 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -47,8 +46,7 @@ _DIGEST: Final = "sources.sha256"
 _DIGEST_SIZE: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledPolicy:
+class CompiledPolicy(NamedTuple):
     """A module in which builtin errors end the evaluation, and what the policy reads."""
 
     module: bytes

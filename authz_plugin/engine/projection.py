@@ -8,9 +8,8 @@ same decision, because whatever else differs is read by no rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -19,8 +18,7 @@ TIME: Final = "time"
 are remembered: those do not depend on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(NamedTuple):
     """What is read of a value and of what it contains.
 
     Of every value that a policy looks at, even if only to find something inside, these count as
@@ -33,7 +31,7 @@ class Reads:
 
     whole: bool = False
     keys: bool = False
-    names: Mapping[str, Reads] = field(default_factory=dict)
+    names: Mapping[str, Reads] = {}
     each: Reads | None = None
 
     def to_json(self) -> Any:
@@ -82,8 +80,7 @@ class Reads:
 WHOLE: Final = Reads(whole=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Dependencies:
+class Dependencies(NamedTuple):
     """What the decisions of a policy depend on, apart from the policy and its data.
 
     ``reads`` is what the policy reads of the input document, ``of_operation`` what it reads if
@@ -177,7 +174,7 @@ def with_time(projected: bytes, document: Mapping[str, Any]) -> bytes:
 def _as_key(reads: Reads) -> Reads:
     """Without the time, and with the operation, so that projections for two are never equal."""
     names = {name: read for name, read in reads.names.items() if name != TIME}
-    return replace(reads, names=names).and_also(_OPERATION)
+    return reads._replace(names=names).and_also(_OPERATION)
 
 
 def _copy_of(reads: Reads) -> _Copy:
@@ -284,7 +281,7 @@ def _with_small_values(reads: Reads) -> Reads:
     """Of one record of many: also read whole, in place of what it is, what is named in it. It is
     mostly a scalar, and quicker copied than looked at."""
     names = {name: WHOLE if read == _LOOKED_AT else read for name, read in reads.names.items()}
-    return replace(reads, names=names)
+    return reads._replace(names=names)
 
 
 _LOOKED_AT: Final = Reads()

@@ -11,9 +11,8 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from authz_plugin.errors import EngineError, EngineSetupError
 
@@ -23,8 +22,7 @@ ANSWER_LIMIT: Final = 1 << 20
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class OpaAddress:
+class OpaAddress(NamedTuple):
     """Address and credentials of an OPA: ``url`` is ``unix:/path``, ``http://…`` or ``https://…``.
 
     ``token_file`` contains a bearer token. The others are PEM files: ``ca`` is the certificate of

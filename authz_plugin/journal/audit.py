@@ -13,10 +13,9 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authz_plugin.journal.chain import (
     CLOSED,
@@ -44,8 +43,7 @@ _HOUR: Final = 3600
 _DAY: Final = 86400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditOptions:
+class AuditOptions(NamedTuple):
     """How the audit file is written.
 
     ``sync`` is when lines are forced to the disk: ``always`` after each batch, ``interval`` once a

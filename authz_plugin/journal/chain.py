@@ -12,9 +12,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -31,8 +30,7 @@ _NUMBER: Final = re.compile(r"\d{12}")
 _BLOCK: Final = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A valid line: its position in the chain, and the document in it."""
 
     hash: str
@@ -41,16 +39,14 @@ class Link:
     document: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """The number and hash of the last line of a chain, from which the next line is made."""
 
     seq: int = 0
     hash: str = GENESIS
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """The end of one file: the position of its last valid line, the bytes after that line, and
     whether the file ends with a newline."""
 
@@ -64,8 +60,7 @@ class End:
         return b"" if b"\n" in self.residue else self.residue
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A result of ``verify``. ``is_fault`` is true for changed or missing lines, and false for the
     normal traces of a crash or a running plugin."""
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -30,8 +29,7 @@ _STANDARD_ERROR: Final = 2
 _COLUMNS: Final = {"allowed_operation": "allow", "blocked_operation": "DENY"}
 
 
-@dataclass(frozen=True, slots=True)
-class LogOptions:
+class LogOptions(NamedTuple):
     """What is logged and how.
 
     ``level`` is debug, info, warning or error; ``format`` is auto, json or text; ``reads`` is the

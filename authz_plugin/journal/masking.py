@@ -7,7 +7,6 @@ rules, and secrets inside values that rules do quote (a URL with a password, opt
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
 
 from authz_plugin.decision import Denial
@@ -48,8 +47,8 @@ def masked(denial: Denial) -> Denial:
         for secret in _parts(str(denial.value)):
             texts = [text.replace(secret, HIDDEN) for text in texts]
     message, hint, detail = map(masked_text, texts)
-    return replace(
-        denial, field=masked_text(denial.field), message=message, hint=hint, detail=detail
+    return denial._replace(
+        field=masked_text(denial.field), message=message, hint=hint, detail=detail
     )
 
 

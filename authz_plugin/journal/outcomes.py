@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -57,7 +56,7 @@ class PendingRequests:
 
     def __init__(self, limit: int = 4096) -> None:
         self._limit = limit
-        self._pending: dict[RequestKey, deque[_Pending]] = {}
+        self._pending: dict[RequestKey, list[_Pending]] = {}  # a deque takes 600 bytes
         self._count = 0
         self._lock = threading.Lock()
 
@@ -71,9 +70,9 @@ class PendingRequests:
         with self._lock:
             if self._count >= self._limit:
                 self._remove_oldest()
-            same = self._pending.setdefault(record.key, deque())
+            same = self._pending.setdefault(record.key, [])
             while same and record.started - same[0].record.started > _FORGOTTEN_AFTER:
-                same.popleft()
+                same.pop(0)
                 self._count -= 1
             if same:
                 same[-1].is_identical = True
@@ -108,7 +107,7 @@ class PendingRequests:
 
     def _remove_oldest(self) -> None:
         key, same = next(iter(self._pending.items()))
-        same.popleft()
+        same.pop(0)
         self._count -= 1
         if not same:
             del self._pending[key]

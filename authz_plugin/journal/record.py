@@ -8,9 +8,8 @@ or header values, because these can contain credentials, environment variables a
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from authz_plugin.caller import Caller
 from authz_plugin.decision import Decision, Denial, UsedException
@@ -39,8 +38,7 @@ def request_key(request: AuthZReq) -> RequestKey:
     return request.method, request.uri, request.user, hash(request.body)
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """Durations of the steps of a decision in seconds; 0 for a step that returned no value.
 
     ``read`` is for reading request and caller, ``document`` for making the input document,
@@ -53,8 +51,7 @@ class Times:
     total: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRecord:
+class DecisionRecord(NamedTuple):
     """One request and the decision on it; see ``decision_record``.
 
     ``certificate`` is the SHA-256 fingerprint of the caller's certificate in hex; ``by_policy`` is
@@ -175,8 +172,7 @@ def decision_record(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The outcome of a request that dockerd reports when the request has ended.
 
     ``record`` is the decision, or None if none is known; ``status`` is the HTTP status, or None if

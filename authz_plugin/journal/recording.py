@@ -12,8 +12,8 @@ their requests. Any client can send it: nothing may be allowed for its sake.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -89,8 +89,7 @@ _EMPTY: Final = _empty()
 _Write = Callable[[Any], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedDecision:
+class RecordedDecision(NamedTuple):
     """A decision for the audit file, with its recorded input. ``input`` is None if it would be
     longer than ``LONGEST``, or if too many entries were waiting."""
 
@@ -102,8 +101,7 @@ class RecordedDecision:
         return {**self.record.to_document(), "input": found}
 
 
-@dataclass(frozen=True, slots=True)
-class AuditedDecision:
+class AuditedDecision(NamedTuple):
     """A decision that was read from an audit file.
 
     ``seq`` is the number of its line, ``record`` its fields; ``document`` is the input document
@@ -130,7 +128,7 @@ class AuditedDecision:
 
 def recorded(document: Mapping[str, Any]) -> bytes | None:
     """The recorded form of an input document as JSON; None if it is longer than ``LONGEST``."""
-    write_body = _BODIES.get(document["operation"]["id"], _hidden)
+    write_body = _body_writer(document["operation"]["id"])
     parts: dict[str, _Write] = {"request": _request, "body": write_body}
     kept = {
         name: parts[name](value) if name in parts else _fact(name, value)
@@ -269,8 +267,8 @@ def _whole(shape: Shape, kept: Any) -> Any:
     return kept
 
 
-_BODIES: Final[Mapping[str, _Write]] = {
-    id_: _writer(operation.body, "")
-    for id_, operation in OPERATIONS.items()
-    if operation.body is not None and operation.body != STREAM
-}
+@cache
+def _body_writer(operation: str) -> _Write:
+    """A function that returns the recorded form of the body of an operation."""
+    shape = OPERATIONS[operation].body if operation in OPERATIONS else None
+    return _hidden if shape is None or shape == STREAM else _writer(shape, "")

@@ -6,17 +6,15 @@ from __future__ import annotations
 import hmac
 import socket
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from authz_plugin.errors import SetupError
 
 _SHORTEST_TOKEN: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Scrape:
+class Scrape(NamedTuple):
     """A listening socket. Clients need TLS if there is a context, which says whether they need a
     certificate, and the bearer ``token`` if there is one."""
 

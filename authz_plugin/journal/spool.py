@@ -13,7 +13,6 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -34,8 +33,7 @@ _SEGMENTS: Final = 8
 _SYNC_EVERY: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolOptions:
+class SpoolOptions(NamedTuple):
     """Where the spool is and its maximum size in bytes; ``queue`` is the maximum number of entries
     that wait for the disk."""
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from authz_plugin.hostpaths import FLEET_FOLDER
 from authz_plugin.settings.origins import KeyOrigins
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """The address for dockerd: the unix socket ``socket``, or ``listen`` (TCP with mutual TLS)."""
 
     socket: Path
@@ -24,8 +22,7 @@ class Server:
     threads: int = 128
 
 
-@dataclass(frozen=True, slots=True)
-class OpaSettings:
+class OpaSettings(NamedTuple):
     """The OPA that decides: a child process of the plugin, or the one at ``url``."""
 
     binary: Path | None = None
@@ -37,8 +34,7 @@ class OpaSettings:
     decision_log: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Receiver:
+class Receiver(NamedTuple):
     """A service that takes status and decisions."""
 
     url: str
@@ -48,8 +44,7 @@ class Receiver:
     client_key: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(NamedTuple):
     """The service that holds the policy of many hosts.
 
     ``key`` is the PEM file of the public key that bundles are signed by; ``client_key`` belongs to
@@ -63,7 +58,7 @@ class Fleet:
     key: Path
     type: str = "http"
     algorithm: str = "RS256"
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     token_file: Path | None = None
     ca: Path | None = None
     certificate: Path | None = None
@@ -83,8 +78,7 @@ class Fleet:
         return self.folder / "decisions"
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """What is logged and how: ``reads`` is a share from 0 to 1, ``queue`` a number of events."""
 
     level: str = "info"
@@ -93,8 +87,7 @@ class Log:
     queue: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(NamedTuple):
     """The audit file: ``max_size`` in MiB, ``max_age`` in hours, ``retention`` in days. Members of
     ``group`` may read it."""
 
@@ -109,8 +102,7 @@ class Audit:
     queue: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
+class Metrics(NamedTuple):
     """Where metrics and health are served, and to whom. If ``is_default``, failure to open it is no
     error."""
 
@@ -122,8 +114,7 @@ class Metrics:
     is_default: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All settings. ``deadline`` is in seconds; ``policy`` is the policy configuration as given,
     ``file`` the settings file if there is one, ``origins`` the places where keys were set, and
     ``warnings`` are messages about old names."""
@@ -142,8 +133,8 @@ class Settings:
     policy: Mapping[str, Any]
     file: Path | None
     fleet: Fleet | None
-    origins: KeyOrigins = field(compare=False)
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    origins: KeyOrigins
+    warnings: tuple[str, ...] = ()
 
     @property
     def sees_host(self) -> bool:

@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -92,7 +91,7 @@ class ChildEngine:
             custom_rules=sorted(custom),
             exceptions=[end.timestamp() for end in ends],
         )
-        return replace(status, engine=f"OPA {self._opa.version} ({self._opa.path})")
+        return status._replace(engine=f"OPA {self._opa.version} ({self._opa.path})")
 
     def check(self) -> None:
         """Restart OPA if it ended; kill it first if ``_UNHEALTHY_LIMIT`` health checks failed."""

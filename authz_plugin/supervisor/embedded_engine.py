@@ -1,7 +1,7 @@
 """The embedded engine: the policy is compiled and checked here and evaluated in the server.
 
-``wasmtime`` takes memory that the supervisor does not need, so only the child process that checks a
-policy and the server import what uses it.
+A child process checks it, so that what that takes leaves no memory in the supervisor. What that
+process and the server both import, the supervisor imports before it forks them: they share it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,8 @@ from typing import Any, Final
 from authz_plugin import policy
 from authz_plugin.engine import Engine, binary
 from authz_plugin.engine.cache import CachingEngine
+from authz_plugin.engine.compiled import find_compiled
+from authz_plugin.engine.embedded import EmbeddedEngine, prepare
 from authz_plugin.errors import (
     EngineError,
     EngineSetupError,
@@ -69,11 +70,9 @@ class Embedded:
             raise PolicyError(f"{error}: start the plugin again with engine opa") from error
 
     def open_in_server(self, settings: Settings, warn: Warn) -> Engine:
-        from authz_plugin.engine.embedded import EmbeddedEngine  # noqa: PLC0415 - see above
-
         link = self._folder / "policy"
         engine = EmbeddedEngine(link, policy.shipped_rules(), settings.deadline, warn)
-        if self._current is not None:
+        if link.is_symlink():
             engine.load()
         return CachingEngine(engine, engine.in_force)
 
@@ -143,9 +142,6 @@ def _prepare(
     folder: Path, bundle: policy.Bundle, opa: binary.OpaWhenNeeded, deadline: float
 ) -> PolicyStatus:
     """Write the compiled policy into a folder and have it decide; runs in a child process."""
-    from authz_plugin.engine.compiled import find_compiled  # noqa: PLC0415 - see above
-    from authz_plugin.engine.embedded import EmbeddedEngine, prepare  # noqa: PLC0415
-
     cache = cache_home(os.environ, root=os.geteuid() == 0)
     compiled = find_compiled(bundle.folder, policy.SHIPPED / "compiled", cache, opa.find)
     prepare(compiled, bundle.folder, folder, cache)
@@ -156,4 +152,4 @@ def _prepare(
             status = probe(engine)
     except EngineError as error:
         raise PolicyError(f"the policy gives no complete decision: {error}") from error
-    return replace(status, engine="embedded: compiled by OPA to WebAssembly, run in this process")
+    return status._replace(engine="embedded: compiled by OPA to WebAssembly, run in this process")

@@ -5,10 +5,10 @@ Modules of engines that do not decide are not imported: they would take a sevent
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from authz_plugin import policy
 from authz_plugin.engine import Engine, binary
@@ -17,9 +17,11 @@ from authz_plugin.hostpaths import host_paths
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.policy import Bundle
 from authz_plugin.settings import Settings
-from authz_plugin.supervisor.embedded_engine import Embedded, prepare_policy
+from authz_plugin.supervisor.gunicorn_process import GunicornProcess
 from authz_plugin.supervisor.policy_status import PolicyStatus
 from authz_plugin.supervisor.waits import Warn
+
+_NO_POLICY: Final = PolicyStatus("none", "", "none", 0)
 
 
 class SupervisedEngine(Protocol):
@@ -43,13 +45,28 @@ class SupervisedEngine(Protocol):
         """Stop the engine."""
 
 
+ForkServer = Callable[[SupervisedEngine, Settings], GunicornProcess]
+"""Forks the server of an engine that is about to start with the policy of these settings."""
+
+
+class Started(NamedTuple):
+    """What runs after a start: the engine, its server, which has no sockets yet, the policy in
+    force, and the settings with that policy."""
+
+    engine: SupervisedEngine
+    server: GunicornProcess
+    status: PolicyStatus
+    settings: Settings
+
+
 def start_engine(
     settings: Settings,
     shared_status: SharedStatus,
     say: Callable[[str], None],
+    fork_server: ForkServer,
     *,
     has_policy: bool = True,
-) -> tuple[SupervisedEngine, PolicyStatus]:
+) -> Started:
     """Start the engine that the settings name, and put their policy in force.
 
     With ``engine: auto`` that is the embedded engine, unless the settings need OPA's server.
@@ -57,12 +74,17 @@ def start_engine(
     and every request is denied, until the engine is started with one. Raises ``SetupError``.
     """
 
-    def started(engine: SupervisedEngine, why: str) -> tuple[SupervisedEngine, PolicyStatus]:
-        if has_policy:
-            return _started(engine, settings, why)
-        return engine, PolicyStatus("none", f"{engine.name} ({why})", "none", 0)
+    def started(engine: SupervisedEngine, why: str) -> Started:
+        with contextlib.ExitStack() as failed:
+            failed.callback(engine.close)
+            server = fork_server(engine, settings)
+            failed.callback(server.stop)
+            status = engine.start(settings) if has_policy else _NO_POLICY
+            failed.pop_all()
+        status = status._replace(engine=f"{status.engine or engine.name} ({why})")
+        return Started(engine, server, status, settings)
 
-    def started_child(why: str) -> tuple[SupervisedEngine, PolicyStatus]:
+    def started_child(why: str) -> Started:
         from authz_plugin.supervisor.child_engine import ChildEngine  # noqa: PLC0415 - see above
 
         opa = binary.find(settings.opa.binary)
@@ -75,6 +97,8 @@ def start_engine(
     why_child = _why_child(settings)
     if why_child:
         return started_child(why_child)
+    from authz_plugin.supervisor.embedded_engine import Embedded  # noqa: PLC0415
+
     why = "engine is embedded" if settings.engine == "embedded" else "the default"
     try:
         return started(Embedded(shared_status), why)
@@ -90,6 +114,8 @@ def check_policy(settings: Settings, folder: Path) -> Bundle:
     a policy that can send requests, none does. Nothing is in force afterwards. Raises
     ``SetupError`` with the words of ``start_engine``.
     """
+    from authz_plugin.supervisor.embedded_engine import prepare_policy  # noqa: PLC0415 - see above
+
     config = policy.configuration(settings, host_paths(visible=settings.sees_host))
     if settings.opa.url is not None:
         opa = binary.OpaWhenNeeded(settings.opa.binary)
@@ -126,14 +152,3 @@ def _check_child_may_decide(settings: Settings, error: UnsupportedBuiltinsError)
     """Raise ``PolicyError`` if the settings exclude OPA's server, which the policy needs."""
     if settings.engine == "embedded":
         raise PolicyError(f"{error}: set engine to auto or opa") from error
-
-
-def _started(
-    engine: SupervisedEngine, settings: Settings, why: str
-) -> tuple[SupervisedEngine, PolicyStatus]:
-    try:
-        status = engine.start(settings)
-    except BaseException:
-        engine.close()
-        raise
-    return engine, replace(status, engine=f"{status.engine} ({why})")

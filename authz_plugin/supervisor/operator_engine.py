@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from typing import Final
 
 from authz_plugin import policy
@@ -58,7 +57,7 @@ class OperatorEngine:
             self._say(f"every request is denied until OPA decides: {error}")
             return PolicyStatus("unknown", f"OPA at {settings.opa.url}", "unknown", 0)
         self._shared_status.update(engine_up=True, **status_facts(status))
-        return replace(status, engine=f"OPA at {settings.opa.url}")
+        return status._replace(engine=f"OPA at {settings.opa.url}")
 
     def check(self) -> None:
         """Every ``_PROBE_EVERY`` seconds, ask OPA for a decision and update the shared status."""

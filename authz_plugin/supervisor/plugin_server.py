@@ -25,31 +25,33 @@ from authz_plugin.journal.audit import AuditOptions
 from authz_plugin.journal.journal import Journal
 from authz_plugin.journal.log import LogOptions, route_logging
 from authz_plugin.journal.metrics import Figures
-from authz_plugin.journal.scrape import Scrape
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.journal.spool import SpoolOptions
-from authz_plugin.processes import begin_child
+from authz_plugin.processes import begin_child, share_heap
 from authz_plugin.revocations import Revocations
 from authz_plugin.settings import Audit, Fleet, Log, Server, Settings
 from authz_plugin.supervisor import waits
 from authz_plugin.supervisor.engines import SupervisedEngine
+from authz_plugin.supervisor.gunicorn_process import receive_sockets
+from authz_plugin.supervisor.metrics_socket import scrape
 
 
 def serve_plugin(
     settings: Settings,
     supervised: SupervisedEngine,
-    sockets: tuple[socket.socket, Scrape | None],
+    supervisor: socket.socket,
     shared_status: SharedStatus,
-    serving: int,
 ) -> NoReturn:
-    """Answer dockerd on the first socket, and metrics and health on the second, if it is not None.
+    """Answer dockerd, and metrics and health, on the sockets that the supervisor gives.
 
-    Runs in the forked process. ``serving`` is the file descriptor to write a byte to as soon
-    as requests are answered.
+    Runs in the forked process. ``supervisor`` is the connection to the supervisor, to which a byte
+    is written as soon as requests are answered.
     """
-    listener, scrape = sockets
     os.setsid()  # Ctrl-C must signal only the supervisor, which stops its children in order
     begin_child()
+    share_heap()
+    listener, *metrics = receive_sockets(supervisor)
+    scrapes = [scrape(settings.metrics, one) for one in metrics]
     ping = bool(settings.policy.get("ping", {}).get("without_engine", False))
     journals: list[Journal] = []
 
@@ -68,8 +70,8 @@ def serve_plugin(
         )
         journals.append(journal)
         route_logging(journal.log_event, settings.log.level)
-        if scrape is not None:
-            address.serve(scrape, journal)
+        for one in scrapes:
+            address.serve(one, journal)
         authorizer = Authorizer(
             engine,
             waits.WaitingHostPaths(host_paths(visible=settings.sees_host), before_waiting),
@@ -87,7 +89,7 @@ def serve_plugin(
 
     def when_serving() -> None:
         with contextlib.suppress(OSError):
-            os.write(serving, b"1")
+            supervisor.send(b"1")
 
     def when_done() -> None:
         for journal in journals:

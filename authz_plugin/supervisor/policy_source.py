@@ -8,8 +8,8 @@ from typing import Protocol
 from authz_plugin.errors import SetupError
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.settings import Settings
-from authz_plugin.supervisor.engines import SupervisedEngine, start_engine
-from authz_plugin.supervisor.policy_status import PolicyStatus, PutInForce
+from authz_plugin.supervisor.engines import ForkServer, Started, start_engine
+from authz_plugin.supervisor.policy_status import PutInForce
 
 
 class PolicySource(Protocol):
@@ -72,8 +72,9 @@ def start_with(
     settings: Settings,
     shared_status: SharedStatus,
     say: Callable[[str], None],
-) -> tuple[SupervisedEngine, PolicyStatus, Settings]:
-    """Start the engine with the policy of a source, and return the settings with that policy.
+    fork_server: ForkServer,
+) -> Started:
+    """Start the engine with the policy of a source.
 
     Without a policy, or if that of a fleet is refused, every request is denied. Raises
     ``SetupError``.
@@ -81,10 +82,10 @@ def start_with(
     if source.has_policy:
         try:
             applied = source.applied(settings)
-            started = start_engine(applied, shared_status, say)
+            started = start_engine(applied, shared_status, say, fork_server)
         except SetupError as error:
             source.refuse(error)
         else:
             source.in_force()
-            return *started, applied
-    return *start_engine(settings, shared_status, say, has_policy=False), settings
+            return started
+    return start_engine(settings, shared_status, say, fork_server, has_policy=False)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from authz_plugin import dockerd
 from authz_plugin.caller import Caller
@@ -20,8 +19,7 @@ PutInForce = Callable[[Settings], "PolicyStatus"]
 """Puts the policy of settings in force; raises ``SetupError``, and then the one before stays."""
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyStatus:
+class PolicyStatus(NamedTuple):
     """The policy in force and the engine that evaluates it.
 
     ``engine`` and ``metrics`` are descriptions for messages; ``packages`` is the number of rule

@@ -12,23 +12,21 @@ import grp
 import os
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 from authz_plugin import systemd
 from authz_plugin.errors import AuthzError, SetupError, defect
-from authz_plugin.journal.scrape import Scrape, read_token, tls_context
 from authz_plugin.journal.shared_status import SharedStatus
-from authz_plugin.listener import open_address, open_listener
+from authz_plugin.listener import open_listener
 from authz_plugin.processes import SIGNALS
 from authz_plugin.revocations import read_revoked
-from authz_plugin.settings import Metrics, Settings
+from authz_plugin.settings import Settings
 from authz_plugin.supervisor.engines import SupervisedEngine
 from authz_plugin.supervisor.gunicorn_process import GunicornProcess
+from authz_plugin.supervisor.metrics_socket import metrics_address, open_metrics
 from authz_plugin.supervisor.policy_source import open_policy_source, start_with
 from authz_plugin.supervisor.policy_status import PolicyStatus, PutInForce
 
@@ -60,29 +58,34 @@ def run(
         shared_status = SharedStatus()
         source = open_policy_source(settings, shared_status, say)
         cleanup.callback(source.close)
-        engine, status, running = start_with(source, settings, shared_status, say)
-        cleanup.callback(engine.close)
-        put_in_force = partial(_put_in_force, engine, running, say)
-        scrape = _open_metrics(settings.metrics, say)
-        if scrape is not None:
-            cleanup.callback(_close_listener, scrape.listener)
-        listener = open_listener(
-            settings.server.socket, settings.server.group, settings.server.listen
-        )
-        cleanup.callback(_close_listener, listener)
 
-        def serve(serving: int) -> NoReturn:
-            from authz_plugin.supervisor.plugin_server import serve_plugin  # noqa: PLC0415
+        def fork_server(engine: SupervisedEngine, settings: Settings) -> GunicornProcess:
+            def serve(supervisor: socket.socket) -> NoReturn:
+                from authz_plugin.supervisor.plugin_server import serve_plugin  # noqa: PLC0415
 
-            serve_plugin(running, engine, (listener, scrape), shared_status, serving)
+                serve_plugin(settings, engine, supervisor, shared_status)
+
+            return GunicornProcess(serve)
 
         def reload_settings() -> Settings:
             return source.applied(reload())
 
-        gunicorn = GunicornProcess(serve)
+        engine, gunicorn, status, running = start_with(
+            source, settings, shared_status, say, fork_server
+        )
+        cleanup.callback(engine.close)
+        put_in_force = partial(_put_in_force, engine, running, say)
+        sockets = cleanup.enter_context(contextlib.ExitStack())  # removed after the server ended
         cleanup.callback(gunicorn.stop)
-        gunicorn.wait_until_serving()
-        announce(replace(status, metrics=_metrics_address(settings.metrics, scrape)))
+        metrics = open_metrics(settings.metrics, say)
+        if metrics is not None:
+            sockets.callback(_close_listener, metrics)
+        listener = open_listener(
+            settings.server.socket, settings.server.group, settings.server.listen
+        )
+        sockets.callback(_close_listener, listener)
+        gunicorn.serve(listener, metrics)
+        announce(status._replace(metrics=metrics_address(settings.metrics, metrics)))
         cleanup.callback(systemd.notify, "STOPPING=1")
         systemd.notify("READY=1")
         for signal_number in _signals():
@@ -105,41 +108,6 @@ def _check_group(name: str | None) -> None:
         grp.getgrnam(name)
     except KeyError:
         raise SetupError(f"audit.group: there is no group {name}") from None
-
-
-def _open_metrics(metrics: Metrics, say: Callable[[str], None]) -> Scrape | None:
-    """The socket for metrics and health, or None if they are off.
-
-    Raises ``SetupError`` if the address in the settings cannot be opened, or a file of its TLS not
-    be used. If the default address cannot be opened, the plugin runs without metrics and reports
-    that with ``say``.
-    """
-    if metrics.listen == "off":
-        return None
-    try:
-        tls, token = _guarded(metrics)
-        return Scrape(open_address(metrics.listen), tls, token)
-    except SetupError as error:
-        if not metrics.is_default:
-            raise
-        say(f"metrics and health are not served, name an address of your own: {error}")
-        return None
-
-
-def _guarded(metrics: Metrics) -> tuple[ssl.SSLContext | None, bytes | None]:
-    """The TLS and the token that the settings ask for; ``settings.load`` has checked that what
-    other hosts reach has them. Raises ``SetupError``."""
-    if metrics.certificate is None or metrics.key is None:
-        return None, None
-    token = None if metrics.token_file is None else read_token(metrics.token_file)
-    return tls_context(metrics.certificate, metrics.key, metrics.client_ca), token
-
-
-def _metrics_address(metrics: Metrics, scrape: Scrape | None) -> str:
-    if scrape is None:
-        return "off"
-    tls = "" if scrape.tls is None else " with TLS"
-    return f"{metrics.listen}{tls} (/metrics, /healthz, /readyz)"
 
 
 def _reload_policy(
@@ -180,7 +148,7 @@ def _reloadable(running: Settings, changed: Settings) -> tuple[Settings, list[st
     kept = {name: getattr(running, name) for name in _AT_START}
     waiting = [name for name, value in kept.items() if getattr(changed, name) != value]
     waiting += ["ping"] if changed.policy.get("ping") != running.policy.get("ping") else []
-    return replace(changed, **kept), waiting
+    return changed._replace(**kept), waiting
 
 
 def _signals() -> Iterator[int | None]:

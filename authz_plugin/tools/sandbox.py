@@ -18,7 +18,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -172,7 +172,7 @@ class Sandbox:
             engine="",
             times=Times(),
         )
-        record = replace(undescribed, operation=document["operation"]["id"])
+        record = undescribed._replace(operation=document["operation"]["id"])
         text = denial_message(record.operation, record.denials, record.decision_id)
         return Judgement(decision.allow, "" if decision.allow else text, record, document)
 
@@ -235,7 +235,7 @@ class Sandbox:
         if key not in self._configured:
             if len(self._configured) >= _KEPT_CONFIGURATIONS:
                 self._configured.clear()
-            settings = replace(self.settings, policy=changes)
+            settings = self.settings._replace(policy=changes)
             try:
                 self._configured[key] = policy.configuration(settings, self._paths)
             except SettingsError as error:

@@ -7,7 +7,7 @@ import gzip
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -149,7 +149,7 @@ def _work_of_build(host: DockerHost) -> None:
     written = AuditFile(AuditOptions(file=host.audit_file), lambda _: None)
     for days, denials in ((2, 3), (1, 1)):
         day = datetime.now(UTC) - timedelta(days=days)
-        assert written.write([replace(record(create(), NO), time=day) for _ in range(denials)])
+        assert written.write([record(create(), NO)._replace(time=day) for _ in range(denials)])
     written.close()
     with _started(host, "profile: production\n") as plugin:
         _ask(plugin, "GET", "/volumes", user="carl")
@@ -296,7 +296,7 @@ def test_while_the_database_is_down_the_lines_wait_also_over_a_restart(site: Sit
 
 def test_lines_that_are_no_records_are_kept_aside_and_hold_nothing_up(site: Site) -> None:
     name = "a\x00b'); DROP TABLE opa_authz.record; --\\\\u0000\u00e9\x7f"
-    odd = replace(record(), resource=name).to_document()
+    odd = record()._replace(resource=name).to_document()
     lines = [
         b'{"hash":"00","caf\xc3',
         b'{"source":"another","timestamp":"2026-01-01T00:00:00Z"}',
@@ -373,7 +373,7 @@ def test_what_the_web_server_cannot_use_holds_up_nothing_and_nobody_else_is_answ
     site: Site, web_server: str
 ) -> None:
     pair, authority = site.store.authority.issue("web-5"), str(site.store.authority.ca)
-    sound = replace(record(), resource="a\x00b").to_document()
+    sound = record()._replace(resource="a\x00b").to_document()
 
     def posted(body: bytes, path: str = "/logs", method: str = "POST") -> int:
         return requests.request(

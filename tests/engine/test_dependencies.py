@@ -7,7 +7,6 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -793,7 +792,7 @@ def test_the_time_is_added_to_a_copy(document: Any, whole: Any) -> None:
 
 def test_each_operation_has_copies_of_its_own() -> None:
     of_operation = {"a": Reads.from_json(names(x=True))}
-    found = replace(_of(Reads.from_json(names(y=True))), of_operation=of_operation)
+    found = _of(Reads.from_json(names(y=True)))._replace(of_operation=of_operation)
     part = Projection(found)
     of_a = {"operation": {"id": "a"}, "x": "same", "y": "ignored"}
     assert part(of_a) == part({**of_a, "y": "changed"})

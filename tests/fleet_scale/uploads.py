@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -94,7 +94,7 @@ def measured_uploads(
         running = stack.enter_context(running_service(folder, "nginx", site, interval))
         receiver = stack.enter_context(running_nginx(folder / "receiver"))
         access = Receiver(receiver.url, token_file=receiver.token_file, ca=receiver.ca)
-        fleet = replace(running.fleet, decisions=True, status=has_status, receiver=access)
+        fleet = running.fleet._replace(decisions=True, status=has_status, receiver=access)
         push_policy(site, running, VOLUMES)
         clients = stack.enter_context(running_hosts(folder, fleet, hosts))
         wait_for_bundle(clients, None)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ class Book:
         self.settings = AuditOptions(file=file)
 
     def open(self, **changes: Any) -> AuditFile:
-        return AuditFile(replace(self.settings, **changes), self.told.append)
+        return AuditFile(self.settings._replace(**changes), self.told.append)
 
     def fill(self, count: int, **changes: Any) -> None:
         """Open, write entries, and close."""

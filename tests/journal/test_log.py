@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -20,7 +18,7 @@ from tests.journal.records import NO, create, record, request, response
 
 
 def failed() -> DecisionRecord:
-    return replace(record(), error="OPA did not answer in time")
+    return record()._replace(error="OPA did not answer in time")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +80,7 @@ def test_a_json_line_has_the_fields_that_are_promised() -> None:
 
 def test_a_record_names_the_exceptions_that_were_used_without_secrets() -> None:
     used = UsedException("mounts.source", "Binds[0]", "2026-12-31", "OPS-4, token=s3cret")
-    fields = replace(record(create()), exceptions=(used,)).to_document()
+    fields = record(create())._replace(exceptions=(used,)).to_document()
     assert fields["exceptions"] == [
         {
             "rule": "mounts.source",
@@ -110,7 +108,7 @@ def test_a_person_reads_verdict_operation_rule_reason_and_id() -> None:
 
 
 def test_a_person_sees_that_a_rule_only_warned() -> None:
-    warned = dataclasses.replace(record(), warnings=(NO,))
+    warned = record()._replace(warnings=(NO,))
     assert f"[warning: {NO.rule} {NO.field}]" in log.as_text(warned.to_document()).decode()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -133,7 +132,7 @@ def test_no_request_can_add_a_series(rules: list[str], user: str, name: str) -> 
     measured = Measured()
     before = set(measured.series())
     denials = [Denial(rule, name, name, name, name) for rule in rules]
-    made = replace(record(create(), *denials), user=user, resource=name, method=name)
+    made = record(create(), *denials)._replace(user=user, resource=name, method=name)
     measured.metrics.decided(made)
     waiting = PendingRequests()
     measured.metrics.finished(waiting.finish(response(request(user=user), 999)))

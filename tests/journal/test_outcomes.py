@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,7 +92,7 @@ def test_a_lost_report_does_not_put_later_ones_out_of_step() -> None:
 def test_a_report_that_was_lost_is_not_waited_for_for_ever() -> None:
     waiting, asked = PendingRequests(), request()
     made = record(asked)
-    lost = replace(made, started=made.started - outcomes._FORGOTTEN_AFTER - 1)
+    lost = made._replace(started=made.started - outcomes._FORGOTTEN_AFTER - 1)
     waiting.add(lost)
     waiting.add(record(asked))
     assert len(waiting) == 1

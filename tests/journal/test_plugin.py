@@ -22,7 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz_plugin.errors import SetupError
 from authz_plugin.journal import chain
 from authz_plugin.settings import Metrics
-from authz_plugin.supervisor.run import _check_group, _open_metrics
+from authz_plugin.supervisor.metrics_socket import open_metrics
+from authz_plugin.supervisor.run import _check_group
 from tests.harness.client import Response, call
 from tests.harness.plugin import Connection, Plugin, children, freeze, running_plugin, wait_for
 from tests.harness.prometheus import free_port
@@ -152,7 +153,7 @@ def test_a_default_address_that_is_taken_is_done_without_and_that_is_told() -> N
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         said: list[str] = []
-        assert _open_metrics(Metrics(listen, is_default=True), said.append) is None
+        assert open_metrics(Metrics(listen, is_default=True), said.append) is None
     assert listen in said[0]
 
 

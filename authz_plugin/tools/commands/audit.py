@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -93,7 +92,7 @@ def verify(
     faults = sum(finding.is_fault for finding in findings)
     if as_json:
         print_json(
-            faults=faults, end=asdict(end), findings=[asdict(finding) for finding in findings]
+            faults=faults, end=end._asdict(), findings=[finding._asdict() for finding in findings]
         )
     else:
         for finding in findings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,7 +53,7 @@ def check(*, as_json: bool, **options: Any) -> None:
                 profile=bundle.profile,
                 policy_revision=bundle.revision,
                 packages=sorted(bundle.packages),
-                exceptions_ending=[asdict(exemption) for exemption in bundle.ending],
+                exceptions_ending=[exemption._asdict() for exemption in bundle.ending],
                 mode_warn=list(bundle.warning),
             )
             return

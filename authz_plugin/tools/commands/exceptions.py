@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +31,7 @@ def exceptions(*, as_json: bool, **options: Any) -> None:
     config = policy.configuration(settings, host_paths(visible=settings.sees_host))
     found = policy.exceptions(config, datetime.now(UTC))
     if as_json:
-        print_json(exceptions=[asdict(exemption) for exemption in found])
+        print_json(exceptions=[exemption._asdict() for exemption in found])
         return
     for exemption in found:
         click.echo(str(exemption))

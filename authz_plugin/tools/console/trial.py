@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from authz_plugin.decision import visible
@@ -121,7 +121,7 @@ def _for_role(sandbox: Sandbox, asker: Asker) -> Sandbox:
         raise SetupError(f"{text(asker.role)} is no role of the policy")
     given = {**sandbox.settings.policy, "default_role": asker.role}
     found = copy(sandbox)
-    found.settings = replace(sandbox.settings, policy=given)
+    found.settings = sandbox.settings._replace(policy=given)
     found.config = sandbox.configured(given)
     return found
 

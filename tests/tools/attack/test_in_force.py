@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +60,7 @@ class Host:
             serving(folder / "daemon", Daemon) as endpoint,
             serving(folder / "plugin", Plugin) as metrics,
         ):
-            yield endpoint, replace(SETTINGS, metrics=Metrics(f"unix:{metrics.unix}"))
+            yield endpoint, SETTINGS._replace(metrics=Metrics(f"unix:{metrics.unix}"))
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +106,8 @@ def test_metrics_are_asked_for_with_the_plugins_token(tmp_path: Path) -> None:
     host = Host(asks=True)
     (tmp_path / "token").write_text(TOKEN)
     with host.running(tmp_path) as (endpoint, settings):
-        metrics = replace(settings.metrics, token_file=tmp_path / "token")
-        reason(endpoint, replace(settings, metrics=metrics))
+        metrics = settings.metrics._replace(token_file=tmp_path / "token")
+        reason(endpoint, settings._replace(metrics=metrics))
     assert host.authorizations == {f"Bearer {TOKEN}"}
 
 
@@ -128,10 +127,10 @@ def closed_port() -> str:
 )
 def test_metrics_that_cannot_be_read_tell_nothing(metrics: Metrics, why: str) -> None:
     nobody = Endpoint("unix:///nowhere", unix=Path("/nowhere"))
-    assert why in reason(nobody, replace(SETTINGS, metrics=metrics))
+    assert why in reason(nobody, SETTINGS._replace(metrics=metrics))
 
 
 def test_another_web_server_is_no_plugin(tmp_path: Path) -> None:
     with serving(tmp_path, Foreign) as endpoint:
-        settings = replace(SETTINGS, metrics=Metrics(f"unix:{endpoint.unix}"))
+        settings = SETTINGS._replace(metrics=Metrics(f"unix:{endpoint.unix}"))
         assert "no plugin serves metrics" in reason(endpoint, settings)

@@ -213,7 +213,7 @@ def test_a_file_that_is_changed_meanwhile_is_not_replaced(file: Path) -> None:
 
 
 def test_without_a_file_there_is_nothing_to_write_to(file: Path) -> None:
-    loaded = replace(load(file), file=None)
+    loaded = load(file)._replace(file=None)
     with pytest.raises(SetupError, match="--config"):
         add_exception(
             loaded,
@@ -229,7 +229,7 @@ def test_with_a_fleet_it_says_where_the_policy_comes_from(file: Path) -> None:
     fleet = Fleet("https://policy.example", "bundle.tar.gz", file)
     with pytest.raises(SetupError, match=r"https://policy\.example"):
         add_exception(
-            replace(load(file), fleet=fleet),
+            load(file)._replace(fleet=fleet),
             choice(file),
             reason="r",
             expires=TOMORROW,

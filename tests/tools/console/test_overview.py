@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -145,7 +144,7 @@ def test_without_metrics_the_audit_file_tells_the_last_policy(tmp_path: Path) ->
     assert own.is_since_before
     assert state(own, "policy").state == "good"
     assert times[-1].strftime("%H:%M") in state(own, "policy").text
-    with open_sandbox(replace(given, policy={"profile": "closed"})) as sandbox:
+    with open_sandbox(given._replace(policy={"profile": "closed"})) as sandbox:
         other = overview(sandbox, NOW, file)
         assert state(other, "policy").state == "bad"
         write_day(file, sandbox, [get("/info")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ def uploading(authority: Authority, service: TlsService, tmp_path: Path) -> Sett
     token.write_text("9a7c\n")
     receiver = Receiver(service.url, token_file=token, ca=authority.ca)
     fleet = Fleet("http://x", "b", token, decisions=True, receiver=receiver)
-    return replace(with_policy(), fleet=fleet)
+    return with_policy()._replace(fleet=fleet)
 
 
 def test_a_service_that_takes_decisions_is_asked_once_with_none(
@@ -71,8 +70,8 @@ def test_a_service_that_refuses_or_is_away_is_told(
         f"{service.url}/logs does not take decisions: 401 Unauthorized",
     )
     assert uploading.fleet is not None
-    away = replace(uploading.fleet, receiver=Receiver("https://127.0.0.1:1"))
-    (found,) = check_uploads(replace(uploading, fleet=away))
+    away = uploading.fleet._replace(receiver=Receiver("https://127.0.0.1:1"))
+    (found,) = check_uploads(uploading._replace(fleet=away))
     assert (found.id, found.severity) == ("uploads.service", "warning")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +141,7 @@ def test_an_own_rule_can_only_be_made_to_warn(tmp_path: Path) -> None:
         'denials contains denial.of("custom.own", "", null, "no", "") if {\n'
         '\tinput.operation.id == "system.ping"\n}\n'
     )
-    settings = replace(with_policy(profile="production"), policies=tmp_path)
+    settings = with_policy(profile="production")._replace(policies=tmp_path)
     with open_sandbox(settings) as opened:
         assert changed(opened, Request("GET", "/_ping")) == {"rules": {"custom.own": "warn"}}
         source = rule_sources(opened.find_opa, opened.sources)["custom.own"]

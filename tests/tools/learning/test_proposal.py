@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -21,7 +20,7 @@ from tests.tools.learning.days import create, day, get, message, post, send
 def learned(sandbox: Sandbox, requests: Sequence[Request], *named: str) -> Proposal:
     """What is proposed of a day; decisions are called by their positions in it."""
     recordings = [
-        replace(recording, record={**recording.record, "decision_id": str(position)})
+        recording._replace(record={**recording.record, "decision_id": str(position)})
         for position, recording in enumerate(day(sandbox, requests))
     ]
     assert all(recording.record["verdict"] == "allow" for recording in recordings)

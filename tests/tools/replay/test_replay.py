@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,9 +182,9 @@ def test_decisions_that_are_not_made_again_are_counted_by_reason(production: San
     assert undecidable.record["rules"] == ["containers.command Cmd"]
     (refused,) = day(production, [send("/nonsense")])
     (allowed,) = day(production, [get("/info")])
-    unrecorded = replace(allowed, document=None)
-    unwritten = replace(
-        allowed, record={**allowed.record, "verdict": "deny", "rules": ["request.audit"]}
+    unrecorded = allowed._replace(document=None)
+    unwritten = allowed._replace(
+        record={**allowed.record, "verdict": "deny", "rules": ["request.audit"]}
     )
     comparison, not_replayed = replayed(
         production, [undecidable, refused, unrecorded, unwritten, allowed]
