@@ -107,6 +107,7 @@ class LocalEngineState:
     def __init__(self, root: Path | None) -> None:
         self.root = root
         self._names: dict[str, _Names] = {}
+        self._remapped: tuple[tuple[int, int], list[str]] = ((0, 0), [])
 
     def mount_points(self, reference: str) -> list[Any]:
         points: list[Any] = []
@@ -193,8 +194,7 @@ class LocalEngineState:
         if self.root is None:
             raise Unknown(f"{DAEMON_FILE} does not tell dockerd's data-root (set data_root)")
         try:
-            with os.scandir(self.root) as entries:
-                inner = [entry.path for entry in entries if _REMAPPED.fullmatch(entry.name)]
+            inner = self._remapped_roots(self.root)
         except OSError as error:
             raise Unknown(f"{self.root} (data_root) cannot be read: {error.strerror}") from error
         folders = [f"{root}/{what}" for root in (self.root, *inner)]
@@ -202,6 +202,18 @@ class LocalEngineState:
         if not found:
             raise Unknown(f"{self.root} (data_root) holds no dockerd's {what}")
         yield from found
+
+    def _remapped_roots(self, root: Path) -> list[str]:
+        """The data roots of remapped user namespaces, which are read again if ``root`` changed."""
+        found = os.stat(root)  # noqa: PTH116 - quicker
+        seen = found.st_ino, found.st_mtime_ns
+        if self._remapped[0] == seen:
+            return self._remapped[1]
+        with os.scandir(root) as entries:
+            inner = [entry.path for entry in entries if _REMAPPED.fullmatch(entry.name)]
+        if time.time_ns() - found.st_mtime_ns >= _YOUNG:
+            self._remapped = seen, inner
+        return inner
 
 
 def data_root(daemon_file: Path = DAEMON_FILE) -> Path | None:

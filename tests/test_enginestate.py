@@ -115,6 +115,15 @@ def test_a_container_is_found_by_the_name_that_it_has_now(root: Path) -> None:
     assert state.mount_points("renamed")
 
 
+def test_a_remapped_user_namespace_that_begins_later_is_found(root: Path) -> None:
+    state = LocalEngineState(root)
+    long_ago = root.stat().st_mtime_ns - 10**12
+    os.utime(root, ns=(long_ago, long_ago))
+    assert state.mount_points("web") == [{"Source": "/web"}]
+    container(root / "100000.100000", "d" * 64, "remapped")
+    assert state.mount_points("remapped") == [{"Source": "/remapped"}]
+
+
 def test_containers_of_remapped_user_namespaces_are_found(root: Path) -> None:
     container(root / "100000.100000", "d" * 64, "remapped")
     assert LocalEngineState(root).mount_points("remapped") == [{"Source": "/remapped"}]
