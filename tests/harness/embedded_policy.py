@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import orjson
 from authz_plugin import policy
 from authz_plugin.decision import Decision, read_decision
 from authz_plugin.engine import binary
-from authz_plugin.engine.compiled import DECISION, compile_policy, find_compiled
+from authz_plugin.engine.compiled import DECISION, find_compiled
 from authz_plugin.engine.configurable import ConfigurablePolicy
 from authz_plugin.engine.wasm import Instance, Machine
 from authz_plugin.errors import EngineError
@@ -91,9 +92,12 @@ class EmbeddedPolicy:
 def compiled_policy(
     opa: binary.Opa, sources: Path = policy.SHIPPED / policy.ROOT
 ) -> Iterator[EmbeddedPolicy]:
-    """The policies in a folder, compiled as the plugin compiles them."""
-    machine = Machine(DEADLINE)
+    """The policies in a folder, compiled as the plugin compiles them; ``make`` has compiled the
+    shipped ones."""
+    machine, shipped = Machine(DEADLINE), policy.SHIPPED / "compiled"
     try:
-        yield EmbeddedPolicy(machine, compile_policy(opa, sources).module)
+        with tempfile.TemporaryDirectory(prefix="opa-authz-") as cache:
+            compiled = find_compiled(sources, shipped, Path(cache), lambda: opa)
+        yield EmbeddedPolicy(machine, compiled.module)
     finally:
         machine.close()

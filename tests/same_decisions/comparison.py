@@ -19,7 +19,7 @@ import orjson
 
 from authz_plugin import policy
 from authz_plugin.engine.binary import Opa
-from authz_plugin.engine.compiled import compile_policy
+from authz_plugin.engine.compiled import find_compiled
 from tests.adversary import campaign
 from tests.adversary.engines import configuration
 from tests.conftest import with_policy
@@ -250,12 +250,14 @@ def _without_place(document: Document, number: int) -> Document:
 def open_comparison(
     opa: Opa, configurations: Configurations, sources: Path = policy.SHIPPED / policy.ROOT
 ) -> Iterator[Comparison]:
-    """Start both engines. The embedded one has the policies in the folder ``sources``."""
+    """Start both engines. The embedded one has the policies in the folder ``sources``; ``make`` has
+    compiled the shipped ones."""
     config = configuration(["closed"])
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         home = Path(folder)
         with running_policy_opa(opa, home, config) as running:
-            compiled = CompiledForBoth(compile_policy(opa, sources), home / "bundle")
+            found = find_compiled(sources, policy.SHIPPED / "compiled", home / "cache", lambda: opa)
+            compiled = CompiledForBoth(found, home / "bundle")
             comparison = Comparison(running, compiled, configurations)
             try:
                 yield comparison
