@@ -23,6 +23,7 @@ from authz_plugin.engine.compiled import find_compiled
 from tests.adversary import campaign
 from tests.adversary.engines import configuration
 from tests.conftest import with_policy
+from tests.harness.embedded_policy import CACHE, COMPILED
 from tests.harness.policy_opa import PolicyOpa, running_policy_opa
 from tests.ledger.requests import HOST
 from tests.same_decisions.documents import Document, changed
@@ -256,7 +257,7 @@ def open_comparison(
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         home = Path(folder)
         with running_policy_opa(opa, home, config) as running:
-            found = find_compiled(sources, policy.SHIPPED / "compiled", home / "cache", lambda: opa)
+            found = find_compiled(sources, COMPILED, CACHE, lambda: opa)
             compiled = CompiledForBoth(found, home / "bundle")
             comparison = Comparison(running, compiled, configurations)
             try:
