@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from authz_plugin import policy
@@ -23,8 +21,5 @@ def configuration(profiles: Iterable[str]) -> dict[str, Any]:
 @contextmanager
 def profiles_engine(profiles: Iterable[str]) -> Iterator[Engine]:
     """Yield an engine that decides by the configuration of profiles."""
-    with (
-        tempfile.TemporaryDirectory(prefix="opa-authz-") as folder,
-        embedded_policy(Path(folder)) as engine,
-    ):
+    with embedded_policy() as engine:
         yield engine(configuration(profiles))

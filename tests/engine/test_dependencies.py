@@ -162,15 +162,15 @@ CONFIGURATIONS: Final[dict[str, dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def shipped(opa: binary.Opa, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The plan of the shipped policies."""
+def of_shipped(opa: binary.Opa, tmp_path_factory: pytest.TempPathFactory) -> Dependencies:
+    """The dependencies of the shipped policies."""
     bundle = tmp_path_factory.mktemp("plan") / "bundle.tar.gz"
-    return plan_of(opa, SHIPPED / "docker", [ENTRYPOINT], bundle)
+    return dependencies_of(plan_of(opa, SHIPPED / "docker", [ENTRYPOINT], bundle))
 
 
 @pytest.fixture(scope="module")
-def part(shipped: Any) -> Projection:
-    return Projection(dependencies_of(shipped))
+def part(of_shipped: Dependencies) -> Projection:
+    return Projection(of_shipped)
 
 
 def answers(engine: ConfiguredEngine, documents: list[Any]) -> list[str]:
@@ -308,12 +308,13 @@ def test_a_create_that_differs_in_what_a_rule_reads_is_another(
     assert part(other) != part(DOCUMENTS["bench: create"])
 
 
-def test_the_shipped_policies_read_the_time_and_decide_alike_each_time(shipped: Any) -> None:
-    found = dependencies_of(shipped)
-    assert "time" in found.reads.names
-    assert found.timeless == ()
-    assert found.varying == ()
-    assert not found.reads.whole
+def test_the_shipped_policies_read_the_time_and_decide_alike_each_time(
+    of_shipped: Dependencies,
+) -> None:
+    assert "time" in of_shipped.reads.names
+    assert of_shipped.timeless == ()
+    assert of_shipped.varying == ()
+    assert not of_shipped.reads.whole
 
 
 # Policies that try to hide what they read.
@@ -669,10 +670,9 @@ def test_what_is_not_understood_is_everything(small: Small) -> None:
         assert dependencies_of(small.plan, lost).reads == WHOLE
 
 
-def test_what_is_read_is_the_same_after_json(shipped: Any) -> None:
-    found = dependencies_of(shipped)
-    assert Dependencies.from_json(json.loads(json.dumps(found.to_json()))) == found
-    assert found.of_operation["container.create"] != found.reads
+def test_what_is_read_is_the_same_after_json(of_shipped: Dependencies) -> None:
+    assert Dependencies.from_json(json.loads(json.dumps(of_shipped.to_json()))) == of_shipped
+    assert of_shipped.of_operation["container.create"] != of_shipped.reads
 
 
 KNOWN: Final[dict[str, Any]] = {
@@ -816,8 +816,8 @@ class Counting:
         return Decision(True, (), (), frozenset(), "", "", repeatable=True)  # noqa: FBT003
 
 
-def test_a_decision_is_remembered_for_all_documents_of_one_projection(shipped: Any) -> None:
-    counting, in_force = Counting(), PolicyInForce("1", Projection(dependencies_of(shipped)))
+def test_a_decision_is_remembered_for_all_documents_of_one_projection(part: Projection) -> None:
+    counting, in_force = Counting(), PolicyInForce("1", part)
     engine = CachingEngine(counting, lambda: in_force)
     for change in ({}, {"Env": ["NEW=1"]}, {"Hostname": "new"}):
         other = copy.deepcopy(DOCUMENTS["bench: create"])

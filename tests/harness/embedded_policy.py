@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from authz_plugin import policy
 from authz_plugin.decision import Decision, read_decision
 from authz_plugin.engine import binary
-from authz_plugin.engine.compiled import DECISION, compile_policy, find_compiled
+from authz_plugin.engine.compiled import DECISION, CompiledPolicy, find_compiled, native_code
 from authz_plugin.engine.configurable import ConfigurablePolicy
 from authz_plugin.engine.wasm import Instance, Machine
 from authz_plugin.errors import EngineError
 from tests.harness.policy_opa import DEADLINE
+
+COMPILED: Final = policy.SHIPPED / "compiled"
+"""The compiled form of the shipped policies, which ``make`` writes."""
+
+CACHE: Final = Path(__file__).parents[2] / ".cache/policies"
+"""The folder that keeps what the tests compile, and native code."""
 
 ABOUT = {"revision": "0123456789ab", "packages": sorted(policy.shipped_rules())}
 
@@ -55,10 +61,10 @@ class EmbeddedEngine:
 
 
 @contextmanager
-def embedded_policy(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], EmbeddedEngine]]:
-    """Engines of the shipped policies, as the tools use them; native code is kept in a folder."""
-    compiled = find_compiled(policy.SHIPPED, policy.SHIPPED / "compiled", folder, binary.find)
-    shared = ConfigurablePolicy(compiled, ABOUT, DEADLINE, folder)
+def embedded_policy() -> Iterator[Callable[[Mapping[str, Any]], EmbeddedEngine]]:
+    """Engines of the shipped policies, as the tools use them."""
+    compiled = find_compiled(policy.SHIPPED, COMPILED, CACHE, binary.find)
+    shared = ConfigurablePolicy(compiled, ABOUT, DEADLINE, CACHE)
     try:
         yield lambda config: EmbeddedEngine(shared.under(config))
     finally:
@@ -68,9 +74,9 @@ def embedded_policy(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], Embe
 class EmbeddedPolicy:
     """A policy that may be damaged; see ``compiled_policy``."""
 
-    def __init__(self, machine: Machine, module: bytes) -> None:
+    def __init__(self, machine: Machine, compiled: CompiledPolicy) -> None:
         self._machine = machine
-        self._module = machine.load(machine.compile(module))
+        self._module = machine.load(native_code(machine, compiled, CACHE))
 
     def engine(self, config: Mapping[str, Any] | None) -> EmbeddedEngine:
         """An engine that decides under a configuration; without one if that is None."""
@@ -91,9 +97,10 @@ class EmbeddedPolicy:
 def compiled_policy(
     opa: binary.Opa, sources: Path = policy.SHIPPED / policy.ROOT
 ) -> Iterator[EmbeddedPolicy]:
-    """The policies in a folder, compiled as the plugin compiles them."""
+    """The policies in a folder, compiled as the plugin compiles them; ``make`` has compiled the
+    shipped ones."""
     machine = Machine(DEADLINE)
     try:
-        yield EmbeddedPolicy(machine, compile_policy(opa, sources).module)
+        yield EmbeddedPolicy(machine, find_compiled(sources, COMPILED, CACHE, lambda: opa))
     finally:
         machine.close()

@@ -19,10 +19,11 @@ import orjson
 
 from authz_plugin import policy
 from authz_plugin.engine.binary import Opa
-from authz_plugin.engine.compiled import compile_policy
+from authz_plugin.engine.compiled import find_compiled
 from tests.adversary import campaign
 from tests.adversary.engines import configuration
 from tests.conftest import with_policy
+from tests.harness.embedded_policy import CACHE, COMPILED
 from tests.harness.policy_opa import PolicyOpa, running_policy_opa
 from tests.ledger.requests import HOST
 from tests.same_decisions.documents import Document, changed
@@ -250,12 +251,14 @@ def _without_place(document: Document, number: int) -> Document:
 def open_comparison(
     opa: Opa, configurations: Configurations, sources: Path = policy.SHIPPED / policy.ROOT
 ) -> Iterator[Comparison]:
-    """Start both engines. The embedded one has the policies in the folder ``sources``."""
+    """Start both engines. The embedded one has the policies in the folder ``sources``; ``make`` has
+    compiled the shipped ones."""
     config = configuration(["closed"])
     with tempfile.TemporaryDirectory(prefix="opa-authz-") as folder:
         home = Path(folder)
         with running_policy_opa(opa, home, config) as running:
-            compiled = CompiledForBoth(compile_policy(opa, sources), home / "bundle")
+            found = find_compiled(sources, COMPILED, CACHE, lambda: opa)
+            compiled = CompiledForBoth(found, home / "bundle")
             comparison = Comparison(running, compiled, configurations)
             try:
                 yield comparison

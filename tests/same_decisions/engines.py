@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import orjson
 
-from authz_plugin.engine.compiled import DECISION, CompiledPolicy, data_document
+from authz_plugin.engine.compiled import DECISION, CompiledPolicy, data_document, native_code
 from authz_plugin.engine.projection import Projection, with_time
 from authz_plugin.engine.wasm import Instance, Machine
 from authz_plugin.errors import EngineError
+from tests.harness.embedded_policy import CACHE
 from tests.harness.policy_opa import DEADLINE, POLICY_FAILED, PolicyOpa
 
 _SETS: Final = ("denials", "warnings", "evaluated")
@@ -82,7 +83,7 @@ class CompiledForBoth:
 
     def __init__(self, compiled: CompiledPolicy, bundle: Path) -> None:
         self._machine = Machine(DEADLINE)
-        self._module = self._machine.load(self._machine.compile(compiled.module))
+        self._module = self._machine.load(native_code(self._machine, compiled, CACHE))
         self._part = Projection(compiled.dependencies)
         self._bundle = data_document(bundle)
 

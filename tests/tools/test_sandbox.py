@@ -17,6 +17,7 @@ from authz_plugin.tools.authz_message import Client, authz_message
 from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.sandbox import BatchDecider, Sandbox, open_sandbox
 from tests.conftest import with_policy
+from tests.harness.own_rule import write_own_rule
 
 PRIVILEGED = Request.of_json(
     "POST", "/containers/create", {"Image": "a", "HostConfig": {"Privileged": True}}
@@ -180,11 +181,7 @@ def test_edited_policies_that_do_not_compile_are_an_error(tmp_path: Path) -> Non
 
 
 def test_a_folder_of_own_rules_is_tried_beside_the_shipped_ones(tmp_path: Path) -> None:
-    (tmp_path / "own.rego").write_text(
-        "package docker.authz.rules.custom_own\n\nimport data.docker.authz.denial\n\n"
-        'denials contains denial.of("custom.own", "", null, "no", "") if {\n'
-        '\tinput.operation.id == "system.ping"\n}\n'
-    )
+    write_own_rule(tmp_path)
     with open_sandbox(with_policy(profile="production"), tmp_path) as opened:
         judgement = opened.judge(message(Request("GET", "/_ping")))
     assert [denial.rule for denial in judgement.record.denials] == ["custom.own"]

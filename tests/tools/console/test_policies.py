@@ -10,21 +10,11 @@ import pytest
 from authz_plugin.errors import SetupError
 from authz_plugin.settings import Settings
 from authz_plugin.tools.console.policies import Policies
+from authz_plugin.tools.docker_client import Request
 from authz_plugin.tools.sandbox import Sandbox
 from tests.conftest import with_policy
+from tests.harness.own_rule import write_own_rule
 from tests.tools.learning.days import create, message
-
-OWN = """\
-package docker.authz.rules.custom_own
-
-import data.docker.authz.denial
-
-# METADATA
-# title: Mine
-# custom:
-#   id: custom.own
-denials contains denial.of("custom.own", "", null, "no", "nothing") if input.phase == "request"
-"""
 
 
 @pytest.fixture
@@ -57,9 +47,10 @@ def test_other_settings_have_another_policy_and_the_former_serves_its_users(
 
 def test_a_changed_rule_of_the_operator_is_seen(policies: Policies, tmp_path: Path) -> None:
     settings = with_policy(profile="production", policies=str(tmp_path))
-    assert opened(policies, settings).judge(message(create())).allow
-    (tmp_path / "own.rego").write_text(OWN)
-    judgement = opened(policies, settings).judge(message(create()))
+    ping = message(Request("GET", "/_ping"))
+    assert opened(policies, settings).judge(ping).allow
+    write_own_rule(tmp_path)
+    judgement = opened(policies, settings).judge(ping)
     assert [denial.rule for denial in judgement.record.denials] == ["custom.own"]
 
 

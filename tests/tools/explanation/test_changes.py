@@ -21,6 +21,7 @@ from authz_plugin.tools.explanation.report import lines, to_document
 from authz_plugin.tools.rule_sources import rule_sources
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from tests.conftest import with_policy
+from tests.harness.own_rule import ROW, write_own_rule
 
 
 @pytest.fixture(scope="module")
@@ -134,18 +135,12 @@ def test_what_the_plugin_refuses_no_configuration_allows(
 
 
 def test_an_own_rule_can_only_be_made_to_warn(tmp_path: Path) -> None:
-    (tmp_path / "own.rego").write_text(
-        "# METADATA\n# title: Own\n# description: Mine.\n"
-        "package docker.authz.rules.custom_own\n\nimport data.docker.authz.denial\n\n"
-        "# METADATA\n# title: Nobody pings\n# description: Why.\n# custom:\n#   id: custom.own\n"
-        'denials contains denial.of("custom.own", "", null, "no", "") if {\n'
-        '\tinput.operation.id == "system.ping"\n}\n'
-    )
+    file = write_own_rule(tmp_path)
     settings = with_policy(profile="production")._replace(policies=tmp_path)
     with open_sandbox(settings) as opened:
         assert changed(opened, Request("GET", "/_ping")) == {"rules": {"custom.own": "warn"}}
         source = rule_sources(opened.find_opa, opened.sources)["custom.own"]
-    assert source.place == f"{tmp_path}/own.rego:13"
+    assert source.place == f"{file}:{ROW}"
     assert source.rule.title == "Nobody pings"
 
 

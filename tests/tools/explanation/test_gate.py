@@ -18,6 +18,7 @@ from authz_plugin.tools.learning.proposal import propose
 from authz_plugin.tools.learning.report import to_document
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from tests.conftest import with_policy
+from tests.harness.own_rule import write_own_rule
 from tests.tools.learning.days import create, day, get, message, send
 from tests.tools.learning.test_proposal import DANGERS, DEMANDING, DEMANDS, GRANTS
 
@@ -187,11 +188,7 @@ def host_without(request: Request) -> dict[str, Any]:
 
 
 def test_a_rule_that_only_warns_has_to_be_named_as_a_whole(tmp_path: Any) -> None:
-    (tmp_path / "own.rego").write_text(
-        "package docker.authz.rules.custom_own\n\nimport data.docker.authz.denial\n\n"
-        'denials contains denial.of("custom.own", "", "x", "not on a Friday", "") if {\n'
-        '\tinput.operation.id == "system.info"\n}\n'
-    )
+    write_own_rule(tmp_path)
     with open_sandbox(with_policy(profile="production", policies=str(tmp_path))) as opened:
         changes = changes_for(opened, get("/info"))
     assert to_be_named(shown(changes)) == {"custom.own"}

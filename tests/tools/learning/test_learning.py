@@ -16,6 +16,7 @@ from authz_plugin.tools.learning.report import to_document, to_text
 from authz_plugin.tools.sandbox import Sandbox, open_sandbox
 from authz_plugin.tools.validation.probes import PROBES
 from tests.conftest import with_policy
+from tests.harness.own_rule import write_own_rule
 from tests.tools.learning.days import WARN, create, day, get, message, send
 
 
@@ -237,13 +238,9 @@ def test_a_caller_without_a_role_is_withheld_where_strangers_are(roles: Sandbox)
 
 
 def test_rules_of_an_operators_own_have_the_last_word(tmp_path: Any) -> None:
-    (tmp_path / "own.rego").write_text(
-        "package docker.authz.rules.custom_own\n\nimport data.docker.authz.denial\n\n"
-        'denials contains denial.of("custom.own", "", null, "not on a Friday", "") if {\n'
-        '\tinput.operation.id == "volume.list"\n}\n'
-    )
+    write_own_rule(tmp_path)
     settings: Settings = with_policy(**WARN, policies=str(tmp_path))
     with open_sandbox(settings) as sandbox:
-        proposal = learned(sandbox, [get("/volumes"), get("/info")])
-    assert proposal.settings["operations"] == {"system.info": "allow"}
+        proposal = learned(sandbox, [get("/volumes"), get("/system/df")])
+    assert proposal.settings["operations"] == {"system.df": "allow"}
     assert [*proposal.survey.not_grantable] == [("custom.own", "not on a Friday")]
