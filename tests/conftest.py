@@ -6,6 +6,7 @@ import copy
 import gc
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -120,16 +121,15 @@ def measure_processes(measured: coverage.Coverage | None) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Measure the coverage of a test function's first case only, and of nothing in
+    """Measure the coverage of a test function's first cases only, and of nothing in
     ``_UNMEASURED``: measuring doubles the time that a test takes."""
     measured = coverage.Coverage.current()
     if measured is None:
         return (yield)
     file = item.path.relative_to(_HERE).as_posix()
     function = f"{file}::{item.name.partition('[')[0]}"
-    is_first = function not in _begun
-    _begun.add(function)
-    if is_first and _UNMEASURED.isdisjoint({file, function}):
+    _cases[function] += 1
+    if _cases[function] <= _MEASURED_CASES and _UNMEASURED.isdisjoint({file, function}):
         has_measured_processes = function.removeprefix("test_plugin.py::") in _MEASURED_PROCESSES
         measure_processes(measured if has_measured_processes else None)
         return (yield)
@@ -142,7 +142,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         measure_processes(None)
 
 
-_begun: Final[set[str]] = set()
+_cases: Counter[str] = Counter()
+_MEASURED_CASES: Final = 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
