@@ -39,7 +39,7 @@ _FORMAT: Final = "4"
 """Changes when the same sources give another result."""
 
 _KEPT: Final = 16
-"""Files in the cache, at most: the compiled and the native form of the last policies."""
+"""Files in the cache, at most: the compiled and the native form of the policies used last."""
 
 _COMPILED: Final = "policy.compiled"
 _DIGEST: Final = "sources.sha256"
@@ -173,6 +173,8 @@ def cached(
     with contextlib.suppress(OSError, ValueError):
         content = _unsealed(_trusted(file))
         if is_usable(content):
+            with contextlib.suppress(OSError):
+                os.utime(file)
             return content
     content = make()
     with contextlib.suppress(OSError):
@@ -186,7 +188,7 @@ def cached(
             except BaseException:
                 Path(new.name).unlink(missing_ok=True)
                 raise
-        _remove_oldest(cache)
+        _remove_unused(cache)
     return content
 
 
@@ -203,7 +205,8 @@ def _unsealed(stored: bytes) -> bytes:
     return content
 
 
-def _remove_oldest(cache: Path) -> None:
+def _remove_unused(cache: Path) -> None:
+    """Remove the files that were not used for the longest time, so that ``_KEPT`` are left."""
     files = sorted(cache.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in files[_KEPT:]:
         file.unlink()

@@ -253,6 +253,17 @@ def test_a_damaged_file_in_the_cache_is_made_again(tmp_path: Path, size: int) ->
     assert cached(tmp_path / "cache", "x", lambda: b"a third time") == b"again"
 
 
+def test_what_is_used_stays_in_the_cache_and_what_is_not_goes(tmp_path: Path) -> None:
+    for name in ("used", "unused"):
+        cached(tmp_path, name, lambda: b"made")
+        os.utime(tmp_path / name, (1, 1))
+    cached(tmp_path, "used", lambda: b"again")
+    for number in range(15):
+        cached(tmp_path, f"other {number}", lambda: b"made")
+    assert cached(tmp_path, "used", lambda: b"again") == b"made"
+    assert cached(tmp_path, "unused", lambda: b"again") == b"again"
+
+
 def test_a_file_in_the_cache_that_cannot_be_used_is_made_again(tmp_path: Path) -> None:
     cached(tmp_path / "cache", "x", lambda: b"made by another version")
     assert cached(tmp_path / "cache", "x", lambda: b"again", b"again".__eq__) == b"again"
