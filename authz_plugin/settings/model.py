@@ -117,7 +117,8 @@ class Metrics(NamedTuple):
 class Settings(NamedTuple):
     """All settings. ``deadline`` is in seconds; ``policy`` is the policy configuration as given,
     ``file`` the settings file if there is one, ``origins`` the places where keys were set, and
-    ``warnings`` are messages about old names."""
+    ``warnings`` are messages about old names. Settings are equal if they have the same values from
+    the same places."""
 
     server: Server
     engine: str

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 Key = tuple[str | int, ...]
 """The path of a key, such as ``("mounts", "allow", 0, "path")``."""
 
 
+@dataclass(slots=True)
 class KeyOrigins:
     """The place where each key was set: ``FILE:LINE``, an environment variable or an option."""
 
-    def __init__(self, default: str) -> None:
-        self._default = default
-        self._places: dict[Key, str] = {}
+    _default: str
+    _places: dict[Key, str] = field(default_factory=dict)
 
     def put(self, key: Key, place: str) -> None:
         self._places[key] = place
