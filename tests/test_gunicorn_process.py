@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import time
@@ -19,6 +20,7 @@ from authz_plugin.settings import Settings
 from authz_plugin.supervisor.engines import SupervisedEngine, start_engine
 from authz_plugin.supervisor.gunicorn_process import GunicornProcess, receive_sockets
 from tests.conftest import with_policy
+from tests.harness.plugin import wait_for
 
 
 def answer_one(supervisor: socket.socket) -> NoReturn:
@@ -28,6 +30,18 @@ def answer_one(supervisor: socket.socket) -> NoReturn:
     supervisor.send(b"1")
     connection, _ = sockets[0].accept()
     connection.sendall(b"%d" % len(sockets))
+    os._exit(0)
+
+
+def import_for_ever(supervisor: socket.socket) -> NoReturn:
+    del supervisor
+    while True:
+        time.sleep(1)
+
+
+def answer_after_importing(supervisor: socket.socket) -> NoReturn:
+    time.sleep(1)
+    receive_sockets(supervisor)[0].accept()
     os._exit(0)
 
 
@@ -57,6 +71,36 @@ def test_stopped_before_it_has_sockets_it_ends_at_once() -> None:
     process.stop()
     assert time.monotonic() - begun < 5
     assert is_gone(process)
+
+
+def test_ctrl_c_signals_the_supervisor_alone_while_the_server_imports() -> None:
+    process = GunicornProcess(import_for_ever)
+    try:
+        wait_for(lambda: os.getsid(process._pid) == process._pid, "a session of its own", 5)
+    finally:
+        process.stop()
+
+
+def test_a_server_that_was_importing_when_its_supervisor_was_killed_serves_nobody(
+    listener: socket.socket,
+) -> None:
+    read_end, write_end = os.pipe()
+    supervisor = os.fork()
+    if supervisor == 0:
+        process = GunicornProcess(answer_after_importing)
+        os.write(write_end, b"%d" % process._pid)
+        process.serve(listener, None)
+        os._exit(1)
+    server = os.pidfd_open(int(os.read(read_end, 10)))
+    time.sleep(0.2)
+    os.kill(supervisor, signal.SIGKILL)
+    os.waitpid(supervisor, 0)
+    is_ended = select.select([server], [], [], 3)[0]
+    if not is_ended:
+        signal.pidfd_send_signal(server, signal.SIGKILL)
+    for descriptor in (server, read_end, write_end):
+        os.close(descriptor)
+    assert is_ended
 
 
 def test_a_server_that_ends_before_it_has_sockets_ends_the_start(listener: socket.socket) -> None:

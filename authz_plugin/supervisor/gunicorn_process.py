@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from authz_plugin.errors import SetupError
+from authz_plugin.processes import begin_child
 
 _STOP_LIMIT: Final = 15.0
 _SOCKETS: Final = 2
@@ -34,11 +35,15 @@ class GunicornProcess:
         """
         self._supervisor, server = socket.socketpair()
         gc.freeze()  # the collector writes to the objects that it visits, which copies their pages
+        supervisor_pid = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             try:
+                os.setsid()  # Ctrl-C must signal only the supervisor, which stops its children
+                begin_child()
                 self._supervisor.close()
-                serve_plugin(server)
+                if os.getppid() == supervisor_pid:  # else it ended before ``begin_child``
+                    serve_plugin(server)
             finally:
                 os._exit(1)
         server.close()

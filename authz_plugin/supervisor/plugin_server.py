@@ -27,7 +27,7 @@ from authz_plugin.journal.log import LogOptions, route_logging
 from authz_plugin.journal.metrics import Figures
 from authz_plugin.journal.shared_status import SharedStatus
 from authz_plugin.journal.spool import SpoolOptions
-from authz_plugin.processes import begin_child, share_heap
+from authz_plugin.processes import share_heap
 from authz_plugin.revocations import Revocations
 from authz_plugin.settings import Audit, Fleet, Log, Server, Settings
 from authz_plugin.supervisor import waits
@@ -47,8 +47,6 @@ def serve_plugin(
     Runs in the forked process. ``supervisor`` is the connection to the supervisor, to which a byte
     is written as soon as requests are answered.
     """
-    os.setsid()  # Ctrl-C must signal only the supervisor, which stops its children in order
-    begin_child()
     share_heap()
     listener, *metrics = receive_sockets(supervisor)
     scrapes = [scrape(settings.metrics, one) for one in metrics]
