@@ -38,9 +38,16 @@ PAGES: Final = {
 }
 
 
-def directives(name: str) -> list[str]:
-    lines = [line.strip() for line in UNIT.read_text().splitlines()]
+def directives(name: str, unit: Path = UNIT) -> list[str]:
+    lines = [line.strip() for line in unit.read_text().splitlines()]
     return [line.partition("=")[2] for line in lines if line.startswith(f"{name}=")]
+
+
+def confine(unit: Path = UNIT) -> list[str]:
+    """The arguments that run a program with the capabilities that a unit leaves it."""
+    (capabilities,) = directives("CapabilityBoundingSet", unit)
+    kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in capabilities.split())
+    return ["setpriv", f"--bounding-set=-all,{kept}", "--inh-caps=-all", "--no-new-privs"]
 
 
 def systemd(
@@ -109,18 +116,17 @@ def test_the_folder_of_dockerds_own_socket_is_for_root_and_the_front(tmp_path: P
 def running_confined(state: Path, *options: str) -> Iterator[Plugin]:
     """The plugin with the unit's capabilities, on a file system that is read-only as its; ``state``
     is the folder that systemd makes for it, and its cache is empty."""
-    (capabilities,) = directives("CapabilityBoundingSet")
-    kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in capabilities.split())
     assert directives("ProtectSystem") == ["strict"]
     assert directives("ReadWritePaths") == ["/run"]
     assert directives("StateDirectory") == ["opa-authz"]
     folder = Path(tempfile.mkdtemp(prefix="opa-authz-unit-", dir="/run"))
     program = Path(sys.executable).with_name("opa-authz")
-    serve = shlex.join([str(program), "serve", f"--socket={folder}/plugin.sock", *options])
-    confine = f"setpriv --bounding-set=-all,{kept} --inh-caps=-all --no-new-privs"
+    serve = shlex.join(
+        [*confine(), str(program), "serve", f"--socket={folder}/plugin.sock", *options]
+    )
     writable = " && ".join(f"mount --bind {path} {path}" for path in ("/run", state))
     empty = f"mkdir -p {SYSTEM_CACHE} && mount -t tmpfs none {SYSTEM_CACHE}"
-    script = f"{writable} && {empty} && mount -o remount,bind,ro / && exec {confine} {serve}"
+    script = f"{writable} && {empty} && mount -o remount,bind,ro / && exec {serve}"
     with (folder / "plugin.log").open("wb") as log:
         process = subprocess.Popen(
             ["unshare", "--mount", "--propagation=private", "sh", "-c", script],
@@ -171,6 +177,21 @@ def test_it_works_with_the_rights_that_its_unit_leaves_it(confined: Plugin, tmp_
     assert "is in force" in confined.log
     audit = (confined.socket.parent / "audit.jsonl").read_bytes().splitlines()
     assert orjson.loads(audit[0])["event"] == "audit_opened"
+
+
+@pytest.mark.parametrize("engine", ["embedded", "opa"])
+def test_the_check_before_a_reload_has_the_rights_to_have_each_engine_decide(
+    tmp_path: Path, engine: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"engine: {engine}\n")
+    program = str(Path(sys.executable).with_name("opa-authz"))
+    command = [*confine(SYSTEMD / "opa-authz-reload.service"), program, "check"]
+    done = subprocess.run(
+        [*command, f"--config={config}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("sound: ")
 
 
 def test_it_fetches_and_keeps_a_policy_with_these_rights(tmp_path: Path) -> None:
