@@ -44,7 +44,7 @@ def _drop_of_service(api_version: str, template: Any) -> None:
         spec["Privileges"]["NoNewPrivileges"] = False
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # clients use few versions, and a version may be as long as a target
 def _is_below(version: str, other: str) -> bool:
     """Whether dockerd takes a version of digits and dots for an older one than another."""
     parts, others = _numbers(version), _numbers(other)
