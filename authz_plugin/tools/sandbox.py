@@ -1,7 +1,8 @@
 """The policy sandbox: decisions on requests without a dockerd and without a running plugin.
 
 A sandbox has a policy of its own, in the embedded engine or, where that lacks a builtin, in an OPA
-process. Builtins that can send requests fail there: nothing is sent, and there is no decision.
+process. Builtins that can send requests fail there: nothing is sent, and there is no decision. A
+rule in which a ``with`` of its own names such a builtin is not held back.
 Tools that have a running plugin decide on the same requests let them send.
 
 Requests pass through ``Authorizer`` as in the plugin. Each decision can have a configuration of its

@@ -48,7 +48,8 @@ The time of a request is `input.time`.
 when a policy is only tried: `explain`, `replay`, `learn` and the console have no decision
 (`request.engine`) on a request for which a rule calls such a builtin, and name the builtin. `check`
 compiles such a policy without a decision, `policy bench` does not measure it, and in `policy test`
-the builtin fails unless the test replaces it (`with http.send as answered`).
+the builtin fails unless the test replaces it (`with http.send as answered`). A rule in which a
+`with` of its own names such a builtin takes no part in this: it may send.
 
 Two things differ without a builtin. An array that a rule makes of a set or of the keys of an object
 has another order in the embedded engine: a rule must not take one element of it by its position. A
