@@ -45,6 +45,9 @@ GUARDED: Final = (
 GUARDED_PREFIXES: Final = (f"/run/{RUNTIME_PREFIX}", f"/run/.{RUNTIME_PREFIX}")
 """The prefixes of root's private folders: the final name, and the name during creation."""
 
+_NO_NAMES: Final = frozenset({"", ".", ".."})
+"""Parts of a path that are no names of files."""
+
 _MOUNTS: Final = "/proc/1/mountinfo"
 """The mounts in the mount namespace of the host's first process (proc(5)). It is read each time,
 because poll reports mounts and unmounts, but not that a folder above a mount was renamed."""
@@ -131,10 +134,13 @@ def _unescaped(point: bytes) -> bytes:
 
 
 def _without_links(path: str) -> Resolution | None:
-    """The resolution of a path whose existing parts are no symbolic links, or None if one is, or
-    cannot be looked at."""
+    """The resolution of an absolute path without ``..`` and the like whose existing parts are no
+    symbolic links. None for another path, or if a part cannot be looked at."""
+    before, *parts = path.split("/") if path != "/" else ("",)
+    if before or not _NO_NAMES.isdisjoint(parts):
+        return None
     prefix = ""
-    for part in path.split("/")[1:]:
+    for part in parts:
         prefix += f"/{part}"
         try:
             mode = os.lstat(prefix).st_mode

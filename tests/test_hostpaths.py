@@ -51,6 +51,18 @@ def test_a_path_without_links_leads_to_itself(root: Path) -> None:
     assert resolve("/") == at(Path("/"))
 
 
+@pytest.mark.parametrize("path", ["{}/folder/../folder", "{}/./folder", "{}//folder", "{}/folder/"])
+def test_a_path_that_is_not_clean_leads_where_the_kernel_goes(root: Path, path: str) -> None:
+    assert resolve(path.format(root)) == at(root / "folder")
+
+
+def test_a_relative_path_is_not_taken_for_an_absolute_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    assert resolve("folder/file") == at(root / "folder" / "file")
+
+
 @pytest.mark.parametrize("target", ["folder", "./folder", "../{name}/folder", "{root}/folder/"])
 def test_a_link_leads_where_it_points(root: Path, target: str) -> None:
     link = linked(root / "link", target.format(root=root, name=root.name))
